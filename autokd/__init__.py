@@ -1,0 +1,49 @@
+"""AutoKD: from a large teacher to a Pareto front of small students.
+
+`autokd.search(...)` searches; `autokd.Study` with `autokd.search_study` says all that a study file can. Names are
+imported when first used, so that `import autokd` is instant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autokd.driver import load_front, retrain, search, search_study
+    from autokd.export import load_student
+    from autokd.front import Front, Student
+    from autokd.study import Budget, RecipeSpace, Study, load_study
+    from autokd.types import Evaluation, Objective, Recipe
+
+__all__ = [
+    "Budget",
+    "Evaluation",
+    "Front",
+    "Objective",
+    "Recipe",
+    "RecipeSpace",
+    "Student",
+    "Study",
+    "load_front",
+    "load_student",
+    "load_study",
+    "retrain",
+    "search",
+    "search_study",
+]
+
+_HOMES = {
+    "driver": ("load_front", "retrain", "search", "search_study"),
+    "export": ("load_student",),
+    "front": ("Front", "Student"),
+    "study": ("Budget", "RecipeSpace", "Study", "load_study"),
+    "types": ("Evaluation", "Objective", "Recipe"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"autokd.{home}"), name)
+    raise AttributeError(f"module 'autokd' has no attribute '{name}'")

@@ -1,0 +1,288 @@
+"""The command line: every command reads its words, calls one function, and prints what comes back."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from autokd.errors import AutoKDError, InputError, NoFrontError
+
+if TYPE_CHECKING:
+    from autokd.front import Front
+
+_EXITS = {InputError: 2, NoFrontError: 1}
+
+
+class _Commands(TyperGroup):
+    """Answers errors in one line: 2 for bad input, 1 where there is no front, 130 for Ctrl-C."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AutoKDError as error:
+            print(f"autokd: {' '.join(str(error).split())}", file=sys.stderr)
+            raise typer.Exit(_EXITS.get(type(error), 2)) from None
+        except BrokenPipeError:
+            sys.stderr.close()
+            raise typer.Exit(0) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="From a large teacher to a Pareto front of small students.",
+)
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `autokd search` writes it.")]
+
+
+@app.command()
+def search(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="As budget.trials=20.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="The run folder.  [default: runs/<study name>]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Students that train at once.")] = None,
+    executor: Annotated[str | None, typer.Option(help="inline or processes.")] = None,
+    time_limit: Annotated[str | None, typer.Option(help="Stop searching after so long: 90s, 10m, 2h.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over in a new folder; nothing is deleted.")] = False,
+) -> None:
+    """Search a study, or go on with it where it stopped; print the front and write report.html."""
+    from autokd.driver import search_study, unused
+    from autokd.report.live import LiveView
+    from autokd.study import load_study
+    from autokd.tasks.spec import read_spec
+
+    given = list(overrides or [])
+    given += [f"workers={workers}"] if workers is not None else []
+    given += [f"executor={executor}"] if executor is not None else []
+    seconds = None if time_limit is None else read_seconds(time_limit)
+    read = load_study(study, given, checks={"task": read_spec, "teacher": _check_teacher})
+    folder = run or Path("runs") / read.name
+    folder = unused(folder) if fresh else folder
+    logging.getLogger("optuna").setLevel(logging.WARNING)
+    log = logging.getLogger("autokd")
+    log.setLevel(logging.INFO)
+    try:
+        with LiveView() as view:
+            log.addHandler(view.log_handler())
+            front = search_study(read, run=folder, seconds=seconds, progress=view.update)
+    except KeyboardInterrupt:
+        print(f"autokd: stopped; all that was done is kept in {folder}. The same command goes on.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    _print_front(front)
+    _write_report(folder)
+    print(f"run folder: {folder}")
+
+
+@app.command()
+def front(
+    run: RunFolder,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+) -> None:
+    """Print the front of a run: a glance at it while the search goes on, the final one after."""
+    found = _load(run)
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=1))
+    elif as_csv:
+        from autokd.report.table import front_csv
+
+        print(front_csv(found.to_dict()), end="")
+    else:
+        _print_front(found)
+
+
+@app.command()
+def pick(
+    run: RunFolder,
+    by: Annotated[str, typer.Option(help="An objective, or knee.")] = "knee",
+    weights: Annotated[str | None, typer.Option(help="As accuracy=2,latency_ms=1; instead of --by.")] = None,
+    max_: Annotated[list[str] | None, typer.Option("--max", help="As parameters=20000; may be repeated.")] = None,
+    min_: Annotated[list[str] | None, typer.Option("--min", help="As accuracy=0.9; may be repeated.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Pick one student of the front."""
+    from dataclasses import asdict
+
+    student = _load(run).pick(
+        by=by,
+        weights=_numbers(weights.split(",")) if weights else None,
+        maximum=_numbers(max_ or []),
+        minimum=_numbers(min_ or []),
+    )
+    if as_json:
+        print(json.dumps(asdict(student), indent=1))
+        return
+    print(f"trial {student.trial}: " + ", ".join(f"{name} {value:.4g}" for name, value in student.values.items()))
+    print(f"  architecture {json.dumps(student.arch)}")
+    print(f"  recipe       {json.dumps(student.recipe)}")
+    print(f"  next: autokd retrain {run} --trial {student.trial}, or autokd export {run} --trial {student.trial} OUT")
+
+
+@app.command()
+def retrain(
+    run: RunFolder,
+    trial: Annotated[int, typer.Option(help="The trial's number.")],
+    epochs: Annotated[int | None, typer.Option(min=1, help="[default: as in the search]")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings with fresh seeds.")] = 5,
+    reserve: Annotated[bool, typer.Option("--reserve", help="Also on the rows that the search left out.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Trainings at once.")] = 2,
+) -> None:
+    """Train one student anew with several seeds; print mean and spread on validation and test."""
+    from autokd.driver import retrain as train_again
+
+    summary = train_again(run, trial, epochs=epochs, seeds=seeds, reserve=reserve, workers=workers)
+    for split in ("validation", "test"):
+        for name, (mean, spread) in summary[split].items():
+            print(f"{split:10s} {name} {mean:.4f} +- {spread:.4f} ({seeds} seeds, {summary['epochs']} epochs)")
+    print(f"weights of the best on validation: {summary['weights']}; autokd export now takes them")
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Ends in .safetensors, .pt2 or .onnx.")],
+    trial: Annotated[int, typer.Option(help="The trial's number.")],
+) -> None:
+    """Write one student to a file: its retrained weights where there are any, else those of the search."""
+    from autokd.driver import export_trial
+
+    print(export_trial(run, trial, out))
+
+
+@app.command()
+def report(run: RunFolder) -> None:
+    """Write report.html into a run folder."""
+    from autokd.report.run import write_run_report
+
+    print(write_run_report(run))
+
+
+@app.command()
+def clean(
+    run: RunFolder,
+    disk_gb: Annotated[float, typer.Option(min=0, help="What the trained students may take in all.")] = 0.0,
+) -> None:
+    """Free disk: weights of stopped students first, then of those off the front; the front's are kept."""
+    from autokd.checkpoints import clean as free
+    from autokd.record import read_trials
+
+    members = {student.trial for student in _load(run)}
+    print(f"{free(run, read_trials(run), front=members, limit_gb=disk_gb):.3f} GB freed")
+
+
+@app.command()
+def check(
+    space: Annotated[str, typer.Argument(metavar="SPACE", help="A plug-in's name, module:attr or path/to/space.py.")],
+    task: Annotated[str, typer.Option(help="Data the space is tried on: digits, or a file.")],
+) -> None:
+    """Run the contract of a search space, and say in words what is wrong."""
+    from autokd.report.spaces import check_lines
+
+    lines, sound = check_lines(space, task)
+    print("\n".join(lines))
+    raise typer.Exit(0 if sound else 2)
+
+
+@app.command()
+def spaces() -> None:
+    """List the search spaces installed, with their numbers of choices and parameters."""
+    from autokd.report.spaces import spaces_lines
+
+    print("\n".join(spaces_lines()))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a study file."""
+    from pydantic import TypeAdapter
+
+    from autokd.study import schema as study_schema
+    from autokd.tasks.spec import TaskSpec
+    from autokd.teachers.spec import TeacherSpec
+
+    teacher: TypeAdapter[Any] = TypeAdapter(TeacherSpec)
+    print(json.dumps(study_schema(TaskSpec.model_json_schema(), teacher.json_schema()), indent=1))
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made if absent.")],
+) -> None:
+    """Write a commented starter study and a starter search space that run as they are."""
+    from autokd.study import write_starter
+
+    for path in write_starter(folder):
+        print(f"wrote {path}")
+    print(f"next: cd {folder} && autokd search study.yaml")
+
+
+def main() -> None:
+    """The command `autokd`."""
+    sys.path.append(os.getcwd())  # a study may name modules of the current folder; nothing installed is shadowed
+    app()
+
+
+def read_seconds(text: str) -> float:
+    """Seconds of a length of time such as 90s, 10m, 1.5h; a bare number is seconds.
+
+    Raises:
+        InputError: it is not one.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if match is None or float(match[1]) == 0:
+        raise InputError(f"time limit {text!r}: write a length of time such as 90s, 10m or 2h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _check_teacher(section: object) -> None:
+    from autokd.teachers.spec import parse_teacher
+
+    if not isinstance(section, str):
+        parse_teacher(section)
+
+
+def _numbers(texts: list[str]) -> dict[str, float]:
+    numbers = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        try:
+            numbers[name.strip()] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise InputError(f"{text!r}: write objective=number, as parameters=20000")
+    return numbers
+
+
+def _load(run: Path) -> Front:
+    from autokd.driver import load_front
+
+    return load_front(run)
+
+
+def _print_front(found: Front) -> None:
+    from autokd.report.table import print_front
+
+    print_front(found.to_dict())
+
+
+def _write_report(folder: Path) -> None:
+    from autokd.report.run import write_run_report
+
+    try:
+        print(f"report: {write_run_report(folder)}")
+    except InputError as error:  # the search stands without its report
+        print(f"no report: {error}", file=sys.stderr)

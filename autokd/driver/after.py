@@ -1,0 +1,198 @@
+"""What is done with a run after its search: look at its front, train a student anew, export one."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from torch import nn
+
+from autokd.checkpoints import OPTIMIZER, checkpoint, drop, write_json
+from autokd.distill import load_weights
+from autokd.driver.finish import glance, note_test_read
+from autokd.driver.loop import open_executor, train_all
+from autokd.driver.prepare import extend
+from autokd.errors import InputError
+from autokd.export import export_student
+from autokd.front import Front
+from autokd.record import TrialRecord, read_trials
+from autokd.registry import reference_of, source_digest
+from autokd.trial import Context, Stretch, build_student, evaluate, load_context, run_stretch_in, training_seed
+from autokd.types import Recipe
+
+
+def load_front(run: Path) -> Front:
+    """The front of a run: the final one of `front.json` as long as no trial was added, else a glance at the record.
+
+    Raises:
+        InputError: `run` is not a run folder.
+    """
+    trials, setup = read_trials(run), read_setup(run)
+    if (run / "front.json").is_file():
+        front = Front.from_dict(json.loads((run / "front.json").read_text()))
+        if sum(front.trials.values()) == len(trials):
+            return front
+    return glance(run, _context(run), setup, trials)
+
+
+def retrain(
+    run: Path, number: int, *, epochs: int | None = None, seeds: int = 5, reserve: bool = False, workers: int = 2
+) -> dict[str, Any]:
+    """Trains one student anew and keeps the weights that are best on validation for `export_trial`.
+
+    Args:
+        run: the run folder.
+        number: of the trial.
+        epochs: full budget; as in the search if None.
+        seeds: trainings, each with a fresh seed.
+        reserve: also on the training rows that the search left out; the teacher answers them once.
+        workers: trainings at once.
+
+    Returns:
+        `{"validation": {objective: (mean, spread)}, "test": ..., "epochs": ..., "weights": folder}`.
+
+    Raises:
+        InputError: there is no such trial, the study's parts cannot be imported, or every training failed.
+    """
+    trial, context = _trial(run, number), _context(run)
+    home = run / "retrained" / f"{number:05d}"
+    data = extend(run, home) if reserve else run
+    context = load_context(str(data)) if reserve else context
+    recipe = Recipe(**trial.recipe)
+    recipe = replace(recipe, epochs=epochs or recipe.epochs)
+    arch = trial.arch or {}
+    names = [f"seed-{repeat}-epochs-{recipe.epochs}{'-reserve' if reserve else ''}" for repeat in range(1, seeds + 1)]
+    stretches = [
+        Stretch(
+            trial=number,
+            arch=arch,
+            recipe=recipe,
+            seed=training_seed(arch, recipe, context.study.seed, repeat),
+            start=0,
+            stop=recipe.epochs,
+            source="",
+            folder=str(home / name),
+        )
+        for repeat, name in enumerate(names, start=1)
+    ]
+    work = functools.partial(run_stretch_in, str(data))
+    with open_executor("processes", min(workers, seeds)) as executor:
+        minutes = context.study.budget.trial_minutes
+        results = train_all(executor, work, stretches, minutes=minutes, notify=lambda: None)
+    good = [(Path(s.folder), r["values"]) for s, r in zip(stretches, results, strict=True) if "error" not in r]
+    if not good:
+        raise InputError(f"trial {number} could not be trained: {results[0]['error']}; see error.txt in {home}")
+    for folder, _ in good:
+        drop(folder, OPTIMIZER)
+    first = next(objective for objective in context.objectives if objective.trained)
+    sign = 1 if first.direction == "maximize" else -1
+    best, values = max(good, key=lambda pair: sign * pair[1][first.name])
+    tests = []
+    if len(context.task.splits["test"]):
+        note_test_read(run, f"trial {number} retrained with {seeds} seeds")
+        tests = [evaluate(context, _load_student(context, arch, folder), "test") for folder, _ in good]
+    summary = {
+        "validation": _spread([values for _, values in good]),
+        "test": _spread(tests),
+        "epochs": recipe.epochs,
+        "weights": str(best),
+    }
+    write_json(home / "retrained.json", summary | {"seed": best.name, "values": values, "recipe": asdict(recipe)})
+    return summary
+
+
+def export_trial(run: Path, number: int, out: Path) -> str:
+    """Writes one student to `out`: the retrained one where there is one, else the search's own; says which.
+
+    Raises:
+        InputError: no such trial, its weights are gone, or the file cannot be written or differs from the student.
+    """
+    trial, context = _trial(run, number), _context(run)
+    summary = run / "retrained" / f"{number:05d}" / "retrained.json"
+    if summary.is_file():
+        data = json.loads(summary.read_text())
+        folder, values, recipe = summary.parent / data["seed"], trial.costs | data["values"], data["recipe"]
+        which = f"retrained, {data['seed']}"
+    else:
+        found = checkpoint(run, trial)
+        if found is None:
+            raise InputError(
+                f"the weights of trial {number} are not kept; `autokd retrain {run} --trial {number}` brings them back"
+            )
+        folder, values, recipe, which = found, trial.values, trial.recipe, "as trained in the search"
+    setup = read_setup(run)
+    rows = context.task.splits["validation"][:64]
+    said = export_student(
+        _load_student(context, trial.arch or {}, folder),
+        context.task.inputs(rows),
+        out,
+        card={
+            "space": _space_reference(context),
+            "space_digest": source_digest(context.space),
+            "arch": trial.arch,
+            "recipe": recipe,
+            "task": {
+                "name": context.task.name,
+                "input_shape": list(context.task.input_shape),
+                "num_outputs": context.task.num_outputs,
+                "classes": [str(name) for name in getattr(context.task, "class_names", ())],
+            },
+            "values": values,
+            "seeds": [context.study.seed],
+            "teacher": setup["teacher"] | {"digest": setup["digests"]["teacher"]},
+            "versions": {k: v for k, v in setup["environment"].items() if k in ("autokd", "torch", "python")},
+        },
+    )
+    return f"trial {number} ({which}): {said}"
+
+
+def read_setup(run: Path) -> dict[str, Any]:
+    """What `study.json` of a run holds.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    path = run / "study.json"
+    try:
+        setup: dict[str, Any] = json.loads(path.read_text())
+        return setup
+    except OSError as error:
+        raise InputError(f"{run} is not a run: {path} cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}") from error
+
+
+def _context(run: Path) -> Context:
+    read_setup(run)
+    return load_context(str(run))
+
+
+def _trial(run: Path, number: int) -> TrialRecord:
+    trials = read_trials(run)
+    if not 0 <= number < len(trials) or trials[number].arch is None:
+        raise InputError(f"no trial {number} in {run}; it has 0 to {len(trials) - 1}, see `autokd front {run}`")
+    return trials[number]
+
+
+def _load_student(context: Context, arch: dict[str, Any], folder: Path) -> nn.Module:
+    student = build_student(context, arch, seed=context.study.seed)
+    load_weights(student, folder)
+    return student.eval()
+
+
+def _space_reference(context: Context) -> str:
+    space = context.study.space
+    while isinstance(space, Mapping):
+        space = space["space"]
+    return space if isinstance(space, str) else reference_of(space) or ""
+
+
+def _spread(values: list[dict[str, float]]) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation by objective."""
+    columns = {name: [value[name] for value in values] for name in (values[0] if values else {})}
+    return {name: (fmean(column), stdev(column) if len(column) > 1 else 0.0) for name, column in columns.items()}

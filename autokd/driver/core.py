@@ -1,0 +1,251 @@
+"""The core that every loop drives: `propose` a student, `advance` its trial after a stretch, record what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from autokd.checkpoints import checkpoint, drop, trial_folder, unrecorded_result
+from autokd.driver.costs import measure_costs, plain, scaled_hypervolume
+from autokd.errors import InputError, NoFrontError
+from autokd.record import Record, TrialRecord, canonical, counts
+from autokd.trial import Context, Stretch, reason_of, training_seed
+from autokd.types import Arch, Point, Recipe, Scheduler
+
+_NOVEL_DRAWS = 1000
+_UNTRAINED_IN_A_ROW = 500
+_FAILED_AT_FIRST = 5
+
+
+class Driver:
+    """Decides for one run what is trained next; knows nothing of where it is trained.
+
+    Args:
+        context: what the trials share.
+        record: the open record.
+        scheduler: asked after every stretch whether the trial goes on.
+        folder: the run folder; checkpoints go to `trials/` in it.
+        reference: worst value by objective, for the hypervolume.
+        reference_ms: the idle time of the latency reference network, in ms; divides out the machine's drift.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        record: Record,
+        scheduler: Scheduler,
+        *,
+        folder: Path,
+        reference: Mapping[str, float],
+        reference_ms: float,
+    ) -> None:
+        self.context, self.record, self.scheduler, self.folder = context, record, scheduler, folder
+        self.reference, self.reference_ms = reference, reference_ms
+        self.ended = ""
+        self._costs = {canonical(t.arch): t.costs for t in record.trials if t.arch is not None and t.costs}
+        self._known: dict[str, int] = {}
+        for trial in record.trials:
+            if trial.arch is not None:
+                self._known.setdefault(canonical(trial.arch, trial.recipe), trial.number)
+        self._under_way: dict[int, int] = {}
+
+    def resume(self) -> Iterator[Stretch]:
+        """Takes up what an earlier driver left running, from the last rung; results it did not record are adopted."""
+        for trial in [trial for trial in self.record.trials if trial.state == "running" and trial.arch]:
+            result = unrecorded_result(self.folder, trial)
+            stretch = self._decide(trial) if result is None else self.advance(trial.number, result)
+            if stretch is not None:
+                yield stretch
+
+    def propose(self) -> Stretch | None:
+        """The first stretch of a new student that meets all bounds known without training; None where the search ends.
+
+        `ended` then says why.
+
+        Raises:
+            NoFrontError: the first students all failed to train, or 500 proposals in a row gave none to train.
+        """
+        for _ in range(_UNTRAINED_IN_A_ROW):
+            self.ended = self._budget_ended()
+            if self.ended:
+                return None
+            trial = self.record.ask()
+            stretch = self._propose(trial)
+            if stretch is not None:
+                return stretch
+            if self.record.trials[trial.number].state == "duplicate" and not self._enqueue_novel():
+                self.ended = "the space is exhausted: everything it holds has been tried"
+                return None
+        last = self.record.trials[-1]
+        raise NoFrontError(
+            f"none of the last {_UNTRAINED_IN_A_ROW} proposals could be trained; the last was {last.state}: "
+            f"{last.reason}; loosen the bounds of the objectives or widen the space"
+        )
+
+    def advance(self, number: int, result: Mapping[str, Any]) -> Stretch | None:
+        """Records what a stretch gave; its next stretch, or None where the trial has ended.
+
+        Args:
+            number: the trial's.
+            result: as `trial.run_stretch` returns it; `{"error": reason}` ends the trial as failed.
+        """
+        self._under_way.pop(number, None)
+        trial = self.record.trials[number]
+        if "error" in result:
+            self.record.fail(number, result["error"])
+            self._refuse_if_all_fail()
+            return None
+        earlier = checkpoint(self.folder, trial)
+        self.record.reach(number, result["epoch"], result["values"])
+        if earlier is not None:
+            drop(earlier)
+        return self._decide(trial)
+
+    def give_up(self, stretch: Stretch, reason: str) -> None:
+        """Ends the trial of a stretch that will not be run."""
+        self._under_way.pop(stretch.trial, None)
+        self.record.prune(stretch.trial, "pruned", reason)
+        self._drop_optimizer(self.record.trials[stretch.trial])
+
+    def hypervolume(self) -> float:
+        """Share of the box between the ideal and the reference point that complete trials dominate, 0 .. 1."""
+        values = [trial.values for trial in self.record.trials if trial.state == "complete"]
+        return scaled_hypervolume(values, self.record.objectives, self.reference)
+
+    def _propose(self, trial: optuna.Trial) -> Stretch | None:
+        study = self.context.study
+        number = trial.number
+        try:
+            arch = plain(self.context.space.suggest(trial))
+            recipe = study.recipe.suggest(trial, epochs=study.budget.rungs[-1])
+            known = canonical(arch, asdict(recipe)) in self._known
+            costs = {} if known else self._measure(arch)
+        except InputError:
+            self.record.fail(number, "the space's suggest is not usable")
+            raise
+        except Exception as error:
+            self.record.fail(number, reason_of(error))
+            self._refuse_if_all_fail()
+            return None
+        self.record.propose(trial, arch, asdict(recipe), costs)
+        return self._decide(self.record.trials[number])
+
+    def _decide(self, trial: TrialRecord) -> Stretch | None:
+        """The one question, at every rung from 0 on: ends the trial, or gives its next stretch."""
+        rungs, number = self.context.study.budget.rungs, trial.number
+        assert trial.arch is not None
+        first = self._known.setdefault(canonical(trial.arch, trial.recipe), number)
+        if first != number:
+            self.record.prune(number, "duplicate", f"same architecture and recipe as trial {first}")
+            return None
+        done = trial.epoch == rungs[-1]
+        broken = self._broken_bounds(trial, done)
+        if broken:
+            words = ", ".join(f"{name} misses its bound by {excess:.4g}" for name, excess in broken.items())
+            self.record.prune(number, "infeasible", words, constraints=broken)
+        elif done:
+            self.record.complete(number)
+        elif not self._goes_on(trial):
+            self.record.prune(number, "pruned", f"stopped early at epoch {trial.epoch}")
+        else:
+            stretch = self._next_stretch(trial)
+            if self._fits(stretch):
+                self._under_way[number] = stretch.stop - stretch.start
+                return stretch
+            self.record.prune(number, "pruned", "the budget of epochs was used up")
+        self._drop_optimizer(trial)
+        return None
+
+    def _goes_on(self, trial: TrialRecord) -> bool:
+        """The scheduler's answer on all that is known of this trial and of every other at the same epoch."""
+        points = [
+            Point(other.number, trial.epoch, other.costs | other.rungs.get(trial.epoch, {}))
+            for other in self.record.trials
+            if (trial.epoch in other.rungs if trial.epoch else other is trial)
+        ]
+        point = next(point for point in points if point.trial == trial.number)
+        return self.scheduler(point, points)
+
+    def _broken_bounds(self, trial: TrialRecord, done: bool) -> dict[str, float]:
+        """How far each bound is missed (> 0); trained objectives are held to theirs only when trained in full."""
+        excess: dict[str, float] = {}
+        for objective in self.record.objectives:
+            if objective.bound is None or objective.name not in trial.values or (objective.trained and not done):
+                continue
+            sign = 1 if objective.direction == "minimize" else -1
+            miss = sign * (trial.values[objective.name] - objective.bound)
+            if miss > 0:
+                excess[objective.name] = miss
+        return excess
+
+    def _measure(self, arch: Arch) -> dict[str, float]:
+        """Everything known without training, once an architecture; timing is spared where another bound is broken."""
+        key = canonical(arch)
+        if key not in self._costs:
+            self._costs[key] = measure_costs(self.context, arch, reference_ms=self.reference_ms)
+        return self._costs[key]
+
+    def _next_stretch(self, trial: TrialRecord) -> Stretch:
+        assert trial.arch is not None
+        recipe, source = Recipe(**trial.recipe), checkpoint(self.folder, trial)
+        stop = next(rung for rung in self.context.study.budget.rungs if rung > trial.epoch)
+        # An attempt belongs to one driver: a worker that outlived an earlier one cannot write into it.
+        attempt = trial_folder(self.folder, trial.number) / f"attempt-{self.record.session}"
+        return Stretch(
+            trial=trial.number,
+            arch=trial.arch,
+            recipe=recipe,
+            seed=training_seed(trial.arch, recipe, self.context.study.seed),
+            start=trial.epoch if source else 0,
+            stop=stop,
+            source=str(source or ""),
+            folder=str(attempt / f"epoch-{stop:04d}"),
+        )
+
+    def _drop_optimizer(self, trial: TrialRecord) -> None:
+        folder = checkpoint(self.folder, trial)
+        if folder is not None:
+            drop(folder, "optimizer.safetensors")
+
+    def _fits(self, stretch: Stretch) -> bool:
+        cap = self.context.study.budget.epochs
+        planned = self.record.epochs_spent + sum(self._under_way.values()) + stretch.stop - stretch.start
+        return cap is None or planned <= cap
+
+    def _budget_ended(self) -> str:
+        budget = self.context.study.budget
+        tally = counts(self.record.trials)
+        trained = sum(tally[state] for state in ("complete", "running", "pruned", "failed"))
+        unfinished = sum(1 for trial in self.record.trials if trial.state == "running" and trial.arch is None)
+        if trained - unfinished >= budget.trials:
+            return f"{budget.trials} trials are done"
+        planned = self.record.epochs_spent + sum(self._under_way.values())
+        if budget.epochs is not None and planned + budget.rungs[0] > budget.epochs:
+            return f"{budget.epochs} epochs are spent"
+        return ""
+
+    def _enqueue_novel(self) -> bool:
+        """Enqueues a random student that was never proposed; False where a thousand draws find none."""
+        study = self.context.study
+        sampler = optuna.samplers.RandomSampler(seed=(study.seed + len(self.record.trials)) % 2**32)
+        drawn = optuna.create_study(sampler=sampler)
+        for _ in range(_NOVEL_DRAWS):
+            trial = drawn.ask()
+            arch = plain(self.context.space.suggest(trial))
+            recipe = study.recipe.suggest(trial, epochs=study.budget.rungs[-1])
+            if canonical(arch, asdict(recipe)) not in self._known:
+                self.record.enqueue(trial.params)
+                return True
+        return False
+
+    def _refuse_if_all_fail(self) -> None:
+        failed = [trial for trial in self.record.trials if trial.state == "failed"]
+        if len(failed) >= _FAILED_AT_FIRST and not any(trial.rungs for trial in self.record.trials):
+            raise NoFrontError(
+                f"the first {len(failed)} students all failed; the last: {failed[-1].reason}; "
+                "try `autokd check` on the space"
+            )

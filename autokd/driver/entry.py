@@ -1,0 +1,211 @@
+"""`search`: one study, one run folder, one front; from Python and from the command line alike."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from autokd.checkpoints import clean, write_json
+from autokd.driver.core import Driver
+from autokd.driver.costs import scaled_hypervolume
+from autokd.driver.finish import finish
+from autokd.driver.loop import open_executor, run_trials
+from autokd.driver.prepare import Run, prepare
+from autokd.front import Front
+from autokd.pareto import losses, non_dominated
+from autokd.record import Record, counts
+from autokd.registry import resolve
+from autokd.study import Budget, Study, baseline_study, make_sampler, override
+from autokd.trial import run_stretch, run_stretch_in
+from autokd.types import Arch
+
+_LOG = logging.getLogger("autokd")
+
+Progress = Callable[[Mapping[str, Any]], None]
+"""Told how a search stands; the keys are those of `report.live.LiveView.update`."""
+
+
+def search_study(
+    study: Study,
+    *,
+    run: Path | None = None,
+    fresh: bool = False,
+    seconds: float | None = None,
+    progress: Progress | None = None,
+) -> Front:
+    """Runs a study, or goes on with it where its run folder holds an unfinished one, and returns its front.
+
+    Args:
+        study: what to search.
+        run: the run folder; `runs/<study name>` if None.
+        fresh: start over in a new folder beside an existing one, which is left alone.
+        seconds: no training of the search begins after so long; fresh seeds and baselines come on top.
+        progress: told about twice a second.
+
+    Raises:
+        InputError: anything the study names cannot be used.
+        NoFrontError: no student was trained to the end.
+        KeyboardInterrupt: Ctrl-C; the same call goes on where it stopped.
+    """
+    folder = run or Path("runs") / study.name
+    if fresh:
+        folder = unused(folder)
+    prepared = prepare(study, folder)
+    with _Watch(prepared, progress) as watch:
+        front = _search(prepared, seconds, watch)
+        if study.baselines:
+            front = replace(front, baselines=_baselines(prepared, front, seconds, progress))
+            write_json(folder / "front.json", front.to_dict())
+    return front
+
+
+def search(
+    *,
+    teacher: object,
+    task: object,
+    space: object,
+    trials: int = 60,
+    rungs: Sequence[int] = (3, 9, 27),
+    objectives: Sequence[str] | Mapping[str, Mapping[str, Any]] = ("accuracy", "parameters", "latency_ms"),
+    name: str = "search",
+    seed: int = 0,
+    run: str | Path | None = None,
+) -> Front:
+    """Searches in this process for students of `teacher`, and returns their front: `search_study` for the impatient.
+
+    Args:
+        teacher: a torch module that takes the task's inputs, or whatever a study's `teacher` may be.
+        task: as `autokd.tasks.from_arrays` makes it, or whatever a study's `task` may be.
+        space: a search space, or a reference to one.
+        trials: students to train.
+        rungs: epochs at which it is decided who trains on; the last is the full training.
+        objectives: by name, or by name with bounds and settings.
+        name: of the study and its run folder.
+        seed: what all draws come from.
+        run: the run folder; `runs/<name>` if None.
+
+    Raises:
+        InputError: something given cannot be used.
+        NoFrontError: no student was trained to the end.
+    """
+    wanted = objectives if isinstance(objectives, Mapping) else {objective: {} for objective in objectives}
+    study = Study(
+        name=name,
+        task=task,
+        teacher=teacher,
+        space=space,
+        objectives={key: dict(value) for key, value in wanted.items()},
+        budget=Budget(trials=trials, rungs=tuple(rungs)),
+        executor="inline",
+        workers=1,
+        seed=seed,
+    )
+    return search_study(study, run=None if run is None else Path(run))
+
+
+def unused(folder: Path) -> Path:
+    """`folder`, or the first of `folder-2`, `folder-3`, ... that does not exist."""
+    candidates = (folder.with_name(f"{folder.name}-{i}") for i in range(2, 10_000))
+    return next((path for path in candidates if not path.exists()), folder) if folder.exists() else folder
+
+
+class _Watch:
+    """Turns what a driver knows into progress, and closes its record."""
+
+    def __init__(self, run: Run, progress: Progress | None) -> None:
+        self.run, self.progress = run, progress
+        study = run.context.study
+        sampler = make_sampler(study.sampler, study.seed)
+        self.record = Record(run.folder, run.context.objectives, sampler)
+        if self.record.trials:  # a seeded sampler would repeat what it suggested before
+            self.record.study.sampler = make_sampler(study.sampler, study.seed + len(self.record.trials))
+        scheduler = resolve("schedulers", study.scheduler)(run.context.objectives, study.budget.rungs)
+        self.driver = Driver(
+            run.context,
+            self.record,
+            scheduler,
+            folder=run.folder,
+            reference=run.reference,
+            reference_ms=run.reference_ms,
+        )
+        self.started = time.monotonic()
+        self.message = "searching"
+        self._before = sum(1 for trial in self.record.trials if trial.state != "running")
+
+    def __enter__(self) -> _Watch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.record.close()
+
+    def notify(self) -> None:
+        """Tells how the search stands now."""
+        if self.progress is None:
+            return
+        study, objectives = self.run.context.study, self.record.objectives
+        tally = counts(self.record.trials)
+        complete = [trial for trial in self.record.trials if trial.state == "complete"]
+        mask = non_dominated(losses([trial.values for trial in complete], objectives))
+        front = [trial for trial, keep in zip(complete, mask, strict=True) if keep]
+        seconds = time.monotonic() - self.started
+        done = tally["complete"] + tally["pruned"] + tally["failed"]
+        left = max(0, study.budget.trials - done)
+        newly = max(1, len(self.record.trials) - tally["running"] - self._before)
+        self.progress(
+            {
+                "trials": tally,
+                "budget": {"trials": study.budget.trials, "epochs": study.budget.epochs},
+                "epochs_spent": self.record.epochs_spent,
+                "seconds": seconds,
+                "eta_seconds": seconds / newly * left if done else None,
+                "hypervolume": scaled_hypervolume([t.values for t in front], objectives, self.run.reference),
+                "front": [{"trial": t.number, "values": t.values, "recipe": t.recipe} for t in front],
+                "objectives": [{"name": o.name, "direction": o.direction, "unit": o.unit} for o in objectives],
+                "message": self.message,
+            }
+        )
+
+
+def _search(run: Run, seconds: float | None, watch: _Watch) -> Front:
+    study = run.context.study
+    inline = study.executor == "inline"
+    work = functools.partial(run_stretch, run.context) if inline else functools.partial(run_stretch_in, str(run.folder))
+    minutes = study.budget.trial_minutes
+    with open_executor(study.executor, study.workers) as executor:
+        ended = run_trials(watch.driver, executor, work, seconds=seconds, trial_minutes=minutes, notify=watch.notify)
+        watch.message = f"{ended}; training those near the front with fresh seeds"
+        front = finish(run, watch.record.trials, executor, work, note=ended, notify=watch.notify)
+    members = {student.trial for student in front}
+    clean(run.folder, watch.record.trials, front=members, limit_gb=study.budget.disk_gb)
+    return front
+
+
+def _baselines(run: Run, front: Front, seconds: float | None, progress: Progress | None) -> dict[str, Any]:
+    """The study's baselines, each the same study with keys overridden, over the same data and teacher's outputs."""
+    study = run.context.study
+    shared = {
+        "task": str(run.folder / "task"),
+        "teacher": {"outputs": str(run.folder / run.setup["outputs"])},
+    }
+    found: dict[str, Any] = {}
+    for name, stages in study.baselines.items():
+        archs: list[Arch] = []
+        for stage in range(len(stages)):
+            part = baseline_study(study, name, stage=stage, epochs=front.epochs_spent, archs=archs)
+            folder = run.folder / "baselines" / f"{name}-{stage}"
+            _LOG.info("baseline %s, stage %d of %d: %s", name, stage + 1, len(stages), stages[stage])
+            ended = search_study(override(part, shared), run=folder, seconds=seconds, progress=progress)
+            archs = [student.arch for student in ended]
+        objectives = run.context.objectives
+        found[name] = {
+            "overrides": stages,
+            "epochs_spent": ended.epochs_spent,
+            "hypervolume": scaled_hypervolume([s.values for s in ended], objectives, run.reference),
+            "front": ended.to_dict()["front"],
+        }
+    return found

@@ -1,0 +1,236 @@
+"""From the record to the front: fresh seeds near it, latencies measured together, the test split read once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+import torch
+
+from autokd.checkpoints import OPTIMIZER, checkpoint, drop, trial_folder, write_json
+from autokd.distill import load_weights
+from autokd.driver.costs import scaled_hypervolume
+from autokd.driver.loop import Executors, Work, train_all
+from autokd.driver.prepare import Run
+from autokd.errors import NoFrontError
+from autokd.front import Front, Student, standard_errors
+from autokd.objectives.latency import measure_together
+from autokd.pareto import losses, near_front, non_dominated
+from autokd.record import TrialRecord, counts
+from autokd.trial import Context, Stretch, build_student, evaluate, evaluate_outputs, training_seed
+from autokd.types import Recipe
+
+
+def glance(run_folder: Path, context: Context, setup: Mapping[str, Any], trials: Sequence[TrialRecord]) -> Front:
+    """The raw front of what is recorded so far: one training each, nothing measured again, test not read."""
+    complete = [trial for trial in trials if trial.state == "complete"]
+    students = _raw(context, complete)
+    return _front(context, setup, trials, students, run_folder, final=False, note="not re-seeded; test not read")
+
+
+def finish(
+    run: Run,
+    trials: Sequence[TrialRecord],
+    executor: Executors,
+    work: Work,
+    *,
+    note: str,
+    notify: Callable[[], None],
+) -> Front:
+    """The final front; also written to `front.json`.
+
+    Students within two standard errors of the raw front are trained anew with `budget.reseeds` fresh seeds, so that the
+    luck by which they were chosen does not count; the front is of the means. Timed objectives of all of them are then
+    measured together while no worker trains. Only the front's own students see the test split, once.
+
+    Raises:
+        NoFrontError: no trial was completed, or no fresh training succeeded.
+    """
+    context = run.context
+    complete = [trial for trial in trials if trial.state == "complete"]
+    if not complete:
+        reasons = sorted({trial.reason for trial in trials if trial.reason})
+        raise NoFrontError(f"no student was trained to the end ({note}); {'; '.join(reasons[:3])}")
+    raw = _raw(context, complete)
+    points = losses([student.values for student in raw], context.objectives)
+    errors = standard_errors([student.values for student in raw], context.objectives, _rows(context))
+    near = [raw[i] for i in np.flatnonzero(near_front(points, errors))]
+    stretches = {student.trial: _fresh_seeds(run, student) for student in near}
+    flat = [stretch for group in stretches.values() for stretch in group]
+    results = dict(
+        zip(
+            [stretch.folder for stretch in flat],
+            train_all(executor, work, flat, minutes=context.study.budget.trial_minutes, notify=notify),
+            strict=True,
+        )
+    )
+    for stretch in flat:
+        drop(Path(stretch.folder), OPTIMIZER)
+    near = [student for student in (_averaged(s, stretches[s.trial], results) for s in near) if student is not None]
+    near = _timed_together(run, near)
+    kept = non_dominated(losses([student.values for student in near], context.objectives))
+    students = [student for student, keep in zip(near, kept, strict=True) if keep]
+    if not students:
+        raise NoFrontError("every fresh training of the students near the front failed; see error.txt in their folders")
+    folders = {
+        s.trial: [Path(stretch.folder) for stretch in stretches[s.trial] if "error" not in results[stretch.folder]]
+        for s in students
+    }
+    students, teacher = _read_test(run, students, folders, {trial.number: trial for trial in trials})
+    setup = run.setup | {"teacher": run.setup["teacher"] | {"test": teacher}}
+    spent = sum(stretch.stop for stretch in flat)
+    front = _front(context, setup, trials, students, run.folder, final=True, note=note, extra_epochs=spent)
+    write_json(run.folder / "front.json", front.to_dict())
+    return front
+
+
+def _raw(context: Context, complete: Sequence[TrialRecord]) -> list[Student]:
+    errors = standard_errors([trial.values for trial in complete], context.objectives, _rows(context))
+    names = [objective.name for objective in context.objectives]
+    trained = [objective.name for objective in context.objectives if objective.trained]
+    return [
+        Student(
+            trial.number,
+            trial.arch or {},
+            trial.recipe,
+            {name: trial.values[name] for name in names},
+            {name: float(error) for name, error in zip(names, row, strict=True) if name in trained},
+        )
+        for trial, row in zip(complete, errors, strict=True)
+    ]
+
+
+def _fresh_seeds(run: Run, student: Student) -> list[Stretch]:
+    recipe = Recipe(**student.recipe)
+    return [
+        Stretch(
+            trial=student.trial,
+            arch=student.arch,
+            recipe=recipe,
+            seed=training_seed(student.arch, recipe, run.context.study.seed, repeat),
+            start=0,
+            stop=recipe.epochs,
+            source="",
+            folder=str(trial_folder(run.folder, student.trial) / f"seed-{repeat}"),
+        )
+        for repeat in range(1, run.context.study.budget.reseeds + 1)
+    ]
+
+
+def _averaged(
+    student: Student, stretches: Sequence[Stretch], results: Mapping[str, Mapping[str, Any]]
+) -> Student | None:
+    """The student with means over its fresh seeds; itself where none were asked for, None where all failed."""
+    if not stretches:
+        return student
+    values = [results[s.folder]["values"] for s in stretches if "error" not in results[s.folder]]
+    if not values:
+        return None
+    means = {name: fmean(value[name] for value in values) for name in values[0]}
+    spread = {name: stdev(value[name] for value in values) if len(values) > 1 else 0.0 for name in values[0]}
+    return replace(student, values=student.values | means, spread=spread, seeds=len(values))
+
+
+def _timed_together(run: Run, students: Sequence[Student]) -> list[Student]:
+    """The students with their timed objectives measured anew, interleaved, in this process alone."""
+    context = run.context
+    students = list(students)
+    inputs = torch.zeros(1, *context.task.input_shape)
+    for objective in (objective for objective in context.objectives if objective.timed):
+        networks = [build_student(context, student.arch, seed=context.study.seed) for student in students]
+        timings = measure_together(networks, inputs, reference_ms=run.reference_ms, **objective.settings)
+        students = [
+            replace(
+                student,
+                values=student.values | {objective.name: timing.median_ms},
+                spread=student.spread | {objective.name: timing.median_ms * timing.cv},
+            )
+            for student, timing in zip(students, timings, strict=True)
+        ]
+    return students
+
+
+def _read_test(
+    run: Run,
+    students: Sequence[Student],
+    folders: Mapping[int, Sequence[Path]],
+    trials: Mapping[int, TrialRecord],
+) -> tuple[list[Student], dict[str, float]]:
+    """The front's students and the teacher with their numbers on the test split; nothing is chosen after this."""
+    context, rows = run.context, run.context.task.splits["test"]
+    if not len(rows):
+        return list(students), {}
+    note_test_read(run.folder, f"the front: {len(students)} students and the teacher")
+    scored = []
+    for student in students:
+        own = checkpoint(run.folder, trials[student.trial])
+        values = []
+        for folder in folders[student.trial] or ([own] if own else []):
+            network = build_student(context, student.arch, seed=context.study.seed)
+            load_weights(network, folder)
+            values.append(evaluate(context, network, "test"))
+        test = {name: fmean(value[name] for value in values) for name in values[0]} if values else {}
+        scored.append(replace(student, test=test))
+    answers = context.teacher[0][rows]
+    return scored, evaluate_outputs(context, answers, "test") if not answers.isnan().any() else {}
+
+
+def note_test_read(run: Path, what: str) -> None:
+    """Records that the test split is read now."""
+    with (run / "test_reads.jsonl").open("a") as file:
+        file.write(json.dumps({"what": what}) + "\n")
+
+
+def count_test_reads(run: Path) -> int:
+    """How often the test split was read in this run."""
+    path = run / "test_reads.jsonl"
+    return len(path.read_text().splitlines()) if path.is_file() else 0
+
+
+def _front(
+    context: Context,
+    setup: Mapping[str, Any],
+    trials: Sequence[TrialRecord],
+    students: Sequence[Student],
+    folder: Path,
+    *,
+    final: bool,
+    note: str,
+    extra_epochs: int = 0,
+) -> Front:
+    objectives = context.objectives
+    points = losses([student.values for student in students], objectives)
+    kept = [student for student, keep in zip(students, non_dominated(points), strict=True) if keep]
+    first = objectives[0]
+    kept.sort(key=lambda s: s.values[first.name], reverse=first.direction == "maximize")
+    return Front(
+        study=context.study.name,
+        objectives=[{"name": o.name, "direction": o.direction, "unit": o.unit} for o in objectives],
+        front=kept,
+        trials=counts(trials),
+        epochs_spent=sum(trial.epoch for trial in trials) + extra_epochs,
+        teacher={"test": {}} | dict(setup["teacher"]),
+        baselines={},
+        hypervolume=scaled_hypervolume([s.values for s in kept], objectives, setup["reference_point"]),
+        reference=dict(setup["reference_point"]),
+        validation_labels=_rows(context),
+        standard_error=_standard_error(context, kept),
+        test_reads=count_test_reads(folder),
+        final=final,
+        note=note,
+    )
+
+
+def _standard_error(context: Context, students: Sequence[Student]) -> float:
+    trained = next(i for i, objective in enumerate(context.objectives) if objective.trained)
+    errors = standard_errors([s.values for s in students[:1]], context.objectives, _rows(context))
+    return float(errors[0, trained]) if len(errors) else 0.0
+
+
+def _rows(context: Context) -> int:
+    return len(context.task.splits["validation"])

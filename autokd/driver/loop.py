@@ -1,0 +1,163 @@
+"""The loop over futures: keeps an executor busy with what the driver proposes, and hands back what comes out."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from autokd.checkpoints import WEIGHTS
+from autokd.driver.core import Driver
+from autokd.executors import InlineExecutor, ProcessExecutor
+from autokd.trial import Stretch
+
+Work = Callable[[Stretch], dict[str, Any]]
+"""Trains a stretch: `trial.run_stretch` with a context, or `run_stretch_in` with a run folder."""
+
+Executors = InlineExecutor | ProcessExecutor
+_TICK_SECONDS = 0.5
+
+
+def run_trials(
+    driver: Driver,
+    executor: Executors,
+    work: Work,
+    *,
+    seconds: float | None,
+    trial_minutes: float,
+    notify: Callable[[], None],
+) -> str:
+    """Trains trials until the driver proposes no more, and returns why it ended.
+
+    Args:
+        driver: proposes and records.
+        executor: where stretches run.
+        work: what is submitted.
+        seconds: no stretch begins after so long; None sets no limit. Trials under way are then pruned.
+        trial_minutes: a stretch that takes longer is ended and recorded as failed; the inline executor cannot end one.
+        notify: called whenever something changed, and about twice a second.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; results that had come in are recorded, the rest goes on from its last rung next time.
+        NoFrontError: as `Driver.propose` and `Driver.advance`.
+    """
+    started = time.monotonic()
+    ready = deque(driver.resume())
+    jobs = Jobs(executor, work, trial_minutes)
+    proposing = True
+    try:
+        while True:
+            in_time = seconds is None or time.monotonic() - started < seconds
+            while in_time and jobs.free and (ready or proposing):
+                proposing = bool(ready) or _propose(driver, ready)
+                if ready:
+                    jobs.submit(ready.popleft())
+            if in_time and proposing and not ready and isinstance(executor, ProcessExecutor):
+                proposing = _propose(driver, ready)  # one ahead: a worker that ends need not wait for it
+            notify()
+            for stretch, result in jobs.finished():
+                following = driver.advance(stretch.trial, result)
+                if following is not None:
+                    ready.appendleft(following)
+            if not in_time and not jobs.futures:
+                for stretch in ready:
+                    driver.give_up(stretch, "the time limit was reached")
+                return "the time limit was reached"
+            if not (jobs.futures or ready or proposing):
+                return driver.ended
+    except KeyboardInterrupt:
+        for stretch, result in jobs.done():
+            driver.advance(stretch.trial, result)
+        raise
+
+
+def train_all(
+    executor: Executors,
+    work: Work,
+    stretches: Sequence[Stretch],
+    *,
+    minutes: float,
+    notify: Callable[[], None],
+) -> list[dict[str, Any]]:
+    """Trains every stretch whose result and weights are not there yet, and returns all results in the same order."""
+    results: dict[str, dict[str, Any]] = {}
+    for stretch in stretches:
+        path = Path(stretch.folder) / "result.json"
+        if path.is_file() and (path.with_name(WEIGHTS)).is_file():
+            results[stretch.folder] = json.loads(path.read_text())
+    waiting = deque(stretch for stretch in stretches if stretch.folder not in results)
+    jobs = Jobs(executor, work, minutes)
+    while waiting or jobs.futures:
+        while waiting and jobs.free:
+            jobs.submit(waiting.popleft())
+        notify()
+        results |= {stretch.folder: result for stretch, result in jobs.finished()}
+    return [results[stretch.folder] for stretch in stretches]
+
+
+class Jobs:
+    """Stretches under way on an executor, each with its deadline."""
+
+    def __init__(self, executor: Executors, work: Work, minutes: float) -> None:
+        self.executor, self.work, self.seconds = executor, work, 60 * minutes
+        self.futures: dict[Future[dict[str, Any]], tuple[Stretch, float]] = {}
+        self._late: set[Future[Any]] = set()
+
+    @property
+    def free(self) -> int:
+        """Workers without a stretch."""
+        return self.executor.workers - len(self.futures)
+
+    def submit(self, stretch: Stretch) -> None:
+        """Sets a stretch under way."""
+        deadline = time.monotonic() + self.seconds
+        self.futures[self.executor.submit(self.work, stretch)] = (stretch, deadline)
+
+    def finished(self) -> Iterator[tuple[Stretch, dict[str, Any]]]:
+        """Stretches that have ended, with their results; waits half a second for one at most."""
+        if self.futures:
+            wait(self.futures, timeout=_TICK_SECONDS, return_when=FIRST_COMPLETED)
+        for future, (_, deadline) in self.futures.items():
+            if not future.done() and time.monotonic() > deadline:
+                self._late.add(future)
+                self.executor.stop(future)
+        yield from self.done()
+
+    def done(self) -> Iterator[tuple[Stretch, dict[str, Any]]]:
+        """Stretches that have ended by now, each once."""
+        for future in [future for future in self.futures if future.done()]:
+            stretch, _ = self.futures.pop(future)
+            yield stretch, self._result(future)
+
+    def _result(self, future: Future[dict[str, Any]]) -> dict[str, Any]:
+        if future in self._late:
+            return {"error": f"timed out: a stretch took more than {self.seconds / 60:g} minutes"}
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            return {"error": "the worker process died"}
+        except Exception as error:
+            return {"error": f"raised {type(error).__name__}: {error}"}
+
+
+def _propose(driver: Driver, ready: deque[Stretch]) -> bool:
+    stretch = driver.propose()
+    if stretch is not None:
+        ready.append(stretch)
+    return stretch is not None
+
+
+@contextmanager
+def open_executor(name: str, workers: int) -> Iterator[Executors]:
+    """The executor of that name, closed at the end whatever happens."""
+    executor = ProcessExecutor(workers) if name == "processes" else InlineExecutor()
+    try:
+        yield executor
+    finally:
+        executor.shutdown()

@@ -1,0 +1,28 @@
+"""What AutoKD raises at the edge where a user spoke: one line that says what was given, what would do, what next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class AutoKDError(Exception):
+    """A message meant for the user as it stands; the command line prints it as one line, with no traceback."""
+
+
+class InputError(AutoKDError):
+    """What the user gave cannot be used; the command line exits with 2."""
+
+
+class NoFrontError(AutoKDError):
+    """The search ran but could not give a front; the command line exits with 1."""
+
+
+class InfeasibleError(AutoKDError):
+    """One student cannot be built or trained on this task; its trial is recorded, and the search goes on."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint to append to a message: `; did you mean 'resnet'?`, or nothing where no known name is close."""
+    match = get_close_matches(name, list(known), n=1)
+    return f"; did you mean '{match[0]}'?" if match else ""

@@ -1,0 +1,155 @@
+"""Where stretches run: in this process, or in spawned worker processes; both are `concurrent.futures.Executor`s."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class InlineExecutor(Executor):
+    """Runs each call at once, in the caller's process, on one torch thread; the caller's thread count is put back.
+
+    It needs nothing to be importable, and cannot stop a call that hangs.
+    """
+
+    workers = 1
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Runs `fn` now; an interrupt passes through, any other exception is kept in the future."""
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()
+        try:
+            with one_thread():
+                future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def stop(self, future: Future[Any]) -> None:
+        """Does nothing: a call that was submitted here has ended."""
+
+
+class ProcessExecutor(Executor):
+    """`workers` spawned processes, one to a slot, so that a dead or hung one costs only the call it was at.
+
+    A worker runs on one torch thread, ignores Ctrl-C (this process ends it), and ends itself within moments of this
+    process's death. The caller's main module is not run again in workers: a script needs no `__main__` guard.
+
+    Args:
+        workers: number of slots, >= 1; no more calls than this may be under way at once.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._free: list[ProcessPoolExecutor | None] = [None] * workers
+        self._busy: dict[Future[Any], ProcessPoolExecutor] = {}
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Hands `fn` to a free slot; `fn` and its arguments are pickled, so `fn` must be importable.
+
+        Raises:
+            RuntimeError: every slot is busy.
+        """
+        self._collect()
+        if not self._free:
+            raise RuntimeError(f"all {self.workers} workers are busy")
+        pool = self._free.pop() or _spawn()
+        try:
+            with _main_hidden():
+                future = pool.submit(fn, *args, **kwargs)
+        except BaseException:
+            self._free.append(None)
+            _kill(pool)
+            raise
+        self._busy[future] = pool
+        return future
+
+    def stop(self, future: Future[Any]) -> None:
+        """Ends the worker that is at `future`, which then holds a `BrokenProcessPool`."""
+        pool = self._busy.get(future)
+        if pool is not None:
+            _kill(pool)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Ends all workers at once; a call under way is lost, so wait for its future first."""
+        for pool in [*self._busy.values(), *self._free]:
+            if pool is not None:
+                _kill(pool)
+                pool.shutdown(wait=wait, cancel_futures=True)
+        self._busy.clear()
+        self._free = [None] * self.workers
+
+    def _collect(self) -> None:
+        for future in [future for future in self._busy if future.done()]:
+            pool = self._busy.pop(future)
+            broken = not future.cancelled() and _broken(future)
+            if broken:
+                _kill(pool)
+                pool.shutdown(wait=False)
+            self._free.append(None if broken else pool)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One torch thread inside, the caller's number after."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _broken(future: Future[Any]) -> bool:
+    from concurrent.futures.process import BrokenProcessPool
+
+    return isinstance(future.exception(), BrokenProcessPool)
+
+
+def _spawn() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(
+        max_workers=1, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
+    )
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    # The pool's processes are reachable by no public name; without them a hung worker cannot be ended.
+    for process in list((pool._processes or {}).values()):
+        process.kill()
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keeps a process spawned inside from running the caller's main module: nothing that travels lives there."""
+    main = sys.modules["__main__"]
+    hidden = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
+    main.__dict__["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.__dict__.update({"__spec__": None} | hidden)

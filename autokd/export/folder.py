@@ -1,0 +1,91 @@
+"""A student as a folder: weights as safetensors, its config and a model card; and back again."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import cast
+
+import pydantic
+import safetensors
+import safetensors.torch
+from torch import Tensor, nn
+
+from autokd import registry
+from autokd.errors import InputError
+from autokd.export.card import Card, Config, model_card, reason
+from autokd.types import SearchSpace, Task
+
+
+def safetensors_folder(student: nn.Module, inputs: Tensor, path: Path, card: Card) -> str:
+    """Weights as safetensors, `config.json` and a model card, from which `load_student` gives the student back."""
+    safetensors.torch.save_model(student, str(path))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    config = Config(format="autokd-student-1", weights=path.name, weights_sha256=digest, **dict(card))
+    path.with_name("config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    path.with_name("README.md").write_text(model_card(card), encoding="utf-8")
+    return f"{path.stat().st_size:,} bytes, with config.json and README.md; autokd.load_student(folder) gives it back"
+
+
+def load_student(folder: str | Path, *, space: object = None) -> nn.Module:
+    """The student that was exported to a folder as safetensors, in eval mode, on the CPU.
+
+    What the folder names is looked up among installed plug-ins only, so that a folder from elsewhere cannot
+    have code imported. If the space's source has changed since, the log says so.
+
+    Args:
+        folder: with the weights and `config.json`.
+        space: the search space or a reference to it, where it is no installed plug-in; None takes the
+        installed one.
+
+    Raises:
+        InputError: the folder is no exported student, its space is not installed, or the weights do not fit.
+    """
+    config = read_config(Path(folder))
+    weights = Path(folder, config.weights)
+    found = registry.resolve("search_spaces", _installed(config.space) if space is None else space)
+    digest = registry.source_digest(found)
+    if config.space_digest and digest and digest != config.space_digest:
+        logging.getLogger("autokd").warning(
+            "the source of search space '%s' has changed since this student was exported", config.space
+        )
+    try:
+        student = cast(SearchSpace, found).build(dict(config.arch), cast(Task, config.task))
+    except Exception as error:
+        raise InputError(
+            f"'{folder}': search space '{config.space}' cannot build this student: {reason(error)}"
+        ) from error
+    try:
+        if hashlib.sha256(weights.read_bytes()).hexdigest() != config.weights_sha256:
+            raise InputError(f"'{weights}' is not the file that config.json describes; export the student again")
+    except OSError as error:
+        raise InputError(f"cannot read '{weights}': {reason(error)}; export the student again") from error
+    try:
+        safetensors.torch.load_model(student, weights, strict=True)
+    except (RuntimeError, safetensors.SafetensorError) as error:
+        raise InputError(f"'{weights}' does not fit search space '{config.space}': {reason(error)}") from error
+    return student.eval()
+
+
+def read_config(folder: Path) -> Config:
+    """What `config.json` of an exported student says; `InputError` where it is none."""
+    path = folder / "config.json"
+    try:
+        return Config.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"'{folder}' is no exported student: {reason(error)}; name the folder itself") from error
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        raise InputError(f"'{path}' does not describe an exported student: {where}: {first['msg'].lower()}") from error
+
+
+def _installed(space: str) -> str:
+    known = registry.installed("search_spaces")
+    if space in known or space in known.values():
+        return space
+    raise InputError(
+        f"this student's search space '{space}' is no installed plug-in (known: {', '.join(known) or 'none'}), and "
+        f"what a folder names is not imported: pass it yourself, load_student(folder, space='{space}')"
+    )

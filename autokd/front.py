@@ -1,0 +1,155 @@
+"""The answer of a search: the Pareto-optimal students, and picking one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from autokd import pareto
+from autokd.errors import InputError, nearest
+from autokd.types import Arch, Objective
+
+
+@dataclass(frozen=True)
+class Student:
+    """One member of a front.
+
+    Args:
+        trial: its number in the record.
+        arch: architecture.
+        recipe: recipe as a dict.
+        values: by objective; trained ones on validation, means over `seeds` fresh trainings where there are any.
+        spread: standard deviation of the trained ones over those seeds; a binomial standard error where there are none.
+        seeds: fresh trainings behind `values`; 0 where they are the search's own.
+        test: trained objectives on the test split, means over the same seeds; empty where it was not read.
+    """
+
+    trial: int
+    arch: Arch
+    recipe: dict[str, Any]
+    values: dict[str, float]
+    spread: dict[str, float] = field(default_factory=dict)
+    seeds: int = 0
+    test: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Front:
+    """What a search answers. Iterating gives its students, best on the first objective first.
+
+    Args:
+        study: the study's name.
+        objectives: name, direction and unit of each.
+        front: the students.
+        trials: how many ended how.
+        epochs_spent: trained by the search and by the fresh seeds, without baselines.
+        teacher: name, `values` on validation and `test`.
+        baselines: by name: the same study with keys overridden, as `epochs_spent`, `hypervolume`, `front`, `overrides`.
+        hypervolume: share of the box up to `reference` that the front dominates, 0 .. 1.
+        reference: worst value by objective, fixed when the search began.
+        validation_labels: labels that chose the front.
+        standard_error: of the first trained objective at its best on the front, from the number of labels.
+        test_reads: how often the test split was read in this run so far.
+        final: False for a glance at a search that has not ended: nothing re-seeded, test not read.
+        note: how the search ended, in words.
+    """
+
+    study: str
+    objectives: list[dict[str, str]]
+    front: list[Student]
+    trials: dict[str, int]
+    epochs_spent: int
+    teacher: dict[str, Any]
+    baselines: dict[str, Any]
+    hypervolume: float
+    reference: dict[str, float]
+    validation_labels: int
+    standard_error: float
+    test_reads: int
+    final: bool
+    note: str = ""
+
+    def __iter__(self) -> Iterator[Student]:
+        return iter(self.front)
+
+    def __len__(self) -> int:
+        return len(self.front)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: what `autokd front --json` prints and `front.json` holds."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Front:
+        """The front of such data."""
+        return cls(**{**data, "front": [Student(**student) for student in data["front"]]})
+
+    def pick(
+        self,
+        *,
+        by: str = "knee",
+        weights: Mapping[str, float] | None = None,
+        maximum: Mapping[str, float] | None = None,
+        minimum: Mapping[str, float] | None = None,
+    ) -> Student:
+        """One student of the front.
+
+        Args:
+            by: an objective, of which the best is taken, or `knee`: the student farthest from the line or plane through
+                the ends of the front.
+            weights: instead of `by`: weight of each objective, >= 0; the best scaled, weighted student is taken.
+            maximum: the most an objective may be.
+            minimum: the least an objective may be.
+
+        Raises:
+            InputError: an unknown objective, or no student within the bounds.
+        """
+        for name in [*(weights or {}), *(maximum or {}), *(minimum or {}), *([by] if by != "knee" else [])]:
+            self._check(name)
+        within = [
+            student
+            for student in self.front
+            if all(student.values[name] <= bound for name, bound in (maximum or {}).items())
+            and all(student.values[name] >= bound for name, bound in (minimum or {}).items())
+        ]
+        if not within:
+            raise InputError(f"no student of the front is within the bounds; {self._ranges()}")
+        points = pareto.losses([student.values for student in within], self._as_objectives())
+        if weights:
+            wanted = np.array([weights.get(o["name"], 0.0) for o in self.objectives])
+            return within[pareto.weighted(points, wanted)]
+        if by == "knee":
+            return within[pareto.knee(points)]
+        return within[int(np.argmin(points[:, [o["name"] for o in self.objectives].index(by)]))]
+
+    def _as_objectives(self) -> list[Objective]:
+        return [
+            Objective(o["name"], o["direction"], o["unit"], trained=False, measure=float)  # type: ignore[arg-type]
+            for o in self.objectives
+        ]
+
+    def _check(self, name: str) -> None:
+        known = [objective["name"] for objective in self.objectives]
+        if name not in known:
+            raise InputError(f"no objective '{name}' in this study (it has {', '.join(known)}){nearest(name, known)}")
+
+    def _ranges(self) -> str:
+        ranges = []
+        for objective in self.objectives:
+            values = [student.values[objective["name"]] for student in self.front]
+            ranges.append(f"{objective['name']} {min(values):.4g} to {max(values):.4g}")
+        return f"the front holds {', '.join(ranges)}" if self.front else "the front is empty"
+
+
+def standard_errors(values: Sequence[Mapping[str, float]], objectives: Sequence[Objective], rows: int) -> np.ndarray:
+    """Standard error of each value as a share of `rows` rows, shape (values, objectives); 0 for what is exact.
+
+    Objectives beyond 0 .. 1 count as exact: nothing is known of their spread from one training.
+    """
+    shares = np.array([[value[objective.name] for objective in objectives] for value in values], dtype=float)
+    trained = np.array([objective.trained for objective in objectives])
+    variance = np.clip(shares * (1 - shares), 0, None) / max(rows, 1)
+    return np.where(trained, np.sqrt(variance), 0.0)

@@ -1,0 +1,139 @@
+"""The front's charts, as plain data for plotly.js: the first trained objective against each of the others."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import cycle
+from typing import Any
+
+from autokd.report.table import compact, heading, interval
+
+# Okabe and Ito's colours: told apart by the colour-blind, legible on light and dark.
+_FRONT, _TEACHER, _TRIALS = "#0072b2", "#d55e00", "#8c8c8c"
+_BASELINES = ("#e69f00", "#009e73", "#cc79a7", "#56b4e9")
+_LOG_FROM = 20.0
+"""A cost is drawn on a log scale once its largest value is so many times its smallest."""
+
+
+def charts(front: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A chart for each objective but the main one: `title` in words, plotly's `data` and `layout`.
+
+    Everything that plotly shows is escaped: it reads a little HTML in labels.
+
+    Args:
+        front: as `front --json` prints it.
+        trials: `trial`, `state`, `values`, `arch`, `recipe` of each; those complete are shown behind the front.
+    """
+    main = main_objective(front["objectives"])
+    return [_chart(front, trials, other, main) for other in front["objectives"] if other["name"] != main["name"]]
+
+
+def main_objective(objectives: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The objective that the others are paid for: the first that is maximised, else the first."""
+    return next((each for each in objectives if each["direction"] == "maximize"), objectives[0])
+
+
+def _chart(
+    front: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], x: Mapping[str, Any], y: Mapping[str, Any]
+) -> dict[str, Any]:
+    objectives, teacher = front["objectives"], front.get("teacher")
+    complete = [trial for trial in trials if trial["state"] == "complete"]
+    traces = [_points("other trials", complete, objectives, x, y, color=_TRIALS, size=6, opacity=0.5)]
+    for (name, baseline), color in zip((front.get("baselines") or {}).items(), cycle(_BASELINES), strict=False):
+        label = f"baseline {name}"
+        traces.append(_points(label, baseline["front"], objectives, x, y, color=color, size=9, symbol="diamond"))
+        traces.append(_stairs(label, baseline["front"], x, y, color=color, dash="dot"))
+    if teacher is not None:
+        shown = {"trial": "teacher", **teacher}
+        traces.append(_points("teacher", [shown], objectives, x, y, color=_TEACHER, size=13, symbol="star"))
+    traces.append(_stairs("front", front["front"], x, y, color=_FRONT, dash="solid"))
+    traces.append(_points("front", front["front"], objectives, x, y, color=_FRONT, size=11, spread=True))
+    traces = [trace for trace in traces if trace["x"]]
+    costs = [value for trace in traces for value in trace["x"]]
+    log = bool(costs) and min(costs) > 0 and max(costs) > _LOG_FROM * min(costs)
+    return {
+        "title": f"{heading(y)} against {heading(x)}",
+        "data": traces,
+        "layout": {
+            "xaxis": {"title": {"text": escape(heading(x))}, "type": "log" if log else "linear"},
+            "yaxis": {"title": {"text": escape(heading(y))}},
+            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+            "margin": {"l": 60, "r": 16, "t": 24, "b": 56},
+            "hovermode": "closest",
+        },
+    }
+
+
+def _points(
+    name: str,
+    members: Sequence[Mapping[str, Any]],
+    objectives: Sequence[Mapping[str, Any]],
+    x: Mapping[str, Any],
+    y: Mapping[str, Any],
+    *,
+    color: str,
+    size: int,
+    symbol: str = "circle",
+    opacity: float = 1.0,
+    spread: bool = False,
+) -> dict[str, Any]:
+    known = _known(members, x, y)
+    trace = {
+        "type": "scatter",
+        "mode": "markers",
+        "name": escape(name),
+        "x": [member["values"][x["name"]] for member in known],
+        "y": [member["values"][y["name"]] for member in known],
+        "text": [_hover(name, member, objectives) for member in known],
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {"color": color, "size": size, "symbol": symbol, "opacity": opacity},
+    }
+    for axis, objective in (("x", x), ("y", y)) if spread else ():
+        errors = [(member.get("spread") or {}).get(objective["name"]) or 0.0 for member in known]
+        if any(errors):
+            trace[f"error_{axis}"] = {"array": errors, "thickness": 1.2, "width": 3}
+    return trace
+
+
+def _stairs(
+    name: str,
+    members: Sequence[Mapping[str, Any]],
+    x: Mapping[str, Any],
+    y: Mapping[str, Any],
+    *,
+    color: str,
+    dash: str,
+) -> dict[str, Any]:
+    """The best of y that is reached at each x, among these two objectives alone."""
+    x_sign, y_sign = (-1 if each["direction"] == "maximize" else 1 for each in (x, y))
+    steps: list[tuple[float, float]] = []
+    pairs = [(member["values"][x["name"]], member["values"][y["name"]]) for member in _known(members, x, y)]
+    for x_value, y_value in sorted(pairs, key=lambda pair: (x_sign * pair[0], y_sign * pair[1])):
+        if not steps or y_sign * y_value < y_sign * steps[-1][1]:
+            steps.append((x_value, y_value))
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": escape(name),
+        "x": [step[0] for step in steps],
+        "y": [step[1] for step in steps],
+        "line": {"shape": "hv", "color": color, "dash": dash, "width": 1.5},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
+def _known(members: Sequence[Mapping[str, Any]], x: Mapping[str, Any], y: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    names = (x["name"], y["name"])
+    return [m for m in members if all((m.get("values") or {}).get(name) is not None for name in names)]
+
+
+def _hover(name: str, member: Mapping[str, Any], objectives: Sequence[Mapping[str, Any]]) -> str:
+    values, spread = member.get("values") or {}, member.get("spread") or {}
+    lines = [f"{heading(each)}: {interval(values.get(each['name']), spread.get(each['name']))}" for each in objectives]
+    for settings in (member.get("recipe"), member.get("arch")):
+        lines += textwrap.wrap(compact(settings or {}), 60)
+    title = str(member["trial"]) if name == "teacher" else f"trial {member['trial']} ({name})"
+    return "<br>".join([f"<b>{escape(title)}</b>", *map(escape, lines)])

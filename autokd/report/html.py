@@ -1,0 +1,127 @@
+"""The report: one HTML file that holds everything it shows and loads nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from autokd import pareto
+from autokd.errors import InputError
+from autokd.report.comparison import gains
+from autokd.report.figures import charts, main_objective
+from autokd.report.table import compact, heading, interval, number, tested_names
+from autokd.types import Objective
+
+
+def write_report(data: Mapping[str, Any], out: Path) -> None:
+    """Writes a search's report; an existing file is replaced once the new one is whole.
+
+    Names and settings are escaped; a content security policy lets the page run its own two scripts and load nothing.
+    Tables are there without JavaScript, charts need it.
+
+    Args:
+        data: `front`, as `front --json` prints it; and, each shown where given: `trials` (`trial`, `state`, `reason`,
+            `arch`, `recipe`, `values`, `epochs` of each), `importance` (by objective, by parameter, 0 .. 1), `study`
+            (settings), `environment`.
+        out: the HTML file.
+
+    Raises:
+        InputError: plotly is not installed, or the file cannot be written.
+    """
+    page = render(_finite(data))
+    partial = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        partial.write_text(page, encoding="utf-8", newline="\n")
+        os.replace(partial, out)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"cannot write the report '{out}': {reason}; name a file in a folder you can write") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def render(data: Mapping[str, Any]) -> str:
+    """The page of `write_report` as text; numbers must be finite or None."""
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError:
+        raise InputError("the report needs plotly: pip install 'autokd[report]'") from None
+    front, trials = data["front"], data.get("trials") or []
+    folder = files("autokd.report")
+    scripts = [get_plotlyjs(), folder.joinpath("report.js").read_text(encoding="utf-8")]
+    assert not any("</script" in script.lower() or "\r" in script for script in scripts)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {"number": number, "compact": compact, "heading": heading, "text": _text, "datum": _datum}
+    return environment.from_string(folder.joinpath("report.html").read_text(encoding="utf-8")).render(
+        front=front,
+        main=main_objective(front["objectives"]),
+        choices=_choices(front),
+        tested=tested_names(front),
+        trials=trials,
+        charts=charts(front, trials),
+        comparisons={
+            name: gains(front, baseline["front"], front["standard_error"] or 0.0)
+            for name, baseline in front["baselines"].items()
+        },
+        importance=_importance(data.get("importance") or {}),
+        study=data.get("study") or {},
+        environment=data.get("environment") or {},
+        interval=interval,
+        style=Markup(folder.joinpath("report.css").read_text(encoding="utf-8")),
+        scripts=[Markup(script) for script in scripts],
+        script_hashes=[_source_hash(script) for script in scripts],
+    )
+
+
+def _choices(front: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The members to look at first: the best on the main objective, and the knee."""
+    members, objectives = front["front"], front["objectives"]
+    if not members:
+        return []
+    main = main_objective(objectives)
+    as_objectives = [Objective(o["name"], o["direction"], "", trained=False, measure=float) for o in objectives]
+    losses = pareto.losses([member["values"] for member in members], as_objectives)
+    column = [objective["name"] for objective in objectives].index(main["name"])
+    best, knee = members[int(losses[:, column].argmin())], members[pareto.knee(losses)]
+    return [(f"best {main['name']}", best), ("knee", knee)]
+
+
+def _importance(importance: Mapping[str, Mapping[str, float]]) -> list[tuple[str, dict[str, float]]]:
+    """A row for each parameter, the most important over all objectives first."""
+    names = dict.fromkeys(name for shares in importance.values() for name in shares)
+    rows = [(name, {objective: shares.get(name) or 0.0 for objective, shares in importance.items()}) for name in names]
+    return sorted(rows, key=lambda row: -sum(row[1].values()))
+
+
+def _finite(value: Any) -> Any:
+    """The same plain data with None for NaN and infinities, which JSON does not know."""
+    if isinstance(value, Mapping):
+        return {str(name): _finite(each) for name, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, indent=1, default=str)
+
+
+def _datum(value: float | None) -> str:
+    """What a table is sorted by; what is not known comes last."""
+    return "" if value is None else repr(value)
+
+
+def _source_hash(script: str) -> str:
+    return "'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'"

@@ -1,0 +1,199 @@
+"""A search while it runs: redrawn in place on a terminal, a plain line now and then where output is piped."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from rich.align import Align
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.text import Text
+
+from autokd.report.table import front_table, front_text, number
+
+LARGEST_FRONT = 12
+"""Rows of the front that are shown while a search runs."""
+
+_FRONT_EVERY = 60.0
+_STATES = {
+    "complete": "complete",
+    "running": "running",
+    "pruned": "stopped early",
+    "infeasible": "infeasible",
+    "failed": "failed",
+}
+
+
+class LiveView:
+    """Shows a search's progress while it is entered as a context; rich leaves colour out where `NO_COLOR` is set.
+
+    Plain lines hold the front, too, once it has changed, at most once a minute.
+
+    Args:
+        console: where to show it, stdout if None; redrawn in place only where this is a terminal that can.
+        environment: of the process; `CI` set to anything but nothing asks for plain lines on any terminal.
+        clock: seconds, only differences count.
+        every: seconds between two plain lines, >= 0.
+    """
+
+    def __init__(
+        self,
+        console: Console | None = None,
+        *,
+        environment: Mapping[str, str] = os.environ,
+        clock: Callable[[], float] = time.monotonic,
+        every: float = 5.0,
+    ) -> None:
+        self._console = console or Console()
+        able = self._console.is_terminal and not self._console.is_dumb_terminal
+        in_place = able and not environment.get("CI")
+        self._live = Live(console=self._console, auto_refresh=False) if in_place else None
+        self._clock, self._every = clock, every
+        self._last: Mapping[str, Any] | None = None
+        self._status, self._status_at = "", float("-inf")
+        self._front, self._front_at = "", clock()
+
+    def __enter__(self) -> Self:
+        """Takes the terminal over, where there is one."""
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leaves the last state on the screen."""
+        if self._live is not None:
+            self._live.stop()
+        elif self._last is not None:
+            self._print_status(self._last)
+
+    def update(self, progress: Mapping[str, Any]) -> None:
+        """Shows where the search stands.
+
+        Args:
+            progress: `trials` (counts by state: complete, running, pruned, infeasible, failed, duplicate), `budget`
+                (`trials` and `epochs`, None for no limit), `epochs_spent`, `seconds` since the start, `eta_seconds`
+                or None, `hypervolume` or None, `objectives` and `front` as `front_table` takes them, and `message`,
+                "" for none.
+        """
+        self._last = progress
+        if self._live is not None:
+            self._live.update(screen(progress), refresh=True)
+            return
+        if self._clock() - self._status_at >= self._every:
+            self._print_status(progress)
+        if self._clock() - self._front_at >= _FRONT_EVERY:
+            self._print_front(progress)
+
+    def log_handler(self) -> logging.Handler:
+        """A handler that prints log records above what is redrawn."""
+        return _Above(self._console)
+
+    def _print_status(self, progress: Mapping[str, Any]) -> None:
+        line = status(progress)
+        if line != self._status:
+            _plain(self._console, line)
+        self._status, self._status_at = line, self._clock()
+
+    def _print_front(self, progress: Mapping[str, Any]) -> None:
+        text = front_text(_shown(progress)).rstrip()
+        if progress["front"] and text != self._front:
+            _plain(self._console, text)
+        self._front, self._front_at = text, self._clock()
+
+
+def status(progress: Mapping[str, Any]) -> str:
+    """Where a search stands, on one line."""
+    trials = progress["trials"]
+    counts = ", ".join(f"{trials.get(state, 0)} {words}" for state, words in _STATES.items())
+    parts = [
+        f"{_done(trials)}{_of(progress['budget'].get('trials'))} trials: {counts}",
+        _epochs(progress),
+        f"front of {len(progress['front'])}",
+        f"hypervolume {number(progress['hypervolume'])}",
+        _time(progress),
+        progress["message"],
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def screen(progress: Mapping[str, Any]) -> Group:
+    """Where a search stands, as a screen: a bar, the counts, the front."""
+    trials, limit, front = progress["trials"], progress["budget"].get("trials"), progress["front"]
+    lines: list[RenderableType] = []
+    if limit:
+        bar = ProgressBar(total=limit, completed=min(_done(trials), limit), width=60)
+        lines.append(Align.left(bar))  # a bar alone does not end its line
+    counts = [(state, trials.get(state, 0), words) for state, words in _STATES.items()]
+    lines.append(
+        Text("   ").join(
+            Text.assemble((str(count), _style(state, count)), f" {words}") for state, count, words in counts
+        )
+    )
+    volume = f"hypervolume {number(progress['hypervolume'])}"
+    lines.append(Text(f"{_epochs(progress)}   {_time(progress)}   {volume}"))
+    if progress["message"]:
+        lines.append(Text(progress["message"], style="italic"))
+    if front:
+        lines.append(front_table(_shown(progress)))
+    if len(front) > LARGEST_FRONT:
+        lines.append(Text(f"and {len(front) - LARGEST_FRONT} more on the front", style="dim"))
+    return Group(*lines)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words, to two units: `42 s`, `3 min 20 s`, `2 h 5 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{minutes} min {rest} s" if hours < 1 else f"{hours} h {minutes} min"
+
+
+class _Above(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _plain(self._console, self.format(record))
+
+
+def _plain(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _shown(progress: Mapping[str, Any]) -> dict[str, Any]:
+    return {"objectives": progress["objectives"], "front": progress["front"][:LARGEST_FRONT]}
+
+
+def _done(trials: Mapping[str, int]) -> int:
+    """Trials that count towards the budget: those that ended with some training."""
+    return sum(trials.get(state, 0) for state in ("complete", "pruned", "failed"))
+
+
+def _epochs(progress: Mapping[str, Any]) -> str:
+    return f"{progress['epochs_spent']:,}{_of(progress['budget'].get('epochs'))} epochs"
+
+
+def _time(progress: Mapping[str, Any]) -> str:
+    left = progress["eta_seconds"]
+    ends = "" if left is None else f", about {duration(left)} to go"
+    return f"{duration(progress['seconds'])} so far{ends}"
+
+
+def _of(limit: int | None) -> str:
+    return f" of {limit:,}" if limit else ""
+
+
+def _style(state: str, count: int) -> str:
+    if not count:
+        return "dim"
+    return {"failed": "bold red", "complete": "bold green"}.get(state, "bold")

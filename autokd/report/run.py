@@ -1,0 +1,80 @@
+"""The report of a run: everything `report.html` shows, gathered from the run folder."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from autokd.driver import load_front, read_setup
+from autokd.record import TrialRecord, read_study, read_trials
+from autokd.report.html import write_report
+
+_FEWEST_TRIALS = 8
+
+
+def write_run_report(run: Path) -> Path:
+    """Writes `report.html` into a run folder and returns its path.
+
+    Raises:
+        InputError: `run` is not a run folder, plotly is missing, or the file cannot be written.
+    """
+    front, setup, trials = load_front(run), read_setup(run), read_trials(run)
+    out = run / "report.html"
+    data = front.to_dict()
+    write_report(
+        {
+            "front": data,
+            "trials": [_row(trial) for trial in trials],
+            "importance": importance(run, data["objectives"]),
+            "study": setup["study"],
+            "environment": setup["environment"] | {"processor": platform.processor(), "cores": str(os.cpu_count())},
+            "hypervolume": front.hypervolume,
+            "reference_point": front.reference,
+            "validation_labels": front.validation_labels,
+            "test_reads": front.test_reads,
+        },
+        out,
+    )
+    return out
+
+
+def importance(run: Path, objectives: Sequence[Mapping[str, str]]) -> dict[str, dict[str, float]]:
+    """Importance of each parameter for each objective by PED-ANOVA, most important first; {} with few complete trials.
+
+    Source: Watanabe, Bansal, Hutter (2023), https://arxiv.org/abs/2304.10255, as Optuna has it.
+    """
+    study = read_study(run)
+    complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    if len(complete) < _FEWEST_TRIALS:
+        return {}
+    found = {}
+    for place, objective in enumerate(objectives):
+        sign = -1 if objective["direction"] == "maximize" else 1  # PED-ANOVA asks what makes a value small
+        target = functools.partial(_loss, place, sign)
+        try:
+            found[objective["name"]] = optuna.importance.get_param_importances(study, target=target)
+        except (ValueError, RuntimeError):  # where all complete trials agree, nothing can be said
+            continue
+    return {name: {key: float(value) for key, value in shares.items()} for name, shares in found.items()}
+
+
+def _loss(place: int, sign: int, trial: optuna.trial.FrozenTrial) -> float:
+    return sign * trial.values[place]
+
+
+def _row(trial: TrialRecord) -> dict[str, Any]:
+    return {
+        "trial": trial.number,
+        "state": trial.state,
+        "reason": trial.reason,
+        "arch": trial.arch or {},
+        "recipe": trial.recipe,
+        "values": trial.values,
+        "epochs": trial.epoch,
+    }

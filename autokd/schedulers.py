@@ -1,0 +1,80 @@
+"""Who trains on: each function here makes a scheduler for a study's objectives and rungs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from autokd import pareto
+from autokd.errors import InputError
+from autokd.types import Objective, Point, Scheduler
+
+
+def halving(objectives: Sequence[Objective], rungs: Sequence[int]) -> Scheduler:
+    """Multi-objective successive halving: after rung i the best rungs[i] / rungs[i + 1] train on.
+
+    Points at one rung are ordered by non-dominated rank, then by the room around them within their rank
+    (crowding), then by trial number; the first floor(points * rungs[i] / rungs[i + 1]) go on, and at least
+    one. A point that is the best on a trained objective and dominated by none goes on, too. Each point is
+    judged once, against those that have reached the rung by then, so nothing waits for a rung to fill. With
+    costs alone (epoch 0) and after the last rung everyone goes on; a point with a NaN never does.
+
+    Args:
+        objectives: the study's; values count in units of their range at the rung, so scales do not matter.
+        rungs: epochs at which to judge, rising; the last is the full budget.
+
+    Raises:
+        InputError: rungs do not rise from 1 or more.
+
+    Source: asynchronous successive halving, Li et al. (2020), https://arxiv.org/abs/1810.05934, section
+    3.2, stopping instead of pausing; several objectives as in Schmucker et al. (2021),
+    https://arxiv.org/abs/2106.12639, with NSGA-II's order.
+    """
+    kept = dict(_rising_pairs(rungs))
+    trained = [j for j, objective in enumerate(objectives) if objective.trained]
+
+    def advance(point: Point, peers: Sequence[Point]) -> bool:
+        if _unknown(point):
+            return False
+        if point.epoch not in kept:
+            return True
+        # Later entries win: the point as given, whatever a peer says of the same trial.
+        known = {peer.trial: peer for peer in [*peers, point] if not _unknown(peer)}
+        trials = sorted(known)
+        place = trials.index(point.trial)
+        losses = pareto.losses([known[trial].values for trial in trials], objectives)
+        rank = pareto.ranks(losses)
+        if rank[place] == 0 and (losses[place] == losses.min(axis=0))[trained].any():
+            return True
+        room = np.zeros(len(trials))
+        for front in range(rank.max() + 1):
+            room[rank == front] = pareto.crowding(losses[rank == front])
+        order = np.lexsort((-room, rank))  # stable: ties stay in the order of trials
+        keep = max(1, len(trials) * point.epoch // kept[point.epoch])
+        return bool(place in order[:keep])
+
+    return advance
+
+
+def everyone(objectives: Sequence[Objective], rungs: Sequence[int]) -> Scheduler:
+    """No early stopping: whoever has no NaN trains on to the full budget."""
+
+    def advance(point: Point, peers: Sequence[Point]) -> bool:
+        return not _unknown(point)
+
+    return advance
+
+
+def _rising_pairs(rungs: Sequence[int]) -> list[tuple[int, int]]:
+    """Each rung with the next one."""
+    pairs = list(pairwise(rungs))
+    if not rungs or rungs[0] < 1 or any(low >= high for low, high in pairs):
+        raise InputError(f"rungs {list(rungs)}: give epochs that rise from 1 or more, e.g. [3, 9, 27]")
+    return pairs
+
+
+def _unknown(point: Point) -> bool:
+    return any(math.isnan(value) for value in point.values.values())

@@ -1,0 +1,31 @@
+"""What is searched, as a file or from Python: models, loading with overrides, and the parts they name."""
+
+from autokd.study.baselines import BUILT_IN_BASELINES
+from autokd.study.load import load_study
+from autokd.study.model import Budget, Study, baseline_study, override
+from autokd.study.parts import resolve_objectives, resolve_space
+from autokd.study.plain import MAY_CHANGE, changed_keys, dump, not_importable, schema
+from autokd.study.recipe import Range, RecipeSpace, WholeRange
+from autokd.study.sampler import make_sampler
+from autokd.study.starter import write_starter
+
+__all__ = [
+    "BUILT_IN_BASELINES",
+    "MAY_CHANGE",
+    "Budget",
+    "Range",
+    "RecipeSpace",
+    "Study",
+    "WholeRange",
+    "baseline_study",
+    "changed_keys",
+    "dump",
+    "load_study",
+    "make_sampler",
+    "not_importable",
+    "override",
+    "resolve_objectives",
+    "resolve_space",
+    "schema",
+    "write_starter",
+]

@@ -1,0 +1,36 @@
+"""Rival searches, as overrides of a study, stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from autokd.errors import nearest
+from autokd.study.explain import shown
+from autokd.types import Recipe
+
+_DEFAULT = {f"recipe.{name}": getattr(Recipe, name) for name in ("alpha", "temperature", "method")}
+
+BUILT_IN_BASELINES: Mapping[str, list[dict[str, Any]]] = {
+    "hard": [{"recipe.alpha": 0}],
+    "default": [_DEFAULT],
+    "sequential": [_DEFAULT, {}],
+}
+"""Baselines by name: stages, each a mapping from dotted key to value; see `Study.baselines`."""
+
+
+def in_stages(name: str, given: Any) -> Any:
+    """The stages of a baseline from what a study says of it: overrides beside the built-in ones, or the stages.
+
+    Raises:
+        ValueError: it says nothing of a baseline that is not built in, or is no mapping.
+    """
+    if isinstance(given, list | tuple):
+        return list(given)
+    if given is not None and not isinstance(given, Mapping):
+        raise ValueError(f"{name}: {shown(given)} given; write keys to override, as {{budget.trials: 20}}")
+    if name not in BUILT_IN_BASELINES and not given:
+        known = ", ".join(BUILT_IN_BASELINES)
+        hint = nearest(str(name), BUILT_IN_BASELINES)
+        raise ValueError(f"no baseline is named '{name}' (known: {known}), so it must say what to override{hint}")
+    return [{**stage, **(given or {})} for stage in BUILT_IN_BASELINES.get(name, [{}])]

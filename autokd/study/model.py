@@ -1,0 +1,270 @@
+"""A study: what to search, on what, with which teacher, by which measure, for how long."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from autokd.errors import InputError
+from autokd.study.baselines import in_stages
+from autokd.study.explain import OVERRIDE, Places, explain, located, overridden, shown, wanted
+from autokd.study.recipe import RecipeSpace, Section, as_tuple
+from autokd.types import Arch
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SPACE = "a plug-in's name, 'package.module', 'package.module:attr' or 'path/to/space.py'"
+
+
+def override(study: Study, changes: Mapping[str, Any]) -> Study:
+    """The same study with other values under dotted keys, such as `budget.trials` or `recipe.alpha`.
+
+    A missing key of a mapping is created.
+
+    Raises:
+        InputError: a key leads into something that is not a mapping, or the result is no study.
+    """
+    return override_in(study, changes, {})
+
+
+def override_in(study: Study, changes: Mapping[str, Any], context: Mapping[str, Any]) -> Study:
+    """`override`, in the context (`places`, `folder`) in which the study was read."""
+    data: dict[str, Any] = as_data(study)
+    places: Places = context.get("places", {})
+    for key, value in changes.items():
+        path = tuple(key.split("."))
+        if not all(path):
+            raise InputError(f"override {key}: not a key; write names with dots between, as budget.trials")
+        label = f"{OVERRIDE}{key}={value if isinstance(value, str) else shown(value)}"
+        data = _with(data, path, value, label)
+        places = overridden(places, path, label)
+    return Study.model_validate(data, context={**context, "places": places})
+
+
+def as_data(value: object) -> Any:
+    """A model's fields as a dict, sections likewise; other values, whatever they are, stay themselves."""
+    if isinstance(value, BaseModel):
+        return {name: as_data(getattr(value, name)) for name in type(value).model_fields}
+    return value
+
+
+def baseline_study(study: Study, name: str, *, stage: int, epochs: int, archs: Sequence[Arch] = ()) -> Study:
+    """The study to run for one stage of a baseline.
+
+    Args:
+        study: the one whose rival it is.
+        name: one of `study.baselines`.
+        stage: 0 .. len(study.baselines[name]) - 1, to be run in this order.
+        epochs: what the search itself spent; the stages share it equally, unless the baseline says otherwise.
+        archs: architectures on the front of the stage before; unused at stage 0.
+    """
+    stages = study.baselines[name]
+    share = max(epochs // len(stages), study.budget.rungs[-1])
+    # Epochs end it, not trials: proposals that are repeated or infeasible cost none, and a baseline may have more.
+    changes: dict[str, Any] = {"budget.epochs": share, "budget.trials": 2 * study.budget.trials}
+    if stage > 0:
+        space = study.space["space"] if isinstance(study.space, Mapping) else study.space
+        changes["space"] = {"space": space, "archs": list(archs)}
+    own = {"name": f"{study.name}-{name}", "baselines": {}}
+    return override(study, {**changes, **stages[stage], **own})
+
+
+class Budget(Section):
+    """What a search may spend."""
+
+    trials: int = Field(60, ge=1)
+    """Candidates proposed in all, stopped and infeasible ones among them."""
+    rungs: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = (3, 9, 27)
+    """Epochs after which it is decided who trains on; the last is the full training."""
+    epochs: int | None = Field(None, ge=1)
+    """Epochs spent over all students at which the search stops; null sets no limit."""
+    trial_minutes: float = Field(30, gt=0)
+    """Minutes after which a stretch of training between two rungs is taken for hung and stopped."""
+    disk_gb: float = Field(5, gt=0)
+    """Gigabytes the run folder may take; weights of stopped students go first."""
+    reseeds: int = Field(3, ge=0)
+    """Fresh seeds with which students near the front are trained again; 0 leaves the front as it came."""
+
+    @field_validator("rungs")
+    @classmethod
+    def _rungs_rise(cls, rungs: tuple[int, ...]) -> tuple[int, ...]:
+        if not rungs or rungs[0] < 1 or any(a >= b for a, b in pairwise(rungs)):
+            raise ValueError(f"{list(rungs)} given; write epochs that rise from 1 or more, as [3, 9, 27]")
+        return rungs
+
+    @model_validator(mode="after")
+    def _one_student_can_finish(self) -> Self:
+        if self.epochs is not None and self.epochs < self.rungs[-1]:
+            raise ValueError(f"epochs {self.epochs} do not suffice for one student of {self.rungs[-1]} epochs")
+        return self
+
+
+def _objective(settings: Any) -> Any:
+    if settings is None:
+        return {}
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"{shown(settings)} given; write {{}} or {{bound: 2.0}}")
+    bound = settings.get("bound")
+    if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int | float) or bound != bound):
+        raise ValueError(f"bound {shown(bound)} given; should be a number")
+    return dict(settings)
+
+
+_ObjectiveSettings = Annotated[
+    dict[str, Any], BeforeValidator(_objective), WithJsonSchema({"type": ["object", "null"]})
+]
+_Baselines = Annotated[
+    dict[str, list[dict[str, Any]]],
+    WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "object"}]}),
+]
+
+
+class Study(Section):
+    """A search as it is written down; the parts it names are found and checked when they are used.
+
+    Paths of files are taken from the current folder, or else from the study file's, and kept absolute.
+    """
+
+    name: str
+    """Letters, digits, '.', '_' and '-': names the study and its run folder."""
+    task: Annotated[Any, WithJsonSchema({"type": ["string", "object"]})]
+    """{data: digits, labels: 100}, a plug-in's name, or a reference: data and score."""
+    teacher: Annotated[Any, WithJsonSchema({"type": ["string", "object", "array"]})]
+    """{space: resnet, arch: {...}, epochs: 30}, a reference, or a list of them: who students learn from."""
+    space: Annotated[Any, WithJsonSchema({"type": ["string", "object"]})]
+    """A plug-in's name, 'package.module', 'package.module:attr' or 'path/to/space.py', or {space: one of these,
+    archs: [{...}, ...]} for those architectures only: the students to search."""
+    recipe: RecipeSpace = RecipeSpace()
+    """How students may be trained."""
+    objectives: dict[str, _ObjectiveSettings] = Field(
+        default_factory=lambda: dict[str, dict[str, Any]](accuracy={}, parameters={})
+    )
+    """What is traded off, two or more: by plug-in name or reference, {bound: worst value, setting: ...}."""
+    budget: Budget = Budget()
+    """How much is spent."""
+    sampler: str | dict[str, Any] = "tpe"
+    """Optuna's sampler: tpe, random, nsga2, nsga3, gp, qmc, a class name, or {name: tpe, setting: ...}."""
+    scheduler: Annotated[Any, WithJsonSchema({"type": ["string", "object"]})] = "halving"
+    """A plug-in's name or a reference: who trains on."""
+    executor: Literal["inline", "processes"] = "processes"
+    """Where students train: in this process, or in `workers` processes."""
+    workers: int = Field(2, ge=1)
+    """Students that train at once, one thread each."""
+    baselines: _Baselines = Field(default_factory=dict)
+    """Rival searches: [hard, default, sequential], or {hard: {budget.trials: 20}, mine: {recipe.lr: 0.01}}
+    with keys to override. A list of such mappings is searched in stages, each after the first among the
+    architectures on the front before it."""
+    seed: int = Field(0, ge=0, lt=2**32)
+    """What all draws come from."""
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} given; write letters, digits, '.', '_' and '-', as it names a folder")
+        return name
+
+    @field_validator("task", "teacher", "space", "scheduler")
+    @classmethod
+    def _is_a_reference(cls, value: Any, info: ValidationInfo) -> Any:
+        is_list = isinstance(value, list | tuple)
+        if value in (None, "") or isinstance(value, bool | int | float) or (is_list and info.field_name != "teacher"):
+            raise ValueError(f"{shown(value)} given; write {wanted(cls.model_fields[str(info.field_name)])}")
+        return value
+
+    @field_validator("space")
+    @classmethod
+    def _lists_architectures(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        archs = value.get("archs")
+        listed = isinstance(archs, list | tuple) and archs and all(isinstance(arch, Mapping) for arch in archs)
+        if set(value) != {"space", "archs"} or not listed:
+            raise ValueError(f"{shown(value)} given; write {_SPACE}, or {{space: ..., archs: [{{...}}, ...]}}")
+        return dict(value)
+
+    @field_validator("objectives")
+    @classmethod
+    def _trades_off(cls, objectives: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        if len(objectives) < 2:
+            raise ValueError(f"{', '.join(objectives) or 'none'} given; write two or more, as accuracy and parameters")
+        return objectives
+
+    @field_validator("sampler", mode="before")
+    @classmethod
+    def _names_a_sampler(cls, sampler: Any) -> Any:
+        if isinstance(sampler, Mapping) and isinstance(sampler.get("name"), str):
+            return sampler["name"] if len(sampler) == 1 else dict(sampler)
+        if not isinstance(sampler, str):
+            raise ValueError(f"{shown(sampler)} given; write a sampler's name, or {{name: tpe, setting: ...}}")
+        return sampler
+
+    @field_validator("baselines", mode="before")
+    @classmethod
+    def _in_stages(cls, baselines: Any) -> Any:
+        if isinstance(baselines, list | tuple):
+            baselines = {name: {} for name in baselines}
+        if not isinstance(baselines, Mapping):
+            raise ValueError(f"{shown(baselines)} given; write a list as [hard], or {{hard: {{budget.trials: 20}}}}")
+        return {name: in_stages(name, given) for name, given in baselines.items()}
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _or_one_line(cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        context = info.context or {}
+        places: Places = context.get("places", {})
+        if isinstance(data, Mapping):
+            folder = context.get("folder", Path())
+            data = {key: value if key == "name" else _absolute(value, folder) for key, value in data.items()}
+        try:
+            study = handler(data)
+        except ValidationError as error:
+            raise explain(error, cls, data, places) from None
+        for name, stages in study.baselines.items():
+            for stage in stages:
+                try:
+                    override(study, {"baselines": {}, **stage})
+                except InputError as error:
+                    raise located(("baselines", name), str(error), places) from None
+        return study
+
+
+def _with(data: Mapping[str, Any], path: tuple[str, ...], value: Any, label: str) -> dict[str, Any]:
+    head, *rest = path
+    if rest:
+        inner = data.get(head)
+        if inner is not None and not isinstance(inner, Mapping):
+            raise InputError(f"{label}: '{head}' is {shown(inner)}, which has no '{rest[0]}'; override '{head}' itself")
+        value = _with(inner or {}, tuple(rest), value, label)
+    return {**data, head: value}
+
+
+def _absolute(value: Any, folder: Path) -> Any:
+    """The value with each name of an existing file made absolute: a run folder is used from anywhere."""
+    if isinstance(value, list | tuple):
+        return [_absolute(each, folder) for each in value]
+    if isinstance(value, dict):
+        return {_absolute(key, folder): _absolute(each, folder) for key, each in value.items()}
+    if not isinstance(value, str) or not re.search(r"[/.]", value):
+        return value
+    file, colon, attr = value.partition(":") if ".py:" in value else (value, "", "")
+    for start in (Path(), folder):
+        found = start / file
+        if found.is_file() or ("/" in file and found.is_dir()):
+            return f"{os.path.abspath(found)}{colon}{attr}"
+    return value

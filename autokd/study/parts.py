@@ -1,0 +1,89 @@
+"""The parts that a study names, found and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from autokd import registry
+from autokd.errors import InputError, nearest
+from autokd.study.model import Study
+from autokd.types import Arch, Objective, SearchSpace, Task
+
+if TYPE_CHECKING:
+    import optuna
+    from torch import nn
+
+
+def resolve_space(study: Study) -> SearchSpace:
+    """The search space that a study names.
+
+    Raises:
+        InputError: it cannot be found or lacks `suggest` or `build`.
+    """
+    if isinstance(study.space, Mapping):
+        inner = registry.resolve("search_spaces", study.space["space"])
+        return _Shortlist(inner, tuple(json.dumps(arch, sort_keys=True) for arch in study.space["archs"]))
+    space: SearchSpace = registry.resolve("search_spaces", study.space)
+    return space
+
+
+def resolve_objectives(study: Study) -> tuple[Objective, ...]:
+    """The study's objectives in its order, with their bounds and settings.
+
+    Raises:
+        InputError: one cannot be found, has no such setting, two bear one name, or none needs training.
+    """
+    objectives = tuple(_objective(name, given) for name, given in study.objectives.items())
+    names = [objective.name for objective in objectives]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"objectives: two are called '{name}'; leave one out")
+    if not any(objective.trained for objective in objectives):
+        raise InputError(
+            f"objectives: {', '.join(names)} need no training, so nothing would be trained; add one, as accuracy"
+        )
+    return objectives
+
+
+@dataclass(frozen=True)
+class _Shortlist:
+    """A search space of given architectures, as JSON, of another space."""
+
+    inner: SearchSpace
+    archs: tuple[str, ...]
+
+    def suggest(self, trial: optuna.Trial) -> Arch:
+        arch: Arch = json.loads(trial.suggest_categorical("arch", self.archs))
+        return arch
+
+    def build(self, arch: Arch, task: Task) -> nn.Module:
+        return self.inner.build(arch, task)
+
+
+def _objective(name: str, given: Mapping[str, Any]) -> Objective:
+    found = registry.resolve("objectives", name)
+    if not isinstance(found, Objective):
+        raise InputError(f"objectives.{name}: a {type(found).__name__}; should be an autokd.types.Objective")
+    settings = {key: value for key, value in given.items() if key != "bound"}
+    known = _settings(found.measure, skip=1 if found.trained else 2)
+    for key in settings:
+        if key not in known:
+            raise InputError(
+                f"objectives.{name}.{key}: no such setting{nearest(key, ['bound', *known]) or _list(known)}"
+            )
+    bound = given.get("bound", found.bound)
+    return dataclasses.replace(found, bound=bound, settings={**found.settings, **settings})
+
+
+def _list(known: Sequence[str]) -> str:
+    return f"; known: {', '.join(['bound', *known])}"
+
+
+def _settings(measure: Callable[..., float], *, skip: int) -> list[str]:
+    parameters = list(inspect.signature(measure).parameters.values())[skip:]
+    return [each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]

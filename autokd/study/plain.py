@@ -1,0 +1,82 @@
+"""A study as plain data: what a run folder keeps, what a worker reads, what may change on resume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autokd.registry import reference_of
+from autokd.study.model import Study, as_data
+
+MAY_CHANGE = frozenset(
+    {"budget.trials", "budget.epochs", "budget.disk_gb", "budget.trial_minutes", "workers", "executor"}
+)
+"""Keys whose change does not make it another search."""
+
+
+def dump(study: Study) -> dict[str, Any]:
+    """The study as JSON would hold it, every default written out.
+
+    Objects become references by which they are imported again, or `{"object": type}` where there is none;
+    without such, `Study.model_validate` gives an equal study back.
+    """
+    plain: dict[str, Any] = _plain(as_data(study))
+    return plain
+
+
+def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Dotted keys in which two dumps differ, sorted, without those that may change on resume."""
+    return sorted(set(_differences(old, new, "")) - MAY_CHANGE)
+
+
+def not_importable(study: Study) -> list[str]:
+    """Names of the sections of which no other process can import an object; empty where all can be."""
+    return [name for name, section in as_data(study).items() if _holds_object(_plain(section))]
+
+
+def schema(task: Mapping[str, Any], teacher: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of a study file.
+
+    Args:
+        task: the schema of the section `task`; a string may stand in its place.
+        teacher: likewise of `teacher`.
+    """
+    whole = Study.model_json_schema()
+    definitions: dict[str, Any] = whole["$defs"]
+    for name, section in (("task", task), ("teacher", teacher)):
+        definitions.update(section.get("$defs", {}))  # its references, `#/$defs/...`, are from the root
+        definitions[f"{name} section"] = {key: value for key, value in section.items() if key != "$defs"}
+        written = whole["properties"][name]
+        del written["type"]
+        written["anyOf"] = [{"type": "string"}, {"$ref": f"#/$defs/{name} section"}]
+    return whole
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return reference_of(value) or {"object": f"{type(value).__module__}.{type(value).__qualname__}"}
+
+
+def _holds_object(plain: Any) -> bool:
+    if isinstance(plain, dict):
+        return set(plain) == {"object"} or any(_holds_object(each) for each in plain.values())
+    return isinstance(plain, list) and any(_holds_object(each) for each in plain)
+
+
+def _differences(old: Any, new: Any, key: str) -> list[str]:
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return [] if old == new else [key]
+    missing = object()
+    return [
+        found
+        for name in {**old, **new}
+        for found in _differences(old.get(name, missing), new.get(name, missing), f"{key}.{name}" if key else name)
+    ]

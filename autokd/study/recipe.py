@@ -1,0 +1,205 @@
+"""What of training is searched: each setting a fixed value, a list of choices, or a range."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Tag, model_validator
+
+from autokd.types import Recipe
+
+if TYPE_CHECKING:
+    import optuna
+
+
+Drawn = TypeVar("Drawn", "Range", "WholeRange")
+
+
+class Section(BaseModel):
+    """A part of a study file: immutable, and no key beyond the ones named."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class Range(Section):
+    """Numbers from `low` to `high`, both included."""
+
+    low: float
+    """The smallest value."""
+    high: float
+    """The largest value."""
+    log: bool = False
+    """Whether to draw evenly on a logarithmic scale."""
+    step: float | None = None
+    """Distance between values; without it every value in between is possible."""
+
+    def suggest(self, trial: optuna.Trial, name: str) -> float:
+        """A number from the range, picked by `trial`."""
+        return trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step)
+
+    @model_validator(mode="after")
+    def _can_be_drawn_from(self) -> Range:
+        return _checked(self)
+
+
+class WholeRange(Section):
+    """Whole numbers from `low` to `high`, both included."""
+
+    low: int
+    """The smallest value."""
+    high: int
+    """The largest value."""
+    log: bool = False
+    """Whether to draw evenly on a logarithmic scale."""
+    step: int | None = None
+    """Distance between values; without it every whole number in between is possible."""
+
+    def suggest(self, trial: optuna.Trial, name: str) -> int:
+        """A whole number from the range, picked by `trial`."""
+        return trial.suggest_int(name, self.low, self.high, log=self.log, step=self.step or 1)
+
+    @model_validator(mode="after")
+    def _can_be_drawn_from(self) -> WholeRange:
+        return _checked(self)
+
+
+def as_tuple(value: Any) -> Any:
+    """A list as a tuple, so that a frozen model holds nothing that can change; anything else as it is."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _form(value: Any) -> str:
+    if isinstance(value, Mapping | Range | WholeRange):
+        return "range"
+    return "choices" if isinstance(value, list | tuple) else "value"
+
+
+def _checked(given: Drawn) -> Drawn:
+    if not given.low < given.high:
+        raise ValueError(f"low {given.low:g} is not below high {given.high:g}; for one value write it alone")
+    if given.log and given.low <= 0:
+        raise ValueError(f"low {given.low:g} has no logarithm; write a low above 0, or leave 'log' out")
+    if given.step is None:
+        return given
+    if given.log:
+        raise ValueError("'log' and 'step' exclude each other; leave one out")
+    if given.step <= 0 or not _divides(given.step, given.high - given.low):
+        raise ValueError(f"step {given.step:g} does not lead from {given.low:g} to {given.high:g}")
+    return given
+
+
+def _divides(step: float, width: float) -> bool:
+    return math.isclose(width / step, round(width / step), rel_tol=1e-9) and width >= step
+
+
+def _numbers(setting: Any) -> tuple[float, ...]:
+    if isinstance(setting, Range | WholeRange):
+        return (setting.low, setting.high)
+    return setting if isinstance(setting, tuple) else (setting,)
+
+
+def _different(choices: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not choices or len(set(choices)) < len(choices):
+        raise ValueError(f"{list(choices)} given; write one or more different choices")
+    return choices
+
+
+def _above_zero(setting: Any) -> Any:
+    for number in _numbers(setting):
+        if number <= 0:
+            raise ValueError(f"{number:g} given; should be above 0")
+    return setting
+
+
+def _at_least_zero(setting: Any) -> Any:
+    for number in _numbers(setting):
+        if number < 0:
+            raise ValueError(f"{number:g} given; should be 0 or more")
+    return setting
+
+
+def _at_least_two(setting: Any) -> Any:
+    for number in _numbers(setting):
+        if number < 2:
+            raise ValueError(f"{number} given; should be 2 or more: BatchNorm cannot train on one row")
+    return setting
+
+
+def _weight(setting: Any) -> Any:
+    for number in _numbers(setting):
+        if not 0 <= number <= 1:
+            raise ValueError(f"{number:g} given; should be between 0 (labels only) and 1 (teacher only)")
+    # A continuous draw never hits the ends, and 0 (plain training) is the one value that must be tried.
+    if isinstance(setting, Range) and not setting.log and setting.step is None:
+        on_grid = _divides(0.05, setting.high - setting.low)
+        return setting.model_copy(update={"step": 0.05}) if on_grid else setting
+    return setting
+
+
+_Choices = [BeforeValidator(as_tuple), AfterValidator(_different), Tag("choices")]
+Setting = Annotated[
+    Annotated[float, Tag("value")] | Annotated[tuple[float, ...], *_Choices] | Annotated[Range, Tag("range")],
+    Discriminator(_form),
+]
+WholeSetting = Annotated[
+    Annotated[int, Tag("value")] | Annotated[tuple[int, ...], *_Choices] | Annotated[WholeRange, Tag("range")],
+    Discriminator(_form),
+]
+NameSetting = Annotated[
+    Annotated[str, Tag("value")] | Annotated[tuple[str, ...], *_Choices],
+    Discriminator(lambda value: "choices" if isinstance(value, list | tuple) else "value"),
+]
+
+
+class RecipeSpace(Section):
+    """How students may be trained: each setting a fixed value, a list of choices, or a range."""
+
+    temperature: Annotated[Setting, AfterValidator(_above_zero)] = Range(low=1, high=16, log=True)
+    """Softening of the teacher's and the student's outputs, above 0."""
+    alpha: Annotated[Setting, AfterValidator(_weight)] = Range(low=0, high=1, step=0.05)
+    """Weight of the teacher: 0 is plain training, 1 only distils. A range without `step` whose width is a
+    multiple of 0.05 gets that step, so that both ends are tried."""
+    method: NameSetting = ("kd", "dkd", "dist", "logit_std")
+    """Distillation losses: a plug-in's name, 'package.module:attr' or 'path/to/file.py:attr'."""
+    lr: Annotated[Setting, AfterValidator(_above_zero)] = Range(low=1e-3, high=3e-2, log=True)
+    """Peak learning rate of AdamW, above 0."""
+    weight_decay: Annotated[Setting, AfterValidator(_at_least_zero)] = Recipe.weight_decay
+    """Weight decay of AdamW, 0 or more."""
+    batch_size: Annotated[WholeSetting, AfterValidator(_at_least_two)] = Recipe.batch_size
+    """Rows a step, 2 or more."""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The distillation losses that a recipe may name."""
+        return self.method if isinstance(self.method, tuple) else (self.method,)
+
+    def suggest(self, trial: optuna.Trial, *, epochs: int) -> Recipe:
+        """A recipe picked by `trial` under the names `recipe.<setting>`; fixed settings are not asked for.
+
+        At alpha 0 the teacher has no say, so temperature and method are not asked for and are always 1 and `kd`:
+        equal trainings are equal recipes.
+
+        Args:
+            trial: what picks.
+            epochs: the full budget, 1 or more.
+        """
+        alpha = _pick(trial, "recipe.alpha", self.alpha)
+        return Recipe(
+            alpha=alpha,
+            temperature=1.0 if alpha == 0 else _pick(trial, "recipe.temperature", self.temperature),
+            method="kd" if alpha == 0 else _pick(trial, "recipe.method", self.method),
+            lr=_pick(trial, "recipe.lr", self.lr),
+            weight_decay=_pick(trial, "recipe.weight_decay", self.weight_decay),
+            batch_size=_pick(trial, "recipe.batch_size", self.batch_size),
+            epochs=epochs,
+        )
+
+
+def _pick(trial: optuna.Trial, name: str, setting: Any) -> Any:
+    if isinstance(setting, Range | WholeRange):
+        return setting.suggest(trial, name)
+    return trial.suggest_categorical(name, setting) if isinstance(setting, tuple) else setting

@@ -1,0 +1,78 @@
+"""What proposes: Optuna's samplers by name, set up for several objectives and conditional parameters."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from autokd.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    import optuna
+
+SAMPLERS = {
+    "tpe": "TPESampler",
+    "random": "RandomSampler",
+    "nsga2": "NSGAIISampler",
+    "nsga3": "NSGAIIISampler",
+    "gp": "GPSampler",
+    "qmc": "QMCSampler",
+}
+"""Short names of Optuna's samplers."""
+
+
+def make_sampler(spec: str | Mapping[str, Any], seed: int) -> optuna.samplers.BaseSampler:
+    """An Optuna sampler for several objectives.
+
+    Args:
+        spec: a name in `SAMPLERS` or of a class in `optuna.samplers`; or `{name: ..., setting: ...}`.
+        seed: 0 .. 2**32 - 1; a resumed search needs another one, or it repeats its suggestions.
+
+    Raises:
+        InputError: there is no such sampler or setting, or it cannot drive a search.
+    """
+    import optuna  # heavy; a study is read without it
+
+    settings = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = settings.pop("name")
+    class_name = SAMPLERS.get(name, name)
+    known = {each for each in optuna.samplers.__all__ if each.endswith("Sampler") and "Base" not in each}
+    if class_name in _REFUSED:
+        raise InputError(f"sampler: {name} cannot drive a search: {_REFUSED[class_name]}. Write tpe or random")
+    if class_name not in known:
+        raise InputError(
+            f"sampler: no sampler is named '{name}' (known: {', '.join(SAMPLERS)}, and the classes of "
+            f"optuna.samplers){nearest(name, [*SAMPLERS, *known])}"
+        )
+    make = getattr(optuna.samplers, class_name)
+    allowed = [each for each in inspect.signature(make).parameters if each != "seed"]
+    for setting in settings:
+        if setting == "seed":
+            raise InputError("sampler.seed: the study's own 'seed' is used; set that")
+        if setting not in allowed:
+            raise InputError(f"sampler.{setting}: {class_name} has no such setting{nearest(setting, allowed)}")
+    with warnings.catch_warnings():
+        # Whoever names an experimental sampler or setting has chosen it.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        try:
+            sampler: optuna.samplers.BaseSampler = make(seed=seed, **{**_SETTINGS.get(class_name, {}), **settings})
+        except (TypeError, ValueError) as error:
+            raise InputError(f"sampler: {class_name}: {error}") from None
+    return sampler
+
+
+# Multi-objective TPE samples parameters one by one unless told. `group` is left off: it is experimental, and it
+# raises where a space's ranges depend on other choices. GP and QMC would log each conditional parameter.
+_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "TPESampler": {"multivariate": True},
+    "GPSampler": {"warn_independent_sampling": False},
+    "QMCSampler": {"warn_independent_sampling": False, "scramble": True},
+}
+_REFUSED = {
+    "CmaEsSampler": "it knows one objective only",
+    "BruteForceSampler": "it works inside study.optimize only",
+    "GridSampler": "it works inside study.optimize only",
+    "PartialFixedSampler": "it needs another sampler; fix the recipe's settings in the study instead",
+}

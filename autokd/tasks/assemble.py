@@ -1,0 +1,271 @@
+"""From a source and settings to a task: numbers the classes, splits, normalises, weighs and digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from autokd.errors import InputError
+from autokd.tasks.datasets import dataset_source
+from autokd.tasks.sources import Array, Collect, Source, array_part, collect, in_memory, num_bytes, rows_in_chunk
+from autokd.tasks.spec import AugmentSpec, NormaliseSpec, TaskSpec, read_spec
+from autokd.tasks.splits import noisy_labels, split_rows
+from autokd.tasks.task import ArrayTask, Augmentation
+
+_DEFAULT = TaskSpec(data="")
+
+
+def from_arrays(
+    x_train: ArrayLike,
+    y_train: ArrayLike,
+    x_test: ArrayLike | None = None,
+    y_test: ArrayLike | None = None,
+    *,
+    name: str = "arrays",
+    class_names: Sequence[str] = (),
+    seed: int = 0,
+    labels: int | float | None = _DEFAULT.labels,
+    rows: int | None = _DEFAULT.rows,
+    validation: int | float = _DEFAULT.validation,
+    validation_from: Literal["train", "labels"] = _DEFAULT.validation_from,
+    test: float = _DEFAULT.test,
+    label_noise: float = _DEFAULT.label_noise,
+    augment: AugmentSpec | Mapping[str, Any] | None = _DEFAULT.augment,
+    class_weights: Literal["balanced"] | list[float] | None = _DEFAULT.class_weights,
+    max_gb: float = _DEFAULT.max_gb,
+    normalise: str | NormaliseSpec | Mapping[str, Any] = _DEFAULT.normalise,
+) -> ArrayTask:
+    """A task in memory, of arrays or tensors; rows are numbered from the first training row to the last test row.
+
+    Args:
+        x_train: (rows, features), (rows, height, width), (rows, height, width, channels) with 1, 3 or 4 channels, or
+            (rows, channels, height, width).
+        y_train: class numbers, shape (rows,).
+        x_test: test rows; without them some are drawn from the training rows.
+        y_test: their class numbers.
+        name: what tables and reports call it.
+        class_names: by class number; without them the labels are the names, numbered in ascending order.
+        seed: of validation, labels, noise and views, >= 0.
+        labels, rows, validation, validation_from, test, label_noise, augment, class_weights, max_gb, normalise: as in
+            `TaskSpec`.
+
+    Raises:
+        InputError: the arrays or settings will not do.
+    """
+    parts = {"train": array_part("x_train and y_train", np.asarray(x_train), np.asarray(y_train))}
+    if (x_test is None) != (y_test is None):
+        raise InputError("x_test and y_test go together; give both or neither")
+    if x_test is not None and y_test is not None:
+        parts["test"] = array_part("x_test and y_test", np.asarray(x_test), np.asarray(y_test))
+    spec = read_spec(
+        {
+            "data": name,
+            "labels": labels,
+            "rows": rows,
+            "validation": validation,
+            "validation_from": validation_from,
+            "test": test,
+            "label_noise": label_noise,
+            "augment": augment,
+            "class_weights": class_weights,
+            "max_gb": max_gb,
+            "normalise": normalise,
+        }
+    )
+    return assemble(Source(name, parts, tuple(class_names)), spec, seed=seed, into=in_memory)
+
+
+def from_dataset(
+    dataset: object,
+    test_dataset: object | None = None,
+    *,
+    name: str = "dataset",
+    seed: int = 0,
+    labels: int | float | None = _DEFAULT.labels,
+    rows: int | None = _DEFAULT.rows,
+    validation: int | float = _DEFAULT.validation,
+    validation_from: Literal["train", "labels"] = _DEFAULT.validation_from,
+    test: float = _DEFAULT.test,
+    label_noise: float = _DEFAULT.label_noise,
+    augment: AugmentSpec | Mapping[str, Any] | None = _DEFAULT.augment,
+    class_weights: Literal["balanced"] | list[float] | None = _DEFAULT.class_weights,
+    max_gb: float = _DEFAULT.max_gb,
+    normalise: str | NormaliseSpec | Mapping[str, Any] = _DEFAULT.normalise,
+) -> ArrayTask:
+    """A task in memory, of a map-style torch Dataset of (input, label), whose samples are read once, in order.
+
+    Args:
+        dataset: the training rows; its attribute `classes`, if there, names the classes.
+        test_dataset: the test rows; without them some are drawn from the training rows.
+        name, seed, labels, rows, validation, validation_from, test, label_noise, augment, class_weights, max_gb,
+            normalise: as in `from_arrays`.
+
+    Raises:
+        InputError: the dataset or settings will not do.
+    """
+    given = {"train": dataset} if test_dataset is None else {"train": dataset, "test": test_dataset}
+    spec = read_spec(
+        {
+            "data": name,
+            "labels": labels,
+            "rows": rows,
+            "validation": validation,
+            "validation_from": validation_from,
+            "test": test,
+            "label_noise": label_noise,
+            "augment": augment,
+            "class_weights": class_weights,
+            "max_gb": max_gb,
+            "normalise": normalise,
+        }
+    )
+    return assemble(dataset_source(name, given), spec, seed=seed, into=in_memory)
+
+
+def assemble(source: Source, spec: TaskSpec, *, seed: int, into: Collect) -> ArrayTask:
+    """The task a source makes under these settings, its inputs put where `into` says.
+
+    Raises:
+        InputError: the data or settings will not do.
+    """
+    if seed < 0:
+        raise InputError(f"seed: {seed} is negative; give a whole number >= 0")
+    gigabytes = num_bytes(source) / 1e9
+    if gigabytes > spec.max_gb:
+        raise InputError(
+            f"task.max_gb: {source.name} would take {gigabytes:.3g} GB, more than {spec.max_gb:g}; raise it or give "
+            "less data"
+        )
+    x, raw_labels = collect(source, into)
+    ends = np.cumsum([part.shape[0] for part in source.parts.values()])
+    parts = {
+        name: np.arange(end - part.shape[0], end) for (name, part), end in zip(source.parts.items(), ends, strict=True)
+    }
+    clean, class_names = _numbered(source, raw_labels, parts)
+    _check_augment(spec.augment, x.shape[1:])
+    splits = split_rows(clean, parts, spec, seed=seed, class_names=class_names)
+    y = noisy_labels(clean, splits, spec.label_noise, seed=seed, num_classes=len(class_names))
+    seen = np.sort(np.concatenate([splits[name] for name in ("train", "transfer", "reserve")]))
+    shift, divisor = _normalisation(x, seen, spec.normalise, source.peak)
+    weights = _class_weights(spec.class_weights, y[splits["train"]], len(class_names))
+    how = Augmentation() if spec.augment is None else Augmentation(**spec.augment.model_dump(), seed=seed)
+    if how.views == 1:
+        how = Augmentation()
+    settings = [class_names, shift, divisor, asdict(how), weights]
+    return ArrayTask(
+        name=source.name,
+        x=x,
+        y=torch.from_numpy(y),
+        class_names=class_names,
+        splits={name: torch.from_numpy(rows) for name, rows in splits.items()},
+        shift=shift,
+        divisor=divisor,
+        augmentation=how,
+        class_weights=weights,
+        label_noise=spec.label_noise,
+        digest=_digest(x, [y, *splits.values()], settings),
+    )
+
+
+def _numbered(
+    source: Source, labels: Array, parts: Mapping[str, NDArray[np.int64]]
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Classes numbered from 0, with their names; every class has training rows."""
+    if labels.dtype != np.int64:
+        raise InputError(f"{source.name}: labels are of type {labels.dtype}; give whole numbers (y.astype('int64'))")
+    training, names = labels[parts["train"]], source.class_names
+    found = np.unique(training)
+    if names:
+        wrong = [value for value in np.unique(labels).tolist() if not 0 <= value < len(names)]
+        if wrong:
+            raise InputError(
+                f"{source.name}: label {wrong[0]} is out of range: there are {len(names)} class names, for 0 .. "
+                f"{len(names) - 1}"
+            )
+        known = range(len(names))
+        if lacking := [names[value] for value in known if value not in found]:
+            raise InputError(f"{source.name}: class '{lacking[0]}' has no training rows; give some, or drop its name")
+    else:
+        names = tuple(str(value) for value in found.tolist())
+    if len(names) < 2:
+        raise InputError(f"{source.name}: all training labels are {names[0]}; classification needs two classes or more")
+    for name, rows in parts.items():
+        if unknown := sorted(set(np.unique(labels[rows]).tolist()) - set(found.tolist())):
+            raise InputError(f"{source.name}: {name} label {unknown[0]} is of no training row; give the class some")
+    return np.searchsorted(found, labels).astype(np.int64), names
+
+
+def _check_augment(augment: AugmentSpec | None, sample: tuple[int, ...]) -> None:
+    if augment is None:
+        return
+    if len(sample) != 3:
+        raise InputError(
+            f"task.augment: flip, crop and cutout need images, and these are {sample[0]} features; leave it out"
+        )
+    side = min(sample[1:])
+    for key, given in (("crop", augment.crop), ("cutout", augment.cutout)):
+        if given >= side:
+            raise InputError(
+                f"task.augment.{key}: {given} pixels of images {sample[1]}x{sample[2]} leave nothing; give at most "
+                f"{side - 1}"
+            )
+
+
+def _normalisation(
+    x: Array, rows: NDArray[np.int64], how: str | NormaliseSpec, peak: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """What to subtract and then to divide by, by channel or feature; `rows` are those statistics may be taken of."""
+    channels, whole_numbers = x.shape[1], x.dtype == np.uint8
+    if isinstance(how, NormaliseSpec):
+        if not len(how.mean) == len(how.std) == channels:
+            raise InputError(
+                f"task.normalise: {len(how.mean)} mean(s) and {len(how.std)} std(s) for {channels} channel(s); give "
+                "one of each a channel"
+            )
+        scale = peak if whole_numbers else 1.0
+        return tuple(scale * mean for mean in how.mean), tuple(scale * std for std in how.std)
+    if how == "none":
+        return (0.0,) * channels, (1.0,) * channels
+    axes = (0, *range(2, x.ndim))
+    step = rows_in_chunk(x.shape, np.dtype(np.float64))
+    chunks = [rows[start : start + step] for start in range(0, len(rows), step)]
+    if how == "unit":
+        largest = peak if whole_numbers else max(float(np.abs(x[chunk]).max()) for chunk in chunks)
+        return (0.0,) * channels, (largest or 1.0,) * channels
+    values = len(rows) * int(np.prod(x.shape[2:]))
+    mean = sum(x[chunk].sum(axes, dtype=np.float64) for chunk in chunks) / values
+    centred = mean.reshape(-1, *[1] * (x.ndim - 2))
+    std = np.sqrt(sum(np.square(x[chunk] - centred).sum(axes) for chunk in chunks) / values)
+    std[std <= 1e-7 * np.abs(mean)] = 1.0  # constant, as far as float32 can tell
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def _class_weights(
+    given: str | Sequence[float] | None, train: NDArray[np.int64], num_classes: int
+) -> tuple[float, ...] | None:
+    if given is None:
+        return None
+    if isinstance(given, str):
+        counts = np.bincount(train, minlength=num_classes)
+        return tuple((len(train) / (num_classes * np.maximum(counts, 1))).tolist())
+    if len(given) != num_classes:
+        raise InputError(f"task.class_weights: {len(given)} weight(s) for {num_classes} classes; give one a class")
+    return tuple(given)
+
+
+def _digest(x: Array, rows: Sequence[Array], settings: object) -> str:
+    digest = hashlib.sha256(json.dumps([list(x.shape), x.dtype.str, settings]).encode())
+    step = rows_in_chunk(x.shape, x.dtype)
+    for start in range(0, len(x), step):
+        digest.update(np.ascontiguousarray(x[start : start + step]).data)
+    for each in rows:
+        digest.update(f"{len(each)}\0".encode())
+        digest.update(np.ascontiguousarray(each).data)
+    return digest.hexdigest()

@@ -1,0 +1,148 @@
+"""Data as torch Datasets give them, one (input, label) at a time: named by reference, given, or torchvision's."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autokd.errors import InputError, nearest
+from autokd.registry import resolve, source_digest
+from autokd.tasks.sources import Array, Part, Source, rows_in_chunk
+
+PARTS = ("train", "validation", "test")
+
+
+def referenced(reference: str) -> tuple[Any, str]:
+    """What a reference names (a Dataset, datasets by part, or a task), and a digest of the file it stands in.
+
+    A function or class is called, without arguments.
+
+    Raises:
+        InputError: nothing is found, or the call fails.
+    """
+    found = resolve("tasks", reference)
+    if not callable(found) or _map_style(found):
+        return found, source_digest(found)
+    try:
+        return found(), source_digest(found)
+    except Exception as error:
+        raise InputError(
+            f"task.data: calling '{reference}' failed: {type(error).__name__}: {error}; it must return a Dataset "
+            "without being given anything"
+        ) from error
+
+
+def dataset_source(name: str, given: object, *, code: str = "") -> Source:
+    """A map-style Dataset of (input, label), or a mapping of them by `train`, `validation`, `test`, as a source.
+
+    Inputs may be tensors, arrays or Pillow images of one shape. Samples are read once, in order, so random
+    transforms are frozen at what they give then.
+
+    Args:
+        name: what tables call it.
+        given: the dataset or datasets.
+        code: digest of its code; the fingerprint is of that, the lengths, and the first and last samples.
+
+    Raises:
+        InputError: it is no such dataset, or a sample is not (input, label).
+    """
+    datasets: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"train": given}
+    if "train" not in datasets or not set(datasets) <= set(PARTS):
+        raise InputError(
+            f"'{name}' gives datasets named {', '.join(map(str, datasets)) or 'nothing'}; name them train, and perhaps "
+            "validation and test"
+        )
+    parts = {part: _part(f"{name}, {part}", datasets[part]) for part in PARTS if part in datasets}
+    digest = hashlib.sha256(code.encode())
+    for part in parts:
+        length = len(datasets[part])
+        digest.update(f"{part}\0{length}\0".encode())
+        for index in (0, length - 1) if length else ():
+            x, y = _sample(f"{name}, {part}", datasets[part], index)
+            digest.update(x.tobytes() + y.tobytes())
+    class_names = tuple(str(each) for each in getattr(datasets["train"], "classes", ()))
+    return Source(name, parts, class_names, digest.hexdigest())
+
+
+def torchvision_source(name: str, *, root: Path) -> Source:
+    """A torchvision data set by its class name; read from `root`, and downloaded into it when absent.
+
+    Raises:
+        InputError: torchvision is missing or broken, has no such data set, or cannot get it.
+    """
+    try:
+        known: dict[str, Any] = vars(importlib.import_module("torchvision.datasets"))
+    except Exception as error:  # a torchvision built for another torch fails with RuntimeError at import
+        reason = "is missing" if isinstance(error, ModuleNotFoundError) else f"cannot be imported: {error}"
+        raise InputError(
+            f"task.data: torchvision {reason}; run: pip install 'autokd[torchvision]', or save the data as .npz"
+        ) from None
+    maker: Any = known.get(name)
+    if not isinstance(maker, type):
+        names = [key for key, value in known.items() if inspect.isclass(value)]
+        raise InputError(f"task.data: torchvision has no data set '{name}'{nearest(name, names)}")
+    parameters = inspect.signature(maker).parameters
+    if "train" in parameters:
+        choices: dict[str, dict[str, Any]] = {"train": {"train": True}, "test": {"train": False}}
+    elif "split" in parameters:
+        choices = {"train": {"split": "train"}, "test": {"split": "test"}}
+    else:
+        raise InputError(
+            f"task.data: torchvision's {name} has no train and test; write a function that returns the datasets, "
+            "and name it as file.py:function"
+        )
+    download = {"download": True} if "download" in parameters else {}
+    try:
+        made = {part: maker(root=str(root), **choice, **download) for part, choice in choices.items()}
+    except Exception as error:
+        raise InputError(f"task.data: torchvision's {name} in {root}: {type(error).__name__}: {error}") from error
+    return dataset_source(name.lower(), made, code=source_digest(maker))
+
+
+def _map_style(found: object) -> bool:
+    return hasattr(found, "__getitem__") and hasattr(found, "__len__") and not inspect.isclass(found)
+
+
+def _part(name: str, dataset: Any) -> Part:
+    if not _map_style(dataset):
+        raise InputError(
+            f"'{name}' is of type {type(dataset).__name__}; give a map-style torch Dataset (with __len__ and "
+            "__getitem__) of (input, label), or a function returning one"
+        )
+    if len(dataset) == 0:
+        raise InputError(f"'{name}' has no samples; give at least a few of each class")
+    first, _ = _sample(name, dataset, 0)
+    shape = (len(dataset), *first.shape)
+    step = rows_in_chunk(shape, first.dtype)
+
+    def chunks() -> Iterator[tuple[Array, Array]]:
+        for start in range(0, shape[0], step):
+            samples = [_sample(name, dataset, i) for i in range(start, min(start + step, shape[0]))]
+            for i, (x, _) in enumerate(samples, start):
+                if x.shape != first.shape or x.dtype != first.dtype:
+                    raise InputError(
+                        f"'{name}' sample {i} is {x.shape} {x.dtype}, sample 0 is {first.shape} {first.dtype}; resize "
+                        "all to one shape"
+                    )
+            yield np.stack([x for x, _ in samples]), np.stack([y for _, y in samples])
+
+    return Part(shape, first.dtype, chunks)
+
+
+def _sample(name: str, dataset: Any, index: int) -> tuple[Array, Array]:
+    try:
+        sample = dataset[index]
+    except Exception as error:
+        raise InputError(f"'{name}' sample {index} cannot be read: {type(error).__name__}: {error}") from error
+    if not isinstance(sample, (tuple, list)) or len(sample) != 2:
+        raise InputError(f"'{name}' sample {index} is of type {type(sample).__name__}; give a pair (input, label)")
+    x, y = np.asarray(sample[0]), np.asarray(sample[1])
+    if y.shape != ():
+        raise InputError(f"'{name}' sample {index} has a label of shape {y.shape}; give one class number")
+    return x, y

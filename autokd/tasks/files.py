@@ -1,0 +1,266 @@
+"""Data in files: .npz archives, idx files and folders of images, read in chunks; nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from autokd.errors import InputError
+from autokd.tasks.sources import Array, Part, Source, check_lengths, rows_in_chunk
+
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+_PARTS = {"train": ["train"], "validation": ["validation", "val"], "test": ["test"]}
+_IDX_NAME = re.compile(r"(?P<prefix>.*)-images-idx[34]-ubyte(\.gz)?")
+_IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+def npz(file: Path) -> Source:
+    """Arrays x_train, y_train, and x_test, y_test, x_validation, y_validation, classes where there are; or x and y.
+
+    Raises:
+        InputError: the file cannot be read, is no .npz, is cut short, holds pickled objects or lacks an array.
+    """
+    with _readable(file), zipfile.ZipFile(file) as archive:
+        keys = {name.removesuffix(".npy") for name in archive.namelist()}
+        named = {part: [name for name in names if f"x_{name}" in keys] for part, names in _PARTS.items()}
+        pairs = {part: (f"x_{names[0]}", f"y_{names[0]}") for part, names in named.items() if names}
+        if "train" not in pairs:
+            pairs = {"train": ("x", "y"), **pairs}
+        for key in (key for pair in pairs.values() for key in pair):
+            if key not in keys:
+                raise InputError(
+                    f"{file} has no array '{key}' (it has {', '.join(sorted(keys)) or 'none'}); save x_train, y_train "
+                    "and perhaps x_test, y_test, or x and y"
+                )
+        parts = {part: _npz_part(file, archive, x, y) for part, (x, y) in pairs.items()}
+        classes = tuple(str(each) for each in _npz_array(archive, "classes").ravel()) if "classes" in keys else ()
+    return Source(file.stem, parts, classes, _stamp([file]))
+
+
+def idx(prefix: Path) -> Source:
+    """Images and labels as MNIST has them: <prefix>-images-idx3-ubyte[.gz] and <prefix>-labels-idx1-ubyte[.gz].
+
+    Where the prefix ends in "train" and files with "t10k" or "test" in its place lie beside, these are the test rows.
+
+    Raises:
+        InputError: a file is missing, cut short or no idx file.
+    """
+    parts = {"train": _idx_files(prefix)}
+    for other in ("t10k", "test"):
+        beside = prefix.with_name(re.sub("train$", other, prefix.name))
+        if beside != prefix and _idx_file(beside, "images") is not None:
+            parts["test"] = _idx_files(beside)
+    found = {name: _idx_part(*files) for name, files in parts.items()}
+    name = prefix.name.removesuffix("train").strip("-") or prefix.absolute().parent.name
+    return Source(name, found, fingerprint=_stamp([file for files in parts.values() for file in files]))
+
+
+def idx_prefix(path: Path) -> Path | None:
+    """What to give `idx` for a folder of idx files, one of them, or their prefix; None where there are none."""
+    if path.is_dir():
+        prefixes = sorted({match["prefix"] for each in path.iterdir() if (match := _IDX_NAME.fullmatch(each.name))})
+        training = [each for each in prefixes if each.endswith("train")]
+        return path / training[0] if len(training) == 1 else None
+    match = _IDX_NAME.fullmatch(path.name)
+    prefix = path.with_name(match["prefix"]) if match else path
+    return prefix if _idx_file(prefix, "images") is not None else None
+
+
+def images(folder: Path) -> Source:
+    """Images in folders class/name.png, perhaps under train/, validation/ and test/; classes in order of their names.
+
+    All must be of one size, and all grey or all in colour (which become RGB). Needs Pillow.
+
+    Raises:
+        InputError: there are no images, they differ, one cannot be read, or Pillow is missing.
+    """
+    try:
+        from PIL import Image
+    except ImportError:
+        raise InputError(f"{folder}: reading images needs Pillow; run: pip install 'autokd[images]'") from None
+    with _readable(folder):
+        named = {part: [folder / name for name in names if (folder / name).is_dir()] for part, names in _PARTS.items()}
+        roots = {part: found[0] for part, found in named.items() if found} if named["train"] else {"train": folder}
+        classes = _class_folders(roots["train"])
+        for root in roots.values():
+            if unknown := sorted(set(_class_folders(root)) - set(classes)):
+                raise InputError(
+                    f"{root} has the class '{unknown[0]}', which {roots['train']} lacks; give it there too"
+                )
+        listed = {part: [_image_files(root / each) for each in classes] for part, root in roots.items()}
+    if not classes:
+        raise InputError(f"{folder} has neither images in folders class/name.png nor idx files; put the images so")
+    first_file = listed["train"][0][0]
+
+    def read(file: Path) -> Array:
+        try:
+            with _readable(file), Image.open(file) as image:
+                return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+        except (SyntaxError, Image.DecompressionBombError) as error:
+            raise InputError(f"{file} cannot be read: {error}; mend or remove it") from None
+
+    first = read(first_file)
+
+    def part(by_class: list[list[Path]]) -> Part:
+        files = [file for each in by_class for file in each]
+        labels = np.repeat(np.arange(len(classes)), [len(each) for each in by_class])
+        step = rows_in_chunk((0, *first.shape), first.dtype)
+
+        def chunks() -> Iterator[tuple[Array, Array]]:
+            for start in range(0, len(files), step):
+                read_ones = [read(file) for file in files[start : start + step]]
+                for file, image in zip(files[start:], read_ones, strict=False):
+                    if image.shape != first.shape:
+                        raise InputError(
+                            f"{file} has shape {image.shape}, {first_file} {first.shape}; give all images one size, "
+                            "all grey or all in colour"
+                        )
+                yield np.stack(read_ones), labels[start : start + step]
+
+        return Part((len(files), *first.shape), first.dtype, chunks)
+
+    stamp = _stamp([file for by_class in listed.values() for each in by_class for file in each])
+    return Source(folder.name, {name: part(each) for name, each in listed.items()}, tuple(classes), stamp)
+
+
+def _class_folders(root: Path) -> list[str]:
+    return sorted(each.name for each in root.iterdir() if _image_files(each))
+
+
+def _image_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(each for each in folder.iterdir() if each.suffix.lower() in IMAGES)
+
+
+def _npz_part(file: Path, archive: zipfile.ZipFile, x: str, y: str) -> Part:
+    labels = _npz_array(archive, y)
+    with archive.open(f"{x}.npy") as stream:
+        shape, fortran, dtype = _npy_header(stream)
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded")
+    check_lengths(f"{file}, {x} and {y}", shape[0] if shape else 0, labels)
+    step = rows_in_chunk(shape, dtype)
+
+    def chunks() -> Iterator[tuple[Array, Array]]:
+        with _readable(file), zipfile.ZipFile(file) as again:
+            if fortran:  # columns first: no row can be read before the last column
+                yield _npz_array(again, x), labels
+                return
+            with again.open(f"{x}.npy") as stream:
+                _npy_header(stream)
+                for start in range(0, shape[0], step):
+                    rows = min(step, shape[0] - start)
+                    yield _read_rows(stream, (rows, *shape[1:]), dtype), labels[start : start + rows]
+
+    return Part(shape, dtype, chunks)
+
+
+def _npz_array(archive: zipfile.ZipFile, key: str) -> Array:
+    with archive.open(f"{key}.npy") as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(stream)
+    return np.lib.format.read_array_header_2_0(stream)
+
+
+def _idx_files(prefix: Path) -> tuple[Path, Path]:
+    found = _idx_file(prefix, "images"), _idx_file(prefix, "labels")
+    if found[0] is None or found[1] is None:
+        raise InputError(f"{prefix}-labels-idx1-ubyte[.gz] is missing; put it beside the images")
+    return found[0], found[1]
+
+
+def _idx_file(prefix: Path, what: str) -> Path | None:
+    kinds = ("idx3", "idx4") if what == "images" else ("idx1",)
+    names = [f"{prefix.name}-{what}-{kind}-ubyte{end}" for kind in kinds for end in ("", ".gz")]
+    return next((prefix.with_name(name) for name in names if prefix.with_name(name).is_file()), None)
+
+
+def _idx_part(images_file: Path, labels_file: Path) -> Part:
+    shape, dtype = _idx_shape(images_file)
+    label_shape, label_dtype = _idx_shape(labels_file)
+    with _idx_stream(labels_file) as stream:
+        labels = _read_rows(stream, label_shape, label_dtype)
+    check_lengths(f"{images_file} and {labels_file.name}", shape[0], labels)
+    step = rows_in_chunk(shape, dtype)
+
+    def chunks() -> Iterator[tuple[Array, Array]]:
+        with _idx_stream(images_file) as stream:
+            for start in range(0, shape[0], step):
+                rows = min(step, shape[0] - start)
+                yield _read_rows(stream, (rows, *shape[1:]), dtype), labels[start : start + rows]
+
+    return Part(shape, dtype, chunks)
+
+
+def _idx_shape(file: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    with _readable(file), _open(file) as stream:
+        return _idx_header(stream)
+
+
+def _idx_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    zeros, kind, dims = struct.unpack(">HBB", stream.read(4))
+    if zeros != 0 or kind not in _IDX_TYPES or dims == 0:
+        raise ValueError("no idx header")
+    return struct.unpack(f">{dims}I", stream.read(4 * dims)), np.dtype(_IDX_TYPES[kind])
+
+
+@contextmanager
+def _idx_stream(file: Path) -> Iterator[IO[bytes]]:
+    with _readable(file), _open(file) as stream:
+        _idx_header(stream)
+        yield stream
+
+
+def _open(file: Path) -> IO[bytes]:
+    return gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")  # type: ignore[return-value]
+
+
+def _read_rows(stream: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    wanted = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    found = stream.read(wanted)
+    if len(found) < wanted:
+        raise EOFError
+    return np.frombuffer(found, dtype).reshape(shape)
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Turns what can go wrong while reading a file into one line about it."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, struct.error, RuntimeError):
+        raise InputError(f"{file} is cut short or not of the kind its name says; copy or download it again") from None
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise InputError(f"{file} cannot be read: {reason}; check the path and its permissions") from None
+    except ValueError as error:
+        if "Object arrays" in str(error):
+            raise InputError(
+                f"{file} holds pickled objects, which are never read; save plain arrays of numbers"
+            ) from None
+        raise InputError(f"{file} cannot be read: {error}; write it again") from None
+
+
+def _stamp(files: list[Path]) -> str:
+    """Changes when a file is replaced or rewritten: from names, sizes and times, so that large files cost nothing."""
+    digest = hashlib.sha256()
+    for file in files:
+        status = file.stat()
+        digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()

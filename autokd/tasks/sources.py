@@ -1,0 +1,215 @@
+"""What a source of data gives: parts of rows, read in chunks, laid out alike and checked on the way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autokd.errors import InputError
+
+Array = NDArray[Any]
+Collect = Callable[[tuple[int, ...], np.dtype[Any], Iterator[Array]], Array]
+"""Puts chunks of a stated total shape and dtype into one array, in memory or on disk."""
+
+_CHUNK_BYTES = 32_000_000
+_CHANNELS = (1, 3, 4)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows that the data keep together, such as a training file.
+
+    Args:
+        shape: of the inputs as the source has them, rows first.
+        dtype: of the inputs as the source has them.
+        chunks: reads from the first row on: inputs and labels of consecutive rows; may be called again.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: Callable[[], Iterator[tuple[Array, Array]]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Data as they come, before any check.
+
+    Args:
+        name: what tables call it.
+        parts: `train`, and `validation` and `test` where the data have them; rows are numbered in this order.
+        class_names: by class number; empty where the data do not say.
+        fingerprint: changes when the source does; cheap to read.
+        peak: the largest value whole numbers (uint8) can take.
+    """
+
+    name: str
+    parts: Mapping[str, Part]
+    class_names: tuple[str, ...] = ()
+    fingerprint: str = ""
+    peak: float = 255.0
+
+
+def array_part(name: str, x: Array, y: Array) -> Part:
+    """A part of arrays in memory (or memory-mapped).
+
+    Raises:
+        InputError: they differ in length.
+    """
+    check_lengths(name, len(x) if x.ndim else 0, y)
+    step = rows_in_chunk(x.shape, x.dtype)
+
+    def chunks() -> Iterator[tuple[Array, Array]]:
+        for start in range(0, len(x), step):
+            yield x[start : start + step], y[start : start + step]
+
+    return Part(x.shape, x.dtype, chunks)
+
+
+def digits() -> Source:
+    """scikit-learn's digits: 1,797 images of 8 by 8 pixels in 17 grey levels, 10 classes, no split of their own."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    x = images.reshape(-1, 1, 8, 8).astype(np.uint8)
+    return Source("digits", {"train": array_part("digits", x, labels)}, fingerprint="digits", peak=16.0)
+
+
+def collect(source: Source, into: Collect) -> tuple[Array, Array]:
+    """All rows of a source, in the order of its parts: inputs of one layout, put where `into` says, and raw labels.
+
+    Images come out as (rows, channels, height, width), features as (rows, features); uint8 stays, all else becomes
+    float32.
+
+    Raises:
+        InputError: parts differ in shape or dtype, there is no row, or a value is not finite.
+    """
+    sample, dtype = sample_layout(source)
+    labels: list[Array] = []
+
+    def chunks() -> Iterator[Array]:
+        for name, part in source.parts.items():
+            row = 0
+            for x, y in part.chunks():
+                labels.append(y.astype(np.int64) if y.dtype.kind in "iub" else y)
+                yield _laid_out(name, x, row, dtype)
+                row += len(x)
+
+    num_rows = sum(part.shape[0] for part in source.parts.values())
+    x = into((num_rows, *sample), dtype, chunks())
+    return x, np.concatenate(labels)
+
+
+def sample_layout(source: Source) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape of a sample and dtype as they are kept.
+
+    Raises:
+        InputError: the shape or dtype will not do, parts differ in them, or there is no row.
+    """
+    layouts = {name: (_sample_shape(name, part), _kept_dtype(name, part)) for name, part in source.parts.items()}
+    first = layouts["train"]
+    for name, layout in layouts.items():
+        if layout != first:
+            raise InputError(
+                f"{name} rows are {_shown(*layout)} but training rows are {_shown(*first)}; give both the same shape "
+                "and type"
+            )
+    if source.parts["train"].shape[0] == 0:
+        raise InputError("the data have no training rows; give at least a few of each class")
+    return first
+
+
+def num_bytes(source: Source) -> int:
+    """What the inputs of all rows take, in bytes."""
+    sample, dtype = sample_layout(source)
+    return sum(part.shape[0] for part in source.parts.values()) * math.prod(sample) * dtype.itemsize
+
+
+def in_memory(shape: tuple[int, ...], dtype: np.dtype[Any], chunks: Iterator[Array]) -> Array:
+    """The chunks as one array in memory."""
+    whole = np.empty(shape, dtype)
+    start = 0
+    for chunk in chunks:
+        whole[start : start + len(chunk)] = chunk
+        start += len(chunk)
+    assert start == shape[0]
+    return whole
+
+
+def on_disk(file: Path) -> Collect:
+    """Writes the chunks to a .npy file, one after the other, and maps it.
+
+    A full disk raises OSError at the write; writing through a map would kill the process instead.
+    """
+
+    def into(shape: tuple[int, ...], dtype: np.dtype[Any], chunks: Iterator[Array]) -> Array:
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        with file.open("wb") as stream:
+            np.lib.format.write_array_header_2_0(stream, header)
+            for chunk in chunks:
+                stream.write(np.ascontiguousarray(chunk).data)
+        return np.load(file, mmap_mode="r", allow_pickle=False)
+
+    return into
+
+
+def rows_in_chunk(shape: Sequence[int], dtype: np.dtype[Any]) -> int:
+    """How many rows to read at once."""
+    return max(1, _CHUNK_BYTES // max(1, math.prod(shape[1:]) * dtype.itemsize))
+
+
+def check_lengths(name: str, rows: int, y: Array) -> None:
+    """Refuses labels that are not one a row, with InputError."""
+    if y.shape != (rows,):
+        raise InputError(
+            f"{name}: {rows} rows of inputs but labels of shape {tuple(y.shape)}; give one label a row, shape ({rows},)"
+        )
+
+
+def _sample_shape(name: str, part: Part) -> tuple[int, ...]:
+    shape = part.shape
+    if 0 in shape[1:] or not 2 <= len(shape) <= 4:
+        raise InputError(
+            f"{name} inputs have shape {tuple(shape)}; give (rows, features), (rows, height, width), (rows, height, "
+            "width, channels) or (rows, channels, height, width)"
+        )
+    if len(shape) == 3:
+        return (1, *shape[1:])
+    if _channels_last(shape):
+        return (shape[3], shape[1], shape[2])
+    return tuple(shape[1:])
+
+
+def _channels_last(shape: Sequence[int]) -> bool:
+    return len(shape) == 4 and shape[3] in _CHANNELS and shape[1] not in _CHANNELS
+
+
+def _kept_dtype(name: str, part: Part) -> np.dtype[Any]:
+    if part.dtype.kind not in "buif":
+        raise InputError(f"{name} inputs are of type {part.dtype}; give numbers, such as uint8 or float32")
+    return np.dtype(np.uint8 if part.dtype == np.uint8 else np.float32)
+
+
+def _laid_out(name: str, x: Array, first_row: int, dtype: np.dtype[Any]) -> Array:
+    if x.ndim == 3:
+        x = x[:, None]
+    elif _channels_last(x.shape):
+        x = x.transpose(0, 3, 1, 2)
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused below
+        x = x.astype(dtype, copy=False)
+    if dtype.kind == "f":
+        bad = ~np.isfinite(x.reshape(len(x), -1)).all(axis=1)
+        if bad.any():
+            raise InputError(
+                f"{name} row {first_row + int(bad.argmax())} holds NaN or infinity (as float32); mend or drop such rows"
+            )
+    return x
+
+
+def _shown(sample: tuple[int, ...], dtype: np.dtype[Any]) -> str:
+    return f"{'x'.join(map(str, sample))} {dtype}"

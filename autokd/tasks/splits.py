@@ -1,0 +1,156 @@
+"""Which rows train, transfer, validate, test and wait: stratified draws, each from a seed of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autokd.errors import InputError
+from autokd.tasks.spec import TaskSpec
+
+Rows = NDArray[np.int64]
+
+SPLITS = ("train", "transfer", "validation", "test", "reserve")
+
+# One stream of random numbers a purpose, so that changing one draw leaves the others as they were.
+_TEST, _VALIDATION, _ROWS, _LABELS, _NOISE = range(5)
+
+
+def split_rows(
+    labels: NDArray[np.int64],
+    parts: Mapping[str, Rows],
+    spec: TaskSpec,
+    *,
+    seed: int,
+    class_names: Sequence[str],
+) -> dict[str, Rows]:
+    """Row numbers by split, ascending, for all of `SPLITS`.
+
+    The test split is the same for every seed, so that test scores compare over studies. Validation depends on the
+    seed but not on `labels`, `rows` or `label_noise`, unless `validation_from` is "labels".
+
+    Args:
+        labels: class of every row, 0 .. len(class_names) - 1, before any label noise.
+        parts: the rows the data come with as `train`, and as `validation` and `test` where they do.
+        spec: the settings.
+        seed: >= 0.
+        class_names: for messages.
+
+    Raises:
+        InputError: a class has too few rows, or a count is larger than what is there.
+    """
+    draw = _Draw(labels, class_names)
+    pool = parts["train"]
+    if "test" in parts:
+        test = parts["test"]
+    else:
+        keep = 1 if "validation" in parts else 2  # a row each for train and validation
+        test, pool = draw("test", pool, spec.test, seed=0, stream=_TEST, leave=keep)
+    own_validation = parts.get("validation")
+    validation = own_validation
+    if own_validation is not None and spec.validation_from == "labels":
+        raise InputError(
+            "task.validation_from: 'labels', but the data come with validation rows of their own; leave it out"
+        )
+    if validation is None and spec.validation_from == "train":
+        validation, pool = draw("validation", pool, spec.validation, seed, _VALIDATION, leave=1)
+    used, reserve = draw("rows", pool, spec.rows, seed, _ROWS, leave=0)
+    train, transfer = draw("labels", used, spec.labels, seed, _LABELS, leave=0)
+    if validation is None:
+        validation, train = draw("validation", train, spec.validation, seed, _VALIDATION, leave=1)
+    found = {"train": train, "transfer": transfer, "validation": validation, "test": test, "reserve": reserve}
+    for name in ("train", "validation", "test"):
+        if len(found[name]) == 0:
+            raise InputError(f"the {name} split has no rows; give the data more rows, or ask for fewer elsewhere")
+    return {name: np.sort(found[name]) for name in SPLITS}
+
+
+def stratified(labels: NDArray[np.int64], count: int, num_classes: int, *, leave: int) -> NDArray[np.int64]:
+    """How many of `count` rows each class gives: one each, the rest in proportion, by largest remainder.
+
+    Ties go to the lower class. No class gives more than it has, less `leave`.
+
+    Args:
+        labels: class of every row, 0 .. num_classes - 1; each class has more than `leave` of them.
+        count: num_classes .. len(labels) - leave * num_classes.
+        num_classes: >= 1.
+        leave: rows every class keeps, >= 0.
+
+    Returns:
+        shape (num_classes,), summing to `count`.
+    """
+    room = np.bincount(labels, minlength=num_classes) - 1 - leave
+    shared = count - num_classes
+    given, remainder = np.divmod(shared * room, max(1, room.sum()))
+    largest = np.argsort(-remainder, kind="stable")[: shared - given.sum()]
+    given[largest] += 1
+    return given + 1
+
+
+def noisy_labels(
+    labels: NDArray[np.int64], splits: Mapping[str, Rows], fraction: float, *, seed: int, num_classes: int
+) -> NDArray[np.int64]:
+    """Labels of which a fraction of each of `train`, `transfer` and `reserve` is changed to another class, uniformly.
+
+    Rows are changed in one order fixed by the seed, so that more noise changes more of the same rows.
+    """
+    random = _generator(seed, _NOISE)
+    order = random.permutation(len(labels))
+    shift = random.integers(1, num_classes, size=len(labels))
+    changed = labels.copy()
+    for name in ("train", "transfer", "reserve"):
+        belongs = np.zeros(len(labels), dtype=bool)
+        belongs[splits[name]] = True
+        inside = order[belongs[order]]
+        flipped = inside[: round(fraction * len(inside))]
+        changed[flipped] = (labels[flipped] + shift[flipped]) % num_classes
+    return changed
+
+
+class _Draw:
+    """Takes stratified rows out of a pool; holds what every draw needs."""
+
+    def __init__(self, labels: NDArray[np.int64], class_names: Sequence[str]) -> None:
+        self._labels = labels
+        self._class_names = class_names
+
+    def __call__(
+        self, what: str, pool: Rows, size: int | float | None, seed: int, stream: int, *, leave: int
+    ) -> tuple[Rows, Rows]:
+        """The rows drawn and the rows left; `size` is a count, a fraction of the pool, or None for all of it."""
+        if size is None or (isinstance(size, float) and size == 1):
+            return pool, pool[:0]
+        count = size if isinstance(size, int) else round(size * len(pool))
+        self._check(what, pool, size, count, leave)
+        labels = self._labels[pool]
+        quotas = stratified(labels, count, len(self._class_names), leave=leave)
+        shuffled = _generator(seed, stream).permutation(len(pool))
+        by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+        having = np.bincount(labels, minlength=len(quotas))
+        rank = np.arange(len(pool)) - np.repeat(np.cumsum(having) - having, having)
+        taken = np.zeros(len(pool), dtype=bool)
+        taken[by_class[rank < np.repeat(quotas, having)]] = True
+        return pool[taken], pool[~taken]
+
+    def _check(self, what: str, pool: Rows, size: int | float, count: int, leave: int) -> None:
+        classes = len(self._class_names)
+        having = np.bincount(self._labels[pool], minlength=classes)
+        scarce = int(having.argmin())
+        if having[scarce] <= leave:
+            raise InputError(
+                f"task.{what}: class '{self._class_names[scarce]}' has {having[scarce]} row(s) left to draw from, "
+                f"fewer than the {leave + 1} that a stratified draw needs; give it more rows or drop the class"
+            )
+        most = len(pool) - leave * classes
+        if not classes <= count <= most:
+            asked = f"{size}" if isinstance(size, int) else f"{size} of {len(pool)} rows, which is {count},"
+            raise InputError(
+                f"task.{what}: {asked} cannot be drawn from {len(pool)} rows of {classes} classes; give a count of "
+                f"{classes} to {most}, at least one a class"
+            )
+
+
+def _generator(seed: int, stream: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence([seed, stream]))

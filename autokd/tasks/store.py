@@ -1,0 +1,220 @@
+"""Tasks on disk: made once into a folder, opened from there by every process that needs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from autokd.errors import InputError, nearest
+from autokd.tasks import datasets, files
+from autokd.tasks.assemble import assemble
+from autokd.tasks.sources import Source, digits, on_disk
+from autokd.tasks.spec import TaskSpec, read_spec
+from autokd.tasks.splits import SPLITS
+from autokd.tasks.task import ArrayTask, Augmentation
+
+FORMAT = 1
+"""Of the folder: x.npy, y.npy, split_<name>.npy and, written last, task.json."""
+
+_TORCHVISION = "torchvision:"
+_TORCHVISION_ROOT = Path("data")
+
+
+def open_task(spec: TaskSpec | Mapping[str, Any] | str, *, seed: int, folder: Path) -> ArrayTask:
+    """The task that a study's `task:` section describes, opened from `folder`, into which it is first put if need be.
+
+    A folder that holds the same data, settings and seed is used as it is; one left half-written is written again. Data
+    that look touched (another size or time of a file) are read again, and refused only where they differ.
+    Data that are a task already (a folder that holds one, or a reference to one) are copied as they are.
+
+    Args:
+        spec: the settings, or the data alone.
+        seed: of validation, labels, noise and views, >= 0.
+        folder: where to put it; made if need be.
+
+    Raises:
+        InputError: the data or settings will not do, the folder holds another task, or it cannot be written.
+    """
+    settings = read_spec(spec)
+    found = find_source(settings.data)
+    if isinstance(found, ArrayTask):
+        _refuse_settings(settings)
+        return save_task(found, folder)
+    given = {**settings.model_dump(mode="json", exclude={"max_gb"}), "seed": seed}
+    there = load_task(folder) if _is_task(folder) else None
+    if there is not None and _read_origin(folder, given) == found.fingerprint:
+        return there
+    with _writing(folder) as unfinished:
+        task = assemble(found, settings, seed=seed, into=on_disk(unfinished / "x.npy"))
+        if there is not None and task.digest != there.digest:
+            raise InputError(
+                f"{folder} holds the task of other data: {settings.data} is not what it was; put it back or start in a "
+                "new folder"
+            )
+        _write_all_but_inputs(task, unfinished, {"settings": given, "source": found.fingerprint})
+    return load_task(folder)
+
+
+def save_task(task: ArrayTask, folder: Path) -> ArrayTask:
+    """Puts a task into a folder, and gives it back as opened from there; does nothing where it is already.
+
+    Raises:
+        InputError: the folder holds another task, or cannot be written.
+    """
+    if _is_task(folder):
+        there = load_task(folder)
+        if there.digest != task.digest:
+            raise InputError(f"{folder} holds another task, '{there.name}'; choose another folder")
+        return there
+    with _writing(folder) as unfinished:
+        on_disk(unfinished / "x.npy")(task.x.shape, task.x.dtype, iter([task.x]))
+        _write_all_but_inputs(task, unfinished, None)
+    return load_task(folder)
+
+
+def load_task(folder: Path) -> ArrayTask:
+    """The task in a folder, its inputs memory-mapped.
+
+    Raises:
+        InputError: there is none, or a file of it is missing or damaged.
+    """
+    if not _is_task(folder):
+        raise InputError(f"{folder} holds no task (no task.json); give a folder that a search or save_task wrote")
+    try:
+        described = json.loads((folder / "task.json").read_text())
+        if described["format"] != FORMAT:
+            raise ValueError(f"format {described['format']} is not {FORMAT}")
+        x = np.load(folder / "x.npy", mmap_mode="r", allow_pickle=False)
+        if [list(x.shape), x.dtype.str] != described["x"]:
+            raise ValueError("x.npy is not the one it was written with")
+        weights = described["class_weights"]
+        return ArrayTask(
+            name=described["name"],
+            x=x,
+            y=torch.from_numpy(np.load(folder / "y.npy", allow_pickle=False)),
+            class_names=tuple(described["class_names"]),
+            splits={
+                name: torch.from_numpy(np.load(folder / f"split_{name}.npy", allow_pickle=False)) for name in SPLITS
+            },
+            shift=tuple(described["shift"]),
+            divisor=tuple(described["divisor"]),
+            augmentation=Augmentation(**described["augmentation"]),
+            class_weights=None if weights is None else tuple(weights),
+            label_noise=described["label_noise"],
+            digest=described["digest"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise InputError(
+            f"the task in {folder} cannot be opened: {type(error).__name__}: {error}; remove the folder to have it "
+            "made anew"
+        ) from error
+
+
+def find_source(data: str) -> Source | ArrayTask:
+    """The source that `data` names, see `TaskSpec.data`; an `ArrayTask` where it names a task already made.
+
+    Raises:
+        InputError: nothing is found, or it cannot be read.
+    """
+    path = Path(data).expanduser()
+    if data == "digits":
+        return digits()
+    if _is_task(path):
+        return load_task(path)
+    if data.startswith(_TORCHVISION):
+        return datasets.torchvision_source(data.removeprefix(_TORCHVISION), root=_TORCHVISION_ROOT)
+    if path.suffix == ".npz":
+        return files.npz(path)
+    if (prefix := files.idx_prefix(path)) is not None:
+        return files.idx(prefix)
+    if path.is_dir():
+        return files.images(path)
+    if path.suffix != ".py" and (path.is_file() or ("/" in data and ".py:" not in data)):
+        problem = "is no kind of file that tasks are read from" if path.exists() else "is neither a file nor a folder"
+        raise InputError(f"task.data: {data} {problem}; write {TaskSpec.model_fields['data'].description}")
+    if hint := nearest(data, ["digits"]):
+        raise InputError(f"task.data: '{data}' is unknown{hint}")
+    found, code = datasets.referenced(data)
+    return found if isinstance(found, ArrayTask) else datasets.dataset_source(_short(data), found, code=code)
+
+
+def _short(reference: str) -> str:
+    """`images` for path/to/file.py:images, `file` for path/to/file.py."""
+    return Path(reference).name.rpartition(":")[2].removesuffix(".py")
+
+
+def _is_task(folder: Path) -> bool:
+    return (folder / "task.json").is_file()
+
+
+def _refuse_settings(spec: TaskSpec) -> None:
+    """A task that is already made is taken as it is: its settings are in it."""
+    given = sorted(
+        key for key in spec.model_fields_set - {"data"} if getattr(spec, key) != getattr(TaskSpec(data=""), key)
+    )
+    if given:
+        raise InputError(
+            f"task.data: '{spec.data}' is a task already made, with its own settings; leave out {', '.join(given)}"
+        )
+
+
+def _read_origin(folder: Path, settings: Mapping[str, Any]) -> str:
+    """Fingerprint of the source that the task in a folder was made from, under these very settings."""
+    there = json.loads((folder / "task.json").read_text())["origin"]
+    if there is None:
+        raise InputError(f"{folder} holds a task that was saved, not made from data; choose another folder")
+    old = there["settings"]
+    changes = [
+        f"{key} (was {old.get(key)!r}, now {settings[key]!r})" for key in settings if old.get(key) != settings[key]
+    ]
+    if changes:
+        raise InputError(
+            f"{folder} holds the task of other settings: {', '.join(changes)}; undo the change or start in a new folder"
+        )
+    return str(there["source"])
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` to write into; its files are moved when all are there, task.json last."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as unfinished:
+            yield Path(unfinished)
+            folder.mkdir(exist_ok=True)
+            for file in sorted(Path(unfinished).iterdir(), key=lambda file: file.name == "task.json"):
+                os.replace(file, folder / file.name)
+    except OSError as error:
+        raise InputError(
+            f"the task cannot be written into {folder}: {error.strerror or error}; free the disk or choose another "
+            "folder"
+        ) from error
+
+
+def _write_all_but_inputs(task: ArrayTask, folder: Path, origin: Mapping[str, Any] | None) -> None:
+    np.save(folder / "y.npy", task.y.numpy())
+    for name, rows in task.splits.items():
+        np.save(folder / f"split_{name}.npy", rows.numpy())
+    described = {
+        "format": FORMAT,
+        "name": task.name,
+        "x": [list(task.x.shape), task.x.dtype.str],
+        "class_names": task.class_names,
+        "shift": task.shift,
+        "divisor": task.divisor,
+        "augmentation": asdict(task.augmentation),
+        "class_weights": task.class_weights,
+        "label_noise": task.label_noise,
+        "digest": task.digest,
+        "origin": origin,
+    }
+    (folder / "task.json").write_text(json.dumps(described, indent=1) + "\n")

@@ -1,0 +1,170 @@
+"""A classification task on one array: inputs, targets, splits, the hard loss and the score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from autokd.tasks.views import augment
+
+WHOLE_BYTES = 512_000_000
+"""Normalised inputs smaller than this are held in memory, once a process; larger ones are read from the map."""
+
+_STEP = 4096
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How views differ from each other; see `autokd.tasks.views.augment`.
+
+    Args:
+        views: versions of each row, >= 1; the first is unaugmented.
+        flip, crop, cutout: as `augment` takes them.
+        seed: that the views are drawn from.
+    """
+
+    views: int = 1
+    flip: bool = False
+    crop: int = 0
+    cutout: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayTask:
+    """A `Task` whose inputs are one array, in memory or memory-mapped.
+
+    Args:
+        name: what tables and reports call it.
+        x: inputs as they are kept, uint8 or float32, shape (num_rows, channels, height, width) or (num_rows, features).
+        y: class of each row, int64, shape (num_rows,), with the label noise that was asked for.
+        class_names: by class number.
+        splits: as `Task` says.
+        shift, divisor: inputs are (x - shift) / divisor, one number of each a channel or feature.
+        augmentation: how views differ.
+        class_weights: of the hard loss, one a class, or None; with weights the score is balanced accuracy.
+        label_noise: fraction of the labels outside validation and test that was changed.
+        digest: as `Task` says.
+    """
+
+    name: str
+    x: NDArray[Any] = field(repr=False)
+    y: Tensor = field(repr=False)
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Tensor] = field(repr=False)
+    shift: tuple[float, ...] = field(repr=False)
+    divisor: tuple[float, ...] = field(repr=False)
+    augmentation: Augmentation
+    class_weights: tuple[float, ...] | None
+    label_noise: float
+    digest: str
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample: (channels, height, width) or (features,)."""
+        return self.x.shape[1:]
+
+    @property
+    def num_outputs(self) -> int:
+        """The number of classes."""
+        return len(self.class_names)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows over all splits, in the order of the source."""
+        return len(self.x)
+
+    @property
+    def views(self) -> int:
+        """Versions of each row, >= 1; view 0 is unaugmented."""
+        return self.augmentation.views
+
+    @cached_property
+    def chance(self) -> float:
+        """The score on validation of always answering its most frequent class."""
+        counts = self.y[self.splits["validation"]].bincount()
+        if self.class_weights is not None:
+            return 1.0 / int((counts > 0).sum())
+        return int(counts.max()) / int(counts.sum())
+
+    def inputs(self, rows: Tensor, view: int = 0) -> Tensor:
+        """Normalised float32 inputs, shape (len(rows), *input_shape); images in channels_last memory format.
+
+        Raises:
+            ValueError: `view` is not 0 .. views - 1.
+        """
+        if not 0 <= view < self.views:
+            raise ValueError(f"view {view} of a task with {self.views} view(s)")
+        if self._fits_in_memory:
+            x = self._whole.index_select(0, rows)
+        else:
+            x = self._normalised(self.x[rows.numpy()])
+        if x.ndim == 4:
+            x = x.permute(0, 3, 1, 2)
+        if view == 0:
+            return x
+        how = self.augmentation
+        return augment(x, rows, view, seed=how.seed, flip=how.flip, crop=how.crop, cutout=how.cutout)
+
+    def targets(self, rows: Tensor) -> Tensor:
+        """Class numbers, int64, shape (len(rows),)."""
+        return self.y.index_select(0, rows)
+
+    def hard_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy in nats, mean over the batch (a weighted mean where there are class weights), shape ()."""
+        return F.cross_entropy(outputs, targets, weight=self._weights)
+
+    def score(self, outputs: Tensor, targets: Tensor) -> float:
+        """Accuracy, 0 .. 1; with class weights the mean over classes present in `targets`. NaN if an output is NaN."""
+        if outputs.isnan().any():
+            return math.nan
+        correct = (outputs.argmax(dim=1) == targets).double()
+        if self.class_weights is None:
+            return float(correct.mean())
+        counts = targets.bincount(minlength=self.num_outputs)
+        hits = targets.bincount(correct, minlength=self.num_outputs)
+        return float((hits[counts > 0] / counts[counts > 0]).mean())
+
+    def summary(self) -> str:
+        """One line for the log: name, shape, classes, rows by split, labels used."""
+        sizes = {name: len(rows) for name, rows in self.splits.items()}
+        rows = ", ".join(f"{name} {size:,}" for name, size in sizes.items() if size)
+        noise = f", {self.label_noise:.0%} of the training labels changed" if self.label_noise else ""
+        views = f", {self.views} views" if self.views > 1 else ""
+        return (
+            f"{self.name}: {self.num_rows:,} rows of {'x'.join(map(str, self.input_shape))} {self.x.dtype}{views}, "
+            f"{self.num_outputs} classes ({self.class_names[0]} .. {self.class_names[-1]}); {rows}; "
+            f"labels used: {sizes['train']:,} to train, {sizes['validation']:,} to validate{noise}"
+        )
+
+    @property
+    def _fits_in_memory(self) -> bool:
+        return self.x.size * 4 < WHOLE_BYTES
+
+    @cached_property
+    def _whole(self) -> Tensor:
+        """All inputs, normalised, channels last: picking rows of it gives the channels_last format without a copy."""
+        first = self._normalised(self.x[:1])
+        whole = first.new_empty((len(self.x), *first.shape[1:]))
+        for start in range(0, len(self.x), _STEP):
+            whole[start : start + _STEP] = self._normalised(self.x[start : start + _STEP])
+        return whole
+
+    @cached_property
+    def _weights(self) -> Tensor | None:
+        return None if self.class_weights is None else torch.tensor(self.class_weights)
+
+    def _normalised(self, raw: NDArray[Any]) -> Tensor:
+        if raw.ndim == 4:
+            raw = raw.transpose(0, 2, 3, 1)
+        x = torch.from_numpy(np.array(raw, dtype=np.float32, order="C"))
+        return x.sub_(torch.tensor(self.shift)).div_(torch.tensor(self.divisor))

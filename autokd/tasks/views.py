@@ -1,0 +1,83 @@
+"""Views: augmentations of image batches that are a function of seed, row and view alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def augment(x: Tensor, rows: Tensor, view: int, *, seed: int, flip: bool, crop: int, cutout: int) -> Tensor:
+    """Each image flipped, shifted and cut out as its row, the view and the seed say; view 0 is `x` itself.
+
+    The same row and view give the same image in any batch, order or process. What is shifted in or cut out is 0: on
+    inputs normalised by mean and deviation, the mean.
+
+    Args:
+        x: normalised images, shape (batch, channels, height, width).
+        rows: row number of each image, int64, shape (batch,), >= 0.
+        view: >= 0.
+        seed: >= 0.
+        flip: whether to mirror left to right, with probability one half.
+        crop: largest shift up, down, left or right, in pixels, each equally likely: padding by so much and
+            cropping at random. 0 leaves it out.
+        cutout: side in pixels of a square whose centre is anywhere in the image, so that it may be cut by the
+            border; 0 leaves it out.
+
+    Returns:
+        a new tensor shaped like `x`, in channels_last memory format.
+
+    Source: DeVries, Taylor (2017), https://arxiv.org/abs/1708.04552, section 3.2, for the cutout.
+    """
+    if view == 0:
+        return x
+    height, width = x.shape[2:]
+    down, right, mirrored, centre_y, centre_x = _random_numbers(rows, view, seed, count=5)
+
+    # Where each pixel of the result comes from, by row and by column; outside of the image there are zeros.
+    from_y = torch.arange(height) + _below(down, 2 * crop + 1)[:, None] - crop
+    from_x = torch.arange(width) + _below(right, 2 * crop + 1)[:, None] - crop
+    if flip:
+        from_x = torch.where(_below(mirrored, 2)[:, None] == 1, width - 1 - from_x, from_x)
+    kept = _within(from_y, 0, height)[:, :, None] & _within(from_x, 0, width)[:, None, :]
+    if cutout:
+        top = _below(centre_y, height)[:, None] - cutout // 2
+        left = _below(centre_x, width)[:, None] - cutout // 2
+        hole_y = _within(torch.arange(height) - top, 0, cutout)
+        hole_x = _within(torch.arange(width) - left, 0, cutout)
+        kept &= ~(hole_y[:, :, None] & hole_x[:, None, :])
+
+    pixels = x.permute(0, 2, 3, 1).reshape(len(x) * height * width, x.shape[1])
+    image = torch.arange(len(x))[:, None, None] * (height * width)
+    index = image + from_y.clamp(0, height - 1)[:, :, None] * width + from_x.clamp(0, width - 1)[:, None, :]
+    moved = pixels.index_select(0, index.flatten()).masked_fill(~kept.reshape(-1, 1), 0.0)
+    return moved.view(len(x), height, width, x.shape[1]).permute(0, 3, 1, 2)
+
+
+def _random_numbers(rows: Tensor, view: int, seed: int, *, count: int) -> NDArray[np.uint64]:
+    """`count` independent 64-bit numbers a row, shape (count, batch): a counter put through SplitMix64's mixer.
+
+    Source: Steele, Lea, Flood (2014), https://doi.org/10.1145/2714064.2660195, figure 17.
+    """
+    state = np.zeros((count, len(rows)), np.uint64)
+    for key in (np.array([[seed]]), np.array([[view]]), rows.numpy()[None], np.arange(count)[:, None]):
+        state = _mix(state + _GOLDEN * (key.astype(np.uint64) + np.uint64(1)))
+    return state
+
+
+def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state ^ (state >> np.uint64(31))
+
+
+def _below(random: NDArray[np.uint64], limit: int) -> Tensor:
+    """Whole numbers 0 .. limit - 1, equally likely (to 1 in 2**40)."""
+    return torch.from_numpy((random % np.uint64(limit)).astype(np.int64))
+
+
+def _within(position: Tensor, low: int, high: int) -> Tensor:
+    return (position >= low) & (position < high)

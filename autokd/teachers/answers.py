@@ -1,0 +1,106 @@
+"""What a teacher must give: finite float32 logits or log-probabilities, one row a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from autokd.errors import AutoKDError, InputError
+from autokd.losses import log_probabilities
+from autokd.teachers.files import one_line
+from autokd.types import Task, Teacher
+
+_SHOWN = 5
+"""Rows a message lists before it counts the rest."""
+
+
+@runtime_checkable
+class RowTeacher(Protocol):
+    """A teacher that answers row numbers of the task: a file of answers, or an ensemble that holds one."""
+
+    def answers(self, task: Task, rows: Tensor, view: int) -> Tensor:
+        """As a teacher's `outputs`, shape (len(rows), num_outputs); NaN rows where there is no answer."""
+
+
+def ask(teacher: Teacher, task: Task, rows: Tensor, view: int) -> Tensor:
+    """A teacher's answers on rows of a task, float32, shape (len(rows), task.num_outputs).
+
+    Rows of NaN mean that a file of answers has none there; a network's are an error.
+
+    Raises:
+        InputError: the teacher fails, its answers have another shape (both are named), or some are not finite (the
+            rows are named).
+    """
+    if isinstance(teacher, RowTeacher):
+        return teacher.answers(task, rows, view)
+    inputs = task.inputs(rows, view)
+    try:
+        given = teacher.outputs(inputs)
+    except AutoKDError:
+        raise
+    except Exception as error:  # whatever a foreign network raises, the user named it
+        raise InputError(
+            f"teacher '{teacher.name}' fails on inputs of shape {tuple(inputs.shape)} of task '{task.name}': "
+            f"{type(error).__name__}: {one_line(error)}"
+        ) from error
+    if not isinstance(given, Tensor):
+        raise InputError(
+            f"teacher '{teacher.name}' gives a {type(given).__name__}, not one tensor of shape (batch, "
+            f"{task.num_outputs}); wrap it so that it returns its logits"
+        )
+    expected = (len(rows), task.num_outputs)
+    if tuple(given.shape) != expected:
+        raise InputError(
+            f"teacher '{teacher.name}' gives shape {tuple(given.shape)} for {len(rows)} inputs, task "
+            f"'{task.name}' needs {expected}{_classes(given, task)}"
+        )
+    refuse_rows(teacher.name, rows[~torch.isfinite(given).all(dim=1)], view)
+    return given.float()
+
+
+def refuse_rows(name: str, rows: Tensor, view: int) -> None:
+    """Raises InputError that names the rows whose answers are not finite, if there are any."""
+    if len(rows):
+        shown = ", ".join(str(row) for row in rows[:_SHOWN].tolist()) + (", ..." if len(rows) > _SHOWN else "")
+        raise InputError(
+            f"teacher '{name}' gives NaN or infinity on {len(rows)} rows ({shown}; view {view}); "
+            "check its weights and the task's inputs there"
+        )
+
+
+def logits(given: Tensor) -> Tensor:
+    """What was given, as float32."""
+    return given.float()
+
+
+def logits_of_probabilities(given: Tensor) -> Tensor:
+    """log(max(p, 1e-7)) of what must be probabilities, float32; NaN stays NaN.
+
+    Args:
+        given: probabilities, shape (rows, num_outputs).
+
+    Raises:
+        InputError: a number is outside 0 .. 1, or a row does not sum to 1, both within .01.
+    """
+    known = given[~torch.isnan(given).any(dim=1)].double()
+    off = (known.sum(dim=1) - 1).abs() > 0.01
+    if bool(off.any()) or bool((known < -0.01).any()):
+        row = known[off | (known < -0.01).any(dim=1)][0]
+        raise InputError(
+            f"'gives: probabilities', but a row sums to {row.sum():.4g} and its least number is {row.min():.4g}; "
+            "write 'gives: logits', or give softmax outputs"
+        )
+    return log_probabilities(given.double()).float()
+
+
+AS_LOGITS: dict[str, Callable[[Tensor], Tensor]] = {"logits": logits, "probabilities": logits_of_probabilities}
+"""How what a teacher `gives` becomes logits."""
+
+
+def _classes(given: Tensor, task: Task) -> str:
+    if given.ndim != 2:
+        return "; reduce it to one row a sample"
+    return f": {given.shape[1]} classes against {task.num_outputs}; give a teacher of the task's classes"

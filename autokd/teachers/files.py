@@ -1,0 +1,47 @@
+"""Files a user names, and digests."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from autokd.errors import InputError
+
+
+def existing_file(name: str, endings: Sequence[str]) -> Path:
+    """The file of that name, seen from the current folder.
+
+    Raises:
+        InputError: it is not there, or has none of these endings.
+    """
+    path = Path(name)
+    if path.suffix in (".pkl", ".pickle", ".joblib"):
+        raise InputError(
+            f"{path} refused, and not opened: loading a pickle can run code; give a file ending in {_or(endings)}"
+        )
+    if path.suffix not in endings:
+        raise InputError(f"{path} cannot be read as it is no file ending in {_or(endings)}; save it as one")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; names are seen from the current folder, {Path.cwd()}")
+    return path
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256, in hex, over a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(*parts: str) -> str:
+    """SHA-256, in hex, over texts that hold no line break."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message without line breaks, 200 characters at most."""
+    return " ".join(str(error).split())[:200]
+
+
+def _or(endings: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(endings[:-1]), endings[-1]]))

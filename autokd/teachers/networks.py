@@ -1,0 +1,141 @@
+"""Torch networks as teachers: from a search space, by reference, and from timm and torchvision by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autokd.errors import InputError
+from autokd.registry import resolve
+from autokd.teachers.files import one_line
+from autokd.teachers.spec import NetworkSpec, SpaceSpec, TimmSpec, TorchvisionSpec, TrainedSpec
+from autokd.teachers.weights import load_weights
+from autokd.types import Task
+
+
+@dataclass(frozen=True)
+class NetworkTeacher:
+    """A torch network in eval mode.
+
+    Args:
+        name: for tables.
+        digest: of the network as it is.
+        network: frozen in place by `frozen`.
+    """
+
+    name: str
+    digest: str
+    network: nn.Module
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """What the network gives, detached; whoever put it back into train mode since is overruled."""
+        self.network.eval()
+        with torch.inference_mode():
+            given = self.network(inputs)
+        # A copy made outside: autograd refuses inference tensors, and a loss may keep this one.
+        return given.clone() if isinstance(given, Tensor) else given
+
+
+def frozen(network: nn.Module) -> nn.Module:
+    """The same network in eval mode and with no parameter that asks for a gradient."""
+    return network.eval().requires_grad_(False)
+
+
+def from_space(spec: TrainedSpec | SpaceSpec, task: Task, *, seed: int) -> nn.Module:
+    """The network a search space builds for `spec.arch`, initialised from the seed.
+
+    Raises:
+        InputError: there is no such space, or it cannot build that.
+    """
+    space = resolve("search_spaces", spec.space)
+    return _made(f"space '{spec.space}' with arch {spec.arch}", lambda: space.build(spec.arch, task), seed)
+
+
+def from_reference(spec: NetworkSpec, *, seed: int) -> nn.Module:
+    """The network that `spec.network` names or makes, with `spec.weights` in it.
+
+    Raises:
+        InputError: the reference, its arguments or the weights do not do.
+    """
+    found = resolve("teachers", spec.network)
+    if isinstance(found, nn.Module):
+        network = found
+    elif callable(found):
+        network = _made(f"network '{spec.network}' with args {spec.args}", lambda: found(**spec.args), seed)
+    else:
+        raise InputError(
+            f"network '{spec.network}' is a {type(found).__name__}; name a torch module, or what makes one"
+        )
+    if spec.weights is not None:
+        load_weights(network, Path(spec.weights))
+    return network
+
+
+def from_timm(spec: TimmSpec, task: Task, *, seed: int) -> nn.Module:
+    """The network timm knows by that name, with its own weights or those of `spec.weights`.
+
+    Raises:
+        InputError: timm is not installed, knows no such name, or the weights do not fit.
+    """
+    timm = _extra("timm")
+    if spec.weights is None:
+        return _made(f"timm '{spec.timm}'", lambda: timm.create_model(spec.timm, pretrained=True), seed)
+    network = _made(
+        f"timm '{spec.timm}'",
+        lambda: timm.create_model(spec.timm, pretrained=False, num_classes=task.num_outputs),
+        seed,
+    )
+    load_weights(network, Path(spec.weights))
+    return network
+
+
+def from_torchvision(spec: TorchvisionSpec, task: Task, *, seed: int) -> nn.Module:
+    """The network torchvision knows by that name, with its default weights or those of `spec.weights`.
+
+    Raises:
+        InputError: torchvision is not installed, knows no such name, or the weights do not fit.
+    """
+    models = _extra("torchvision").models
+    shown = f"torchvision '{spec.torchvision}'"
+    if spec.weights is not None:
+        network = _made(
+            shown,
+            lambda: models.get_model(spec.torchvision, weights=None, num_classes=task.num_outputs),
+            seed,
+        )
+        load_weights(network, Path(spec.weights))
+        return network
+    network = _made(shown, lambda: models.get_model(spec.torchvision, weights=None), seed)
+    # Fetched by us, because torchvision's own way would unpickle whatever the file holds.
+    url = models.get_model_weights(spec.torchvision).DEFAULT.url
+    network.load_state_dict(
+        torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
+    )
+    return network
+
+
+def _made(shown: str, make: Callable[[], Any], seed: int) -> nn.Module:
+    """What `make` gives, with initial weights from the seed and the caller's generator left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            network = make()
+        except Exception as error:
+            raise InputError(f"teacher: {shown} cannot be built: {type(error).__name__}: {one_line(error)}") from error
+    if not isinstance(network, nn.Module):
+        raise InputError(f"teacher: {shown} gives a {type(network).__name__}, not a torch.nn.Module")
+    return network
+
+
+def _extra(package: str) -> Any:
+    try:
+        return __import__(package)
+    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision built for another torch
+        raise InputError(
+            f"this teacher needs {package}, which cannot be imported ({error}); pip install 'autokd[{package}]'"
+        ) from None

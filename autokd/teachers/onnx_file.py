@@ -1,0 +1,72 @@
+"""ONNX files as teachers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autokd.errors import InputError
+from autokd.teachers.answers import AS_LOGITS
+from autokd.teachers.files import digest_of, existing_file, file_digest, one_line
+from autokd.teachers.spec import OnnxSpec
+
+
+@dataclass(frozen=True)
+class OnnxTeacher:
+    """An ONNX Runtime session with one input and one output, on one CPU thread.
+
+    Args:
+        name: for tables.
+        digest: of the file, the files it keeps tensors in, and what it gives.
+        session: an `onnxruntime.InferenceSession`.
+        gives: `logits` or `probabilities`.
+    """
+
+    name: str
+    digest: str
+    session: Any
+    gives: str
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """Shape (batch, num_outputs); a file of fixed batch size gets batches of that size, the last one filled up."""
+        source = self.session.get_inputs()[0]
+        size = source.shape[0] if isinstance(source.shape[0], int) else len(inputs)
+        parts = []
+        for part in inputs.split(size):
+            filled = torch.cat([part, part[-1:].expand(size - len(part), *part.shape[1:])])
+            parts.append(self.session.run(None, {source.name: filled.contiguous().numpy()})[0][: len(part)])
+        return AS_LOGITS[self.gives](torch.from_numpy(np.concatenate(parts)))
+
+
+def from_onnx(spec: OnnxSpec) -> OnnxTeacher:
+    """A session over an ONNX file.
+
+    Raises:
+        InputError: onnxruntime is not installed, or the file cannot be read or has several inputs or outputs.
+    """
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError as error:
+        raise InputError(f"an ONNX teacher needs onnx and onnxruntime ({error}); pip install 'autokd[onnx]'") from None
+    path = existing_file(spec.onnx, [".onnx"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # both raise classes of their own that share no ancestor but Exception
+        raise InputError(f"teacher {path} is no ONNX file that can be run ({one_line(error)})") from error
+    if len(session.get_inputs()) != 1 or len(session.get_outputs()) != 1:
+        raise InputError(
+            f"teacher {path} has {len(session.get_inputs())} inputs and {len(session.get_outputs())} outputs; "
+            "export it with one of each, the output being its logits or probabilities"
+        )
+    # Large tensors lie in files beside it, named in the graph.
+    beside = {entry.value for each in graph.initializer for entry in each.external_data if entry.key == "location"}
+    digests = [file_digest(path.parent / name) for name in [path.name, *sorted(beside)]]
+    return OnnxTeacher(path.stem, digest_of(*digests, spec.gives), session, spec.gives)

@@ -1,0 +1,118 @@
+"""From what a study or a caller names to a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from autokd.errors import InputError
+from autokd.registry import resolve
+from autokd.teachers.answers_file import from_outputs
+from autokd.teachers.classifier import from_classifier, from_sklearn
+from autokd.teachers.ensemble import Ensemble
+from autokd.teachers.networks import (
+    NetworkTeacher,
+    from_reference,
+    from_space,
+    from_timm,
+    from_torchvision,
+    frozen,
+)
+from autokd.teachers.onnx_file import from_onnx
+from autokd.teachers.spec import (
+    NetworkSpec,
+    OnnxSpec,
+    OutputsSpec,
+    Section,
+    SklearnSpec,
+    SpaceSpec,
+    TimmSpec,
+    TorchvisionSpec,
+    TrainedSpec,
+    parse_teacher,
+)
+from autokd.teachers.trained import Train, from_training
+from autokd.teachers.weights import load_weights, network_digest
+from autokd.types import Task, Teacher
+
+
+def load_teacher(source: object, task: Task, *, folder: Path, train: Train, seed: int) -> Teacher:
+    """The teacher that a study or a caller names; whether its answers fit the task shows when it is first asked.
+
+    Args:
+        source: a study's `teacher:` section, parsed or not; a torch module, which is frozen in place; a
+            scikit-learn classifier; an object that is a `Teacher`; a reference to one of these three; or a list of
+            any of these, whose probabilities are averaged (see `Ensemble`).
+        task: what it must answer.
+        folder: where a teacher trained by us is kept; member i of a list has the folder `i` in it.
+        train: trains a network in place, for sections that ask for it.
+        seed: of initial weights and unfitted classifiers; member i of a list has seed + i, so that members trained
+            alike still differ.
+
+    Raises:
+        InputError: nothing like a teacher, or one that cannot be loaded; the message says why.
+    """
+    if isinstance(source, Sequence) and not isinstance(source, str):
+        return _ensemble(source, task, folder, train, seed)
+    spec = parse_teacher(source) if isinstance(source, Mapping) else source
+    if isinstance(spec, Section):
+        return _from_spec(spec, task, folder, train, seed)
+    return _from_object(resolve("teachers", spec), task, seed)
+
+
+def _ensemble(sources: Sequence[Any], task: Task, folder: Path, train: Train, seed: int) -> Teacher:
+    sections = [source for source in sources if isinstance(source, Mapping | Section)]
+    parsed = parse_teacher(sections) if sections else []
+    assert isinstance(parsed, list)
+    waiting = iter(parsed)
+    sources = [next(waiting) if isinstance(source, Mapping | Section) else source for source in sources]
+    members = tuple(
+        load_teacher(source, task, folder=folder / str(i), train=train, seed=seed + i)
+        for i, source in enumerate(sources)
+    )
+    weights = tuple(source.weight if isinstance(source, Section) else 1.0 for source in sources)
+    return Ensemble(members, weights)
+
+
+def _from_spec(spec: Section, task: Task, folder: Path, train: Train, seed: int) -> Teacher:
+    match spec:
+        case TrainedSpec():
+            network = from_training(spec, task, folder=folder, train=train, seed=seed)
+            return _frozen(spec.space, network)
+        case SpaceSpec():
+            network = from_space(spec, task, seed=seed)
+            load_weights(network, Path(spec.weights))
+            return _frozen(spec.space, network)
+        case NetworkSpec():
+            return _frozen(spec.network.rpartition(":")[2], from_reference(spec, seed=seed))
+        case TimmSpec():
+            return _frozen(spec.timm, from_timm(spec, task, seed=seed))
+        case TorchvisionSpec():
+            return _frozen(spec.torchvision, from_torchvision(spec, task, seed=seed))
+        case OnnxSpec():
+            return from_onnx(spec)
+        case SklearnSpec():
+            return from_sklearn(spec, task, seed=seed)
+        case OutputsSpec():
+            return from_outputs(spec, task)
+    raise AssertionError(spec)
+
+
+def _from_object(found: Any, task: Task, seed: int) -> Teacher:
+    if all(hasattr(found, member) for member in ("name", "digest", "outputs")):
+        return found
+    if isinstance(found, nn.Module):
+        return _frozen(type(found).__name__, found)
+    if hasattr(found, "predict_proba") and not isinstance(found, type):
+        return from_classifier(found, task, seed=seed)
+    raise InputError(
+        f"a {type(found).__name__} is no teacher; give a torch module, a classifier with predict_proba, an object "
+        "with name, digest and outputs(inputs), or a section such as {'outputs': 'file.npy'}"
+    )
+
+
+def _frozen(name: str, network: nn.Module) -> NetworkTeacher:
+    return NetworkTeacher(name, network_digest(network), frozen(network))

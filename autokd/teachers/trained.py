@@ -1,0 +1,81 @@
+"""A network trained by us, kept in the run folder and used again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from autokd.errors import InputError
+from autokd.registry import resolve, source_digest
+from autokd.teachers.files import file_digest
+from autokd.teachers.networks import from_space
+from autokd.teachers.spec import TrainedSpec
+from autokd.teachers.weights import load_weights, save_weights
+from autokd.types import Task
+
+Train = Callable[[nn.Module, TrainedSpec], None]
+"""Trains a network in place, as its specification says."""
+
+_LOG = logging.getLogger("autokd")
+
+
+def from_training(spec: TrainedSpec, task: Task, *, folder: Path, train: Train, seed: int) -> nn.Module:
+    """The trained network of `folder` if it is of this specification, task, space and seed; else one trained now.
+
+    Weights go to `teacher.safetensors`, then what they are of to `teacher.json`, so that a training that was
+    interrupted leaves nothing that looks finished. Which of both happened, and why, is logged.
+
+    Args:
+        spec: the network and how it is trained.
+        task: what it is trained on.
+        folder: made if it is not there.
+        train: trains the network in place.
+        seed: of the initial weights.
+
+    Raises:
+        InputError: the space cannot build it, or the folder cannot be written.
+    """
+    network = from_space(spec, task, seed=seed)
+    of = {
+        "spec": spec.model_dump(mode="json", exclude={"weight"}),
+        "task": task.digest,
+        "space source": source_digest(resolve("search_spaces", spec.space)),
+        "seed": seed,
+    }
+    weights, record = folder / "teacher.safetensors", folder / "teacher.json"
+    reason = _why_not(weights, record, of)
+    if not reason:
+        _LOG.info("teacher: the one trained before, %s", weights)
+        load_weights(network, weights)
+        return network
+    _LOG.info("teacher: training %d epochs (%s)", spec.epochs, reason)
+    train(network, spec)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_weights(network, weights)
+        unfinished = record.with_name(record.name + ".tmp")
+        unfinished.write_text(json.dumps(of | {"weights": file_digest(weights)}, indent=1))
+        os.replace(unfinished, record)
+    except OSError as error:
+        raise InputError(f"the trained teacher cannot be saved in {folder}: {error.strerror or error}") from error
+    return network
+
+
+def _why_not(weights: Path, record: Path, of: dict[str, Any]) -> str:
+    """Why the folder's teacher cannot be used; "" if it can."""
+    if not record.is_file() or not weights.is_file():
+        return "none yet"
+    try:
+        found = json.loads(record.read_text())
+    except (OSError, ValueError):
+        return f"{record.name} cannot be read"
+    changed = [key for key, value in of.items() if not isinstance(found, dict) or found.get(key) != value]
+    if changed:
+        return f"another {' and '.join(changed)} since"
+    return "" if found.get("weights") == file_digest(weights) else f"{weights.name} was changed since"

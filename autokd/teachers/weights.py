@@ -1,0 +1,147 @@
+"""Reads weights from files that cannot run code, and tells networks apart by digest."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import pickle
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from autokd.errors import InputError
+from autokd.teachers.files import existing_file, one_line
+
+_SHOWN = 3
+"""Names a message lists before it counts the rest."""
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Fills a network with the weights of a file, every one of them; only batch counters may be missing.
+
+    Raises:
+        InputError: the file cannot be read, or its names or shapes are not the network's; some are named.
+    """
+    given = read_weights(path)
+    own = network.state_dict()
+    missing = [key for key in own if key not in given and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in given if key not in own]
+    if missing or unexpected:
+        raise InputError(
+            f"{path} does not fit {type(network).__name__}: missing {_some(missing)}; "
+            f"unexpected {_some(unexpected)}. Rename the tensors, or name the architecture they are from"
+        )
+    for key, tensor in given.items():
+        if tensor.shape != own[key].shape:
+            raise InputError(
+                f"{path} does not fit {type(network).__name__}: '{key}' has shape {tuple(tensor.shape)}, "
+                f"the network's has {tuple(own[key].shape)}"
+            )
+    network.load_state_dict(given, strict=False)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors by name from a `.safetensors`, `.pt`, `.pth` or `.npz` file; nothing in it is executed.
+
+    A checkpoint with a key `state_dict` stands for what lies under it.
+
+    Raises:
+        InputError: there is no such file, it is damaged, or it holds more than tensors.
+    """
+    path = existing_file(str(path), list(_READERS))
+    try:
+        weights = _READERS[path.suffix](path)
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        KeyError,
+        TypeError,
+        zipfile.BadZipFile,
+        SafetensorError,
+    ) as error:
+        raise InputError(f"weights {path} cannot be read ({one_line(error)}); get the file again") from error
+    if not (isinstance(weights, dict) and all(isinstance(value, Tensor) for value in weights.values())):
+        raise InputError(f"weights {path} hold more than tensors by name; save module.state_dict() instead")
+    return weights
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Writes all weights as safetensors, whole or not at all; a shared tensor is written once for each name."""
+    tensors = {key: value.detach().clone().contiguous() for key, value in network.state_dict().items()}
+    unfinished = path.with_name(path.name + ".tmp")
+    save_file(tensors, unfinished)
+    os.replace(unfinished, path)
+
+
+def network_digest(network: nn.Module) -> str:
+    """SHA-256, in hex, over weights, structure, plain settings and source of classes that are not torch's."""
+    digest = hashlib.sha256(repr(network).encode())
+    for name, module in network.named_modules():
+        settings = {key: value for key, value in sorted(vars(module).items()) if _plain(key, value)}
+        digest.update(f"{name} {type(module).__qualname__} {settings} {_source(type(module))}".encode())
+    tensors = dict(network.named_parameters(remove_duplicate=False)) | dict(
+        network.named_buffers(remove_duplicate=False)
+    )
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        # As bytes, because numpy has no bfloat16.
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _plain(key: str, value: object) -> bool:
+    return not key.startswith("_") and key != "training" and isinstance(value, str | int | float | bool)
+
+
+def _source(cls: type[nn.Module]) -> str:
+    if cls.__module__.startswith("torch."):
+        return ""
+    try:
+        return inspect.getsource(cls)
+    except (
+        OSError,
+        TypeError,
+    ):  # a class made in a notebook's cell or at run time: weights and settings tell
+        return ""
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
+    rest = len(names) - _SHOWN
+    return (shown or "nothing") + (f" and {rest} more" if rest > 0 else "")
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # torch muses on pickle protocols; we answer in one line
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"weights {path} refused, and not executed: the file holds more than tensors, or is damaged. "
+            "Save module.state_dict(), best as .safetensors"
+        ) from None
+    return loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
+
+
+def _read_npz(path: Path) -> dict[str, Tensor]:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {
+    ".safetensors": load_file,
+    ".pt": _read_torch,
+    ".pth": _read_torch,
+    ".npz": _read_npz,
+}

@@ -1,0 +1,103 @@
+"""What an objective must do, as a class of tests."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+
+from autokd.registry import resolve
+from autokd.types import Evaluation, Objective
+
+
+class ObjectiveContract:
+    """An objective: one finite number, the same each time unless timed, that leaves what it reads as it was.
+
+    Args:
+        objective: the objective, or a reference to it.
+    """
+
+    objective: object
+
+    def test_its_name_and_direction_say_what_it_is(self) -> None:
+        """What is timed bears its unit in its name."""
+        objective = self._objective()
+        assert objective.name.isidentifier(), f"name {objective.name!r} is no identifier"
+        assert objective.direction in ("maximize", "minimize"), f"direction is {objective.direction!r}"
+        assert not (objective.timed and objective.trained), "what is timed reads a student, not its answers"
+        if objective.timed:
+            assert objective.unit, f"{objective.name} is timed and has no unit"
+            assert objective.name.endswith(f"_{objective.unit}"), f"{objective.name} lacks _{objective.unit}"
+
+    def test_it_is_a_finite_number(self) -> None:
+        """A float, as Python has it, so that JSON can hold it."""
+        value = self._measure()
+        assert type(value) is float, f"measure returned a {type(value).__name__}, not a float"
+        assert math.isfinite(value), f"measure returned {value}"
+
+    def test_it_is_the_same_each_time_unless_timed(self) -> None:
+        """A trial's numbers depend on its architecture, recipe and seed alone."""
+        first, second = self._measure(), self._measure()
+        assert self._objective().timed or first == second, f"{first}, and then {second}"
+
+    def test_the_order_of_rows_does_not_matter(self) -> None:
+        """Nor is a row's place read where answers are measured."""
+        objective, evaluation = self._objective(), _evaluation()
+        if objective.trained:
+            turned = Evaluation(*(part.flip(0) for part in _parts(evaluation)))
+            first = objective.measure(evaluation, **objective.settings)
+            second = objective.measure(turned, **objective.settings)
+            assert math.isclose(first, second, rel_tol=1e-5, abs_tol=1e-6), f"{first}, in other order {second}"
+
+    def test_what_it_reads_is_left_as_it_was(self) -> None:
+        """Weights, running statistics, train mode, gradients, inputs and answers."""
+        objective = self._objective()
+        evaluation, before = _evaluation(), _evaluation()
+        student, inputs = _student()
+        state = copy.deepcopy(student.state_dict())
+        student[1].eval()
+        if objective.trained:
+            objective.measure(evaluation, **objective.settings)
+        else:
+            objective.measure(student, inputs, **objective.settings)
+        for part, original in zip(_parts(evaluation), _parts(before), strict=True):
+            assert torch.equal(part, original), "measure changed the answers it was given"
+        for name, tensor in student.state_dict().items():
+            assert torch.equal(tensor, state[name]), f"measure changed the student's {name}"
+        assert [module.training for module in student] == [True, False, True, True, True], (
+            "measure left the student, or a part of it, in another mode"
+        )
+        assert all(weight.grad is None for weight in student.parameters()), "measure left gradients behind"
+        assert torch.equal(inputs, torch.ones(1, 1, 8, 8)), "measure changed its inputs"
+
+    def _objective(self) -> Objective:
+        return resolve("objectives", self.objective)
+
+    def _measure(self) -> float:
+        objective = self._objective()
+        if objective.trained:
+            return objective.measure(_evaluation(), **objective.settings)
+        return objective.measure(*_student(), **objective.settings)
+
+
+def _student() -> tuple[nn.Sequential, Tensor]:
+    """A small network in train mode with layers that differ between modes, and one sample as a batch of one."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers = nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 10)
+    return nn.Sequential(*layers), torch.ones(1, 1, 8, 8)
+
+
+def _evaluation() -> Evaluation:
+    """Answers to 30 rows of 10 classes, right more often than not."""
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.arange(30) % 10
+    right = 2 * nn.functional.one_hot(targets, 10)
+    outputs, teacher = (right + torch.randn(30, 10, generator=generator) for _ in range(2))
+    return Evaluation(outputs, targets, teacher)
+
+
+def _parts(evaluation: Evaluation) -> tuple[Tensor, Tensor, Tensor]:
+    return evaluation.outputs, evaluation.targets, evaluation.teacher

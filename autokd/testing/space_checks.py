@@ -1,0 +1,200 @@
+"""What one architecture of a search space must pass, check by check."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+import torch
+from torch import Tensor, nn
+
+from autokd.errors import InfeasibleError
+from autokd.objectives.costs import flops
+from autokd.types import SearchSpace, Task
+
+
+def first_finding(space: SearchSpace, task: Task, trial: optuna.Trial) -> tuple[str, str] | None:
+    """The first check an architecture fails, by name, and the sentence that says so; None where it passes all.
+
+    Raises:
+        InfeasibleError: the space refuses the architecture for this task.
+    """
+    try:
+        arch: Any = space.suggest(trial)
+    except Exception as error:
+        return "suggest", f"suggest raised {shown(error)}: let it only call trial.suggest_* and return a dict."
+    rows = task.splits["train"][:4]
+    case = _Case(space, task, trial, arch, task.inputs(rows), task.targets(rows))
+    for doing, check in _CHECKS.items():
+        try:
+            problem = check(case)
+        except InfeasibleError:
+            raise
+        except Exception as error:
+            problem = f"{doing} raised {shown(error)}"
+        if problem is not None:
+            return doing, f"{problem}. Seen with arch {arch!r}."
+    return None
+
+
+def shown(error: Exception) -> str:
+    """An error's type and message in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One architecture and a few rows to try it on."""
+
+    space: SearchSpace
+    task: Task
+    trial: optuna.Trial
+    arch: Any
+    inputs: Tensor
+    targets: Tensor
+
+    def build(self) -> Any:
+        return self.space.build(copy.deepcopy(self.arch), self.task)
+
+    def build_trained(self) -> nn.Module:
+        """The network in train mode after one step on two rows, its gradients still there."""
+        network = self.build().train()
+        optimizer = torch.optim.SGD(network.parameters(), lr=1e-2)
+        self.task.hard_loss(network(self.inputs[:2].clone()), self.targets[:2]).backward()
+        optimizer.step()
+        return network
+
+
+def _arch_is_plain_data(case: _Case) -> str | None:
+    if not isinstance(case.arch, dict):
+        return f"suggest returned a {type(case.arch).__name__}: return a dict"
+    mend = "write lists for tuples, strings for keys, and plain int, float, str, bool or None"
+    try:
+        round_trip = json.loads(json.dumps(case.arch))
+    except (TypeError, ValueError) as error:
+        return f"suggest returned what JSON cannot hold ({error}): {mend}"
+    return None if round_trip == case.arch else f"suggest returned what JSON gives back as {round_trip!r}: {mend}"
+
+
+def _names_are_free(case: _Case) -> str | None:
+    taken = [name for name in case.trial.params if name.startswith("recipe.")]
+    if not taken:
+        return None
+    return f"suggest picks '{taken[0]}', but names with 'recipe.' are the recipe's: give it another name"
+
+
+def _same_picks_give_the_same_arch(case: _Case) -> str | None:
+    mend = "let each number come from trial.suggest_*, none from random numbers, a counter or the clock"
+    try:
+        again = case.space.suggest(optuna.trial.FixedTrial(case.trial.params))  # type: ignore[arg-type]
+    except ValueError as error:
+        return f"suggest asked for other choices when the same were picked ({error}): {mend}"
+    return None if again == case.arch else f"suggest returned another arch for the same picks, {again!r}: {mend}"
+
+
+def _build_makes_a_network(case: _Case) -> str | None:
+    arch = copy.deepcopy(case.arch)
+    network: Any = case.space.build(arch, case.task)
+    if not isinstance(network, nn.Module):
+        return f"build returned a {type(network).__name__}: return a torch.nn.Module"
+    if arch != case.arch:
+        return f"build changed the arch it was given into {arch!r}: copy what it must change"
+    if not any(weight.requires_grad for weight in network.parameters()):
+        return "build returned a network with nothing to train: keep layers as attributes or in nn.ModuleList"
+    return None
+
+
+def _trains_on_two_rows(case: _Case) -> str | None:
+    return _output_problem(case, case.build().train(), case.inputs[:2], "train mode")
+
+
+def _answers_one_row(case: _Case) -> str | None:
+    return _output_problem(case, case.build().eval(), case.inputs[:1], "eval mode")
+
+
+def _output_problem(case: _Case, network: nn.Module, inputs: Tensor, mode: str) -> str | None:
+    given = inputs.clone()
+    outputs: Any = network(given)
+    where = f"in {mode} with a batch of {len(inputs)} the network"
+    if not isinstance(outputs, Tensor):
+        return f"{where} returned a {type(outputs).__name__}: return one tensor"
+    if outputs.shape != (len(inputs), case.task.num_outputs):
+        return (
+            f"{where} returned shape {tuple(outputs.shape)}, not {(len(inputs), case.task.num_outputs)}: "
+            "end it with task.num_outputs outputs a row"
+        )
+    if not outputs.is_floating_point():
+        return f"{where} returned {outputs.dtype}: return logits as floating-point numbers"
+    if not outputs.isfinite().all():
+        return f"{where} returned NaN or infinity before any training: look for logarithms and divisions"
+    if not torch.equal(given, inputs):
+        return f"{where} changed its inputs, which others read too: avoid operations in place on them"
+    return None
+
+
+def _gradients_reach_all(case: _Case) -> str | None:
+    weights = case.build_trained().named_parameters()
+    unreached = [name for name, weight in weights if weight.requires_grad and weight.grad is None]
+    if not unreached:
+        return None
+    return (
+        f"no gradient reaches {', '.join(unreached)}: use it in forward, without detach or no_grad, "
+        "or do not create it, or set requires_grad to False"
+    )
+
+
+def _rows_are_answered_apart(case: _Case) -> str | None:
+    network = case.build_trained().eval()
+    with torch.no_grad():
+        together, again = network(case.inputs.clone()), network(case.inputs.clone())
+        apart = torch.cat([network(row[None].clone()) for row in case.inputs])
+    tolerance = 1e-4 * max(1.0, float(apart.abs().max()))
+    if not torch.allclose(together, again, rtol=0, atol=tolerance):
+        return "in eval mode the network answers the same rows differently each time: is dropout left on?"
+    if not torch.allclose(together, apart, rtol=0, atol=tolerance):
+        return (
+            "in eval mode the answer to a row depends on the rows beside it: normalise within the row, or use "
+            "nn.BatchNorm, which keeps running statistics, and do not mix along dimension 0"
+        )
+    return None
+
+
+def _flops_are_counted(case: _Case) -> str | None:
+    try:
+        flops(case.build(), case.inputs[:1])
+    except InfeasibleError as error:
+        return str(error)
+    return None
+
+
+def _can_be_rebuilt(case: _Case) -> str | None:
+    trained, rebuilt = case.build_trained(), case.build()
+    mend = "let build choose nothing, and keep each tensor it uses as a parameter or a registered buffer"
+    try:
+        rebuilt.load_state_dict(trained.state_dict())
+    except RuntimeError as error:
+        return f"trained weights do not fit the network built again from the same arch ({shown(error)}): {mend}"
+    with torch.no_grad():
+        before, after = (network.eval()(case.inputs.clone()) for network in (trained, rebuilt))
+    if torch.allclose(before, after, rtol=0, atol=1e-4 * max(1.0, float(before.abs().max()))):
+        return None
+    return f"the network built again from the same arch, with the same weights, answers differently: {mend}"
+
+
+_CHECKS: dict[str, Callable[[_Case], str | None]] = {
+    "reading the arch": _arch_is_plain_data,
+    "reading the names of choices": _names_are_free,
+    "suggest, with the same picks again,": _same_picks_give_the_same_arch,
+    "build": _build_makes_a_network,
+    "the network in train mode with a batch of 2": _trains_on_two_rows,
+    "the network in eval mode with a batch of 1": _answers_one_row,
+    "a training step on a batch of 2": _gradients_reach_all,
+    "the network in eval mode with a batch of 4": _rows_are_answered_apart,
+    "the network on the meta device, where flops are counted,": _flops_are_counted,
+    "building again from the same arch": _can_be_rebuilt,
+}
+"""What an architecture must pass, in order, by what is being done should it raise."""

@@ -1,0 +1,98 @@
+"""What a task must do, as a class of tests."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from autokd.registry import resolve
+from autokd.types import Task, Teacher
+
+_SPLITS = {"train", "transfer", "validation", "test", "reserve"}
+
+
+def assert_digest(owner: Task | Teacher) -> None:
+    """A digest is hexadecimal and the same each time; its owner has a name."""
+    digest = owner.digest
+    assert len(digest) >= 8, f"digest {digest!r} is too short to tell anything apart"
+    assert set(digest) <= set("0123456789abcdef"), f"digest {digest!r} is not in hexadecimal"
+    assert owner.digest == digest, "digest changes from one reading to the next"
+    assert owner.name, "name is empty"
+
+
+class TaskContract:
+    """A task: splits that do not overlap, inputs that are the same each time, a score that chance cannot beat.
+
+    Args:
+        task: the task, or a reference to it.
+    """
+
+    task: object
+
+    def test_splits_are_row_numbers_that_do_not_overlap(self) -> None:
+        """All five splits are there, and only `train` must hold rows."""
+        task = self._task()
+        assert set(task.splits) == _SPLITS, f"splits are {sorted(task.splits)}, not {sorted(_SPLITS)}"
+        assert len(task.splits["train"]) > 0, "the split 'train' is empty"
+        for name, rows in task.splits.items():
+            assert rows.dtype == torch.int64, f"split '{name}' is {rows.dtype}, not int64"
+            assert rows.ndim == 1, f"split '{name}' has {rows.ndim} dimensions, not 1"
+            assert ((rows >= 0) & (rows < task.num_rows)).all(), f"split '{name}' leaves 0 .. num_rows - 1"
+            assert len(rows.unique()) == len(rows), f"split '{name}' holds a row twice"
+        for (name, rows), (other, others) in combinations(task.splits.items(), 2):
+            assert not torch.isin(rows, others).any(), f"splits '{name}' and '{other}' share rows"
+
+    def test_inputs_have_the_stated_shape(self) -> None:
+        """Float32 and finite, in every view, and for no rows at all."""
+        task = self._task()
+        for view in range(task.views):
+            inputs = task.inputs(self._rows(), view)
+            assert inputs.dtype == torch.float32, f"inputs are {inputs.dtype}, not float32"
+            assert inputs.isfinite().all(), f"inputs of view {view} hold NaN or infinity"
+            assert inputs.shape == (len(self._rows()), *task.input_shape), f"inputs have {tuple(inputs.shape)}"
+        assert task.inputs(torch.empty(0, dtype=torch.int64)).shape == (0, *task.input_shape)
+
+    def test_a_row_is_the_same_whenever_and_beside_whatever_it_is_read(self) -> None:
+        """An augmentation is a function of row and view; the caller's random state and other rows do not matter."""
+        task, rows = self._task(), self._rows()
+        for view in range(task.views):
+            together = task.inputs(rows, view).clone()
+            torch.rand(1)
+            assert torch.equal(task.inputs(rows.flip(0), view).flip(0), together), "order changes what is read"
+            assert torch.equal(task.inputs(rows[:1], view), together[:1]), "other rows change what is read"
+
+    def test_targets_go_into_loss_and_score(self) -> None:
+        """The loss is a finite mean that has a gradient, the score a finite number."""
+        task, rows = self._task(), self._rows()
+        outputs = torch.zeros(len(rows), task.num_outputs, requires_grad=True)
+        targets = task.targets(rows)
+        assert len(targets) == len(rows), f"{len(targets)} targets for {len(rows)} rows"
+        loss = task.hard_loss(outputs, targets)
+        assert loss.shape == (), f"hard_loss has shape {tuple(loss.shape)}, not ()"
+        (gradient,) = torch.autograd.grad(loss, outputs)
+        assert gradient.isfinite().all(), "the gradient of hard_loss holds NaN or infinity"
+        assert gradient.any(), "the gradient of hard_loss is zero everywhere"
+        assert math.isfinite(task.score(outputs.detach(), targets)), "the score is not finite"
+        twice = task.hard_loss(outputs.repeat(2, 1), torch.cat([targets, targets]))
+        assert torch.allclose(twice, loss, rtol=1e-4), "hard_loss is no mean over the batch"
+
+    def test_no_constant_answer_scores_above_chance(self) -> None:
+        """`chance` is the best score on validation that ignores the inputs."""
+        task = self._task()
+        targets = task.targets(task.splits["validation"])
+        for answer in torch.eye(task.num_outputs) if len(targets) else ():
+            score = task.score(answer.expand(len(targets), -1), targets)
+            assert score <= task.chance + 1e-6, f"a constant answer scores {score}, chance is {task.chance}"
+
+    def test_digest_is_hexadecimal_and_stays(self) -> None:
+        """Caches go by it."""
+        assert_digest(self._task())
+
+    def _task(self) -> Task:
+        return resolve("tasks", self.task)
+
+    def _rows(self) -> Tensor:
+        return self._task().splits["train"][:8]

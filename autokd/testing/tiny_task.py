@@ -1,0 +1,88 @@
+"""A task small enough for any test: 64 rows around one random prototype a class; training beats chance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_SPLITS = {"train": 24, "transfer": 12, "validation": 12, "test": 12, "reserve": 4}
+_NOISE = 0.3
+
+
+@dataclass(frozen=True)
+class TinyTask:
+    """64 rows, classes in turn: a prototype per class plus noise; a view above 0 adds noise of its own.
+
+    Args:
+        input_shape: of one sample; (channels, height, width) or (features,).
+        num_outputs: number of classes, 2 .. 24, so that `train` holds each.
+        seed: of prototypes and noise.
+        views: deterministic augmentations of each row, >= 1.
+    """
+
+    input_shape: tuple[int, ...] = (1, 8, 8)
+    num_outputs: int = 10
+    seed: int = 0
+    views: int = 1
+
+    @property
+    def name(self) -> str:
+        """Constant: `tiny`."""
+        return "tiny"
+
+    @property
+    def num_rows(self) -> int:
+        """Constant: 64."""
+        return sum(_SPLITS.values())
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over inputs and targets; splits and noise are constants of this file."""
+        content = self._inputs.numpy().tobytes() + self._targets.numpy().tobytes()
+        return sha256(repr((self.input_shape, self.views)).encode() + content).hexdigest()
+
+    @cached_property
+    def splits(self) -> dict[str, Tensor]:
+        """Row numbers by split: 24 train, 12 transfer, 12 validation, 12 test, 4 reserve."""
+        parts = torch.arange(self.num_rows).split(list(_SPLITS.values()))
+        return dict(zip(_SPLITS, parts, strict=True))
+
+    @cached_property
+    def chance(self) -> float:
+        """Share of the commonest class among the validation rows."""
+        counts = torch.bincount(self._targets[self.splits["validation"]])
+        return int(counts.max()) / int(counts.sum())
+
+    def inputs(self, rows: Tensor, view: int = 0) -> Tensor:
+        """Float32, shape (len(rows), *input_shape)."""
+        return self._inputs[view, rows]
+
+    def targets(self, rows: Tensor) -> Tensor:
+        """Class numbers, int64, shape (len(rows),)."""
+        return self._targets[rows]
+
+    def hard_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy, mean over the batch, shape ()."""
+        return functional.cross_entropy(outputs, targets)
+
+    def score(self, outputs: Tensor, targets: Tensor) -> float:
+        """Accuracy, 0 .. 1."""
+        return float((outputs.argmax(dim=1) == targets).double().mean())
+
+    @cached_property
+    def _targets(self) -> Tensor:
+        return torch.arange(self.num_rows) % self.num_outputs
+
+    @cached_property
+    def _inputs(self) -> Tensor:
+        """All views of all rows, shape (views, num_rows, *input_shape)."""
+        generator = torch.Generator().manual_seed(self.seed)
+        prototypes = torch.randn(self.num_outputs, *self.input_shape, generator=generator)
+        noise = torch.randn(self.views, self.num_rows, *self.input_shape, generator=generator)
+        noise[1:] += noise[0]
+        return prototypes[self._targets] + _NOISE * noise

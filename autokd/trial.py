@@ -1,0 +1,229 @@
+"""One trial's training: what a worker is given, what it does with it, what it gives back."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autokd.checkpoints import write_json
+from autokd.distill import Training, cosine, one_cycle, predict
+from autokd.errors import InfeasibleError
+from autokd.record import canonical, finite
+from autokd.registry import resolve
+from autokd.study import Study, resolve_objectives, resolve_space
+from autokd.tasks import load_task
+from autokd.teachers.cache import open_outputs
+from autokd.types import Arch, DistillationLoss, Evaluation, Objective, Recipe, SearchSpace, Task
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all trials of a run share, loaded once in each process.
+
+    Args:
+        study: the study.
+        space: the resolved search space.
+        task: the opened task.
+        teacher: outputs by view and row, mapped, shape (views, rows, num_outputs).
+        objectives: resolved, in the study's order.
+    """
+
+    study: Study
+    space: SearchSpace
+    task: Task
+    teacher: Tensor
+    objectives: tuple[Objective, ...]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A piece of one training, as plain data: epochs `start` .. `stop` - 1 of one architecture and recipe.
+
+    Args:
+        trial: number in the record.
+        arch: architecture.
+        recipe: of which `epochs` is the full budget.
+        seed: of weights, batches and dropout.
+        start: epochs already trained; 0 begins anew.
+        stop: epochs trained after it.
+        source: folder with the checkpoint of epoch `start`; "" where start is 0.
+        folder: where weights, optimizer state and `result.json` go; belongs to this attempt alone.
+    """
+
+    trial: int
+    arch: Arch
+    recipe: Recipe
+    seed: int
+    start: int
+    stop: int
+    source: str
+    folder: str
+
+
+def training_seed(arch: Arch, recipe: Recipe, study_seed: int, repeat: int = 0) -> int:
+    """The seed of a training, from the architecture, the recipe and the study's seed alone.
+
+    Args:
+        arch: architecture.
+        recipe: recipe.
+        study_seed: the study's.
+        repeat: 0 for the search's own training, 1 .. for fresh seeds of it.
+    """
+    text = canonical(arch, asdict(recipe), {"seed": study_seed, "repeat": repeat})
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
+
+
+def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
+    """Trains one stretch, writes its checkpoint and `result.json` (last), and returns that result.
+
+    Returns:
+        `{"epoch": stop, "values": {objective: number}, "seconds": ...}`, or `{"error": reason}` where the student could
+        not be trained; the traceback is then in `error.txt` beside it. Only the validation split is read.
+    """
+    folder = Path(stretch.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    try:
+        training = start_training(context, stretch)
+        training.run(stretch.start, stretch.stop)
+        values = evaluate(context, training.student, "validation")
+        if not finite(values):
+            raise FloatingPointError(f"an objective is not finite: {values}")
+        training.save(folder)
+        result = {"epoch": stretch.stop, "values": values, "seconds": time.perf_counter() - started}
+    except Exception as error:
+        (folder / "error.txt").write_text(traceback.format_exc())
+        result = {"error": reason_of(error)}
+    write_json(folder / "result.json", result)
+    return result
+
+
+def run_stretch_in(run: str, stretch: Stretch) -> dict[str, Any]:
+    """`run_stretch` in a worker that knows only the run folder."""
+    return run_stretch(load_context(run), stretch)
+
+
+def start_training(context: Context, stretch: Stretch) -> Training:
+    """The training of `stretch` at its start: network built, checkpoint restored."""
+    study = context.study
+    training = Training(
+        build_student(context, stretch.arch, seed=stretch.seed),
+        context.task,
+        context.teacher,
+        stretch.recipe,
+        loss=resolve_loss(stretch.recipe.method),
+        seed=stretch.seed,
+        schedule=cosine if len(study.budget.rungs) > 1 else one_cycle,
+    )
+    if stretch.source:
+        training.restore(Path(stretch.source))
+    return training
+
+
+def build_student(context: Context, arch: Arch, *, seed: int) -> nn.Module:
+    """The untrained student; the caller's random state is left as it was.
+
+    Raises:
+        InfeasibleError: the space cannot build it for this task, or gives no module with the task's outputs.
+    """
+    task = context.task
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        # The space may change what it is given; the record may not change with it.
+        student = context.space.build(json.loads(json.dumps(arch)), task)
+        if not isinstance(student, nn.Module):
+            raise InfeasibleError(f"build gave a {type(student).__name__}, not a torch.nn.Module")
+        student.eval()
+        with torch.no_grad():
+            shape = tuple(student(torch.zeros(1, *task.input_shape)).shape)
+    if shape != (1, task.num_outputs):
+        raise InfeasibleError(f"build gave outputs of shape {shape}; the task has (1, {task.num_outputs})")
+    return student.train()
+
+
+def evaluate(context: Context, student: nn.Module, split: str) -> dict[str, float]:
+    """The trained objectives of a student on a split."""
+    return evaluate_outputs(context, predict(student, context.task, context.task.splits[split]), split)
+
+
+def evaluate_outputs(context: Context, outputs: Tensor, split: str) -> dict[str, float]:
+    """The trained objectives of outputs on a split, row by row, shape (rows, num_outputs)."""
+    rows = context.task.splits[split]
+    evaluation = Evaluation(outputs, context.task.targets(rows), context.teacher[0][rows])
+    return {
+        objective.name: float(objective.measure(evaluation, **objective.settings))
+        for objective in context.objectives
+        if objective.trained
+    }
+
+
+def resolve_loss(name: str) -> DistillationLoss:
+    """The distillation loss a recipe names."""
+    loss: DistillationLoss = resolve("losses", name)
+    return loss
+
+
+@dataclass(frozen=True)
+class _Resplit:
+    """A task with other rows in its splits, and all else as it is."""
+
+    task: Task
+    splits: Mapping[str, Tensor]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.task, name)
+
+
+def all_labels(task: Task) -> Task:
+    """`task` with all rows that may be trained on in its labelled split: what its teacher sees."""
+    rows = torch.cat([task.splits[split] for split in ("train", "transfer", "reserve")])
+    return _resplit(task, train=rows, transfer=rows[:0], reserve=rows[:0])
+
+
+def with_reserve(task: Task) -> Task:
+    """`task` with the rows that a search leaves out: labelled, or, where labels are scarce, in the transfer set."""
+    joins = "transfer" if len(task.splits["transfer"]) else "train"
+    rows = torch.cat([task.splits[joins], task.splits["reserve"]])
+    return _resplit(task, **{joins: rows, "reserve": rows[:0]})
+
+
+def _resplit(task: Task, **splits: Tensor) -> Task:
+    resplit: Any = _Resplit(task, {**task.splits, **splits})
+    return resplit
+
+
+@functools.lru_cache(maxsize=4)
+def load_context(run: str) -> Context:
+    """The context of a run from its folder, as `driver.prepare` wrote it; kept for the life of the process."""
+    setup = json.loads((Path(run) / "study.json").read_text())
+    study = Study.model_validate(setup["study"])
+    task: Task = load_task(Path(run) / setup["task"])
+    return Context(
+        study=study,
+        space=resolve_space(study),
+        task=with_reserve(task) if setup.get("reserve") else task,
+        teacher=open_outputs(Path(run) / setup["outputs"]),
+        objectives=resolve_objectives(study),
+    )
+
+
+def reason_of(error: Exception) -> str:
+    """Why a trial failed, in one line: distinct for memory, divergence, an unbuildable student, and any other error."""
+    message = str(error).strip().splitlines()[0] if str(error).strip() else ""
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error):
+        return "out of memory"
+    if isinstance(error, FloatingPointError):
+        return f"diverged: {message}"
+    if isinstance(error, InfeasibleError):
+        return f"cannot be built: {message}"
+    return f"raised {type(error).__name__}: {message}"

@@ -1,0 +1,54 @@
+"""One thread and one seed for every test, the only ways a test may skip, and golden files."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite the golden files from this run")
+
+
+def needs(what: str) -> pytest.MarkDecorator:
+    """Skips with the reason where `what` is absent: `shared`, `chromium`, or a Python package."""
+    if what == "shared":
+        return pytest.mark.skipif(not _shared().is_dir(), reason="needs shared/ beside the checkout")
+    if what == "chromium":
+        return pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium on the PATH")
+    return pytest.mark.skipif(importlib.util.find_spec(what) is None, reason=f"needs the package {what}")
+
+
+def _shared() -> Path:
+    return ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_one_seed() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real data beside the checkout; the test skips where there is none."""
+    if not _shared().is_dir():
+        pytest.skip("needs shared/ beside the checkout")
+    return _shared()
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Path:
+    """tests/golden/<test name>.json; the test compares with it, or rewrites it under --update-golden."""
+    return ROOT / "tests" / "golden" / f"{request.node.name}.json"
+
+
+@pytest.fixture
+def update_golden(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--update-golden"))

@@ -1,0 +1,540 @@
+from __future__ import annotations
+
+import random
+from itertools import count
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from autokd import losses
+from autokd.errors import InfeasibleError, InputError
+from autokd.objectives.costs import flops
+from autokd.objectives.quality import accuracy
+from autokd.testing import (
+    LossContract,
+    ObjectiveContract,
+    SearchSpaceContract,
+    TaskContract,
+    TeacherContract,
+    TinyTask,
+    check_space,
+    describe_space,
+)
+from autokd.types import Objective
+
+TASK = TinyTask()
+
+
+class Linear(nn.Module):
+    """The whole of a student: one layer on flattened inputs."""
+
+    def __init__(self, outputs: int = 10) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, outputs)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.layer(x.flatten(1))
+
+
+def pick_width(trial: optuna.Trial) -> dict[str, Any]:
+    return {"width": trial.suggest_int("width", 1, 100)}
+
+
+def build_linear(arch: dict[str, Any], task: Any) -> nn.Module:
+    return Linear(task.num_outputs)
+
+
+def space_with(suggest: Any = pick_width, build: Any = build_linear) -> SimpleNamespace:
+    return SimpleNamespace(suggest=suggest, build=build)
+
+
+def space_of(network: type[nn.Module]) -> SimpleNamespace:
+    return space_with(build=lambda arch, task: network())
+
+
+class TestContractOfASoundSpace(SearchSpaceContract):
+    space = space_with()
+    tasks = (TASK, TinyTask(num_outputs=3), TinyTask(input_shape=(64,)))
+
+
+class TestContractOfASpaceByReference(SearchSpaceContract):
+    space = "search_spaces.mlp"
+
+
+class TestContractOfATask(TaskContract):
+    task = TinyTask(views=3)
+
+
+class TestContractOfATaskOfVectors(TaskContract):
+    task = TinyTask(input_shape=(5,), num_outputs=2, seed=3)
+
+
+class TestContractOfAFunctionOfLogits(LossContract):
+    loss = losses.kd
+
+
+class TestContractOfAFunctionOfLogitsAndLabels(LossContract):
+    loss = losses.dkd
+
+
+class TestContractOfALossByReference(LossContract):
+    loss = "autokd.losses:dist"
+
+
+class TestContractOfStandardisedLogits(LossContract):
+    loss = losses.logit_std
+
+
+class TestContractOfATrainedObjective(ObjectiveContract):
+    objective = Objective("accuracy", "maximize", "", True, accuracy)
+
+
+class TestContractOfACost(ObjectiveContract):
+    objective = Objective("flops", "minimize", "", False, flops)
+
+
+class Prototypes:
+    """Answers by the inner product with fixed random directions."""
+
+    name = "prototypes"
+    digest = "0123456789abcdef"
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        directions = torch.randn(64, 10, generator=torch.Generator().manual_seed(0))
+        return inputs.flatten(1) @ directions
+
+
+class TestContractOfATeacher(TeacherContract):
+    teacher = Prototypes()
+
+
+def suggest_raises(trial: optuna.Trial) -> dict[str, Any]:
+    raise KeyError("width")
+
+
+def suggest_list(trial: optuna.Trial) -> Any:
+    return [trial.suggest_int("width", 1, 100)]
+
+
+def suggest_tuple(trial: optuna.Trial) -> dict[str, Any]:
+    return {"widths": (trial.suggest_int("width", 1, 100),)}
+
+
+def suggest_number_as_key(trial: optuna.Trial) -> dict[Any, Any]:
+    return {0: trial.suggest_int("width", 1, 100)}
+
+
+def suggest_tensor(trial: optuna.Trial) -> dict[str, Any]:
+    return {"width": torch.tensor(trial.suggest_int("width", 1, 100))}
+
+
+def suggest_recipe_name(trial: optuna.Trial) -> dict[str, Any]:
+    return {"lr": trial.suggest_float("recipe.lr", 1e-3, 1e-1)}
+
+
+def suggest_at_random(trial: optuna.Trial) -> dict[str, Any]:
+    return {"width": trial.suggest_int("width", 1, 100) + random.random()}
+
+
+def suggest_other_choices(trial: optuna.Trial) -> dict[str, Any]:
+    return {"width": trial.suggest_int(f"width_{random.random()}", 1, 100)}
+
+
+BROKEN_SUGGESTS = {
+    suggest_raises: "suggest raised KeyError: 'width': let it only call trial.suggest_*",
+    suggest_list: "suggest returned a list: return a dict",
+    suggest_tuple: "suggest returned what JSON gives back as {'widths': [",
+    suggest_number_as_key: "strings for keys",
+    suggest_tensor: "what JSON cannot hold (Object of type Tensor is not JSON serializable)",
+    suggest_recipe_name: "suggest picks 'recipe.lr', but names with 'recipe.' are the recipe's",
+    suggest_at_random: "suggest returned another arch for the same picks",
+    suggest_other_choices: "suggest asked for other choices when the same were picked",
+}
+
+
+@pytest.mark.parametrize("suggest", BROKEN_SUGGESTS, ids=lambda each: each.__name__)
+def test_a_broken_suggest_is_described(suggest: Any) -> None:
+    findings = check_space(space_with(suggest=suggest), TASK)
+
+    assert len(findings) == 1
+    assert BROKEN_SUGGESTS[suggest] in findings[0]
+
+
+class WrongWidth(Linear):
+    def __init__(self) -> None:
+        super().__init__(outputs=9)
+
+
+class Pair(Linear):
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x), x
+
+
+class Integers(Linear):
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x).argmax(1, keepdim=True).expand(-1, 10)
+
+
+class NotFinite(Linear):
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x).relu().log()
+
+
+class DropsRowsOfOne(Linear):
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x).squeeze(0)
+
+
+class RaisesOnOneRow(Linear):
+    def forward(self, x: Tensor) -> Any:
+        if len(x) == 1:
+            raise RuntimeError("more rows\nplease")
+        return super().forward(x)
+
+
+class ChangesInputs(Linear):
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x.relu_())
+
+
+class UnusedLayer(Linear):
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Linear(3, 4)
+
+
+class NormalisesOverRows(Linear):
+    def forward(self, x: Tensor) -> Any:
+        y = super().forward(x)
+        return y - y.mean(0)
+
+
+class DropoutLeftOn(Linear):
+    def forward(self, x: Tensor) -> Any:
+        return functional.dropout(super().forward(x))
+
+
+class NothingToTrain(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = [Linear()]
+
+    def forward(self, x: Tensor) -> Any:
+        return self.layers[0](x)
+
+
+class NothingCounted(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(10))
+
+    def forward(self, x: Tensor) -> Any:
+        return x.flatten(1)[:, :10] * self.scale
+
+
+class TensorThatIsNoBuffer(Linear):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mask = torch.rand(64)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.layer(x.flatten(1) * self.mask.to(x.device))
+
+
+BROKEN_NETWORKS = {
+    WrongWidth: "in train mode with a batch of 2 the network returned shape (2, 9), not (2, 10): end it with",
+    Pair: "returned a tuple: return one tensor",
+    Integers: "returned torch.int64: return logits as floating-point numbers",
+    NotFinite: "returned NaN or infinity before any training",
+    DropsRowsOfOne: "in eval mode with a batch of 1 the network returned shape (10,), not (1, 10)",
+    RaisesOnOneRow: "the network in eval mode with a batch of 1 raised RuntimeError: more rows please",
+    ChangesInputs: "changed its inputs",
+    UnusedLayer: "no gradient reaches unused.weight, unused.bias: use it in forward",
+    NormalisesOverRows: "the answer to a row depends on the rows beside it",
+    DropoutLeftOn: "answers the same rows differently each time: is dropout left on?",
+    NothingToTrain: "build returned a network with nothing to train",
+    NothingCounted: "no operation was counted in NothingCounted",
+    TensorThatIsNoBuffer: "built again from the same arch, with the same weights, answers differently",
+}
+
+
+@pytest.mark.parametrize("network", BROKEN_NETWORKS, ids=lambda each: each.__name__)
+def test_a_broken_network_is_described(network: type[nn.Module]) -> None:
+    findings = check_space(space_of(network), TASK)
+
+    assert len(findings) == 1
+    assert BROKEN_NETWORKS[network] in findings[0]
+    assert "Seen with arch {'width': " in findings[0]
+
+
+def build_nothing(arch: dict[str, Any], task: Any) -> Any:
+    return None
+
+
+def build_raises(arch: dict[str, Any], task: Any) -> nn.Module:
+    raise ValueError("needs images")
+
+
+def build_changes_arch(arch: dict[str, Any], task: Any) -> nn.Module:
+    del arch["width"]
+    return Linear()
+
+
+def build_at_random(arch: dict[str, Any], task: Any) -> nn.Module:
+    hidden = 1 + next(BUILDS)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, hidden), nn.Linear(hidden, 10))
+
+
+BUILDS = count()
+
+BROKEN_BUILDS = {
+    build_nothing: "build returned a NoneType: return a torch.nn.Module",
+    build_raises: "build raised ValueError: needs images",
+    build_changes_arch: "build changed the arch it was given into {}: copy what it must change",
+    build_at_random: "trained weights do not fit the network built again from the same arch",
+}
+
+
+@pytest.mark.parametrize("build", BROKEN_BUILDS, ids=lambda each: each.__name__)
+def test_a_broken_build_is_described(build: Any) -> None:
+    findings = check_space(space_with(build=build), TASK)
+
+    assert len(findings) == 1
+    assert BROKEN_BUILDS[build] in findings[0]
+
+
+def test_what_is_no_space_is_one_finding() -> None:
+    (finding,) = check_space(SimpleNamespace(suggest=pick_width), TASK)
+
+    assert "build" in finding
+
+
+def test_an_unknown_reference_is_one_finding() -> None:
+    (finding,) = check_space("mpl", TASK)
+
+    assert "did you mean 'mlp'?" in finding
+
+
+def test_two_kinds_of_fault_in_two_architectures_are_two_findings() -> None:
+    def build(arch: dict[str, Any], task: Any) -> Any:
+        return WrongWidth() if arch["width"] > 50 else UnusedLayer()
+
+    assert len(check_space(space_with(build=build), TASK)) == 2
+
+
+def build_the_narrow(arch: dict[str, Any], task: Any) -> nn.Module:
+    if arch["width"] > 50:
+        raise InfeasibleError(f"width {arch['width']} is too wide")
+    return Linear()
+
+
+def test_architectures_the_space_refuses_are_no_finding() -> None:
+    assert check_space(space_with(build=build_the_narrow), TASK) == []
+
+
+def test_a_space_that_refuses_everything_is_one_finding() -> None:
+    def build(arch: dict[str, Any], task: Any) -> nn.Module:
+        raise InfeasibleError("no vectors")
+
+    assert check_space(space_with(build=build), TASK, samples=3) == [
+        "none of 3 architectures can be built for this task; the first: no vectors."
+    ]
+
+
+def test_checking_leaves_the_random_state_of_the_caller() -> None:
+    before = torch.get_rng_state()
+
+    check_space(space_with(), TASK, samples=2)
+    describe_space(space_with(), TASK, samples=2)
+
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_summary_counts_choices_and_parameters() -> None:
+    def suggest(trial: optuna.Trial) -> dict[str, Any]:
+        deep = trial.suggest_categorical("deep", [False, True])
+        return {"hidden": trial.suggest_int("hidden", 1, 2) if deep else 0}
+
+    def build(arch: dict[str, Any], task: Any) -> nn.Module:
+        hidden = arch["hidden"]
+        layers = [nn.Linear(64, hidden), nn.Linear(hidden, 10)] if hidden else [nn.Linear(64, 10)]
+        return nn.Sequential(nn.Flatten(), *layers)
+
+    summary = describe_space(space_with(suggest, build), TASK)
+
+    assert summary.choices == 2
+    assert (summary.parameters_min, summary.parameters_max) == (65 + 20, 650)
+    assert summary.parameters_min <= summary.parameters_median <= summary.parameters_max
+
+
+def test_a_space_of_which_nothing_can_be_built_has_no_summary() -> None:
+    with pytest.raises(InputError, match=r"for task 'tiny' .* ValueError: needs images; `autokd check` says more"):
+        describe_space(space_with(build=build_raises), TASK)
+
+
+def run_contract(contract: Any) -> list[str]:
+    """Messages of the tests of a contract that fail."""
+    messages = []
+    for name in dir(contract):
+        if name.startswith("test_"):
+            try:
+                getattr(contract, name)()
+            except AssertionError as error:
+                messages.append(str(error))
+    return messages
+
+
+def test_a_broken_space_fails_its_contract() -> None:
+    class Contract(SearchSpaceContract):
+        space = space_of(WrongWidth)
+
+    (message,) = run_contract(Contract())
+    assert "(1, 8, 8): in train mode with a batch of 2 the network returned shape (2, 9)" in message
+
+
+def loss_summed(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
+    return losses.kd(student, teacher, temperature=temperature) * len(student)
+
+
+def loss_with_gradient_to_teacher(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
+    return (student - teacher).square().mean()
+
+
+def loss_upside_down(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
+    return -losses.kd(student, teacher, temperature=temperature)
+
+
+def loss_of_probabilities(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
+    p_student, p_teacher = ((logits / temperature).softmax(1) for logits in (student, teacher.detach()))
+    return (p_teacher * (p_teacher.log() - p_student.log())).sum(1).mean()
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (loss_summed, "with each row twice"),
+        (loss_with_gradient_to_teacher, "a gradient reaches the teacher: detach it"),
+        (loss_upside_down, "at the teacher"),
+        (loss_of_probabilities, "the loss is nan at temperature 0.5"),
+    ],
+)
+def test_a_broken_loss_fails_its_contract(broken: Any, words: str) -> None:
+    class Contract(LossContract):
+        loss = staticmethod(broken)
+
+    assert any(words in message for message in run_contract(Contract()))
+
+
+class SharedRows(TinyTask):
+    @property
+    def splits(self) -> Any:
+        return {**super().splits, "test": torch.arange(3)}
+
+
+class RandomViews(TinyTask):
+    def inputs(self, rows: Tensor, view: int = 0) -> Tensor:
+        inputs = super().inputs(rows, view)
+        return inputs + view * torch.rand_like(inputs)
+
+
+class LowChance(TinyTask):
+    chance = 0.01
+
+
+class SummedLoss(TinyTask):
+    def hard_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs, targets, reduction="sum")
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (SharedRows(), "splits 'train' and 'test' share rows"),
+        (RandomViews(views=2), "order changes what is read"),
+        (LowChance(), "a constant answer scores"),
+        (SummedLoss(), "hard_loss is no mean over the batch"),
+    ],
+)
+def test_a_broken_task_fails_its_contract(broken: Any, words: str) -> None:
+    class Contract(TaskContract):
+        task = broken
+
+    assert any(words in message for message in run_contract(Contract()))
+
+
+class WithDropout(Prototypes):
+    def outputs(self, inputs: Tensor) -> Tensor:
+        return functional.dropout(super().outputs(inputs))
+
+
+class MeanOfRows(Prototypes):
+    def outputs(self, inputs: Tensor) -> Tensor:
+        return super().outputs(inputs - inputs.mean(0))
+
+
+class Doubles(Prototypes):
+    def outputs(self, inputs: Tensor) -> Tensor:
+        return super().outputs(inputs).double()
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (WithDropout(), "is it in eval mode?"),
+        (MeanOfRows(), "other rows change an answer"),
+        (Doubles(), "outputs are torch.float64, not float32"),
+    ],
+)
+def test_a_broken_teacher_fails_its_contract(broken: Any, words: str) -> None:
+    class Contract(TeacherContract):
+        teacher = broken
+
+    assert any(words in message for message in run_contract(Contract()))
+
+
+def leaves_eval_mode(student: nn.Module, inputs: Tensor) -> float:
+    return float(student.eval()(inputs).detach().sum())
+
+
+def of_type_int(student: nn.Module, inputs: Tensor) -> Any:
+    return 3
+
+
+@pytest.mark.parametrize(
+    ("measure", "words"),
+    [
+        (leaves_eval_mode, "in another mode"),
+        (of_type_int, "measure returned a int, not a float"),
+        (lambda student, inputs: random.random(), ", and then "),
+    ],
+)
+def test_a_broken_objective_fails_its_contract(measure: Any, words: str) -> None:
+    class Contract(ObjectiveContract):
+        objective = Objective("cost", "minimize", "", False, measure)
+
+    assert any(words in message for message in run_contract(Contract()))
+
+
+def test_tiny_tasks_of_one_seed_are_one_task() -> None:
+    assert TinyTask().digest == TinyTask().digest
+    assert len({TinyTask().digest, TinyTask(seed=1).digest, TinyTask(views=2).digest}) == 3
+
+
+def test_a_tiny_task_can_be_learnt() -> None:
+    network = Linear()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
+    train, validation = TASK.splits["train"], TASK.splits["validation"]
+    for _ in range(20):
+        optimizer.zero_grad()
+        TASK.hard_loss(network(TASK.inputs(train)), TASK.targets(train)).backward()
+        optimizer.step()
+
+    with torch.no_grad():
+        score = TASK.score(network(TASK.inputs(validation)), TASK.targets(validation))
+
+    assert score > 2 * TASK.chance
