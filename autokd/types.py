@@ -148,8 +148,8 @@ class Objective:
         name: as the study and the tables write it; a measured one ends in its unit.
         direction: which end is better.
         unit: for tables; "" where there is none.
-        trained: True if `measure` takes an `Evaluation`; False if it is known before training and takes (student, inputs),
-            inputs being a batch of one sample, shape (1, *input_shape).
+        trained: True if `measure` takes an `Evaluation`; False if it is known before training and takes (student,
+            inputs), inputs being a batch of one sample, shape (1, *input_shape).
         measure: gives the number; keyword parameters after the first arguments are settings a study may give.
         timed: True if it times the student: measured against a reference network, and again for the final front.
         bound: the worst value a student may have; None accepts any.

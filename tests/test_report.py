@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-import csv
-import io
 import json
-import logging
 import math
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
@@ -17,100 +13,17 @@ from typing import Any
 
 import pytest
 from conftest import needs
-from rich.console import Console
+from report_samples import PARAMETERS, sample_data, sample_front, sample_member, sample_trials
 
 from autokd.errors import InputError
 from autokd.report.comparison import gains
 from autokd.report.figures import charts, main_objective
 from autokd.report.html import write_report
-from autokd.report.live import LiveView, duration, status
-from autokd.report.table import compact, front_csv, front_text, heading, number, print_front, summary
-
-ACCURACY = {"name": "accuracy", "direction": "maximize", "unit": ""}
-LATENCY = {"name": "latency_ms", "direction": "minimize", "unit": "ms"}
-PARAMETERS = {"name": "parameters", "direction": "minimize", "unit": ""}
-
-
-def _member(trial: int, accuracy: float, latency: float, parameters: float) -> dict[str, Any]:
-    return {
-        "trial": trial,
-        "arch": {"width": trial + 4, "stages": [{"blocks": 1, "kernel": 3}]},
-        "recipe": {"alpha": 0.5 + trial / 100, "temperature": 3.14159, "method": "kd", "lr": 5e-3},
-        "values": {"accuracy": accuracy, "latency_ms": latency, "parameters": parameters},
-        "spread": {"accuracy": 0.0042},
-        "seeds": 3,
-        "test": {"accuracy": accuracy - 0.01},
-    }
-
-
-def _front() -> dict[str, Any]:
-    """As `Front.to_dict` gives it."""
-    return {
-        "study": "digits",
-        "objectives": [ACCURACY, LATENCY, PARAMETERS],
-        "front": [
-            _member(12, 0.964, 0.31, 12_345.0),
-            _member(40, 0.941, 0.12, 1_210.0),
-            _member(7, 0.729, 0.05, 310.0),
-        ],
-        "trials": {"complete": 20, "running": 0, "pruned": 31, "infeasible": 2, "failed": 1, "duplicate": 0},
-        "epochs_spent": 871,
-        "teacher": {
-            "name": "resnet",
-            "values": {"accuracy": 0.983, "latency_ms": 1.92, "parameters": 272_474.0},
-            "test": {"accuracy": 0.977},
-        },
-        "baselines": {
-            "hard": {
-                "overrides": [{"recipe": {"alpha": 0}}],
-                "epochs_spent": 290,
-                "hypervolume": 0.701,
-                "front": [
-                    _member(3, 0.960, 0.33, 13_000.0),
-                    _member(5, 0.876, 0.12, 1_210.0),
-                    _member(9, 0.500, 0.01, 20.0),
-                ],
-            }
-        },
-        "hypervolume": 0.812,
-        "reference": {"accuracy": 0.1, "latency_ms": 2.0, "parameters": 50_000.0},
-        "validation_labels": 359,
-        "standard_error": 0.0098,
-        "test_reads": 1,
-        "final": True,
-        "note": "all 54 trials done",
-    }
-
-
-def _trials() -> list[dict[str, Any]]:
-    states = ["complete", "pruned", "infeasible", "failed"]
-    return [
-        {
-            "trial": i,
-            "state": states[i % 4],
-            "reason": "" if i % 4 < 2 else "latency_ms 3.1 breaks its bound 2.0",
-            "arch": {"width": i} if i % 4 < 2 else None,
-            "recipe": {"alpha": 0.5},
-            "values": {"parameters": 100.0 * (i + 1)} | ({"accuracy": 0.9, "latency_ms": 0.2} if i % 4 < 2 else {}),
-            "epochs": 27 if i % 4 == 0 else 3,
-        }
-        for i in range(24)
-    ]
-
-
-def _data() -> dict[str, Any]:
-    return {
-        "front": _front(),
-        "trials": _trials(),
-        "importance": {"accuracy": {"width": 0.6, "recipe.alpha": 0.4}, "parameters": {"width": 1.0}},
-        "study": {"name": "digits", "space": "mobilenet", "budget": {"trials": 60, "rungs": [3, 9, 27]}},
-        "environment": {"torch": "2.13.0", "threads": 1},
-    }
 
 
 @pytest.fixture
 def page(tmp_path: Path) -> str:
-    write_report(_data(), tmp_path / "report.html")
+    write_report(sample_data(), tmp_path / "report.html")
     return (tmp_path / "report.html").read_text()
 
 
@@ -150,187 +63,8 @@ def _charts_of(page: str) -> list[dict[str, Any]]:
     return json.loads(Outline(page).scripts[0])
 
 
-# the table
-
-
-def test_numbers_have_three_digits_and_whole_ones_separators() -> None:
-    shown = [number(value) for value in (0.93, 0.9344, 1.0, 12.345, 272_474.0, 1234.5, 0.0061, 0.0, None, math.nan)]
-    assert shown == ["0.930", "0.934", "1", "12.3", "272,474", "1,234", "0.00610", "0", "–", "–"]
-
-
-def test_a_unit_is_shown_unless_the_name_ends_in_it() -> None:
-    assert heading(LATENCY) == "latency_ms"
-    assert heading({"name": "flops", "unit": "operations"}) == "flops (operations)"
-
-
-def test_the_table_holds_every_member_the_teacher_and_what_recipes_share() -> None:
-    text = front_text(_front(), width=160)
-    assert re.search(r"12 +0\.964 ±0\.0042 +0\.310 +12,345 +0\.954 +alpha=0\.62 +width=16 stages=", text)
-    assert re.search(r"teacher +0\.983 +1\.92 +272,474 +0\.977", text)
-    assert "all with temperature=3.14 method=kd lr=0.005" in text
-    assert "\x1b" not in text
-
-
-def test_numbers_are_whole_where_it_is_narrow() -> None:
-    for line, parameters in zip(
-        front_text(_front(), width=80).splitlines()[3:], ("12,345", "1,210", "310"), strict=False
-    ):
-        assert parameters in line
-        assert len(line) <= 80
-
-
-def test_brackets_of_a_name_are_not_read_as_markup() -> None:
-    front = _front()
-    front["front"][0]["recipe"]["method"] = "[red]kd[/nonsense]"
-    assert "[red]kd[/nonsense]" in front_text(front, width=200)
-
-
-def test_a_front_of_nobody_has_headings_only() -> None:
-    front = _front() | {"front": [], "teacher": None}
-    assert "accuracy" in front_text(front)
-    assert front_csv(front).strip() == "trial,accuracy,latency_ms,parameters"
-
-
-def test_the_summary_says_what_the_front_rests_on(capsys: pytest.CaptureFixture[str]) -> None:
-    assert summary(_front()) == [
-        "digits: 20 complete, 31 pruned, 2 infeasible, 1 failed; 871 epochs",
-        "chosen on 359 validation labels (standard error 0.0098); test split read once",
-        "hypervolume 0.812",
-        "baseline hard: hypervolume 0.701 after 290 epochs",
-        "all 54 trials done",
-    ]
-    print_front(_front())
-    printed = capsys.readouterr().out
-    assert "12,345" in printed
-    assert "baseline hard: hypervolume 0.701 after 290 epochs" in printed
-
-
-def test_csv_gives_back_every_number() -> None:
-    rows = list(csv.DictReader(io.StringIO(front_csv(_front()))))
-    assert [float(row["accuracy"]) for row in rows] == [0.964, 0.941, 0.729]
-    assert rows[0]["spread.accuracy"] == "0.0042"
-    assert rows[0]["spread.parameters"] == ""
-    assert rows[0]["test.accuracy"] == str(0.964 - 0.01)
-    assert rows[0]["recipe.method"] == "kd"
-    assert json.loads(rows[0]["arch"]) == _front()["front"][0]["arch"]
-
-
-def test_settings_fit_on_a_line() -> None:
-    assert compact({"lr": 0.0051234, "method": "kd", "widths": [8, 4], "norm": False}) == (
-        "lr=0.00512 method=kd widths=[8,4] norm=false"
-    )
-
-
-# the live view
-
-
-def _progress(complete: int = 20, **changes: Any) -> dict[str, Any]:
-    return {
-        "trials": {"complete": complete, "running": 2, "pruned": 30, "infeasible": 1, "failed": 0, "duplicate": 3},
-        "budget": {"trials": 60, "epochs": None},
-        "epochs_spent": 1234,
-        "seconds": 75.2,
-        "eta_seconds": 31.0,
-        "hypervolume": 0.79,
-        "objectives": _front()["objectives"],
-        "front": [_member(i, 0.9 - i / 100, 1.0 / (i + 1), 1000.0 - i) for i in range(15)],
-        "message": "searching",
-        **changes,
-    }
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def _console(**settings: Any) -> tuple[Console, Callable[[], str]]:
-    file = io.StringIO()
-    return Console(file=file, width=140, **settings), file.getvalue
-
-
-def test_the_status_is_one_line_with_everything() -> None:
-    assert status(_progress()) == (
-        "50 of 60 trials: 20 complete, 2 running, 30 stopped early, 1 infeasible, 0 failed; 1,234 epochs; "
-        "front of 15; hypervolume 0.790; 1 min 15 s so far, about 31 s to go; searching"
-    )
-
-
-def test_what_is_not_known_is_left_out_of_the_status() -> None:
-    line = status(_progress(budget={"trials": None, "epochs": 2000}, eta_seconds=None, hypervolume=None, message=""))
-    assert line.startswith("50 trials: ")
-    assert "1,234 of 2,000 epochs" in line
-    assert line.endswith("hypervolume –; 1 min 15 s so far")
-
-
-def test_durations_have_two_units() -> None:
-    assert [duration(seconds) for seconds in (0.4, 59.4, 200, 7500)] == ["0 s", "59 s", "3 min 20 s", "2 h 5 min"]
-
-
-def test_piped_output_is_a_plain_line_every_few_seconds() -> None:
-    console, shown = _console()
-    clock = Clock()
-    with LiveView(console, environment={}, clock=clock, every=5.0) as view:
-        for second in range(13):
-            clock.now = float(second)
-            view.update(_progress(complete=second))
-    lines = shown().splitlines()
-    assert [line.split(":")[1].split()[0] for line in lines] == ["0", "5", "10", "12"]
-    assert "\x1b" not in shown()
-
-
-def test_piped_output_holds_the_front_once_a_minute_where_it_has_changed() -> None:
-    console, shown = _console()
-    clock = Clock()
-    with LiveView(console, environment={}, clock=clock) as view:
-        for second in range(0, 300, 20):
-            clock.now = float(second)
-            view.update(_progress())
-    assert shown().count("latency_ms") == 1
-    assert shown().count("\n   ") > 12
-
-
-def test_a_terminal_shows_counts_and_the_top_of_the_front() -> None:
-    console, shown = _console(force_terminal=True)
-    with LiveView(console, environment={}) as view:
-        view.update(_progress())
-    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown())
-    assert "20 complete   2 running   30 stopped early   1 infeasible   0 failed" in plain
-    assert "1,234 epochs   1 min 15 s so far, about 31 s to go   hypervolume 0.790" in plain
-    assert "and 3 more on the front" in plain
-    assert "0.900" in plain
-
-
-def test_continuous_integration_gets_plain_lines_on_any_terminal() -> None:
-    console, shown = _console(force_terminal=True)
-    with LiveView(console, environment={"CI": "true"}) as view:
-        view.update(_progress())
-    assert shown() == status(_progress()) + "\n"
-
-
-def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-    console, shown = _console(force_terminal=True)
-    with LiveView(console, environment={}) as view:
-        view.update(_progress())
-    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", shown())
-
-
-def test_log_records_are_printed_as_they_are() -> None:
-    console, shown = _console()
-    handler = LiveView(console, environment={}).log_handler()
-    handler.handle(logging.LogRecord("autokd", logging.INFO, "", 0, "cache %s [cold]", ("teacher",), None))
-    assert shown() == "cache teacher [cold]\n"
-
-
-# comparison with baselines
-
-
 def test_a_gain_is_the_best_at_no_greater_cost() -> None:
-    found = gains(_front(), _front()["baselines"]["hard"]["front"], noise=0.0098)
+    found = gains(sample_front(), sample_front()["baselines"]["hard"]["front"], noise=0.0098)
     assert [gain.verdict for gain in found] == ["within noise", "better", "nothing as cheap"]
     assert found[1].gain == pytest.approx(0.065)
     assert found[1].own is not None
@@ -350,7 +84,7 @@ def test_a_smaller_error_is_a_gain_and_a_larger_one_a_loss() -> None:
 
 
 def test_there_is_a_chart_of_the_main_objective_against_each_other_one() -> None:
-    found = charts(_front(), _trials())
+    found = charts(sample_front(), sample_trials())
     assert [chart["title"] for chart in found] == ["accuracy against latency_ms", "accuracy against parameters"]
     names = [trace["name"] for trace in found[0]["data"]]
     assert names == ["other trials", "baseline hard", "baseline hard", "teacher", "front", "front"]
@@ -362,19 +96,19 @@ def test_there_is_a_chart_of_the_main_objective_against_each_other_one() -> None
 def test_plotly_knows_every_property_of_the_charts() -> None:
     import plotly.graph_objects
 
-    for chart in charts(_front(), _trials()):
+    for chart in charts(sample_front(), sample_trials()):
         plotly.graph_objects.Figure(data=chart["data"], layout=chart["layout"])
 
 
 def test_stairs_hold_the_best_at_each_cost() -> None:
-    front = _front()
-    front["front"].append(_member(99, 0.8, 0.2, 5_000.0))  # worse than trial 40 here, on the front by some third
+    front = sample_front()
+    front["front"].append(sample_member(99, 0.8, 0.2, 5_000.0))  # worse than trial 40 here, on the front by some third
     stairs = charts(front, [])[1]["data"][-2]
     assert list(zip(stairs["x"], stairs["y"], strict=True)) == [(310.0, 0.729), (1_210.0, 0.941), (12_345.0, 0.964)]
 
 
 def test_what_has_no_value_is_not_drawn() -> None:
-    front = _front() | {"teacher": {"name": "outputs", "values": {"accuracy": 0.98}, "test": {}}, "baselines": {}}
+    front = sample_front() | {"teacher": {"name": "outputs", "values": {"accuracy": 0.98}, "test": {}}, "baselines": {}}
     assert [trace["name"] for trace in charts(front, [])[0]["data"]] == ["front", "front"]
 
 
@@ -424,6 +158,7 @@ def test_the_page_says_what_the_front_rests_on(page: str) -> None:
         "0.964 ±0.0042",
         "latency_ms 3.1 breaks its bound 2.0",
         "+0.065",
+        "recipe.alpha=0 budget.trials=20",
         "recipe.alpha",
         "2.13.0",
     ):
@@ -433,7 +168,7 @@ def test_the_page_says_what_the_front_rests_on(page: str) -> None:
 @needs("plotly")
 def test_hostile_names_and_settings_are_shown_and_not_run(tmp_path: Path) -> None:
     hostile = "</script><img src=x onerror=alert(1)>'\"{{ 7 * 7 }}<b>"
-    data = _data()
+    data = sample_data()
     data["front"] |= {"study": hostile, "note": hostile, "trials": {hostile: 1}}
     data["front"]["baselines"] = {hostile: data["front"]["baselines"]["hard"]}
     data["front"]["teacher"]["name"] = hostile
@@ -461,7 +196,7 @@ def test_hostile_names_and_settings_are_shown_and_not_run(tmp_path: Path) -> Non
 
 @needs("plotly")
 def test_numbers_that_are_not_known_leave_the_page_whole(tmp_path: Path) -> None:
-    data = _data()
+    data = sample_data()
     data["trials"][0]["values"] = {"accuracy": math.inf, "latency_ms": math.nan}
     data["front"]["teacher"] = {"name": "outputs", "values": {"accuracy": 0.98}, "test": {}}
     write_report(data, tmp_path / "report.html")
@@ -470,7 +205,7 @@ def test_numbers_that_are_not_known_leave_the_page_whole(tmp_path: Path) -> None
 
 @needs("plotly")
 def test_the_front_alone_makes_a_page(tmp_path: Path) -> None:
-    write_report({"front": _front() | {"baselines": {}, "front": [], "final": False}}, tmp_path / "report.html")
+    write_report({"front": sample_front() | {"baselines": {}, "front": [], "final": False}}, tmp_path / "report.html")
     text = Outline((tmp_path / "report.html").read_text()).text
     assert "No student is on the front." in text
     assert "the search has not ended" in text
@@ -480,17 +215,17 @@ def test_the_front_alone_makes_a_page(tmp_path: Path) -> None:
 def test_without_plotly_the_report_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
     with pytest.raises(InputError, match=r"needs plotly: pip install 'autokd\[report\]'"):
-        write_report(_data(), tmp_path / "report.html")
+        write_report(sample_data(), tmp_path / "report.html")
 
 
 @needs("plotly")
 def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "report.html").mkdir()
     with pytest.raises(InputError, match=r"cannot write the report .*: is a directory"):
-        write_report(_data(), tmp_path / "report.html")
+        write_report(sample_data(), tmp_path / "report.html")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     with pytest.raises(InputError, match=r"cannot write the report .*: no such file"):
-        write_report(_data(), tmp_path / "nowhere" / "report.html")
+        write_report(sample_data(), tmp_path / "nowhere" / "report.html")
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node on the PATH")

@@ -14,13 +14,13 @@ from torch import nn
 
 from autokd.checkpoints import OPTIMIZER, checkpoint, drop, write_json
 from autokd.distill import load_weights
-from autokd.driver.finish import glance, note_test_read
+from autokd.driver.finish import final_front, glance, note_test_read
 from autokd.driver.loop import open_executor, train_all
 from autokd.driver.prepare import extend
 from autokd.errors import InputError
 from autokd.export import export_student
 from autokd.front import Front
-from autokd.record import TrialRecord, read_trials
+from autokd.record import TrialRecord, counts, read_trials
 from autokd.registry import reference_of, source_digest
 from autokd.trial import Context, Stretch, build_student, evaluate, load_context, run_stretch_in, training_seed
 from autokd.types import Recipe
@@ -33,10 +33,9 @@ def load_front(run: Path) -> Front:
         InputError: `run` is not a run folder.
     """
     trials, setup = read_trials(run), read_setup(run)
-    if (run / "front.json").is_file():
-        front = Front.from_dict(json.loads((run / "front.json").read_text()))
-        if sum(front.trials.values()) == len(trials):
-            return front
+    front = final_front(run)
+    if front is not None and front.trials == counts(trials):
+        return front
     return glance(run, _context(run), setup, trials)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from autokd.checkpoints import clean, write_json
 from autokd.driver.core import Driver
 from autokd.driver.costs import scaled_hypervolume
-from autokd.driver.finish import finish
+from autokd.driver.finish import final_front, finish
 from autokd.driver.loop import open_executor, run_trials
 from autokd.driver.prepare import Run, prepare
 from autokd.front import Front
@@ -58,7 +58,7 @@ def search_study(
     prepared = prepare(study, folder)
     with _Watch(prepared, progress) as watch:
         front = _search(prepared, seconds, watch)
-        if study.baselines:
+        if study.baselines.keys() - front.baselines.keys():
             front = replace(front, baselines=_baselines(prepared, front, seconds, progress))
             write_json(folder / "front.json", front.to_dict())
     return front
@@ -177,7 +177,10 @@ def _search(run: Run, seconds: float | None, watch: _Watch) -> Front:
     work = functools.partial(run_stretch, run.context) if inline else functools.partial(run_stretch_in, str(run.folder))
     minutes = study.budget.trial_minutes
     with open_executor(study.executor, study.workers) as executor:
+        before = final_front(run.folder)
         ended = run_trials(watch.driver, executor, work, seconds=seconds, trial_minutes=minutes, notify=watch.notify)
+        if before is not None and before.trials == counts(watch.record.trials):
+            return before  # nothing was added to what was answered: the test split is not read again
         watch.message = f"{ended}; training those near the front with fresh seeds"
         front = finish(run, watch.record.trials, executor, work, note=ended, notify=watch.notify)
     members = {student.trial for student in front}

@@ -89,6 +89,12 @@ def finish(
     return front
 
 
+def final_front(run: Path) -> Front | None:
+    """The front that a search of this run answered last; None where none has."""
+    path = run / "front.json"
+    return Front.from_dict(json.loads(path.read_text())) if path.is_file() else None
+
+
 def _raw(context: Context, complete: Sequence[TrialRecord]) -> list[Student]:
     errors = standard_errors([trial.values for trial in complete], context.objectives, _rows(context))
     names = [objective.name for objective in context.objectives]

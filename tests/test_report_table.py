@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+
+import pytest
+from report_samples import LATENCY, sample_front
+
+from autokd.report.table import compact, front_csv, front_text, heading, number, print_front, summary
+
+
+def test_numbers_have_three_digits_and_whole_ones_separators() -> None:
+    shown = [number(value) for value in (0.93, 0.9344, 1.0, 12.345, 272_474.0, 1234.5, 0.0061, 0.0, None, math.nan)]
+    assert shown == ["0.930", "0.934", "1", "12.3", "272,474", "1,234", "0.00610", "0", "–", "–"]
+
+
+def test_a_unit_is_shown_unless_the_name_ends_in_it() -> None:
+    assert heading(LATENCY) == "latency_ms"
+    assert heading({"name": "flops", "unit": "operations"}) == "flops (operations)"
+
+
+def test_the_table_holds_every_member_the_teacher_and_what_recipes_share() -> None:
+    text = front_text(sample_front(), width=160)
+    assert re.search(r"12 +0\.964 ±0\.0042 +0\.310 +12,345 +0\.954 +alpha=0\.62 +width=16 stages=", text)
+    assert re.search(r"teacher +0\.983 +1\.92 +272,474 +0\.977", text)
+    assert "all with temperature=3.14 method=kd lr=0.005" in text
+    assert "\x1b" not in text
+
+
+def test_numbers_are_whole_where_it_is_narrow() -> None:
+    for line, parameters in zip(
+        front_text(sample_front(), width=80).splitlines()[3:], ("12,345", "1,210", "310"), strict=False
+    ):
+        assert parameters in line
+        assert len(line) <= 80
+
+
+def test_brackets_of_a_name_are_not_read_as_markup() -> None:
+    front = sample_front()
+    front["front"][0]["recipe"]["method"] = "[red]kd[/nonsense]"
+    assert "[red]kd[/nonsense]" in front_text(front, width=200)
+
+
+def test_a_front_of_nobody_has_headings_only() -> None:
+    front = sample_front() | {"front": [], "teacher": None}
+    assert "accuracy" in front_text(front)
+    assert front_csv(front).strip() == "trial,accuracy,latency_ms,parameters"
+
+
+def test_the_summary_says_what_the_front_rests_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert summary(sample_front()) == [
+        "digits: 20 complete, 31 pruned, 2 infeasible, 1 failed; 871 epochs",
+        "chosen on 359 validation labels (standard error 0.0098); test split read once",
+        "hypervolume 0.812",
+        "baseline hard: hypervolume 0.701 after 290 epochs",
+        "all 54 trials done",
+    ]
+    print_front(sample_front())
+    printed = capsys.readouterr().out
+    assert "12,345" in printed
+    assert "baseline hard: hypervolume 0.701 after 290 epochs" in printed
+
+
+def test_csv_gives_back_every_number() -> None:
+    rows = list(csv.DictReader(io.StringIO(front_csv(sample_front()))))
+    assert [float(row["accuracy"]) for row in rows] == [0.964, 0.941, 0.729]
+    assert rows[0]["spread.accuracy"] == "0.0042"
+    assert rows[0]["spread.parameters"] == ""
+    assert rows[0]["test.accuracy"] == str(0.964 - 0.01)
+    assert rows[0]["recipe.method"] == "kd"
+    assert json.loads(rows[0]["arch"]) == sample_front()["front"][0]["arch"]
+
+
+def test_settings_fit_on_a_line() -> None:
+    assert compact({"lr": 0.0051234, "method": "kd", "widths": [8, 4], "norm": False}) == (
+        "lr=0.00512 method=kd widths=[8,4] norm=false"
+    )
