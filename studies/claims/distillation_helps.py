@@ -1,0 +1,150 @@
+"""Does a joint search help? Digits in three situations, against the same epochs on hard labels and on T=4, alpha=0.9.
+
+    python studies/claims/distillation_helps.py --out distillation_helps.jsonl --minutes 60
+
+A cell is one situation and one seed: a joint search, and its baselines `hard` and `default` over the same architectures with
+the same epochs. Finished cells are appended to --out and not repeated; what is missing is printed. Compared is the best test
+accuracy among the front's students below three sizes, chosen by validation alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+
+from autokd import search_study
+from autokd.study import Study
+
+SITUATIONS: Mapping[str, Mapping[str, Any]] = {
+    "100 labels": {"labels": 100},
+    "100 labels, 30 of them for validation": {"labels": 100, "validation_from": "labels", "validation": 30},
+    "30 % label noise": {"label_noise": 0.3},
+}
+SIZES = (500, 1500, 5000)
+ARMS = ("joint", "hard", "default")
+
+
+def study(situation: str, seed: int, trials: int) -> Study:
+    """The study of one cell."""
+    return Study.model_validate(
+        {
+            "name": "cell",
+            "task": {"data": "digits", **SITUATIONS[situation]},
+            "teacher": {
+                "space": "resnet",
+                "arch": {
+                    "width": 16,
+                    "stages": [{"blocks": 1, "kernel": 3, "widen": 1}, {"blocks": 1, "kernel": 3, "widen": 2}],
+                },
+                "epochs": 15,
+            },
+            "space": "mlp",
+            "objectives": {"accuracy": {}, "parameters": {"bound": 20000}},
+            "budget": {"trials": trials, "rungs": [3, 9, 27]},
+            "baselines": ["hard", "default"],
+            "seed": seed,
+        }
+    )
+
+
+def run_cell(situation: str, seed: int, trials: int) -> dict[str, Any]:
+    """What one cell found: for every arm the best test accuracy below each size, and the hypervolume."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder:
+        front = search_study(study(situation, seed, trials), run=Path(folder) / "run").to_dict()
+    arms = {"joint": front} | front["baselines"]
+    return {
+        "situation": situation,
+        "seed": seed,
+        "trials": trials,
+        "seconds": time.monotonic() - started,
+        "teacher": front["teacher"],
+        "validation_labels": front["validation_labels"],
+        "arms": {
+            arm: {
+                "epochs": found["epochs_spent"],
+                "hypervolume": found["hypervolume"],
+                "accuracy": {str(size): best_below(found["front"], size) for size in SIZES},
+            }
+            for arm, found in arms.items()
+        },
+    }
+
+
+def best_below(students: Sequence[Mapping[str, Any]], size: int) -> float | None:
+    """Test accuracy of the student best on validation among those of at most `size` parameters; None without one."""
+    small = [student for student in students if student["values"]["parameters"] <= size]
+    best = max(small, key=lambda student: student["values"]["accuracy"], default=None)
+    return None if best is None else float(best["test"]["accuracy"])
+
+
+def table(cells: Sequence[Mapping[str, Any]]) -> str:
+    """Medians and spread over the seeds, and the joint search's gain over each rival, seed by seed."""
+    lines = []
+    for situation in SITUATIONS:
+        found = [cell for cell in cells if cell["situation"] == situation]
+        if not found:
+            continue
+        teacher = mean(cell["teacher"]["test"]["accuracy"] for cell in found)
+        lines += [
+            f"{situation}: {len(found)} seeds, teacher {teacher:.3f} on test, "
+            f"{found[0]['validation_labels']} validation labels",
+            f"  {'':18s}" + "".join(f"{'<= ' + format(size, ',') + ' parameters':>24s}" for size in SIZES),
+        ]
+        for arm in ARMS:
+            lines.append(f"  {arm:18s}" + "".join(_entry(found, arm, None, size) for size in SIZES))
+        for rival in ARMS[1:]:
+            lines.append(f"  {'joint - ' + rival:18s}" + "".join(_entry(found, "joint", rival, size) for size in SIZES))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _entry(cells: Sequence[Mapping[str, Any]], arm: str, rival: str | None, size: int) -> str:
+    values = []
+    for cell in cells:
+        value = cell["arms"][arm]["accuracy"][str(size)]
+        other = 0.0 if rival is None else cell["arms"][rival]["accuracy"][str(size)]
+        if value is not None and other is not None:
+            values.append(value - other)
+    if not values:
+        return f"{'-':>24s}"
+    spread = stdev(values) if len(values) > 1 else 0.0
+    sign = "" if rival is None else "+"
+    return f"{format(median(values), sign + '.3f') + f' +-{spread:.3f} (n={len(values)})':>24s}"
+
+
+def main() -> None:
+    """Runs the missing cells as long as time allows, then prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("distillation_helps.jsonl"))
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--trials", type=int, default=60)
+    options = parser.parse_args()
+    end = time.monotonic() + 60 * options.minutes
+    cells = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
+    wanted = [(situation, seed) for seed in range(options.seeds) for situation in SITUATIONS]
+    for situation, seed in wanted:
+        known = {(cell["situation"], cell["seed"]) for cell in cells}
+        if (situation, seed) in known or time.monotonic() > end:
+            continue
+        cells.append(run_cell(situation, seed, options.trials))
+        with options.out.open("a") as file:
+            file.write(json.dumps(cells[-1]) + "\n")
+    print(f"machine: {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}\n")
+    print(table(cells))
+    known = {(cell["situation"], cell["seed"]) for cell in cells}
+    missing = [cell for cell in wanted if cell not in known]
+    print(f"missing cells: {missing or 'none'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Runs small enough for tests: a whole search of `small_study` takes about a second on one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from autokd.driver import Driver, prepare
+from autokd.driver.prepare import Run
+from autokd.record import Record
+from autokd.registry import resolve
+from autokd.study import Study, make_sampler, override
+from autokd.trial import Context
+
+SPACE = """
+from torch import nn
+
+
+def suggest(trial):
+    return {{"width": trial.suggest_categorical("width", {widths})}}
+
+
+def build(arch, task):
+    width = arch["width"]
+    {build}
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
+"""
+
+
+def small_study(**overrides: Any) -> Study:
+    """60 labelled and 180 unlabelled digits, a logistic regression as teacher, 6 small MLPs of at most 4 epochs.
+
+    Args:
+        overrides: values under dotted keys, as `**{"budget.trials": 3}`.
+    """
+    study = Study(
+        name="small",
+        task={"data": "digits", "labels": 60, "rows": 240, "validation": 120},
+        teacher={"sklearn": "sklearn.linear_model:LogisticRegression", "args": {"max_iter": 500}},
+        space="mlp",
+        objectives={"accuracy": {}, "parameters": {}},
+        budget={"trials": 6, "rungs": [1, 2, 4], "reseeds": 1},
+        executor="inline",
+        workers=1,
+    )
+    return override(study, overrides)
+
+
+def small_run(tmp_path: Path, **overrides: Any) -> Run:
+    """`small_study`, prepared in `tmp_path / "run"`."""
+    return prepare(small_study(**overrides), tmp_path / "run")
+
+
+def small_context(tmp_path: Path, **overrides: Any) -> Context:
+    """What the trials of `small_run` share."""
+    return small_run(tmp_path, **overrides).context
+
+
+def small_driver(run: Run) -> Driver:
+    """A driver of a prepared run that holds its record; close it by `driver.record.close()`."""
+    study = run.context.study
+    record = Record(run.folder, run.context.objectives, make_sampler(study.sampler, study.seed))
+    scheduler = resolve("schedulers", study.scheduler)(run.context.objectives, study.budget.rungs)
+    return Driver(
+        run.context, record, scheduler, folder=run.folder, reference=run.reference, reference_ms=run.reference_ms
+    )
+
+
+def write_space(tmp_path: Path, *, widths: Sequence[int], build: str = "") -> str:
+    """A file with a search space of one hidden layer of one of `widths` units; a reference to it.
+
+    Args:
+        build: a statement put into `build`, which may look at `width`.
+    """
+    path = tmp_path / "space.py"
+    path.write_text(SPACE.format(widths=list(widths), build=build or "pass"))
+    return str(path)
