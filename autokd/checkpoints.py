@@ -33,8 +33,9 @@ def unrecorded_result(run: Path, trial: TrialRecord) -> dict[str, Any] | None:
     """What a worker finished for a trial that is recorded as running, and no driver lived to record."""
     for attempt in reversed(_attempts(run, trial.number)):
         for path in sorted(attempt.glob("epoch-*/result.json")):
-            result: dict[str, Any] = json.loads(path.read_text())
-            if "error" in result or result["epoch"] > trial.epoch:
+            # An earlier attempt's error at an epoch that a later one has passed says nothing any more.
+            if int(path.parent.name.removeprefix("epoch-")) > trial.epoch:
+                result: dict[str, Any] = json.loads(path.read_text())
                 return result
     return None
 

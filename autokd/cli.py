@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from autokd.front import Front
 
 _EXITS = {InputError: 2, NoFrontError: 1}
+_UsageError: Any = typer.BadParameter.__base__
+"""What a malformed command line raises; typer exports it under no name."""
 
 
 class _Commands(TyperGroup):
@@ -28,8 +30,12 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except AutoKDError as error:
-            print(f"autokd: {' '.join(str(error).split())}", file=sys.stderr)
+            _complain(str(error))
             raise typer.Exit(_EXITS.get(type(error), 2)) from None
+        except _UsageError as error:
+            command = (error.ctx or ctx).command_path
+            _complain(f"{error.format_message().rstrip('.')}; see {command} --help")
+            raise typer.Exit(2) from None
         except BrokenPipeError:
             sys.stderr.close()
             raise typer.Exit(0) from None
@@ -76,7 +82,7 @@ def search(
     log.setLevel(logging.INFO)
     try:
         with LiveView() as view:
-            log.addHandler(view.log_handler())
+            log.handlers = [view.log_handler()]
             front = search_study(read, run=folder, seconds=seconds, progress=view.update)
     except KeyboardInterrupt:
         print(f"autokd: stopped; all that was done is kept in {folder}. The same command goes on.", file=sys.stderr)
@@ -247,6 +253,10 @@ def read_seconds(text: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
+def _complain(message: str) -> None:
+    print(f"autokd: {' '.join(message.split())}", file=sys.stderr)
+
+
 def _check_teacher(section: object) -> None:
     from autokd.teachers.spec import parse_teacher
 
@@ -257,13 +267,10 @@ def _check_teacher(section: object) -> None:
 def _numbers(texts: list[str]) -> dict[str, float]:
     numbers = {}
     for text in texts:
-        name, equals, value = text.partition("=")
-        try:
-            numbers[name.strip()] = float(value)
-        except ValueError:
-            equals = ""
-        if not equals:
+        name, _, value = text.partition("=")
+        if not re.fullmatch(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", value):
             raise InputError(f"{text!r}: write objective=number, as parameters=20000")
+        numbers[name.strip()] = float(value)
     return numbers
 
 

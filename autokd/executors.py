@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
@@ -68,7 +69,11 @@ class ProcessExecutor(Executor):
         pool = self._free.pop() or _spawn()
         try:
             with _main_hidden():
-                future = pool.submit(fn, *args, **kwargs)
+                try:
+                    future = pool.submit(fn, *args, **kwargs)
+                except BrokenProcessPool:  # its process was killed while it was idle
+                    pool = _spawn()
+                    future = pool.submit(fn, *args, **kwargs)
         except BaseException:
             self._free.append(None)
             _kill(pool)
@@ -113,8 +118,6 @@ def one_thread() -> Iterator[None]:
 
 
 def _broken(future: Future[Any]) -> bool:
-    from concurrent.futures.process import BrokenProcessPool
-
     return isinstance(future.exception(), BrokenProcessPool)
 
 

@@ -105,7 +105,7 @@ class Front:
             minimum: the least an objective may be.
 
         Raises:
-            InputError: an unknown objective, or no student within the bounds.
+            InputError: an unknown objective, weights that say nothing, or no student within the bounds.
         """
         for name in [*(weights or {}), *(maximum or {}), *(minimum or {}), *([by] if by != "knee" else [])]:
             self._check(name)
@@ -120,6 +120,8 @@ class Front:
         points = pareto.losses([student.values for student in within], self._as_objectives())
         if weights:
             wanted = np.array([weights.get(o["name"], 0.0) for o in self.objectives])
+            if wanted.min() < 0 or wanted.sum() == 0:
+                raise InputError(f"weights {dict(weights)}: give numbers >= 0, one of them above 0")
             return within[pareto.weighted(points, wanted)]
         if by == "knee":
             return within[pareto.knee(points)]
@@ -137,11 +139,13 @@ class Front:
             raise InputError(f"no objective '{name}' in this study (it has {', '.join(known)}){nearest(name, known)}")
 
     def _ranges(self) -> str:
+        if not self.front:
+            return "the front is empty"
         ranges = []
         for objective in self.objectives:
             values = [student.values[objective["name"]] for student in self.front]
             ranges.append(f"{objective['name']} {min(values):.4g} to {max(values):.4g}")
-        return f"the front holds {', '.join(ranges)}" if self.front else "the front is empty"
+        return f"the front holds {', '.join(ranges)}"
 
 
 def standard_errors(values: Sequence[Mapping[str, float]], objectives: Sequence[Objective], rows: int) -> np.ndarray:

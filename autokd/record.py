@@ -170,7 +170,9 @@ def open_storage(folder: Path) -> optuna.storages.RDBStorage:
         )
     except Exception as error:
         message = str(error).splitlines()[0]
-        raise InputError(f"{path} cannot be used as a record ({message}); start over with --fresh") from error
+        broken = isinstance(error.__cause__, sqlite3.OperationalError)
+        remedy = "free some disk, and the same command goes on" if broken else "start over with --fresh"
+        raise InputError(f"{path} cannot be used as a record ({message}); {remedy}") from error
 
 
 def read_trials(folder: Path) -> list[TrialRecord]:
@@ -190,7 +192,10 @@ def read_study(folder: Path) -> optuna.Study:
     """
     if not (folder / "record.db").is_file():
         raise InputError(f"{folder} is not a run: it has no record.db; give the folder that `autokd search` wrote")
-    return optuna.load_study(study_name=_STUDY, storage=open_storage(folder))
+    try:
+        return optuna.load_study(study_name=_STUDY, storage=open_storage(folder))
+    except KeyError:
+        raise InputError(f"{folder / 'record.db'} holds no search; start over with --fresh") from None
 
 
 def counts(trials: Iterable[TrialRecord]) -> dict[str, int]:

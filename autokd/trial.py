@@ -101,7 +101,7 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
             raise FloatingPointError(f"an objective is not finite: {values}")
         training.save(folder)
         result = {"epoch": stretch.stop, "values": values, "seconds": time.perf_counter() - started}
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a space that calls sys.exit ends its trial, not the search
         (folder / "error.txt").write_text(traceback.format_exc())
         result = {"error": reason_of(error)}
     write_json(folder / "result.json", result)
@@ -152,8 +152,15 @@ def build_student(context: Context, arch: Arch, *, seed: int) -> nn.Module:
 
 
 def evaluate(context: Context, student: nn.Module, split: str) -> dict[str, float]:
-    """The trained objectives of a student on a split."""
-    return evaluate_outputs(context, predict(student, context.task, context.task.splits[split]), split)
+    """The trained objectives of a student on a split.
+
+    Raises:
+        FloatingPointError: an output is NaN.
+    """
+    outputs = predict(student, context.task, context.task.splits[split])
+    if outputs.isnan().any():
+        raise FloatingPointError(f"outputs on {split} are NaN")
+    return evaluate_outputs(context, outputs, split)
 
 
 def evaluate_outputs(context: Context, outputs: Tensor, split: str) -> dict[str, float]:
@@ -217,7 +224,7 @@ def load_context(run: str) -> Context:
     )
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """Why a trial failed, in one line: distinct for memory, divergence, an unbuildable student, and any other error."""
     message = str(error).strip().splitlines()[0] if str(error).strip() else ""
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error):

@@ -14,6 +14,8 @@ from autokd.study import Study, make_sampler, override
 from autokd.trial import Context
 
 SPACE = """
+import math
+
 from torch import nn
 
 
@@ -24,27 +26,27 @@ def suggest(trial):
 def build(arch, task):
     width = arch["width"]
     {build}
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(task.input_shape), width), nn.Linear(width, 10))
 """
 
 
 def small_study(**overrides: Any) -> Study:
-    """60 labelled and 180 unlabelled digits, a logistic regression as teacher, 6 small MLPs of at most 4 epochs.
+    """60 labelled and 180 unlabelled digits, nearest neighbours as teacher, 6 small MLPs of at most 4 epochs.
 
     Args:
         overrides: values under dotted keys, as `**{"budget.trials": 3}`.
     """
-    study = Study(
-        name="small",
-        task={"data": "digits", "labels": 60, "rows": 240, "validation": 120},
-        teacher={"sklearn": "sklearn.linear_model:LogisticRegression", "args": {"max_iter": 500}},
-        space="mlp",
-        objectives={"accuracy": {}, "parameters": {}},
-        budget={"trials": 6, "rungs": [1, 2, 4], "reseeds": 1},
-        executor="inline",
-        workers=1,
-    )
-    return override(study, overrides)
+    study = {
+        "name": "small",
+        "task": {"data": "digits", "labels": 60, "rows": 240, "validation": 120},
+        "teacher": {"sklearn": "sklearn.neighbors:KNeighborsClassifier"},  # fitted and asked in milliseconds
+        "space": "mlp",
+        "objectives": {"accuracy": {}, "parameters": {}},
+        "budget": {"trials": 6, "rungs": [1, 2, 4], "reseeds": 1},
+        "executor": "inline",
+        "workers": 1,
+    }
+    return override(Study.model_validate(study), overrides)
 
 
 def small_run(tmp_path: Path, **overrides: Any) -> Run:

@@ -228,7 +228,7 @@ def test_a_machine_that_slows_down_is_divided_out(clock: Clock) -> None:
     assert latency.time_calls(calls, threads=1, seconds=0.5, reference_ms=None)[0].median_ms > 3
 
 
-def test_a_round_keeps_the_call_that_was_not_disturbed(clock: Clock) -> None:
+def test_a_round_keeps_the_calls_that_were_not_disturbed(clock: Clock) -> None:
     calls = iter(range(1_000_000))
 
     def disturb() -> None:
@@ -238,11 +238,11 @@ def test_a_round_keeps_the_call_that_was_not_disturbed(clock: Clock) -> None:
     assert timing.median_ms == pytest.approx(1.0)
 
 
-def test_a_slow_student_still_gets_fifteen_rounds_and_a_fast_one_stops_in_time(clock: Clock) -> None:
+def test_a_slow_student_still_gets_seven_rounds_and_a_fast_one_stops_in_time(clock: Clock) -> None:
     slow = latency.time_calls([clock.call(1000.0)], threads=1, seconds=0.1, reference_ms=None)
     fast = latency.time_calls([clock.call(0.1)], threads=1, seconds=0.1, reference_ms=None)
-    assert slow[0].rounds == 15
-    assert fast[0].rounds == pytest.approx(500, rel=0.01)
+    assert slow[0].rounds == 7
+    assert fast[0].rounds == pytest.approx(100, rel=0.01)
 
 
 @pytest.mark.slow
@@ -270,7 +270,7 @@ def test_students_are_timed_together_in_order_and_the_process_is_left_as_it_was(
     state, collecting = torch.get_rng_state(), gc.isenabled()
     idle = latency.measure_reference_ms()
     found = latency.measure_together(students, SAMPLE, batch=2, threads=2, seconds=0.005, reference_ms=idle)
-    assert [timing.rounds >= 15 and timing.median_ms > 0 for timing in found] == [True, True]
+    assert [timing.rounds >= 7 and timing.median_ms > 0 for timing in found] == [True, True]
     assert torch.get_num_threads() == 1
     assert gc.isenabled() == collecting
     assert not torch.is_inference_mode_enabled()

@@ -3,11 +3,8 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
-import subprocess
 import sys
 from html.parser import HTMLParser
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -226,12 +223,3 @@ def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     with pytest.raises(InputError, match=r"cannot write the report .*: no such file"):
         write_report(sample_data(), tmp_path / "nowhere" / "report.html")
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs node on the PATH")
-def test_tables_sort_numbers_by_size_and_what_is_not_known_last() -> None:
-    script = files("autokd.report").joinpath("report.js").read_text()
-    script += 'console.log(JSON.stringify(["10", "", "9.5", "1e-3", "-2"].sort(compareCells)));'
-    script += 'console.log(JSON.stringify(["b", "a", "trial 10", "trial 9"].sort(compareCells)));'
-    run = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines() == ['["-2","1e-3","9.5","10",""]', '["a","b","trial 9","trial 10"]']

@@ -55,13 +55,13 @@ def test_the_summary_says_what_the_front_rests_on(capsys: pytest.CaptureFixture[
         "digits: 20 complete, 31 pruned, 2 infeasible, 1 failed; 871 epochs",
         "chosen on 359 validation labels (standard error 0.0098); test split read once",
         "hypervolume 0.812",
-        "baseline hard: hypervolume 0.701 after 290 epochs",
+        "baseline hard: hypervolume 0.701 after 290 epochs (33% of the search's)",
         "all 54 trials done",
     ]
     print_front(sample_front())
     printed = capsys.readouterr().out
     assert "12,345" in printed
-    assert "baseline hard: hypervolume 0.701 after 290 epochs" in printed
+    assert "baseline hard: hypervolume 0.701 after 290 epochs (33% of the search's)" in printed
 
 
 def test_csv_gives_back_every_number() -> None:

@@ -1,13 +1,14 @@
 """Many trials: a run is prepared, driven and finished, and its students are used.
 
-Read in this order: `prepare` (what a run shares), `core` (what is trained next), `loop` (where it is trained), `finish`
-(from the record to the front), `entry` (all of it, as one call), `after` (retrain and export).
+Read in this order: `prepare` (what a run shares; `setup` reads it back), `core` (what is trained next), `loop` (where
+it is trained), `finish` (from the record to the front), `entry` (all of it, as one call), `after` (retrain, export).
 """
 
-from autokd.driver.after import export_trial, load_front, read_setup, retrain
+from autokd.driver.after import export_trial, load_front, retrain
 from autokd.driver.core import Driver
 from autokd.driver.entry import search, search_study, unused
 from autokd.driver.prepare import prepare
+from autokd.driver.setup import read_setup
 
 __all__ = [
     "Driver",

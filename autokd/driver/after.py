@@ -14,13 +14,14 @@ from torch import nn
 
 from autokd.checkpoints import OPTIMIZER, checkpoint, drop, write_json
 from autokd.distill import load_weights
-from autokd.driver.finish import final_front, glance, note_test_read
+from autokd.driver.finish import final_front, glance, note_test_read, still_answers
 from autokd.driver.loop import open_executor, train_all
 from autokd.driver.prepare import extend
+from autokd.driver.setup import read_setup
 from autokd.errors import InputError
 from autokd.export import export_student
 from autokd.front import Front
-from autokd.record import TrialRecord, counts, read_trials
+from autokd.record import TrialRecord, read_trials
 from autokd.registry import reference_of, source_digest
 from autokd.trial import Context, Stretch, build_student, evaluate, load_context, run_stretch_in, training_seed
 from autokd.types import Recipe
@@ -34,7 +35,7 @@ def load_front(run: Path) -> Front:
     """
     trials, setup = read_trials(run), read_setup(run)
     front = final_front(run)
-    if front is not None and front.trials == counts(trials):
+    if front is not None and still_answers(front, trials):
         return front
     return glance(run, _context(run), setup, trials)
 
@@ -148,22 +149,6 @@ def export_trial(run: Path, number: int, out: Path) -> str:
         },
     )
     return f"trial {number} ({which}): {said}"
-
-
-def read_setup(run: Path) -> dict[str, Any]:
-    """What `study.json` of a run holds.
-
-    Raises:
-        InputError: there is none, or it cannot be read.
-    """
-    path = run / "study.json"
-    try:
-        setup: dict[str, Any] = json.loads(path.read_text())
-        return setup
-    except OSError as error:
-        raise InputError(f"{run} is not a run: {path} cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise InputError(f"{path} is damaged: {error}") from error
 
 
 def _context(run: Path) -> Context:

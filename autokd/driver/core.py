@@ -10,9 +10,9 @@ from typing import Any
 import optuna
 
 from autokd.checkpoints import checkpoint, drop, trial_folder, unrecorded_result
-from autokd.driver.costs import measure_costs, plain, scaled_hypervolume
+from autokd.driver.costs import measure_costs, plain, random_study, scaled_hypervolume
 from autokd.errors import InputError, NoFrontError
-from autokd.record import Record, TrialRecord, canonical, counts
+from autokd.record import Record, TrialRecord, canonical
 from autokd.trial import Context, Stretch, reason_of, training_seed
 from autokd.types import Arch, Point, Recipe, Scheduler
 
@@ -67,7 +67,7 @@ class Driver:
         `ended` then says why.
 
         Raises:
-            NoFrontError: the first students all failed to train, or 500 proposals in a row gave none to train.
+            NoFrontError: the first students all failed to train.
         """
         for _ in range(_UNTRAINED_IN_A_ROW):
             self.ended = self._budget_ended()
@@ -81,10 +81,11 @@ class Driver:
                 self.ended = "the space is exhausted: everything it holds has been tried"
                 return None
         last = self.record.trials[-1]
-        raise NoFrontError(
+        self.ended = (
             f"none of the last {_UNTRAINED_IN_A_ROW} proposals could be trained; the last was {last.state}: "
             f"{last.reason}; loosen the bounds of the objectives or widen the space"
         )
+        return None
 
     def advance(self, number: int, result: Mapping[str, Any]) -> Stretch | None:
         """Records what a stretch gave; its next stretch, or None where the trial has ended.
@@ -117,13 +118,16 @@ class Driver:
         return scaled_hypervolume(values, self.record.objectives, self.reference)
 
     def _propose(self, trial: optuna.Trial) -> Stretch | None:
-        study = self.context.study
         number = trial.number
         try:
-            arch = plain(self.context.space.suggest(trial))
-            recipe = study.recipe.suggest(trial, epochs=study.budget.rungs[-1])
-            known = canonical(arch, asdict(recipe)) in self._known
-            costs = {} if known else self._measure(arch)
+            arch, recipe = self._suggest(trial)
+            known = canonical(arch, recipe) in self._known
+            try:
+                costs = {} if known else self._measure(arch)
+            except Exception:
+                self._known[canonical(arch, recipe)] = number
+                self.record.propose(trial, arch, recipe, {})  # so that the record says what could not be built
+                raise
         except InputError:
             self.record.fail(number, "the space's suggest is not usable")
             raise
@@ -131,8 +135,13 @@ class Driver:
             self.record.fail(number, reason_of(error))
             self._refuse_if_all_fail()
             return None
-        self.record.propose(trial, arch, asdict(recipe), costs)
+        self.record.propose(trial, arch, recipe, costs)
         return self._decide(self.record.trials[number])
+
+    def _suggest(self, trial: optuna.Trial) -> tuple[Arch, dict[str, Any]]:
+        study = self.context.study
+        arch = plain(self.context.space.suggest(trial))
+        return arch, asdict(study.recipe.suggest(trial, epochs=study.budget.rungs[-1]))
 
     def _decide(self, trial: TrialRecord) -> Stretch | None:
         """The one question, at every rung from 0 on: ends the trial, or gives its next stretch."""
@@ -218,10 +227,11 @@ class Driver:
 
     def _budget_ended(self) -> str:
         budget = self.context.study.budget
-        tally = counts(self.record.trials)
-        trained = sum(tally[state] for state in ("complete", "running", "pruned", "failed"))
-        unfinished = sum(1 for trial in self.record.trials if trial.state == "running" and trial.arch is None)
-        if trained - unfinished >= budget.trials:
+        # What was never trained, a duplicate or a bound broken by its costs, is free.
+        spent = sum(
+            1 for t in self.record.trials if t.rungs or t.state in ("pruned", "failed") or t.number in self._under_way
+        )
+        if spent >= budget.trials:
             return f"{budget.trials} trials are done"
         planned = self.record.epochs_spent + sum(self._under_way.values())
         if budget.epochs is not None and planned + budget.rungs[0] > budget.epochs:
@@ -230,22 +240,23 @@ class Driver:
 
     def _enqueue_novel(self) -> bool:
         """Enqueues a random student that was never proposed; False where a thousand draws find none."""
-        study = self.context.study
-        sampler = optuna.samplers.RandomSampler(seed=(study.seed + len(self.record.trials)) % 2**32)
-        drawn = optuna.create_study(sampler=sampler)
+        drawn = random_study(self.context.study.seed + len(self.record.trials))
         for _ in range(_NOVEL_DRAWS):
             trial = drawn.ask()
-            arch = plain(self.context.space.suggest(trial))
-            recipe = study.recipe.suggest(trial, epochs=study.budget.rungs[-1])
-            if canonical(arch, asdict(recipe)) not in self._known:
+            try:
+                arch, recipe = self._suggest(trial)
+            except Exception:  # a space may raise for some draws; those are no students
+                continue
+            if canonical(arch, recipe) not in self._known:
                 self.record.enqueue(trial.params)
                 return True
         return False
 
     def _refuse_if_all_fail(self) -> None:
-        failed = [trial for trial in self.record.trials if trial.state == "failed"]
-        if len(failed) >= _FAILED_AT_FIRST and not any(trial.rungs for trial in self.record.trials):
+        students = [trial for trial in self.record.trials if trial.state not in ("duplicate", "infeasible")]
+        first = students[:_FAILED_AT_FIRST]
+        if len(first) == _FAILED_AT_FIRST and all(trial.state == "failed" for trial in first):
             raise NoFrontError(
-                f"the first {len(failed)} students all failed; the last: {failed[-1].reason}; "
+                f"the first {len(first)} students all failed; the last: {first[-1].reason}; "
                 "try `autokd check` on the space"
             )

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
+import optuna
 import torch
 
 from autokd.errors import InputError
 from autokd.pareto import hypervolume, losses
+from autokd.record import canonical
 from autokd.trial import Context, build_student
 from autokd.types import Arch, Objective
+
+
+def random_study(seed: int) -> optuna.Study:
+    """An Optuna study in memory to draw random parameters from; nothing is recorded, and nothing is logged."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed % 2**32))
+    finally:
+        optuna.logging.set_verbosity(level)
 
 
 def plain(arch: object) -> Arch:
@@ -40,8 +54,41 @@ def measure_costs(context: Context, arch: Arch, *, reference_ms: float) -> dict[
         if objective.timed and any(_breaks(other, costs) for other in context.objectives):
             continue
         settings = dict(objective.settings) | ({"reference_ms": reference_ms} if objective.timed else {})
-        costs[objective.name] = float(objective.measure(student, inputs, **settings))
+        value = float(objective.measure(student, inputs, **settings))
+        if not math.isfinite(value):
+            raise ValueError(f"{objective.name} is {value}")
+        costs[objective.name] = value
     return costs
+
+
+def refuse_hopeless_bounds(context: Context, archs: Iterable[Arch]) -> None:
+    """Refuses bounds, so far as they can be told without training or timing, that none of these architectures meets.
+
+    Raises:
+        InputError: none does; with how near they come.
+    """
+    exact = tuple(o for o in context.objectives if not o.trained and not o.timed)
+    bounded = [objective for objective in exact if objective.bound is not None]
+    found: dict[str, dict[str, float]] = {}
+    for arch in archs if bounded else ():
+        if canonical(arch) in found:
+            continue
+        try:
+            costs = measure_costs(replace(context, objectives=exact), arch, reference_ms=0.0)
+        except InputError:
+            raise
+        except Exception:  # one that cannot be built; the search records why
+            continue
+        if not any(_breaks(objective, costs) for objective in bounded):
+            return
+        found[canonical(arch)] = costs
+    if found:
+        hopeless = [o for o in bounded if all(_breaks(o, costs) for costs in found.values())] or bounded
+        words = ", ".join(_nearest_to(o, [costs[o.name] for costs in found.values()]) for o in hopeless)
+        raise InputError(
+            f"objectives: none of {len(found)} different random architectures is within the bounds: {words}; loosen "
+            "the bounds or widen the space"
+        )
 
 
 def scaled_hypervolume(
@@ -64,3 +111,8 @@ def _breaks(objective: Objective, costs: Mapping[str, float]) -> bool:
         if objective.direction == "minimize"
         else costs[objective.name] < objective.bound
     )
+
+
+def _nearest_to(objective: Objective, values: Sequence[float]) -> str:
+    nearest = min(values) if objective.direction == "minimize" else max(values)
+    return f"{objective.name} bound {objective.bound:g}, the nearest has {nearest:g}"

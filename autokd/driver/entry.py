@@ -10,12 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import SQLAlchemyError
+
 from autokd.checkpoints import clean, write_json
 from autokd.driver.core import Driver
 from autokd.driver.costs import scaled_hypervolume
-from autokd.driver.finish import final_front, finish
+from autokd.driver.finish import final_front, finish, still_answers
 from autokd.driver.loop import open_executor, run_trials
 from autokd.driver.prepare import Run, prepare
+from autokd.errors import InputError
 from autokd.front import Front
 from autokd.pareto import losses, non_dominated
 from autokd.record import Record, counts
@@ -55,12 +59,18 @@ def search_study(
     folder = run or Path("runs") / study.name
     if fresh:
         folder = unused(folder)
-    prepared = prepare(study, folder)
-    with _Watch(prepared, progress) as watch:
-        front = _search(prepared, seconds, watch)
-        if study.baselines.keys() - front.baselines.keys():
-            front = replace(front, baselines=_baselines(prepared, front, seconds, progress))
-            write_json(folder / "front.json", front.to_dict())
+    try:
+        prepared = prepare(study, folder)
+        with _Watch(prepared, progress) as watch:
+            front = _search(prepared, seconds, watch)
+            if study.baselines.keys() - front.baselines.keys():
+                front = replace(front, baselines=_baselines(prepared, front, seconds, progress))
+                write_json(folder / "front.json", front.to_dict())
+    except (OSError, SQLAlchemyError, StorageInternalError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise InputError(
+            f"{folder} cannot be written ({reason}); free some disk, and the same command goes on"
+        ) from error
     return front
 
 
@@ -123,7 +133,7 @@ class _Watch:
         sampler = make_sampler(study.sampler, study.seed)
         self.record = Record(run.folder, run.context.objectives, sampler)
         if self.record.trials:  # a seeded sampler would repeat what it suggested before
-            self.record.study.sampler = make_sampler(study.sampler, study.seed + len(self.record.trials))
+            self.record.study.sampler = make_sampler(study.sampler, (study.seed + len(self.record.trials)) % 2**32)
         scheduler = resolve("schedulers", study.scheduler)(run.context.objectives, study.budget.rungs)
         self.driver = Driver(
             run.context,
@@ -179,7 +189,7 @@ def _search(run: Run, seconds: float | None, watch: _Watch) -> Front:
     with open_executor(study.executor, study.workers) as executor:
         before = final_front(run.folder)
         ended = run_trials(watch.driver, executor, work, seconds=seconds, trial_minutes=minutes, notify=watch.notify)
-        if before is not None and before.trials == counts(watch.record.trials):
+        if before is not None and still_answers(before, watch.record.trials):
             return before  # nothing was added to what was answered: the test split is not read again
         watch.message = f"{ended}; training those near the front with fresh seeds"
         front = finish(run, watch.record.trials, executor, work, note=ended, notify=watch.notify)

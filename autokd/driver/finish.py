@@ -17,7 +17,7 @@ from autokd.distill import load_weights
 from autokd.driver.costs import scaled_hypervolume
 from autokd.driver.loop import Executors, Work, train_all
 from autokd.driver.prepare import Run
-from autokd.errors import NoFrontError
+from autokd.errors import InputError, NoFrontError
 from autokd.front import Front, Student, standard_errors
 from autokd.objectives.latency import measure_together
 from autokd.pareto import losses, near_front, non_dominated
@@ -90,9 +90,21 @@ def finish(
 
 
 def final_front(run: Path) -> Front | None:
-    """The front that a search of this run answered last; None where none has."""
+    """The front that a search of this run answered last; None where none has.
+
+    Raises:
+        InputError: `front.json` is damaged.
+    """
     path = run / "front.json"
-    return Front.from_dict(json.loads(path.read_text())) if path.is_file() else None
+    try:
+        return Front.from_dict(json.loads(path.read_text())) if path.is_file() else None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged ({error}); remove it and run the search again") from error
+
+
+def still_answers(front: Front, trials: Sequence[TrialRecord]) -> bool:
+    """Whether nothing but repeated proposals came into the record since `front` was answered."""
+    return {**front.trials, "duplicate": 0} == {**counts(trials), "duplicate": 0}
 
 
 def _raw(context: Context, complete: Sequence[TrialRecord]) -> list[Student]:

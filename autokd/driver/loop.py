@@ -55,7 +55,8 @@ def run_trials(
         while True:
             in_time = seconds is None or time.monotonic() - started < seconds
             while in_time and jobs.free and (ready or proposing):
-                proposing = bool(ready) or _propose(driver, ready)
+                if not ready:
+                    proposing = _propose(driver, ready)
                 if ready:
                     jobs.submit(ready.popleft())
             if in_time and proposing and not ready and isinstance(executor, ProcessExecutor):

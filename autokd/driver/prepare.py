@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import platform
 import shutil
@@ -13,20 +12,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import optuna
 import torch
 from torch import nn
 
 from autokd.checkpoints import write_json
 from autokd.distill import Training, one_cycle
-from autokd.driver.costs import measure_costs, plain
+from autokd.driver.costs import measure_costs, plain, random_study, refuse_hopeless_bounds
+from autokd.driver.setup import read_setup, refuse_changes, setup_to_go_on
 from autokd.errors import InputError
+from autokd.executors import one_thread
 from autokd.losses import kd
 from autokd.objectives.latency import measure_reference_ms
-from autokd.registry import source_digest
-from autokd.study import Study, changed_keys, dump, not_importable, resolve_objectives, resolve_space
+from autokd.registry import resolve, source_digest
+from autokd.study import Study, dump, make_sampler, not_importable, resolve_objectives, resolve_space
 from autokd.tasks import ArrayTask, load_task, open_task, save_task
-from autokd.teachers.cache import open_outputs, teacher_outputs
+from autokd.teachers.cache import SPLITS, open_outputs, teacher_outputs
 from autokd.teachers.scores import refuse_chance, teacher_score
 from autokd.teachers.sources import load_teacher
 from autokd.teachers.spec import TrainedSpec
@@ -36,6 +36,7 @@ from autokd.types import Arch, Recipe, Task, Teacher
 _LOG = logging.getLogger("autokd")
 _SAMPLES = 64
 _TIMED_SAMPLES = 16
+_BOUNDED_SAMPLES = 500
 
 
 @dataclass(frozen=True)
@@ -74,67 +75,93 @@ def prepare(study: Study, folder: Path) -> Run:
         InputError: anything the study names cannot be used, or the run there was begun with another study, data,
             teacher or space.
     """
-    with _no_half_folder(folder):
+    with _no_half_folder(folder), one_thread():
         _refuse_unimportable(study)
-        space, objectives = resolve_space(study), resolve_objectives(study)
-        setup = _read_setup(folder)
-        if setup is not None:
-            _refuse_changes(setup, {"study": dump(study), "digests": {"space": source_digest(space)}}, folder)
-        task = _open_task(study, folder)
-        _LOG.info("task: %s", task.summary() if isinstance(task, ArrayTask) else task.name)
-        if setup is not None:
-            _refuse_changes(setup, {"digests": {"task": task.digest}}, folder)
-        teacher = load_teacher(
-            study.teacher, task, folder=folder / "teacher", train=_teacher_trainer(task, study.seed), seed=study.seed
-        )
-        if setup is not None:
-            _refuse_changes(setup, {"digests": {"teacher": teacher.digest}}, folder)
-        cached = teacher_outputs(teacher, task, folder / "teacher")
-        context = Context(study, space, task, open_outputs(cached.path), objectives)
-        scores = evaluate_outputs(context, context.teacher[0][task.splits["validation"]], "validation")
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
-        _LOG.info("teacher: %s, on validation: %s", teacher.name, shown)
-        refuse_chance(teacher_score(context.teacher, task), task)
+        make_sampler(study.sampler, study.seed)
         for method in study.recipe.methods:
             resolve_loss(method)
+        space, objectives = resolve_space(study), resolve_objectives(study)
+        resolve("schedulers", study.scheduler)(objectives, study.budget.rungs)
+        setup = setup_to_go_on(folder)
+        refuse_changes(folder, setup, study=dump(study), space=source_digest(space))
+        task = _open_task(study, folder)
+        _LOG.info("task: %s", task.summary() if isinstance(task, ArrayTask) else task.name)
+        refuse_changes(folder, setup, task=task.digest)
+        teacher, outputs = _answers(study, task, folder)
+        refuse_changes(folder, setup, teacher=teacher.digest)
+        context = Context(study, space, task, open_outputs(outputs), objectives)
+        facts = _teacher_facts(context, teacher)
         if setup is None:
-            setup = _begin(context, teacher, scores, cached.path.relative_to(folder))
-            write_json(folder / "study.json", setup)
-        elif setup["study"] != dump(study):
-            setup = setup | {"study": dump(study)}
-            write_json(folder / "study.json", setup)
+            setup = _begin(context, teacher, facts, outputs.relative_to(folder))
+        write_json(folder / "study.json", setup | {"study": dump(study)})
     return Run(folder, context, teacher, setup)
 
 
 def extend(run: Path, folder: Path) -> Path:
     """A folder from which workers train on the `reserve` rows of a run, too, the teacher having answered them once."""
-    setup = json.loads((run / "study.json").read_text())
+    setup = read_setup(run)
     task = load_task(run / setup["task"])
     if not len(task.splits["reserve"]):
         raise InputError(f"the search in {run} left no training rows out; retrain without --reserve")
     study = Study.model_validate(setup["study"])
-    home = run / "teacher"
-    teacher = load_teacher(study.teacher, task, folder=home, train=_teacher_trainer(task, study.seed), seed=study.seed)
-    cached = teacher_outputs(teacher, task, home, splits=("train", "transfer", "validation", "test", "reserve"))
+    _, outputs = _answers(study, task, run, "reserve")
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {"task": str((run / setup["task"]).absolute()), "outputs": str(cached.path.absolute()), "reserve": True}
+    paths = {"task": str((run / setup["task"]).absolute()), "outputs": str(outputs.absolute()), "reserve": True}
     write_json(folder / "study.json", setup | paths)
     return folder
 
 
-def draw_archs(context: Context, number: int) -> list[Arch]:
-    """Architectures at random from the space, the same for the same study; nothing is recorded."""
-    sampler = optuna.samplers.RandomSampler(seed=context.study.seed)
-    drawn = optuna.create_study(sampler=sampler)
-    return [plain(context.space.suggest(drawn.ask())) for _ in range(number)]
+def draw_archs(context: Context, number: int) -> Iterator[Arch]:
+    """Architectures at random from the space, the same for the same study; nothing is recorded.
+
+    Raises:
+        InputError: `suggest` gives no plain dict, or raises every time.
+    """
+    drawn, given, reason = random_study(context.study.seed), 0, ""
+    for _ in range(number):
+        try:
+            arch = plain(context.space.suggest(drawn.ask()))
+        except InputError:
+            raise
+        except Exception as error:  # some draws may; the search records them as failed
+            reason = reason_of(error)
+            continue
+        given += 1
+        yield arch
+    if not given:
+        raise InputError(f"space {context.study.space!r}: suggest gave nothing in {number} draws; it {reason}")
 
 
-def _begin(context: Context, teacher: Teacher, scores: Mapping[str, float], outputs: Path) -> dict[str, Any]:
-    study = context.study
+def _answers(study: Study, task: Task, folder: Path, *splits: str) -> tuple[Teacher, Path]:
+    """The teacher, trained or loaded, and the file with its outputs on the search's splits and these."""
+    home = folder / "teacher"
+    teacher = load_teacher(study.teacher, task, folder=home, train=_teacher_trainer(task, study.seed), seed=study.seed)
+    return teacher, teacher_outputs(teacher, task, home, splits=(*SPLITS, *splits)).path
+
+
+def _teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
+    """The teacher's name, its values on validation, and a note on what they are worth.
+
+    Raises:
+        InputError: it is no better than chance.
+    """
+    given = context.study.teacher
+    members = given if isinstance(given, list | tuple) else [given]
+    saw = any(isinstance(member, Mapping) and member.get("saw_training_rows") for member in members)
+    note = "its validation score is on rows it was trained on" if saw else ""
+    values = evaluate_outputs(context, context.teacher[0][context.task.splits["validation"]], "validation")
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+    _LOG.info("teacher: %s, on validation: %s%s", teacher.name, shown, f" ({note})" if note else "")
+    refuse_chance(teacher_score(context.teacher, context.task), context.task)
+    return {"name": teacher.name, "values": values, "note": note}
+
+
+def _begin(context: Context, teacher: Teacher, facts: Mapping[str, Any], outputs: Path) -> dict[str, Any]:
+    refuse_hopeless_bounds(context, draw_archs(context, _BOUNDED_SAMPLES))
     timed = any(objective.timed for objective in context.objectives)
     reference_ms = measure_reference_ms() if timed else 0.0
     return {
-        "study": dump(study),
+        "study": dump(context.study),
         "digests": {
             "task": context.task.digest,
             "teacher": teacher.digest,
@@ -142,7 +169,7 @@ def _begin(context: Context, teacher: Teacher, scores: Mapping[str, float], outp
         },
         "task": "task",
         "outputs": str(outputs),
-        "teacher": {"name": teacher.name, "values": dict(scores)},
+        "teacher": dict(facts),
         "reference_ms": reference_ms,
         "reference_point": _reference_point(context, reference_ms),
         "environment": {
@@ -221,33 +248,11 @@ def _teacher_trainer(task: Task, seed: int) -> Any:
 
 
 def _refuse_unimportable(study: Study) -> None:
-    missing = not_importable(study)
+    missing = [name for name in not_importable(study) if name not in ("task", "teacher")]  # those travel as files
     if study.executor != "inline" and missing:
         raise InputError(
             f"{', '.join(missing)}: worker processes cannot import what was given; put it into a module or a file and "
             "name it 'module:attr' or 'path.py', or use executor='inline'"
-        )
-
-
-def _read_setup(folder: Path) -> dict[str, Any] | None:
-    path = folder / "study.json"
-    if not path.is_file():
-        return None
-    try:
-        setup: dict[str, Any] = json.loads(path.read_text())
-        return setup
-    except ValueError as error:
-        raise InputError(f"{path} cannot be read ({error}); start over with --fresh") from error
-
-
-def _refuse_changes(setup: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
-    changed = changed_keys(setup["study"], now["study"]) if "study" in now else []
-    names = {"task": "the data", "teacher": "the teacher", "space": "the source of the space"}
-    changed += [names[key] for key, digest in now["digests"].items() if digest != setup["digests"][key]]
-    if changed:
-        raise InputError(
-            f"{folder} was begun with another study: {', '.join(changed)} changed; put it back to go on, or start over "
-            "with --fresh, which takes a new folder and deletes nothing"
         )
 
 

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from autokd.report.table import front_table, front_text, number
+from autokd.report.table import PLAIN_WIDTH, front_table, front_text, number
 
 LARGEST_FRONT = 12
 """Rows of the front that are shown while a search runs."""
@@ -85,7 +85,7 @@ class LiveView:
         """
         self._last = progress
         if self._live is not None:
-            self._live.update(screen(progress), refresh=True)
+            self._live.update(screen(progress, width=self._console.width), refresh=True)
             return
         if self._clock() - self._status_at >= self._every:
             self._print_status(progress)
@@ -124,7 +124,7 @@ def status(progress: Mapping[str, Any]) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def screen(progress: Mapping[str, Any]) -> Group:
+def screen(progress: Mapping[str, Any], *, width: int = PLAIN_WIDTH) -> Group:
     """Where a search stands, as a screen: a bar, the counts, the front."""
     trials, limit, front = progress["trials"], progress["budget"].get("trials"), progress["front"]
     lines: list[RenderableType] = []
@@ -142,7 +142,7 @@ def screen(progress: Mapping[str, Any]) -> Group:
     if progress["message"]:
         lines.append(Text(progress["message"], style="italic"))
     if front:
-        lines.append(front_table(_shown(progress)))
+        lines.append(front_table(_shown(progress), width=width))
     if len(front) > LARGEST_FRONT:
         lines.append(Text(f"and {len(front) - LARGEST_FRONT} more on the front", style="dim"))
     return Group(*lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,8 @@ def importance(run: Path, objectives: Sequence[Mapping[str, str]]) -> dict[str, 
         sign = -1 if objective["direction"] == "maximize" else 1  # PED-ANOVA asks what makes a value small
         target = functools.partial(_loss, place, sign)
         try:
-            found[objective["name"]] = optuna.importance.get_param_importances(study, target=target)
+            with warnings.catch_warnings(action="ignore", category=UserWarning):  # it warns whatever the target
+                found[objective["name"]] = optuna.importance.get_param_importances(study, target=target)
         except (ValueError, RuntimeError):  # where all complete trials agree, nothing can be said
             continue
     return {name: {key: float(value) for key, value in shares.items()} for name, shares in found.items()}

@@ -17,8 +17,11 @@ from rich.text import Text
 PLAIN_WIDTH = 120
 """Characters a line where nothing says how wide the reader's screen is."""
 
+_GAP = 3
+_NARROWEST = 16
 
-def front_table(front: Mapping[str, Any]) -> Table:
+
+def front_table(front: Mapping[str, Any], *, width: int = PLAIN_WIDTH) -> Table:
     """A row for each member of the front, in the order given, and one for the teacher where it is known.
 
     What all recipes have in common stands in the caption, once.
@@ -26,6 +29,7 @@ def front_table(front: Mapping[str, Any]) -> Table:
     Args:
         front: as `front --json` prints it. Needed: `objectives`, and `front` whose members have `trial` and
             `values`; shown where given: a member's `spread`, `test`, `recipe` and `arch`, and `teacher`.
+        width: characters a line; recipes and architectures are cut or left out to fit, numbers never.
     """
     members, teacher = front["front"], front.get("teacher")
     common, recipes = split_recipes([member.get("recipe") or {} for member in members])
@@ -38,11 +42,14 @@ def front_table(front: Mapping[str, Any]) -> Table:
 
     caption = Text(f"all with {compact(common)}") if common else None
     table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
-    for i, name in enumerate(names):  # where it is narrow, settings are cut, never numbers
-        width = max(len(cell) for cell in [name, *(row[i] for row in rows)])
-        table.add_column(Text(name), justify="right", min_width=width, no_wrap=True)
+    widths = [max(len(cell) for cell in [name, *(row[i] for row in rows)]) for i, name in enumerate(names)]
+    room = width - sum(widths) - _GAP * len(widths)
+    while texts and room // len(texts) - _GAP < _NARROWEST:
+        texts.popitem()
+    for name, needed in zip(names, widths, strict=True):
+        table.add_column(Text(name), justify="right", min_width=needed, no_wrap=True)
     for name in texts:
-        table.add_column(name, overflow="ellipsis", no_wrap=True)
+        table.add_column(name, max_width=room // len(texts) - _GAP, overflow="ellipsis", no_wrap=True)
     for i, row in enumerate(rows):
         cells = [*row, *(column[i] for column in texts.values())]
         table.add_row(*map(Text, cells), end_section=i == len(members) - 1)
@@ -53,7 +60,7 @@ def front_text(front: Mapping[str, Any], *, width: int = PLAIN_WIDTH) -> str:
     """The same table as plain text, without colour, lines of at most `width` characters."""
     console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
     with console.capture() as capture:
-        console.print(front_table(front))
+        console.print(front_table(front, width=width))
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
 
@@ -61,7 +68,7 @@ def print_front(front: Mapping[str, Any]) -> None:
     """Prints the table to stdout with what it rests on and how the baselines did; plain where it is piped."""
     console = Console(highlight=False)
     if console.is_terminal:
-        console.print(front_table(front))
+        console.print(front_table(front, width=console.width))
     else:
         print(front_text(front), end="")
     for line in summary(front):
@@ -78,9 +85,12 @@ def summary(front: Mapping[str, Any]) -> list[str]:
         f"chosen on {labels:,} validation labels (standard error {error:.2g}); test split read {reads}",
         f"hypervolume {number(front['hypervolume'])}",
     ]
+    if front["teacher"].get("note"):
+        lines.append(f"teacher: {front['teacher']['note']}")
     for name, baseline in front["baselines"].items():
-        volume, epochs = number(baseline["hypervolume"]), baseline["epochs_spent"]
-        lines.append(f"baseline {name}: hypervolume {volume} after {epochs:,} epochs")
+        volume, epochs, all_epochs = number(baseline["hypervolume"]), baseline["epochs_spent"], front["epochs_spent"]
+        share = f" ({epochs / all_epochs:.0%} of the search's)" if all_epochs else ""
+        lines.append(f"baseline {name}: hypervolume {volume} after {epochs:,} epochs{share}")
     return [*lines, front["note"]] if front["note"] else lines
 
 

@@ -134,7 +134,7 @@ def _first_problem(error: ValidationError) -> str:
     for part in problem["loc"]:
         if part not in model.model_fields:
             if problem["type"] == "extra_forbidden":
-                return f"{where} has no key '{part}'{nearest(str(part), model.model_fields) or _keys(model)}"
+                return f"{where}.{part}: no such key{nearest(str(part), model.model_fields) or _keys(model)}"
             break
         where = f"{where}.{part}"
         field = model.model_fields[str(part)]

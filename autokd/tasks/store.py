@@ -91,8 +91,8 @@ def load_task(folder: Path) -> ArrayTask:
         raise InputError(f"{folder} holds no task (no task.json); give a folder that a search or save_task wrote")
     try:
         described = json.loads((folder / "task.json").read_text())
-        if described["format"] != FORMAT:
-            raise ValueError(f"format {described['format']} is not {FORMAT}")
+        if described["format"] != FORMAT or "origin" not in described:
+            raise ValueError(f"it is not of format {FORMAT}")
         x = np.load(folder / "x.npy", mmap_mode="r", allow_pickle=False)
         if [list(x.shape), x.dtype.str] != described["x"]:
             raise ValueError("x.npy is not the one it was written with")

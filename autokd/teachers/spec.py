@@ -27,11 +27,14 @@ class Section(BaseModel):
 
     Attributes:
         weight: share in the weighted mean of an ensemble, > 0, relative to the other members; only in a list.
+        saw_training_rows: it was trained elsewhere on the rows that validation is drawn from, too, so that its score
+            there says little; that score is labelled so.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    saw_training_rows: bool = False
 
 
 class TrainedSpec(Section):

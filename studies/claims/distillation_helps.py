@@ -2,9 +2,9 @@
 
     python studies/claims/distillation_helps.py --out distillation_helps.jsonl --minutes 60
 
-A cell is one situation and one seed: a joint search, and its baselines `hard` and `default` over the same architectures with
-the same epochs. Finished cells are appended to --out and not repeated; what is missing is printed. Compared is the best test
-accuracy among the front's students below three sizes, chosen by validation alone.
+A cell is one situation and one seed: a joint search, and its baselines `hard` and `default` over the same architectures
+with the same epochs. Finished cells are appended to --out and not repeated; what is missing is printed. Compared is the
+best test accuracy among the front's students below three sizes, chosen by validation alone.
 """
 
 from __future__ import annotations

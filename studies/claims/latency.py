@@ -86,7 +86,7 @@ def sample_students() -> list[nn.Module]:
 
 def measure(calls: Sequence[Call], reference_ms: float) -> list[float]:
     """Milliseconds of each, measured one after the other as a search does."""
-    return [time_calls([call], threads=1, seconds=0.15, reference_ms=reference_ms)[0].median_ms for call in calls]
+    return [time_calls([call], threads=1, seconds=0.2, reference_ms=reference_ms)[0].median_ms for call in calls]
 
 
 @contextmanager
@@ -98,9 +98,9 @@ def training(workers: int) -> Iterator[None]:
     processes = [spawn.Process(target=train, args=(stop, each), daemon=True) for each in started]
     for process in processes:
         process.start()
-    for each in started:
-        each.wait()
     try:
+        if not all(each.wait(60) for each in started):
+            raise RuntimeError("a training process did not begin within a minute")
         yield
     finally:
         stop.set()

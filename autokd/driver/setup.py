@@ -1,0 +1,68 @@
+"""What `study.json` of a run holds: read back, and compared with what a search is about to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autokd.errors import InputError
+from autokd.record import read_study
+from autokd.study import changed_keys
+
+_KEYS = ("study", "digests", "task", "outputs", "teacher", "reference_ms", "reference_point", "environment")
+_DIGESTS = {"task": "the data", "teacher": "the teacher", "space": "the source of the space"}
+
+
+def read_setup(run: Path) -> dict[str, Any]:
+    """What `study.json` of a run holds.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    path = run / "study.json"
+    try:
+        setup: dict[str, Any] = json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(
+            f"{run} is not a run: {path} cannot be read ({error.strerror}); give the folder that `autokd search` wrote"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}); start over with --fresh") from error
+    missing = [key for key in _KEYS if key not in setup] if isinstance(setup, dict) else list(_KEYS)
+    if missing or not setup["digests"].keys() >= _DIGESTS.keys():
+        raise InputError(f"{path} is damaged (no {missing[0] if missing else 'digests'}); start over with --fresh")
+    return setup
+
+
+def setup_to_go_on(run: Path) -> dict[str, Any] | None:
+    """What a run that was begun holds, or None where none was.
+
+    Raises:
+        InputError: it was begun, and part of it is lost or damaged.
+    """
+    begun, recorded = (run / "study.json").exists(), (run / "record.db").exists()
+    if not begun and not recorded:
+        return None
+    setup = read_setup(run)
+    if (run / "trials").exists():
+        if not recorded:
+            raise InputError(f"{run} has trials, but the record.db of what they are is gone; start over with --fresh")
+        read_study(run)
+    return setup
+
+
+def refuse_changes(
+    folder: Path, setup: Mapping[str, Any] | None, *, study: Mapping[str, Any] | None = None, **digests: str
+) -> None:
+    """Refuses to go on in a run that was begun with another study, or other digests."""
+    if setup is None:
+        return
+    changed = changed_keys(setup["study"], study) if study is not None else []
+    changed += [_DIGESTS[key] for key, digest in digests.items() if digest != setup["digests"][key]]
+    if changed:
+        raise InputError(
+            f"{folder} was begun with another study: {', '.join(changed)} changed; put it back to go on, or start over "
+            "with --fresh, which takes a new folder and deletes nothing"
+        )

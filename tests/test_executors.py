@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import pytest
+import torch
+
+from autokd.executors import InlineExecutor, ProcessExecutor, one_thread
+
+LONG = 600.0
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessExecutor]:
+    """Two workers, started once; each test leaves both free."""
+    with ProcessExecutor(2) as executor:
+        yield executor
+
+
+def eventually(claim: Callable[[], bool], *, seconds: float = 30.0) -> bool:
+    """Whether a claim comes true in time, asked again and again."""
+    end = time.monotonic() + seconds
+    while not claim():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def state(pid: int) -> str:
+    """What `ps` says of a process: `Z` where it ended and was not waited for, "" where there is none."""
+    answer = subprocess.run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return answer.stdout.strip()[:1]
+
+
+def ended(*pids: int) -> bool:
+    return all(state(pid) in ("", "Z") for pid in pids)
+
+
+def pid_of(executor: ProcessExecutor) -> int:
+    return executor.submit(os.getpid).result()
+
+
+def test_both_are_executors() -> None:
+    assert issubclass(InlineExecutor, Executor)
+    assert issubclass(ProcessExecutor, Executor)
+
+
+def test_inline_runs_at_once_in_this_process() -> None:
+    future = InlineExecutor().submit(os.getpid)
+    assert future.done()
+    assert future.result() == os.getpid()
+
+
+def test_inline_keeps_an_exception_in_the_future() -> None:
+    with pytest.raises(ZeroDivisionError):
+        InlineExecutor().submit(divmod, 1, 0).result()
+
+
+def test_inline_lets_an_interrupt_through() -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        InlineExecutor().submit(interrupted)
+
+
+def test_inline_runs_on_one_thread_and_puts_the_callers_number_back() -> None:
+    torch.set_num_threads(2)
+    assert InlineExecutor().submit(torch.get_num_threads).result() == 1
+    assert torch.get_num_threads() == 2
+    InlineExecutor().submit(divmod, 1, 0)
+    assert torch.get_num_threads() == 2
+
+
+def test_one_thread_puts_the_callers_number_back_after_an_error() -> None:
+    torch.set_num_threads(2)
+    with pytest.raises(ZeroDivisionError), one_thread():
+        divmod(1, 0)
+    assert torch.get_num_threads() == 2
+
+
+def test_workers_are_other_processes_of_one_thread_and_are_used_again(pool: ProcessExecutor) -> None:
+    first = [pool.submit(os.getpid) for _ in range(2)]
+    pids = {future.result() for future in first}
+    again = [pool.submit(os.getpid) for _ in range(2)]
+    assert {future.result() for future in again} == pids
+    assert len(pids | {os.getpid()}) == 3
+    assert pool.submit(torch.get_num_threads).result() == 1
+
+
+def test_a_call_that_raises_keeps_its_worker(pool: ProcessExecutor) -> None:
+    pid = pid_of(pool)
+    with pytest.raises(ZeroDivisionError):
+        pool.submit(divmod, 1, 0).result()
+    assert pid_of(pool) == pid
+
+
+def test_more_calls_than_workers_are_refused(pool: ProcessExecutor) -> None:
+    calls = [pool.submit(time.sleep, LONG) for _ in range(2)]
+    with pytest.raises(RuntimeError, match="all 2 workers are busy"):
+        pool.submit(os.getpid)
+    for call in calls:
+        pool.stop(call)
+    wait(calls)
+
+
+def test_a_hung_call_can_be_stopped_and_costs_no_other(pool: ProcessExecutor) -> None:
+    hung, other = pool.submit(time.sleep, LONG), pool.submit(os.getpid)
+    pool.stop(hung)
+    with pytest.raises(BrokenProcessPool):
+        hung.result()
+    assert other.result() != os.getpid()
+    assert pid_of(pool) != os.getpid()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_worker_that_dies_costs_only_its_own_call(pool: ProcessExecutor, how: signal.Signals) -> None:
+    dying, other = pool.submit(signal.raise_signal, how), pool.submit(divmod, 7, 2)
+    with pytest.raises(BrokenProcessPool):
+        dying.result()
+    assert other.result() == (3, 1)
+    assert pool.submit(divmod, 7, 2).result() == (3, 1)
+
+
+def test_a_worker_that_exits_costs_only_its_own_call(pool: ProcessExecutor) -> None:
+    with pytest.raises(BrokenProcessPool):
+        pool.submit(os._exit, 0).result()
+    assert pool.submit(divmod, 7, 2).result() == (3, 1)
+
+
+def test_a_worker_that_died_idle_costs_no_call() -> None:
+    with ProcessExecutor(1) as executor:
+        pid = pid_of(executor)
+        os.kill(pid, signal.SIGKILL)
+        assert eventually(lambda: state(pid) == "")
+        assert pid_of(executor) != pid
+
+
+def test_stopping_a_call_that_has_ended_does_nothing(pool: ProcessExecutor) -> None:
+    future = pool.submit(os.getpid)
+    pid = future.result()
+    assert pid_of(pool) == pid
+    pool.stop(future)
+    assert pid_of(pool) == pid
+
+
+def test_workers_ignore_ctrl_c(pool: ProcessExecutor) -> None:
+    pid = pid_of(pool)
+    pool.submit(signal.raise_signal, signal.SIGINT).result()
+    assert pid_of(pool) == pid
+
+
+def test_shutting_down_ends_workers_that_hang() -> None:
+    executor = ProcessExecutor(1)
+    pid = pid_of(executor)
+    executor.submit(time.sleep, LONG)
+    executor.shutdown()
+    assert eventually(lambda: ended(pid), seconds=5)
+
+
+def test_orphaned_workers_end_within_five_seconds(tmp_path: Path) -> None:
+    script = write_script(
+        tmp_path,
+        """
+        import os, time
+        from autokd.executors import ProcessExecutor
+
+        executor = ProcessExecutor(2)
+        pids = [future.result() for future in [executor.submit(os.getpid) for _ in range(2)]]
+        calls = [executor.submit(time.sleep, 600) for _ in range(2)]
+        print(*pids, flush=True)
+        time.sleep(600)
+        """,
+    )
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(pids) == 2
+        assert not any(ended(pid) for pid in pids)
+        parent.kill()
+        parent.wait()
+        assert eventually(lambda: ended(*pids), seconds=5)
+
+
+def test_a_script_needs_no_guard(tmp_path: Path) -> None:
+    script = write_script(
+        tmp_path,
+        """
+        import os
+        from autokd.executors import ProcessExecutor
+
+        print("once")
+        executor = ProcessExecutor(1)
+        assert executor.submit(os.getpid).result() != os.getpid()
+        executor.shutdown()
+        print(__file__, __spec__)
+        """,
+    )
+    answer = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert answer.stdout.split("\n") == ["once", f"{script} None", ""]
+
+
+def write_script(folder: Path, text: str) -> Path:
+    script = folder / "script.py"
+    script.write_text(textwrap.dedent(text))
+    return script

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autokd.errors import InputError
+from autokd.front import Front, Student, standard_errors
+from autokd.types import Objective
+
+OBJECTIVES = [
+    {"name": "accuracy", "direction": "maximize", "unit": ""},
+    {"name": "parameters", "direction": "minimize", "unit": ""},
+]
+POINTS = [(0.95, 2000), (0.94, 500), (0.80, 300), (0.60, 200)]
+
+
+def front_of(*points: tuple[float, float], **changes: Any) -> Front:
+    students = [
+        Student(
+            trial=number,
+            arch={"width": 4 + number},
+            recipe={"alpha": 0.5},
+            values={"accuracy": accuracy, "parameters": parameters},
+            spread={"accuracy": 0.01},
+        )
+        for number, (accuracy, parameters) in enumerate(points)
+    ]
+    given: dict[str, Any] = {
+        "study": "small",
+        "objectives": OBJECTIVES,
+        "front": students,
+        "trials": {"complete": 4},
+        "epochs_spent": 16,
+        "teacher": {"name": "t", "values": {"accuracy": 0.97}, "test": {}},
+        "baselines": {},
+        "hypervolume": 0.5,
+        "reference": {"accuracy": 0.0, "parameters": 3000.0},
+        "validation_labels": 120,
+        "standard_error": 0.02,
+        "test_reads": 1,
+        "final": True,
+    }
+    return Front(**(given | changes))
+
+
+def test_a_front_is_its_students_in_order() -> None:
+    front = front_of(*POINTS)
+    assert len(front) == 4
+    assert [student.trial for student in front] == [0, 1, 2, 3]
+    assert list(front) == front.front
+
+
+def test_a_front_equals_its_own_json_round_trip() -> None:
+    front = front_of(*POINTS, note="60 trials are done")
+    assert Front.from_dict(json.loads(json.dumps(front.to_dict()))) == front
+
+
+def test_the_knee_is_picked_unless_told_otherwise() -> None:
+    assert front_of(*POINTS).pick().trial == 1
+
+
+@pytest.mark.parametrize(("by", "trial"), [("accuracy", 0), ("parameters", 3), ("knee", 1)])
+def test_the_best_on_one_objective_is_picked_in_its_own_direction(by: str, trial: int) -> None:
+    assert front_of(*POINTS).pick(by=by).trial == trial
+
+
+def test_bounds_hold_at_their_own_value() -> None:
+    front = front_of(*POINTS)
+    assert front.pick(by="accuracy", maximum={"parameters": 500}).trial == 1
+    assert front.pick(by="accuracy", maximum={"parameters": 499}).trial == 2
+    assert front.pick(by="parameters", minimum={"accuracy": 0.8}).trial == 2
+    assert front.pick(by="parameters", minimum={"accuracy": 0.9}, maximum={"parameters": 5000}).trial == 1
+
+
+def test_weights_move_the_pick_along_the_front() -> None:
+    front = front_of(*POINTS)
+    assert front.pick(weights={"accuracy": 1.0}).trial == 0
+    assert front.pick(weights={"parameters": 1.0}).trial == 3
+    assert front.pick(weights={"accuracy": 1.0, "parameters": 1.0}).trial == 1
+
+
+def test_a_front_of_one_is_picked_whatever_is_asked() -> None:
+    front = front_of(POINTS[0])
+    assert [front.pick(by=by).trial for by in ("knee", "accuracy", "parameters")] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("how", [{"by": "acuracy"}, {"weights": {"acuracy": 1}}, {"maximum": {"acuracy": 1}}])
+def test_an_unknown_objective_is_answered_with_the_known_ones(how: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"no objective 'acuracy' .*accuracy, parameters.*mean 'accuracy'"):
+        front_of(*POINTS).pick(**how)
+
+
+def test_bounds_nobody_meets_are_answered_with_what_there_is() -> None:
+    with pytest.raises(InputError, match=r"no student .* accuracy 0.6 to 0.95, parameters 200 to 2000"):
+        front_of(*POINTS).pick(maximum={"parameters": 100})
+
+
+def test_nothing_can_be_picked_from_an_empty_front() -> None:
+    with pytest.raises(InputError, match="the front is empty"):
+        front_of().pick()
+
+
+@given(
+    points=st.lists(st.tuples(st.floats(0, 1), st.integers(1, 10**6)), min_size=1, max_size=8),
+    weights=st.tuples(st.floats(0.01, 9), st.floats(0.01, 9)),
+)
+@settings(deadline=None)
+def test_a_pick_is_a_member_and_only_the_ratio_of_weights_matters(
+    points: list[tuple[float, int]], weights: tuple[float, float]
+) -> None:
+    front = front_of(*points)
+    picked = front.pick(weights={"accuracy": weights[0], "parameters": weights[1]})
+    assert picked in front.front
+    assert front.pick() in front.front
+    doubled = front.pick(weights={"accuracy": 2 * weights[0], "parameters": 2 * weights[1]})
+    assert doubled == picked
+
+
+def test_the_standard_error_of_a_share_is_that_of_so_many_rows() -> None:
+    trained = Objective("accuracy", "maximize", "", trained=True, measure=float)
+    exact = Objective("parameters", "minimize", "", trained=False, measure=float)
+    values = [{"accuracy": 0.9, "parameters": 0.5}, {"accuracy": 1.0, "parameters": 7.0}]
+    errors = standard_errors(values, (trained, exact), 400)
+    np.testing.assert_allclose(errors, [[math.sqrt(0.9 * 0.1 / 400), 0.0], [0.0, 0.0]])
+
+
+@given(value=st.floats(1.0001, 1e6), rows=st.integers(0, 1000))
+def test_what_is_no_share_counts_as_exact(value: float, rows: int) -> None:
+    nll = Objective("nll", "minimize", "nats", trained=True, measure=float)
+    assert standard_errors([{"nll": value}], (nll,), rows).tolist() == [[0.0]]
+
+
+def test_no_values_have_no_errors() -> None:
+    assert len(standard_errors([], (), 10)) == 0
