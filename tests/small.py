@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from autokd.driver import Driver, prepare
-from autokd.driver.prepare import Run
+from autokd.driver import Driver
+from autokd.driver.prepare import Run, prepare
 from autokd.record import Record
 from autokd.registry import resolve
 from autokd.study import Study, make_sampler, override
@@ -26,7 +26,7 @@ def suggest(trial):
 def build(arch, task):
     width = arch["width"]
     {build}
-    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(task.input_shape), width), nn.Linear(width, 10))
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(task.input_shape), width), nn.ReLU(), nn.Linear(width, 10))
 """
 
 

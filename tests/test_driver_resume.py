@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from autokd.tasks import from_arrays
 from autokd.trial import Stretch, run_stretch
 
 
-def search(folder: Path, progress: Callable[[Mapping[str, Any]], None] | None = None, **overrides: Any) -> Front:
-    return search_study(small_study(**overrides), run=folder / "run", progress=progress)
+def search(folder: Path, **overrides: Any) -> Front:
+    return search_study(small_study(**overrides), run=folder / "run")
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "qmc"])
@@ -29,6 +29,11 @@ def test_a_sampler_that_is_resumed_does_not_repeat_its_suggestions(sampler: str,
     search(tmp_path, sampler=sampler, **{"budget.trials": 6})
     trials = read_study(tmp_path / "run").get_trials(deepcopy=False)
     assert len({json.dumps(trial.params, sort_keys=True) for trial in trials}) == len(trials) == 6
+
+
+def test_the_largest_seed_can_be_resumed_too(tmp_path: Path) -> None:
+    search(tmp_path, seed=2**32 - 1, sampler="random", **{"budget.trials": 1})
+    assert search(tmp_path, seed=2**32 - 1, sampler="random", **{"budget.trials": 2}).note == "2 trials are done"
 
 
 def test_what_may_change_may_change(tmp_path: Path) -> None:
@@ -101,7 +106,7 @@ def test_other_data_another_teacher_or_another_space_are_refused(tmp_path: Path)
 
 
 def test_a_second_driver_is_refused_while_the_first_one_runs(tmp_path: Path) -> None:
-    refusals = []
+    refusals: list[Any] = []
 
     def second(_: Mapping[str, Any]) -> None:
         if not refusals:
@@ -109,7 +114,7 @@ def test_a_second_driver_is_refused_while_the_first_one_runs(tmp_path: Path) -> 
                 search(tmp_path)
             refusals.append(refusal)
 
-    front = search(tmp_path, second)
+    front = search_study(small_study(), run=tmp_path / "run", progress=second)
     assert refusals
     assert front.trials["complete"] + front.trials["pruned"] == 6
 
@@ -122,7 +127,7 @@ def interrupted(folder: Path, after: int, **overrides: Any) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        search(folder, interrupt, **overrides)
+        search_study(small_study(**overrides), run=folder / "run", progress=interrupt)
 
 
 @pytest.mark.parametrize("after", [0, 1, 2, 3, 7])

@@ -7,14 +7,12 @@ it is trained), `finish` (from the record to the front), `entry` (all of it, as 
 from autokd.driver.after import export_trial, load_front, retrain
 from autokd.driver.core import Driver
 from autokd.driver.entry import search, search_study, unused
-from autokd.driver.prepare import prepare
 from autokd.driver.setup import read_setup
 
 __all__ = [
     "Driver",
     "export_trial",
     "load_front",
-    "prepare",
     "read_setup",
     "retrain",
     "search",

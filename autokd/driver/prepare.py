@@ -84,6 +84,8 @@ def prepare(study: Study, folder: Path) -> Run:
         resolve("schedulers", study.scheduler)(objectives, study.budget.rungs)
         setup = setup_to_go_on(folder)
         refuse_changes(folder, setup, study=dump(study), space=source_digest(space))
+        if isinstance(study.task, ArrayTask):
+            refuse_changes(folder, setup, task=study.task.digest)
         task = _open_task(study, folder)
         _LOG.info("task: %s", task.summary() if isinstance(task, ArrayTask) else task.name)
         refuse_changes(folder, setup, task=task.digest)

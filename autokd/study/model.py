@@ -88,7 +88,7 @@ class Budget(Section):
     """What a search may spend."""
 
     trials: int = Field(60, ge=1)
-    """Students to train, those stopped early among them; infeasible and repeated ones train nothing and do not count."""
+    """Students to train, also those stopped early; infeasible and repeated ones train nothing and do not count."""
     rungs: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = (3, 9, 27)
     """Epochs after which it is decided who trains on; the last is the full training."""
     epochs: int | None = Field(None, ge=1)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+FLOORS = (
+    ("errors", "types"),
+    ("losses", "objectives", "pareto", "registry"),
+    ("distill", "export", "schedulers", "study", "tasks", "teachers"),
+    ("front", "record"),
+    ("checkpoints",),
+    ("trial",),
+    ("executors", "testing"),
+    ("driver",),
+    ("report",),
+    ("cli",),
+)
+"""Modules and packages of `autokd`, the lowest floor first. A file imports from floors below its own, or from its own
+package; `autokd/__init__.py` stands above them all."""
+
+PACKAGES = ("autokd", "search_spaces", "studies")
+FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+AUTOKD = [path for path in FILES if path.parts[0] == "autokd"]
+
+
+def tree(file: Path) -> ast.Module:
+    return ast.parse((ROOT / file).read_text())
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Dotted names of all that a file imports, at any place in it, for types as well."""
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: write imports in full"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def part(name: str) -> str:
+    """What a dotted name is a part of within `autokd`: `study` for `autokd.study.model.Study`."""
+    return name.split(".")[1]
+
+
+def home(file: Path) -> str:
+    """The module or package right below `autokd` in which a file lies."""
+    return Path(file.parts[1]).stem
+
+
+def floor(module: str) -> int:
+    return next(number for number, modules in enumerate(FLOORS) if module in modules)
+
+
+def test_every_module_has_one_floor() -> None:
+    listed = [module for modules in FLOORS for module in modules]
+    assert sorted(listed) == sorted({home(file) for file in AUTOKD} - {"__init__"})
+
+
+@pytest.mark.parametrize("file", AUTOKD, ids=str)
+def test_a_file_imports_only_from_floors_below_its_own(file: Path) -> None:
+    own = home(file)
+    imported = {part(name) for name in imports(file) if name.startswith("autokd.")} - {own}
+    height = len(FLOORS) if own == "__init__" else floor(own)
+    assert [name for name in sorted(imported) if floor(name) >= height] == []
+
+
+def test_search_spaces_and_studies_come_in_by_reference() -> None:
+    names = {str(file): list(imports(file)) for file in AUTOKD}
+    assert [file for file in names for name in names[file] if name.split(".")[0] in ("search_spaces", "studies")] == []
+
+
+def test_a_search_space_needs_nothing_of_autokd() -> None:
+    spaces = [file for file in FILES if file.parts[0] == "search_spaces"]
+    assert len(spaces) > 4
+    assert [file for file in spaces for name in imports(file) if name.split(".")[0] == "autokd"] == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_a_file_is_at_most_300_lines(file: Path) -> None:
+    assert len((ROOT / file).read_text().splitlines()) <= 300
+
+
+def test_no_module_is_hidden_behind_a_name_its_package_gives() -> None:
+    for package in (file.parent for file in FILES if file.name == "__init__.py"):
+        own = ".".join(package.parts)
+        modules = {path.stem for path in (ROOT / package).iterdir() if path.suffix == ".py" or path.is_dir()}
+        given = {name for name in imports(package / "__init__.py") if name.rpartition(".")[0] != own}
+        assert [name for name in given if name.rpartition(".")[2] in modules] == []
+
+
+@pytest.mark.parametrize("program", ["import autokd", "from autokd.cli import main; sys.argv[1:] = ['--help']; main()"])
+def test_what_must_be_instant_imports_neither_torch_nor_optuna(program: str) -> None:
+    watched = f"""
+import sys
+try:
+    {program}
+except SystemExit:
+    pass
+print([name for name in ("torch", "optuna", "sklearn", "numpy") if name in sys.modules])
+"""
+    answer = subprocess.run([sys.executable, "-c", watched], capture_output=True, text=True, check=True)
+    assert answer.stdout.splitlines()[-1] == "[]", answer.stdout

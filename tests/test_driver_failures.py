@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+from small import small_study
+
+from autokd.driver import search_study
+from autokd.driver.loop import Jobs
+from autokd.errors import NoFrontError
+from autokd.executors import ProcessExecutor
+from autokd.front import Front
+from autokd.record import TrialRecord, read_study, read_trials
+from autokd.trial import Stretch
+from autokd.types import Recipe
+
+SPACE = '''
+"""Networks that misbehave when they are trained, in ways that are deadly in worker processes alone."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+
+import torch
+from torch import nn
+
+WAYS = {ways}
+
+
+def suggest(trial):
+    return {{"how": trial.suggest_categorical("how", WAYS)}}
+
+
+def build(arch, task):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10), Odd(arch["how"]))
+
+
+class Odd(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        if self.how == "raises":
+            raise ValueError("as it was told")
+        if self.how == "nan":
+            return x * float("nan")
+        if self.how == "memory":
+            raise MemoryError
+        if self.how == "allocator":
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+        if self.how == "leaves":
+            sys.exit(0)
+        if multiprocessing.parent_process() is not None:
+            if self.how == "hangs":
+                time.sleep(600)
+            if self.how == "exits":
+                os._exit(0)
+            if self.how == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+        return x
+'''
+REASONS = {
+    "raises": "raised ValueError: as it was told",
+    "nan": "diverged: the loss is nan in epoch 0",
+    "memory": "out of memory",
+    "allocator": "out of memory",
+    "leaves": "raised SystemExit: 0",
+    "exits": "the worker process died",
+    "killed": "the worker process died",
+    "hangs": "timed out: a stretch took more than 0.25 minutes",
+}
+INLINE = ["raises", "nan", "memory", "allocator", "leaves"]
+FIXED = {"alpha": 0.5, "temperature": 4.0, "method": "kd", "lr": 0.01}
+
+
+def search(folder: Path, ways: list[str], **overrides: Any) -> Front:
+    """A search that tries each way once, without early stopping."""
+    space = folder / "space.py"
+    space.write_text(SPACE.format(ways=ways))
+    given = {"space": str(space), "recipe": FIXED, "sampler": "random", "scheduler": "none", "budget.trials": len(ways)}
+    return search_study(small_study(**given | {"budget.reseeds": 0} | overrides), run=folder / "run")
+
+
+def by_way(folder: Path) -> dict[str, TrialRecord]:
+    trials = [trial for trial in read_trials(folder / "run") if trial.state != "duplicate"]
+    assert all(trial.arch is not None for trial in trials)
+    return {(trial.arch or {})["how"]: trial for trial in trials}
+
+
+def assert_recorded_apart(folder: Path, ways: list[str], *, well: dict[int, dict[str, float]]) -> None:
+    """Each way with its own reason, and the well-behaved students as if nothing had happened."""
+    trials = by_way(folder)
+    assert {way: trials[way].reason for way in ways} == {way: REASONS[way] for way in ways}
+    assert {trials[way].state for way in ways} == {"failed"}
+    assert trials["well"].state == trials["also well"].state == "complete"
+    assert trials["well"].rungs == well
+    states = [trial.state for trial in read_study(folder / "run").get_trials(deepcopy=False)]
+    assert states.count(TrialState.FAIL) == len(ways)
+    assert TrialState.RUNNING not in states
+
+
+@pytest.fixture(scope="module")
+def well(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, float]]:
+    """The numbers of the well-behaved student in a search of its own."""
+    folder = tmp_path_factory.mktemp("well")
+    search(folder, ["well", "also well"])
+    return by_way(folder)["well"].rungs
+
+
+def test_whatever_goes_wrong_inline_is_recorded_with_its_reason_and_costs_no_other_trial(
+    tmp_path: Path, well: dict[int, dict[str, float]]
+) -> None:
+    front = search(tmp_path, ["well", "also well", *INLINE])
+    assert front.trials["failed"] == len(INLINE)
+    assert_recorded_apart(tmp_path, INLINE, well=well)
+
+
+def test_whatever_goes_wrong_in_a_worker_is_recorded_with_its_reason_and_costs_no_other_trial(
+    tmp_path: Path, well: dict[int, dict[str, float]]
+) -> None:
+    options = {"executor": "processes", "workers": 2, "budget.trial_minutes": 0.25}
+    front = search(tmp_path, ["well", "also well", *REASONS], **options)
+    assert front.trials["failed"] == len(REASONS)
+    assert_recorded_apart(tmp_path, list(REASONS), well=well)
+
+
+def test_where_everything_fails_the_search_says_so_at_once(tmp_path: Path) -> None:
+    with pytest.raises(NoFrontError, match="the first 5 students all failed; the last: "):
+        search(tmp_path, INLINE, **{"budget.trials": 50})
+    assert sum(trial.state == "failed" for trial in read_trials(tmp_path / "run")) == 5
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[ProcessExecutor]:
+    with ProcessExecutor(1) as executor:
+        yield executor
+
+
+STRETCH = Stretch(trial=0, arch={}, recipe=Recipe(), seed=0, start=0, stop=1, source="", folder="")
+
+
+def only(jobs: Jobs) -> dict[str, Any]:
+    """The one result of what is under way."""
+    while True:
+        for _, result in jobs.finished():
+            return result
+
+
+def test_a_late_stretch_is_ended_and_its_worker_replaced(workers: ProcessExecutor) -> None:
+    jobs = Jobs(workers, hang, minutes=1e-6)
+    jobs.submit(STRETCH)
+    assert only(jobs) == {"error": "timed out: a stretch took more than 1e-06 minutes"}
+    assert jobs.free == 1
+    jobs = Jobs(workers, answer, minutes=10)
+    jobs.submit(STRETCH)
+    assert only(jobs) == {"epoch": 1}
+
+
+def hang(stretch: Stretch) -> dict[str, Any]:
+    time.sleep(600)
+    return {}
+
+
+def answer(stretch: Stretch) -> dict[str, Any]:
+    return {"epoch": stretch.stop}
+
+
+def test_a_script_without_a_guard_can_search_in_worker_processes(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            import sys
+            from pathlib import Path
+            sys.path.insert(0, {str(Path(__file__).parent)!r})
+            from small import small_study
+            from autokd import search_study
+
+            print("begin")
+            study = small_study(executor="processes", workers=1, **{{"budget.trials": 2, "budget.reseeds": 0}})
+            front = search_study(study, run=Path("run"))
+            print(front.trials["failed"], front.note)
+            """
+        )
+    )
+    answered = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert answered.stdout == "begin\n0 2 trials are done\n", answered.stderr
