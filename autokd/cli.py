@@ -147,9 +147,14 @@ def retrain(
     workers: Annotated[int, typer.Option(min=1, help="Trainings at once.")] = 2,
 ) -> None:
     """Train one student anew with several seeds; print mean and spread on validation and test."""
+    from rich.console import Console
+
     from autokd.driver import retrain as train_again
 
-    summary = train_again(run, trial, epochs=epochs, seeds=seeds, reserve=reserve, workers=workers)
+    with Console(stderr=True).status("starting") as status:
+        summary = train_again(
+            run, trial, epochs=epochs, seeds=seeds, reserve=reserve, workers=workers, notify=status.update
+        )
     for split in ("validation", "test"):
         for name, (mean, spread) in summary[split].items():
             print(f"{split:10s} {name} {mean:.4f} +- {spread:.4f} ({seeds} seeds, {summary['epochs']} epochs)")

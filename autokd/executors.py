@@ -68,7 +68,7 @@ class ProcessExecutor(Executor):
             raise RuntimeError(f"all {self.workers} workers are busy")
         pool = self._free.pop() or _spawn()
         try:
-            with _main_hidden():
+            with _main_hidden(), _interrupts_held():
                 try:
                     future = pool.submit(fn, *args, **kwargs)
                 except BrokenProcessPool:  # its process was killed while it was idle
@@ -134,7 +134,6 @@ def _kill(pool: ProcessPoolExecutor) -> None:
 
 
 def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -144,6 +143,16 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Puts Ctrl-C off until the end; a process spawned inside never gets it, not even while it imports."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -153,7 +153,8 @@ def standard_errors(values: Sequence[Mapping[str, float]], objectives: Sequence[
 
     Objectives beyond 0 .. 1 count as exact: nothing is known of their spread from one training.
     """
-    shares = np.array([[value[objective.name] for objective in objectives] for value in values], dtype=float)
+    listed = [[value[objective.name] for objective in objectives] for value in values]
+    shares = np.array(listed, dtype=float).reshape(-1, len(objectives))
     trained = np.array([objective.trained for objective in objectives])
     variance = np.clip(shares * (1 - shares), 0, None) / max(rows, 1)
     return np.where(trained, np.sqrt(variance), 0.0)

@@ -17,10 +17,12 @@ def halving(objectives: Sequence[Objective], rungs: Sequence[int]) -> Scheduler:
     """Multi-objective successive halving: after rung i the best rungs[i] / rungs[i + 1] train on.
 
     Points at one rung are ordered by non-dominated rank, then by the room around them within their rank
-    (crowding), then by trial number; the first floor(points * rungs[i] / rungs[i + 1]) go on, and at least
-    one. A point that is the best on a trained objective and dominated by none goes on, too. Each point is
-    judged once, against those that have reached the rung by then, so nothing waits for a rung to fill. With
-    costs alone (epoch 0) and after the last rung everyone goes on; a point with a NaN never does.
+    (crowding), then by trial number; the first floor(points * rungs[i] / rungs[i + 1]) go on. A point that is
+    the best on a trained objective and dominated by none goes on, too. While that share of the points is less
+    than one, points wait for company: the first to come would else train on whatever it is worth, and a sampler
+    that learns from complete trials would take after it. From then on each point is judged at once, and once,
+    against those that have reached the rung by then. With costs alone (epoch 0) and after the last rung everyone
+    goes on; a point with a NaN never does.
 
     Args:
         objectives: the study's; values count in units of their range at the rung, so scales do not matter.
@@ -36,7 +38,7 @@ def halving(objectives: Sequence[Objective], rungs: Sequence[int]) -> Scheduler:
     kept = dict(_rising_pairs(rungs))
     trained = [j for j, objective in enumerate(objectives) if objective.trained]
 
-    def advance(point: Point, peers: Sequence[Point]) -> bool:
+    def advance(point: Point, peers: Sequence[Point]) -> bool | None:
         if _unknown(point):
             return False
         if point.epoch not in kept:
@@ -44,6 +46,9 @@ def halving(objectives: Sequence[Objective], rungs: Sequence[int]) -> Scheduler:
         # Later entries win: the point as given, whatever a peer says of the same trial.
         known = {peer.trial: peer for peer in [*peers, point] if not _unknown(peer)}
         trials = sorted(known)
+        keep = len(trials) * point.epoch // kept[point.epoch]
+        if keep < 1:
+            return None
         place = trials.index(point.trial)
         losses = pareto.losses([known[trial].values for trial in trials], objectives)
         rank = pareto.ranks(losses)
@@ -53,7 +58,6 @@ def halving(objectives: Sequence[Objective], rungs: Sequence[int]) -> Scheduler:
         for front in range(rank.max() + 1):
             room[rank == front] = pareto.crowding(losses[rank == front])
         order = np.lexsort((-room, rank))  # stable: ties stay in the order of trials
-        keep = max(1, len(trials) * point.epoch // kept[point.epoch])
         return bool(place in order[:keep])
 
     return advance

@@ -184,5 +184,9 @@ class Point:
 class Scheduler(Protocol):
     """Who trains on."""
 
-    def __call__(self, point: Point, peers: Sequence[Point]) -> bool:
-        """Whether `point`'s trial goes on; `peers` are all trials' points at the same epoch, itself among them."""
+    def __call__(self, point: Point, peers: Sequence[Point]) -> bool | None:
+        """Whether `point`'s trial goes on; `peers` are all trials' points at the same epoch, itself among them.
+
+        None where there are too few peers to tell: it is asked again when another has come, and where none will come
+        any more the trial goes on.
+        """

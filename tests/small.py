@@ -64,9 +64,7 @@ def small_driver(run: Run) -> Driver:
     study = run.context.study
     record = Record(run.folder, run.context.objectives, make_sampler(study.sampler, study.seed))
     scheduler = resolve("schedulers", study.scheduler)(run.context.objectives, study.budget.rungs)
-    return Driver(
-        run.context, record, scheduler, folder=run.folder, reference=run.reference, reference_ms=run.reference_ms
-    )
+    return Driver(run.context, record, scheduler, folder=run.folder, reference_ms=run.reference_ms)
 
 
 def write_space(tmp_path: Path, *, widths: Sequence[int], build: str = "") -> str:

@@ -45,19 +45,11 @@ def searching(study: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def wait_for_stretches(process: subprocess.Popen[bytes], home: Path, number: int) -> None:
-    """Waits until so many stretches have begun since the search's start."""
-    while len(kills.begun_stretches(home)) < number:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            code = process.wait(timeout=0.02)
-            raise AssertionError(f"ended with {code}: {(home / 'said.txt').read_text()}")
-
-
 def workers_of(process: subprocess.Popen[bytes], home: Path, number: int) -> list[int]:
-    """Processes of the first so many workers to begin a stretch."""
-    while len({pid for _, pid in kills.begun_stretches(home)}) < number:
-        wait_for_stretches(process, home, len(kills.begun_stretches(home)) + 1)
-    return list(dict.fromkeys(pid for _, pid in kills.begun_stretches(home)))
+    """The processes of so many workers, once each has begun a stretch."""
+    while len(found := list(dict.fromkeys(pid for _, pid in kills.begun_stretches(home)))) < number:
+        assert not kills.ends_within(process, 0.02)
+    return found
 
 
 def lives(pid: int) -> bool:
@@ -80,12 +72,12 @@ def wait_for_end(pids: list[int], *, seconds: float) -> list[int]:
 def test_two_kills_of_the_whole_tree_lose_nothing(tmp_path: Path) -> None:
     study = kills.write_search(tmp_path, seed=0, trials=8)
     ended: dict[str, list[Any]] = {}
-    for begun in (4, 9):
-        with searching(study) as process:
-            wait_for_stretches(process, tmp_path, begun)
+    for stretches in (4, 5):
+        assert not kills.search_until_killed(study, stretches, 0.1)
         counts, ended = kills.count(tmp_path, ended)
         assert counts["lost"] == counts["told_twice"] == 0
-    assert kills.search_until_killed(study, None)
+        assert not load_front(tmp_path / "run").final
+    assert kills.search_until_killed(study, *kills.NEVER)
     counts, _ = kills.count(tmp_path, ended)
     assert counts["lost"] == counts["told_twice"] == 0
     assert counts["repeated"] <= 2 * kills.WORKERS
@@ -130,7 +122,7 @@ def test_a_worker_that_outlives_its_driver_changes_nothing_of_the_next_one(tmp_p
         os.kill(outliving[0], signal.SIGSTOP)  # in the midst of a stretch, so that it cannot notice
         process.kill()
         process.wait()
-        assert kills.search_until_killed(study, None)
+        assert kills.search_until_killed(study, *kills.NEVER)
         answer, files = load_front(run).to_dict(), digests(run)
         os.kill(outliving[0], signal.SIGCONT)
         assert wait_for_end(outliving, seconds=5) == []

@@ -50,8 +50,8 @@ def propose(driver: Driver) -> Stretch:
 def to_the_end(driver: Driver, stretch: Stretch, accuracy: float = 0.5) -> list[Stretch]:
     """All stretches of a trial, each answered at once."""
     stretches = [stretch]
-    while (following := driver.advance(stretches[-1].trial, trained(stretches[-1], accuracy))) is not None:
-        stretches.append(following)
+    while following := driver.advance(stretches[-1].trial, trained(stretches[-1], accuracy)):
+        stretches += following
     return stretches
 
 
@@ -82,15 +82,14 @@ def test_weights_that_vanished_are_trained_anew(tmp_path: Path) -> None:
         first = propose(driver)
         result = trained(first)
         drop(Path(first.folder))
-        following = driver.advance(first.trial, result)
-        assert following is not None
+        (following,) = driver.advance(first.trial, result)
         assert (following.start, following.stop, following.source) == (0, 2, "")
 
 
 def test_an_error_ends_a_trial_as_failed_and_no_other(tmp_path: Path) -> None:
     with driving(tmp_path) as driver:
         first, second = propose(driver), propose(driver)
-        assert driver.advance(first.trial, {"error": "out of memory"}) is None
+        assert driver.advance(first.trial, {"error": "out of memory"}) == []
         assert driver.record.trials[0].reason == "out of memory"
         to_the_end(driver, second)
         assert told(driver) == [TrialState.FAIL, TrialState.COMPLETE]
@@ -144,8 +143,9 @@ def test_trained_trials_that_break_a_bound_count_towards_the_budget(tmp_path: Pa
 def test_the_scheduler_prunes_and_its_verdict_is_no_value(tmp_path: Path) -> None:
     with driving(tmp_path, scheduler="halving", space=write_space(tmp_path, widths=[4, 8, 16])) as driver:
         first, second = sorted((propose(driver), propose(driver)), key=lambda stretch: stretch.arch["width"])
-        assert driver.advance(first.trial, trained(first, 0.6)) is not None
-        assert driver.advance(second.trial, trained(second, 0.5)) is None  # larger and worse
+        assert driver.advance(second.trial, trained(second, 0.5)) == []  # waits: half of one is none
+        (following,) = driver.advance(first.trial, trained(first, 0.6))
+        assert following.trial == first.trial  # the other is larger and worse
         assert driver.record.trials[second.trial].reason == "stopped early at epoch 1"
         frozen = driver.record.study.get_trials(deepcopy=False)[second.trial]
         assert (frozen.state, frozen.values) == (TrialState.PRUNED, None)
@@ -188,10 +188,20 @@ def test_a_bound_hardly_anyone_meets_ends_the_search_and_keeps_what_was_trained(
         assert driver.record.trials[0].state == "complete"
 
 
+def test_trials_that_wait_for_company_go_on_when_none_will_come(tmp_path: Path) -> None:
+    with driving(tmp_path, scheduler="halving") as driver:
+        first = propose(driver)
+        assert driver.advance(first.trial, trained(first)) == []
+        assert told(driver) == [TrialState.RUNNING]
+        (following,) = driver.release()
+        assert (following.trial, following.start) == (first.trial, 1)
+        assert driver.release() == []
+
+
 def test_five_failures_at_the_start_end_the_search_with_the_reason(tmp_path: Path) -> None:
     with driving(tmp_path) as driver:
         for _ in range(4):
-            assert driver.advance(propose(driver).trial, {"error": "raised ValueError: x"}) is None
+            assert driver.advance(propose(driver).trial, {"error": "raised ValueError: x"}) == []
         last = propose(driver)
         with pytest.raises(NoFrontError, match=r"first 5 students all failed; the last: out of memory; .*check"):
             driver.advance(last.trial, {"error": "out of memory"})
@@ -201,7 +211,7 @@ def test_failures_beside_a_student_that_still_trains_do_not(tmp_path: Path) -> N
     with driving(tmp_path, **{"budget.trials": 10}) as driver:
         propose(driver)
         for _ in range(8):
-            assert driver.advance(propose(driver).trial, {"error": "raised ValueError: x"}) is None
+            assert driver.advance(propose(driver).trial, {"error": "raised ValueError: x"}) == []
 
 
 def test_the_budget_of_trials_counts_what_is_under_way(tmp_path: Path) -> None:
@@ -216,8 +226,9 @@ def test_the_budget_of_epochs_is_never_overdrawn(tmp_path: Path) -> None:
         under_way = [propose(driver) for _ in range(3)]
         while under_way:
             stretch = under_way.pop(0)
-            following = driver.advance(stretch.trial, trained(stretch)) or driver.propose()
-            under_way += [following] if following else []
+            under_way += driver.advance(stretch.trial, trained(stretch))
+            if not under_way and (proposed := driver.propose()):
+                under_way.append(proposed)
         assert driver.ended == "10 epochs are spent"
         assert driver.record.epochs_spent <= 10
         assert TrialState.RUNNING not in told(driver)
@@ -267,7 +278,6 @@ def test_a_stretch_given_up_leaves_no_trial_running(tmp_path: Path) -> None:
 def test_stretches_can_be_run(tmp_path: Path) -> None:
     with driving(tmp_path) as driver:
         stretch = propose(driver)
-        following = driver.advance(stretch.trial, run_stretch(driver.context, stretch))
-        assert following is not None
+        (following,) = driver.advance(stretch.trial, run_stretch(driver.context, stretch))
         assert following.start == 1
         assert 0 < driver.record.trials[0].values["accuracy"] <= 1

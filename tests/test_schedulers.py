@@ -34,8 +34,12 @@ def _kept(points: list[Point]) -> set[int]:
     return {point.trial for point in points if scheduler(point, points)}
 
 
+def _answer(point: Point, peers: list[Point]) -> bool | None:
+    return halving(OBJECTIVES, RUNGS)(point, peers)
+
+
 coarse = st.integers(0, 6).map(float)
-populations = st.lists(st.tuples(coarse, coarse, coarse), min_size=1, max_size=25).map(
+populations = st.lists(st.tuples(coarse, coarse, coarse), min_size=3, max_size=25).map(
     lambda rows: [_point(i, *row) for i, row in enumerate(rows)]
 )
 
@@ -88,13 +92,16 @@ def test_nobody_goes_on_before_a_point_that_dominates_it(points: list[Point]) ->
                 assert better.trial in kept
 
 
-def test_the_only_point_goes_on() -> None:
-    assert _kept([_point(0, 0.1, 1e6)]) == {0}
+def test_points_wait_until_a_third_of_them_is_one() -> None:
+    points = [_point(i, 0.9 - 0.1 * i, 100.0 + i) for i in range(3)]
+    assert _answer(points[0], points[:1]) is None
+    assert [_answer(point, points[:2]) for point in points[:2]] == [None, None]
+    assert [_answer(point, points) for point in points] == [True, False, False]
 
 
 def test_a_dominated_latecomer_stops() -> None:
-    peers = [_point(0, 0.9, 100.0), _point(1, 0.8, 200.0)]
-    assert not halving(OBJECTIVES, RUNGS)(peers[1], peers)
+    peers = [_point(0, 0.9, 100.0), _point(1, 0.8, 200.0), _point(2, 0.7, 300.0)]
+    assert _answer(peers[1], peers) is False
 
 
 def test_a_smaller_student_beats_an_equally_accurate_one() -> None:
@@ -120,21 +127,24 @@ def test_everyone_goes_on_after_the_last_rung() -> None:
 
 
 def test_a_nan_never_goes_on_and_counts_for_nobody() -> None:
-    points = [_point(0, math.nan, 1.0), _point(1, 0.5, 100.0)]
+    points = [_point(0, math.nan, 1.0), *(_point(i, 0.5, 100.0 * i) for i in range(1, 4))]
     assert _kept(points) == {1}
+    assert _answer(points[1], points[:3]) is None
+    assert _answer(points[0], points[:1]) is False
 
 
 def test_the_point_need_not_be_among_its_peers() -> None:
-    scheduler = halving(OBJECTIVES, RUNGS)
-    assert not scheduler(_point(1, 0.8, 200.0), [_point(0, 0.9, 100.0)])
+    peers = [_point(0, 0.9, 100.0), _point(2, 0.7, 300.0)]
+    assert _answer(_point(1, 0.8, 200.0), peers) is False
+    assert _answer(_point(1, 0.95, 200.0), peers) is True
 
 
 def test_the_share_that_goes_on_is_that_of_the_rungs() -> None:
     scheduler = halving(OBJECTIVES, [10, 20, 80])
     tenth = [_point(i, 0.9 - 0.01 * i, 100.0 + i, epoch=10) for i in range(8)]
     twentieth = [_point(i, 0.9 - 0.01 * i, 100.0 + i, epoch=20) for i in range(8)]
-    assert sum(scheduler(point, tenth) for point in tenth) == 4
-    assert sum(scheduler(point, twentieth) for point in twentieth) == 2
+    assert sum(bool(scheduler(point, tenth)) for point in tenth) == 4
+    assert sum(bool(scheduler(point, twentieth)) for point in twentieth) == 2
 
 
 @pytest.mark.parametrize("rungs", [[], [0, 3], [3, 3], [9, 3]])

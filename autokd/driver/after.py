@@ -15,7 +15,7 @@ from torch import nn
 from autokd.checkpoints import OPTIMIZER, checkpoint, drop, write_json
 from autokd.distill import load_weights
 from autokd.driver.finish import final_front, glance, note_test_read, still_answers
-from autokd.driver.loop import open_executor, train_all
+from autokd.driver.loop import Notify, open_executor, train_all
 from autokd.driver.prepare import extend
 from autokd.driver.setup import read_setup
 from autokd.errors import InputError
@@ -41,7 +41,14 @@ def load_front(run: Path) -> Front:
 
 
 def retrain(
-    run: Path, number: int, *, epochs: int | None = None, seeds: int = 5, reserve: bool = False, workers: int = 2
+    run: Path,
+    number: int,
+    *,
+    epochs: int | None = None,
+    seeds: int = 5,
+    reserve: bool = False,
+    workers: int = 2,
+    notify: Notify = lambda message: None,
 ) -> dict[str, Any]:
     """Trains one student anew and keeps the weights that are best on validation for `export_trial`.
 
@@ -52,6 +59,7 @@ def retrain(
         seeds: trainings, each with a fresh seed.
         reserve: also on the training rows that the search left out; the teacher answers them once.
         workers: trainings at once.
+        notify: told how many are done, about twice a second.
 
     Returns:
         `{"validation": {objective: (mean, spread)}, "test": ..., "epochs": ..., "weights": folder}`.
@@ -83,7 +91,7 @@ def retrain(
     work = functools.partial(run_stretch_in, str(data))
     with open_executor("processes", min(workers, seeds)) as executor:
         minutes = context.study.budget.trial_minutes
-        results = train_all(executor, work, stretches, minutes=minutes, notify=lambda: None)
+        results = train_all(executor, work, stretches, minutes=minutes, notify=notify)
     good = [(Path(s.folder), r["values"]) for s, r in zip(stretches, results, strict=True) if "error" not in r]
     if not good:
         raise InputError(f"trial {number} could not be trained: {results[0]['error']}; see error.txt in {home}")
@@ -153,13 +161,15 @@ def export_trial(run: Path, number: int, out: Path) -> str:
 
 def _context(run: Path) -> Context:
     read_setup(run)
+    load_context.cache_clear()  # another run may have been put in place of the one it was loaded from
     return load_context(str(run))
 
 
 def _trial(run: Path, number: int) -> TrialRecord:
-    trials = read_trials(run)
-    if not 0 <= number < len(trials) or trials[number].arch is None:
-        raise InputError(f"no trial {number} in {run}; it has 0 to {len(trials) - 1}, see `autokd front {run}`")
+    trials = {trial.number: trial for trial in read_trials(run) if trial.arch is not None}
+    if number not in trials:
+        known = f"it has 0 to {max(trials)}" if trials else "it has none yet"
+        raise InputError(f"no trial {number} in {run}; {known}, see `autokd front {run}`")
     return trials[number]
 
 

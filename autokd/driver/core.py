@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 
 from autokd.checkpoints import checkpoint, drop, trial_folder, unrecorded_result
-from autokd.driver.costs import measure_costs, plain, random_study, scaled_hypervolume
+from autokd.driver.costs import measure_costs, plain, random_study
 from autokd.errors import InputError, NoFrontError
 from autokd.record import Record, TrialRecord, canonical
 from autokd.trial import Context, Stretch, reason_of, training_seed
@@ -29,7 +29,6 @@ class Driver:
         record: the open record.
         scheduler: asked after every stretch whether the trial goes on.
         folder: the run folder; checkpoints go to `trials/` in it.
-        reference: worst value by objective, for the hypervolume.
         reference_ms: the idle time of the latency reference network, in ms; divides out the machine's drift.
     """
 
@@ -40,11 +39,10 @@ class Driver:
         scheduler: Scheduler,
         *,
         folder: Path,
-        reference: Mapping[str, float],
         reference_ms: float,
     ) -> None:
         self.context, self.record, self.scheduler, self.folder = context, record, scheduler, folder
-        self.reference, self.reference_ms = reference, reference_ms
+        self.reference_ms = reference_ms
         self.ended = ""
         self._costs = {canonical(t.arch): t.costs for t in record.trials if t.arch is not None and t.costs}
         self._known: dict[str, int] = {}
@@ -52,14 +50,16 @@ class Driver:
             if trial.arch is not None:
                 self._known.setdefault(canonical(trial.arch, trial.recipe), trial.number)
         self._under_way: dict[int, int] = {}
+        self._waiting: dict[int, list[TrialRecord]] = {}
+        self._last_call = False
 
-    def resume(self) -> Iterator[Stretch]:
+    def resume(self) -> list[Stretch]:
         """Takes up what an earlier driver left running, from the last rung; results it did not record are adopted."""
+        stretches: list[Stretch] = []
         for trial in [trial for trial in self.record.trials if trial.state == "running" and trial.arch]:
             result = unrecorded_result(self.folder, trial)
-            stretch = self._decide(trial) if result is None else self.advance(trial.number, result)
-            if stretch is not None:
-                yield stretch
+            stretches += self._decide_all([trial]) if result is None else self.advance(trial.number, result)
+        return stretches
 
     def propose(self) -> Stretch | None:
         """The first stretch of a new student that meets all bounds known without training; None where the search ends.
@@ -87,8 +87,8 @@ class Driver:
         )
         return None
 
-    def advance(self, number: int, result: Mapping[str, Any]) -> Stretch | None:
-        """Records what a stretch gave; its next stretch, or None where the trial has ended.
+    def advance(self, number: int, result: Mapping[str, Any]) -> list[Stretch]:
+        """Records what a stretch gave; the stretches that may follow, of this trial and of those that waited for it.
 
         Args:
             number: the trial's.
@@ -99,23 +99,27 @@ class Driver:
         if "error" in result:
             self.record.fail(number, result["error"])
             self._refuse_if_all_fail()
-            return None
+            return []
         earlier = checkpoint(self.folder, trial)
         self.record.reach(number, result["epoch"], result["values"])
         if earlier is not None:
             drop(earlier)
-        return self._decide(trial)
+        return self._decide_all([*self._waiting.pop(trial.epoch, []), trial])
+
+    def release(self) -> list[Stretch]:
+        """The next stretches of the trials that wait for company, to be called when no more will come."""
+        waiting = [trial for trials in self._waiting.values() for trial in trials]
+        self._waiting, self._last_call = {}, True
+        try:
+            return self._decide_all(waiting)
+        finally:
+            self._last_call = False
 
     def give_up(self, stretch: Stretch, reason: str) -> None:
         """Ends the trial of a stretch that will not be run."""
         self._under_way.pop(stretch.trial, None)
         self.record.prune(stretch.trial, "pruned", reason)
         self._drop_optimizer(self.record.trials[stretch.trial])
-
-    def hypervolume(self) -> float:
-        """Share of the box between the ideal and the reference point that complete trials dominate, 0 .. 1."""
-        values = [trial.values for trial in self.record.trials if trial.state == "complete"]
-        return scaled_hypervolume(values, self.record.objectives, self.reference)
 
     def _propose(self, trial: optuna.Trial) -> Stretch | None:
         number = trial.number
@@ -143,8 +147,12 @@ class Driver:
         arch = plain(self.context.space.suggest(trial))
         return arch, asdict(study.recipe.suggest(trial, epochs=study.budget.rungs[-1]))
 
+    def _decide_all(self, trials: Iterable[TrialRecord]) -> list[Stretch]:
+        decided = [self._decide(trial) for trial in trials]
+        return [stretch for stretch in decided if stretch is not None]
+
     def _decide(self, trial: TrialRecord) -> Stretch | None:
-        """The one question, at every rung from 0 on: ends the trial, or gives its next stretch."""
+        """The one question, at every rung from 0 on: ends the trial, lets it wait, or gives its next stretch."""
         rungs, number = self.context.study.budget.rungs, trial.number
         assert trial.arch is not None
         first = self._known.setdefault(canonical(trial.arch, trial.recipe), number)
@@ -158,8 +166,11 @@ class Driver:
             self.record.prune(number, "infeasible", words, constraints=broken)
         elif done:
             self.record.complete(number)
-        elif not self._goes_on(trial):
+        elif (goes_on := self._goes_on(trial)) is False:
             self.record.prune(number, "pruned", f"stopped early at epoch {trial.epoch}")
+        elif goes_on is None and not self._last_call:
+            self._waiting.setdefault(trial.epoch, []).append(trial)
+            return None
         else:
             stretch = self._next_stretch(trial)
             if self._fits(stretch):
@@ -169,15 +180,15 @@ class Driver:
         self._drop_optimizer(trial)
         return None
 
-    def _goes_on(self, trial: TrialRecord) -> bool:
+    def _goes_on(self, trial: TrialRecord) -> bool | None:
         """The scheduler's answer on all that is known of this trial and of every other at the same epoch."""
         points = [
             Point(other.number, trial.epoch, other.costs | other.rungs.get(trial.epoch, {}))
             for other in self.record.trials
             if (trial.epoch in other.rungs if trial.epoch else other is trial)
         ]
-        point = next(point for point in points if point.trial == trial.number)
-        return self.scheduler(point, points)
+        answer = self.scheduler(next(point for point in points if point.trial == trial.number), points)
+        return None if answer is None else bool(answer)
 
     def _broken_bounds(self, trial: TrialRecord, done: bool) -> dict[str, float]:
         """How far each bound is missed (> 0); trained objectives are held to theirs only when trained in full."""

@@ -140,11 +140,9 @@ class _Watch:
             self.record,
             scheduler,
             folder=run.folder,
-            reference=run.reference,
             reference_ms=run.reference_ms,
         )
         self.started = time.monotonic()
-        self.message = "searching"
         self._before = sum(1 for trial in self.record.trials if trial.state != "running")
 
     def __enter__(self) -> _Watch:
@@ -153,8 +151,8 @@ class _Watch:
     def __exit__(self, *_: object) -> None:
         self.record.close()
 
-    def notify(self) -> None:
-        """Tells how the search stands now."""
+    def notify(self, message: str) -> None:
+        """Tells how the search stands now, and what is being done."""
         if self.progress is None:
             return
         study, objectives = self.run.context.study, self.record.objectives
@@ -172,11 +170,11 @@ class _Watch:
                 "budget": {"trials": study.budget.trials, "epochs": study.budget.epochs},
                 "epochs_spent": self.record.epochs_spent,
                 "seconds": seconds,
-                "eta_seconds": seconds / newly * left if done else None,
+                "eta_seconds": seconds / newly * left if done and left else None,
                 "hypervolume": scaled_hypervolume([t.values for t in front], objectives, self.run.reference),
                 "front": [{"trial": t.number, "values": t.values, "recipe": t.recipe} for t in front],
                 "objectives": [{"name": o.name, "direction": o.direction, "unit": o.unit} for o in objectives],
-                "message": self.message,
+                "message": message,
             }
         )
 
@@ -191,7 +189,6 @@ def _search(run: Run, seconds: float | None, watch: _Watch) -> Front:
         ended = run_trials(watch.driver, executor, work, seconds=seconds, trial_minutes=minutes, notify=watch.notify)
         if before is not None and still_answers(before, watch.record.trials):
             return before  # nothing was added to what was answered: the test split is not read again
-        watch.message = f"{ended}; training those near the front with fresh seeds"
         front = finish(run, watch.record.trials, executor, work, note=ended, notify=watch.notify)
     members = {student.trial for student in front}
     clean(run.folder, watch.record.trials, front=members, limit_gb=study.budget.disk_gb)

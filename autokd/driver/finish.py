@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -15,7 +15,7 @@ import torch
 from autokd.checkpoints import OPTIMIZER, checkpoint, drop, trial_folder, write_json
 from autokd.distill import load_weights
 from autokd.driver.costs import scaled_hypervolume
-from autokd.driver.loop import Executors, Work, train_all
+from autokd.driver.loop import Executors, Notify, Work, train_all
 from autokd.driver.prepare import Run
 from autokd.errors import InputError, NoFrontError
 from autokd.front import Front, Student, standard_errors
@@ -40,7 +40,7 @@ def finish(
     work: Work,
     *,
     note: str,
-    notify: Callable[[], None],
+    notify: Notify,
 ) -> Front:
     """The final front; also written to `front.json`.
 

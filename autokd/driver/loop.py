@@ -20,6 +20,9 @@ from autokd.trial import Stretch
 Work = Callable[[Stretch], dict[str, Any]]
 """Trains a stretch: `trial.run_stretch` with a context, or `run_stretch_in` with a run folder."""
 
+Notify = Callable[[str], None]
+"""Told in words what is being done."""
+
 Executors = InlineExecutor | ProcessExecutor
 _TICK_SECONDS = 0.5
 
@@ -31,7 +34,7 @@ def run_trials(
     *,
     seconds: float | None,
     trial_minutes: float,
-    notify: Callable[[], None],
+    notify: Notify,
 ) -> str:
     """Trains trials until the driver proposes no more, and returns why it ended.
 
@@ -41,7 +44,7 @@ def run_trials(
         work: what is submitted.
         seconds: no stretch begins after so long; None sets no limit. Trials under way are then pruned.
         trial_minutes: a stretch that takes longer is ended and recorded as failed; the inline executor cannot end one.
-        notify: called whenever something changed, and about twice a second.
+        notify: told what is being done whenever something changed, and about twice a second.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; results that had come in are recorded, the rest goes on from its last rung next time.
@@ -61,17 +64,17 @@ def run_trials(
                     jobs.submit(ready.popleft())
             if in_time and proposing and not ready and isinstance(executor, ProcessExecutor):
                 proposing = _propose(driver, ready)  # one ahead: a worker that ends need not wait for it
-            notify()
+            notify("searching")
             for stretch, result in jobs.finished():
-                following = driver.advance(stretch.trial, result)
-                if following is not None:
-                    ready.appendleft(following)
+                ready.extendleft(driver.advance(stretch.trial, result))
             if not in_time and not jobs.futures:
-                for stretch in ready:
+                for stretch in [*ready, *driver.release()]:
                     driver.give_up(stretch, "the time limit was reached")
                 return "the time limit was reached"
             if not (jobs.futures or ready or proposing):
-                return driver.ended
+                ready.extend(driver.release())
+                if not ready:
+                    return driver.ended
     except KeyboardInterrupt:
         for stretch, result in jobs.done():
             driver.advance(stretch.trial, result)
@@ -84,7 +87,7 @@ def train_all(
     stretches: Sequence[Stretch],
     *,
     minutes: float,
-    notify: Callable[[], None],
+    notify: Notify,
 ) -> list[dict[str, Any]]:
     """Trains every stretch whose result and weights are not there yet, and returns all results in the same order."""
     results: dict[str, dict[str, Any]] = {}
@@ -97,7 +100,7 @@ def train_all(
     while waiting or jobs.futures:
         while waiting and jobs.free:
             jobs.submit(waiting.popleft())
-        notify()
+        notify(f"fresh trainings: {len(results)} of {len(stretches)} done")
         results |= {stretch.folder: result for stretch, result in jobs.finished()}
     return [results[stretch.folder] for stretch in stretches]
 

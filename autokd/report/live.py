@@ -87,7 +87,8 @@ class LiveView:
         if self._live is not None:
             self._live.update(screen(progress, width=self._console.width), refresh=True)
             return
-        if self._clock() - self._status_at >= self._every:
+        every = max(self._every, progress["seconds"] / 50)  # a long search says less often how it stands
+        if self._clock() - self._status_at >= every:
             self._print_status(progress)
         if self._clock() - self._front_at >= _FRONT_EVERY:
             self._print_front(progress)

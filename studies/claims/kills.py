@@ -2,9 +2,10 @@
 
     python studies/claims/kills.py --out kills.jsonl --minutes 30
 
-A search of two workers is started, killed with signal 9 after 0 to 20 seconds, and started again by the same command,
-until it is done; then the next one, until there were 30 kills. After each kill the record and the log of trainings are
-read. Finished cells are appended to --out and not repeated; the searches lie in a folder beside it.
+A search of two workers is started, killed with signal 9, and started again by the same command, until it is done; then
+the next one, until there were 30 kills. A kill comes within half a second of the moment when 1 to 12 more stretches of
+training have begun, or, one time in seven, anywhere in the first ten seconds. After each kill the record and the log of
+trainings are read. Finished cells are appended to --out and not repeated; the searches lie in a folder beside it.
 
 What is counted: trials that had ended and are not in the record as they were (lost), or that ended anew (told twice);
 stretches of training that were begun more than once (repeated). A stretch is known by the weights it begins with, which
@@ -32,7 +33,8 @@ from autokd.errors import InputError
 from autokd.record import read_study, read_trials
 
 WORKERS = 2
-LONGEST_SECONDS = 20.0
+NEVER = (sys.maxsize, 0.0)
+"""As a moment to kill a search."""
 COMMAND = (sys.executable, "-c", "from autokd.cli import main; main()")
 
 SPACE = '''
@@ -101,22 +103,41 @@ def start(study: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def search_until_killed(study: Path, seconds: float | None) -> bool:
-    """Searches for at most so long, then kills the whole process tree; whether the search came to its end.
+def search_until_killed(study: Path, stretches: int, seconds: float) -> bool:
+    """Searches until so many more stretches have begun, and so long after; then kills the whole process tree.
+
+    Returns:
+        whether the search came to its end before.
 
     Raises:
         RuntimeError: it ended with an error.
     """
+    enough = len(begun_stretches(study.parent)) + stretches
     process = start(study)
+    try:
+        while len(begun_stretches(study.parent)) < enough:
+            if ends_within(process, 0.02):
+                return True
+        return ends_within(process, seconds)
+    finally:
+        kill_tree(process)
+
+
+def ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether a search has come to its end within so long; `RuntimeError` if with an error."""
     try:
         code = process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
         return False
-    finally:
-        kill_tree(process)
     if code != 0:
-        raise RuntimeError(f"the search ended with {code}: {(study.parent / 'said.txt').read_text()[-1000:]}")
+        raise RuntimeError(f"the search ended with exit code {code}")
     return True
+
+
+def kill_moment(number: int) -> tuple[int, float]:
+    """When the kill of a cell comes: after how many more stretches have begun, and seconds; drawn from its number."""
+    draw = random.Random(number)
+    return (0, draw.uniform(0, 10)) if draw.random() < 1 / 7 else (draw.randint(1, 12), draw.uniform(0, 0.5))
 
 
 def kill_tree(process: subprocess.Popen[bytes]) -> None:
@@ -219,11 +240,11 @@ def main(out: Path, *, kills: int, minutes: float) -> None:
         study = home / "study.yaml" if (home / "study.yaml").exists() else write_search(home, seed=search)
         seen = home / "seen.json"
         before = json.loads(seen.read_text()) if seen.exists() else {}
-        seconds = random.Random(len(lines)).uniform(0, LONGEST_SECONDS) if killed < kills else None
-        finished = search_until_killed(study, seconds)
+        moment = kill_moment(len(lines)) if killed < kills else NEVER
+        finished = search_until_killed(study, *moment)
         counts, now = count(home, before)
         seen.write_text(json.dumps(now))
-        line = {"search": search, "seconds": seconds, "finished": finished, **counts}
+        line = {"search": search, "moment": moment, "finished": finished, **counts}
         lines.append(line | (final_counts(home / "run") if finished else {}))
         with out.open("a") as file:
             file.write(json.dumps(lines[-1]) + "\n")

@@ -1,0 +1,212 @@
+"""How a search is started, gone on with, limited and interrupted; and the commands that need no run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from command_line import STUDY, autokd, refused, write_study
+from small import small_driver, small_run
+
+from autokd import load_student
+from autokd.record import read_trials
+from autokd.study import load_study
+
+COMMAND = Path(sys.executable).with_name("autokd")
+
+
+def front_of(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(autokd("front", run, "--json").out)
+    return found
+
+
+def test_more_trials_go_on_where_the_search_stopped(tmp_path: Path) -> None:
+    study, run = write_study(tmp_path), tmp_path / "run"
+    assert autokd("search", study, "--run", run).code == 0
+    before = read_trials(run)
+    answer = autokd("search", study, "budget.trials=6", "--run", run)
+    assert answer.code == 0, answer
+    assert read_trials(run)[: len(before)] == before
+    assert sum(front_of(run)["trials"][state] for state in ("complete", "pruned", "failed")) == 6
+
+
+def test_fresh_takes_a_new_folder_and_deletes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path)
+    run = Path("runs/small")
+    assert "run folder: runs/small\n" in autokd("search", "study.yaml", "budget.trials=1").out
+    trials, files = read_trials(run), contents(run)
+    answer = autokd("search", "study.yaml", "budget.trials=1", "seed=1", "--fresh")
+    assert "run folder: runs/small-2\n" in answer.out
+    assert (read_trials(run), contents(run)) == (trials, files)
+
+
+def contents(run: Path) -> dict[Path, bytes]:
+    """Of every file but the database's, which tidies up when it is read."""
+    paths = [path for path in run.rglob("*") if path.is_file() and not path.name.startswith("record.db")]
+    return {path: path.read_bytes() for path in paths}
+
+
+def test_a_time_limit_ends_a_search_with_what_there_is(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"budget.trials": 100_000, "budget.rungs": [1], "budget.reseeds": 0})
+    answer = autokd("search", study, "--run", tmp_path / "run", "--time-limit", "3s")
+    assert answer.code == 0, answer
+    assert "the time limit was reached" in answer.out
+    assert not any(trial.state == "running" for trial in read_trials(tmp_path / "run"))
+
+
+def test_overrides_and_options_are_kept_in_the_run(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ["budget.trials=2", "recipe.alpha=0.5", "recipe.method=kd", "--workers", "2", "--executor", "processes"]
+    assert autokd("search", write_study(tmp_path), *words, "--run", run).code == 0
+    study = json.loads((run / "study.json").read_text())["study"]
+    assert (study["budget"]["trials"], study["workers"], study["executor"]) == (2, 2, "processes")
+    assert {(trial.recipe["alpha"], trial.recipe["method"]) for trial in read_trials(run)} == {(0.5, "kd")}
+
+
+def test_an_exhausted_space_ends_the_search_well(tmp_path: Path) -> None:
+    (tmp_path / "space.py").write_text(
+        "from torch import nn\n\ndef suggest(trial):\n    return {'deep': trial.suggest_int('deep', 0, 1)}\n\n"
+        "def build(arch, task):\n    hidden = [nn.Linear(64, 64)] * arch['deep']\n"
+        "    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(64, 10))\n"
+    )
+    recipe = {"temperature": 4.0, "alpha": 0.5, "method": "kd", "lr": 0.01}
+    study = write_study(tmp_path, {"space": "space.py", "recipe": recipe, "budget.trials": 50})
+    answer = autokd("search", study, "--run", tmp_path / "run")
+    assert answer.code == 0, answer
+    assert "the space is exhausted: everything it holds has been tried" in answer.out
+
+
+def test_a_run_that_was_put_in_place_of_another_is_read_anew(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for space in ("mlp", "resnet"):
+        shutil.rmtree(run, ignore_errors=True)
+        assert autokd("search", write_study(tmp_path, {"space": space, "budget.trials": 1}), "--run", run).code == 0
+        trial = str(front_of(run)["front"][0]["trial"])
+        assert autokd("export", run, tmp_path / space / "student.safetensors", "--trial", trial).code == 0
+        assert json.loads((tmp_path / space / "config.json").read_text())["space"] == space
+        load_student(tmp_path / space)
+
+
+def test_the_front_of_a_search_that_has_finished_no_student_is_empty(tmp_path: Path) -> None:
+    driver = small_driver(small_run(tmp_path))
+    driver.propose()
+    driver.record.close()
+    found = front_of(tmp_path / "run")
+    assert (found["front"], found["final"], found["trials"]["running"]) == ([], False, 1)
+    assert autokd("front", tmp_path / "run", "--csv").out == "trial,accuracy,parameters\n"
+    assert "teacher" in autokd("front", tmp_path / "run").out
+    assert "the front is empty" in refused("pick", tmp_path / "run")
+
+
+def test_check_says_of_a_good_space_what_it_holds() -> None:
+    answer = autokd("check", "mlp", "--task", "digits")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith("mlp: sound on digits, ")
+    assert " choices, " in answer.out
+
+
+def test_check_says_of_a_bad_space_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "space.py").write_text(
+        "from torch import nn\n\ndef suggest(trial):\n    return {'width': trial.suggest_int('width', 4, 8)}\n\n"
+        "def build(arch, task):\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 7))\n"
+    )
+    answer = autokd("check", tmp_path / "space.py", "--task", "digits")
+    assert (answer.code, answer.err) == (2, "")
+    assert "the network returned shape (2, 7), not (2, 10)" in answer.out
+
+
+def test_spaces_lists_what_is_installed_with_choices_and_parameters() -> None:
+    answer = autokd("spaces")
+    assert (answer.code, answer.err) == (0, "")
+    names = [line.split()[0] for line in answer.out.splitlines() if not line.startswith(" ")]
+    assert names == ["mlp", "mobilenet", "resnet", "vit"]
+    assert answer.out.count(" choices, ") == 2 * len(names)
+
+
+def test_schema_is_json_that_names_every_key_of_a_study() -> None:
+    answer = autokd("schema")
+    assert (answer.code, answer.err) == (0, "")
+    schema = json.loads(answer.out)
+    assert STUDY.keys() | {"recipe", "sampler", "baselines", "seed"} <= schema["properties"].keys()
+    assert schema["additionalProperties"] is False
+
+
+def test_the_starter_runs_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = autokd("init", "new")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.endswith("next: cd new && autokd search study.yaml\n")
+    monkeypatch.chdir("new")
+    few = ["budget.trials=2", "budget.rungs=[1,2]", "budget.reseeds=0", "teacher.epochs=3", "--executor", "inline"]
+    searched = autokd("search", "study.yaml", *few)
+    assert searched.code == 0, searched
+    assert Path("runs/starter/report.html").is_file()
+
+
+def test_the_starters_study_is_commented_and_complete(tmp_path: Path) -> None:
+    assert autokd("init", tmp_path).code == 0
+    text = (tmp_path / "study.yaml").read_text()
+    assert text.count("\n#") >= 5
+    assert yaml.safe_load(text).keys() >= STUDY.keys()
+    assert load_study(tmp_path / "study.yaml").name == "starter"
+
+
+def processes_said(words: Sequence[str | Path], folder: Path) -> subprocess.CompletedProcess[str]:
+    """A real process, as a shell would start it."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [COMMAND, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=100
+    )
+
+
+def test_a_real_process_answers_bad_input_with_2_and_one_line(tmp_path: Path) -> None:
+    write_study(tmp_path, {"space": "resnt"})
+    answer = processes_said(["search", "study.yaml"], tmp_path)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr.startswith("autokd: no search_spaces named 'resnt'")
+    assert answer.stderr.count("\n") == 1
+
+
+def test_a_reader_that_stops_reading_is_no_error(tmp_path: Path) -> None:
+    command = f"'{COMMAND}' schema | head -c 10"
+    answer = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    assert answer.stderr == ""
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path: Path) -> None:
+    study = write_study(tmp_path, {"budget": {"trials": 10, "rungs": [300], "reseeds": 0}, "executor": "processes"})
+    words = ["search", str(study), "--run", str(tmp_path / "run"), "--workers", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for moment in ("0 of 10 trials", "[1-9] of 10 trials"):  # while workers start, and while they train
+        process = subprocess.Popen(
+            [COMMAND, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        while not re.match(moment, process.stdout.readline()):
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert said == f"autokd: stopped; all that was done is kept in {tmp_path / 'run'}. The same command goes on.\n"
+    finished = processes_said(words, tmp_path)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    states = [trial.state for trial in read_trials(tmp_path / "run")]
+    assert states.count("complete") == 10
+    assert "running" not in states
