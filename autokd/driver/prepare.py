@@ -160,8 +160,8 @@ def _teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
 
 def _begin(context: Context, teacher: Teacher, facts: Mapping[str, Any], outputs: Path) -> dict[str, Any]:
     refuse_hopeless_bounds(context, draw_archs(context, _BOUNDED_SAMPLES))
-    timed = any(objective.timed for objective in context.objectives)
-    reference_ms = measure_reference_ms() if timed else 0.0
+    threads = [objective.settings.get("threads", 1) for objective in context.objectives if objective.timed]
+    reference_ms = measure_reference_ms(threads=max(threads)) if threads else 0.0
     return {
         "study": dump(context.study),
         "digests": {
