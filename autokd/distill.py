@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -94,11 +95,11 @@ class Training:
                 self._train_epoch(epoch)
 
     def save(self, folder: Path) -> None:
-        """Writes weights and optimizer state into an existing folder, as safetensors."""
+        """Writes weights and optimizer state into an existing folder, as safetensors; OSError where it cannot."""
         save_weights(self.student, folder)
         state = self.optimizer.state_dict()["state"]
         flat = {f"{i}.{key}": value.contiguous() for i, entry in state.items() for key, value in entry.items()}
-        save_file(flat, folder / "optimizer.safetensors")
+        _save(flat, folder / "optimizer.safetensors")
 
     def restore(self, folder: Path) -> None:
         """Takes up what `save` wrote."""
@@ -184,9 +185,16 @@ def predict(student: nn.Module, task: Task, rows: Tensor, *, batch_size: int = 5
 def save_weights(student: nn.Module, folder: Path) -> None:
     """Writes `weights.safetensors` into an existing folder; shared tensors are written under each of their names."""
     tensors = {name: value.detach().clone().contiguous() for name, value in student.state_dict().items()}
-    save_file(tensors, folder / "weights.safetensors")
+    _save(tensors, folder / "weights.safetensors")
 
 
 def load_weights(student: nn.Module, folder: Path) -> None:
     """Loads `weights.safetensors` strictly."""
     student.load_state_dict(load_file(folder / "weights.safetensors"))
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:  # how safetensors says that the disk is full
+        raise OSError(str(error)) from error

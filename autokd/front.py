@@ -117,7 +117,7 @@ class Front:
         ]
         if not within:
             raise InputError(f"no student of the front is within the bounds; {self._ranges()}")
-        points = pareto.losses([student.values for student in within], self._as_objectives())
+        points = pareto.as_losses([student.values for student in within], self._as_objectives())
         if weights:
             wanted = np.array([weights.get(o["name"], 0.0) for o in self.objectives])
             if wanted.min() < 0 or wanted.sum() == 0:
@@ -154,7 +154,7 @@ def standard_errors(values: Sequence[Mapping[str, float]], objectives: Sequence[
     Objectives beyond 0 .. 1 count as exact: nothing is known of their spread from one training.
     """
     listed = [[value[objective.name] for objective in objectives] for value in values]
-    shares = np.array(listed, dtype=float).reshape(-1, len(objectives))
+    shares = np.array(listed, dtype=float).reshape(len(values), len(objectives))
     trained = np.array([objective.trained for objective in objectives])
     variance = np.clip(shares * (1 - shares), 0, None) / max(rows, 1)
     return np.where(trained, np.sqrt(variance), 0.0)

@@ -18,7 +18,7 @@ from autokd.types import Objective
 Floats = NDArray[np.float64]
 
 
-def losses(values: Sequence[Mapping[str, float]], objectives: Sequence[Objective]) -> Floats:
+def as_losses(values: Sequence[Mapping[str, float]], objectives: Sequence[Objective]) -> Floats:
     """Values as losses, shape (len(values), len(objectives)): maximised ones negated, absent ones NaN."""
     signs = np.array([-1.0 if objective.direction == "maximize" else 1.0 for objective in objectives])
     rows = [[row.get(objective.name, np.nan) for objective in objectives] for row in values]

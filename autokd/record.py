@@ -101,6 +101,7 @@ class Record:
     def close(self) -> None:
         """Lets another driver in."""
         self.storage.remove_session()
+        self.storage.engine.dispose()
         self._lock.release()
 
     def ask(self) -> optuna.Trial:

@@ -50,7 +50,7 @@ def halving(objectives: Sequence[Objective], rungs: Sequence[int]) -> Scheduler:
         if keep < 1:
             return None
         place = trials.index(point.trial)
-        losses = pareto.losses([known[trial].values for trial in trials], objectives)
+        losses = pareto.as_losses([known[trial].values for trial in trials], objectives)
         rank = pareto.ranks(losses)
         if rank[place] == 0 and (losses[place] == losses.min(axis=0))[trained].any():
             return True

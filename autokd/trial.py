@@ -89,6 +89,9 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
     Returns:
         `{"epoch": stop, "values": {objective: number}, "seconds": ...}`, or `{"error": reason}` where the student could
         not be trained; the traceback is then in `error.txt` beside it. Only the validation split is read.
+
+    Raises:
+        OSError: the checkpoint cannot be written, which is no verdict on the student.
     """
     folder = Path(stretch.folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,11 +102,12 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
         values = evaluate(context, training.student, "validation")
         if not finite(values):
             raise FloatingPointError(f"an objective is not finite: {values}")
-        training.save(folder)
-        result = {"epoch": stretch.stop, "values": values, "seconds": time.perf_counter() - started}
+        result: dict[str, Any] = {"epoch": stretch.stop, "values": values, "seconds": time.perf_counter() - started}
     except (Exception, SystemExit) as error:  # a space that calls sys.exit ends its trial, not the search
         (folder / "error.txt").write_text(traceback.format_exc())
         result = {"error": reason_of(error)}
+    else:
+        training.save(folder)
     write_json(folder / "result.json", result)
     return result
 
@@ -211,7 +215,7 @@ def _resplit(task: Task, **splits: Tensor) -> Task:
 
 @functools.lru_cache(maxsize=4)
 def load_context(run: str) -> Context:
-    """The context of a run from its folder, as `driver.prepare` wrote it; kept for the life of the process."""
+    """The context of a run from its folder, as `driver.preparation` wrote it; kept for the life of the process."""
     setup = json.loads((Path(run) / "study.json").read_text())
     study = Study.model_validate(setup["study"])
     task: Task = load_task(Path(run) / setup["task"])

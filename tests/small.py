@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autokd.driver import Driver
-from autokd.driver.prepare import Run, prepare
+from autokd.driver.preparation import Run, prepare
 from autokd.record import Record
 from autokd.registry import resolve
 from autokd.study import Study, make_sampler, override

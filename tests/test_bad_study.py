@@ -84,7 +84,7 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "words"), CHANGES, ids=[" ".join(map(str, c[0].items())) for c in CHANGES])
+@pytest.mark.parametrize(("changes", "words"), CHANGES, ids=[" ".join(c[0]) for c in CHANGES])
 def test_a_study_that_cannot_be_searched_is_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     assert words in refused_search(tmp_path, changes)
 

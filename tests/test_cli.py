@@ -13,7 +13,7 @@ import torch
 from command_line import Answer, autokd, write_study
 
 import autokd as package
-from autokd.cli import read_seconds
+from autokd.cli.words import read_seconds
 from autokd.driver import load_front
 from autokd.record import read_trials
 

@@ -15,8 +15,8 @@ import torch
 from optuna.trial import TrialState
 from small import small_study, write_space
 
-from autokd.driver import load_front, search_study
-from autokd.driver.finish import count_test_reads
+from autokd.driver import load_front, search_study, unused
+from autokd.driver.answer import count_test_reads
 from autokd.errors import NoFrontError
 from autokd.front import Front
 from autokd.record import TrialRecord, read_study, read_trials
@@ -201,7 +201,7 @@ def test_a_baseline_is_the_same_study_overridden_over_the_same_teacher(tmp_path:
 def test_fresh_takes_a_new_folder_and_leaves_the_old_one(tmp_path: Path) -> None:
     search(tmp_path, **{"budget.trials": 2})
     before = students(tmp_path)
-    search_study(small_study(seed=1, **{"budget.trials": 2}), run=tmp_path / "run", fresh=True)
+    search_study(small_study(seed=1, **{"budget.trials": 2}), run=unused(tmp_path / "run"))
     assert students(tmp_path) == before
     assert len(read_trials(tmp_path / "run-2")) == 2
 

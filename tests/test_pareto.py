@@ -43,9 +43,9 @@ def test_losses_negate_what_is_maximised_and_leave_the_absent_unknown() -> None:
         Objective("accuracy", "maximize", "", True, _nothing),
         Objective("parameters", "minimize", "", False, _nothing),
     ]
-    found = pareto.losses([{"accuracy": 0.9, "parameters": 10}, {"parameters": 20}], objectives)
+    found = pareto.as_losses([{"accuracy": 0.9, "parameters": 10}, {"parameters": 20}], objectives)
     np.testing.assert_array_equal(found, [[-0.9, 10.0], [np.nan, 20.0]])
-    assert pareto.losses([], objectives).shape == (0, 2)
+    assert pareto.as_losses([], objectives).shape == (0, 2)
 
 
 @given(_points())

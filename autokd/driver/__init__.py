@@ -1,7 +1,8 @@
 """Many trials: a run is prepared, driven and finished, and its students are used.
 
-Read in this order: `prepare` (what a run shares; `setup` reads it back), `core` (what is trained next), `loop` (where
-it is trained), `finish` (from the record to the front), `entry` (all of it, as one call), `after` (retrain, export).
+Read in this order: `preparation` (what a run shares; `setup` reads it back), `core` (what is trained next), `loop`
+(where it is trained), `answer` (from the record to the front), `entry` (all of it, as one call), `after` (retrain,
+export).
 """
 
 from autokd.driver.after import export_trial, load_front, retrain

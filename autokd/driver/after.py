@@ -14,9 +14,9 @@ from torch import nn
 
 from autokd.checkpoints import OPTIMIZER, checkpoint, drop, write_json
 from autokd.distill import load_weights
-from autokd.driver.finish import final_front, glance, note_test_read, still_answers
+from autokd.driver.answer import final_front, glance, note_test_read, still_answers
 from autokd.driver.loop import Notify, open_executor, train_all
-from autokd.driver.prepare import extend
+from autokd.driver.preparation import extend
 from autokd.driver.setup import read_setup
 from autokd.errors import InputError
 from autokd.export import export_student

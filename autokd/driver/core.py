@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 
 from autokd.checkpoints import checkpoint, drop, trial_folder, unrecorded_result
-from autokd.driver.costs import measure_costs, plain, random_study
+from autokd.driver.costs import checked, measure_costs, random_study
 from autokd.errors import InputError, NoFrontError
 from autokd.record import Record, TrialRecord, canonical
 from autokd.trial import Context, Stretch, reason_of, training_seed
@@ -144,7 +144,7 @@ class Driver:
 
     def _suggest(self, trial: optuna.Trial) -> tuple[Arch, dict[str, Any]]:
         study = self.context.study
-        arch = plain(self.context.space.suggest(trial))
+        arch = checked(self.context.space.suggest(trial))
         return arch, asdict(study.recipe.suggest(trial, epochs=study.budget.rungs[-1]))
 
     def _decide_all(self, trials: Iterable[TrialRecord]) -> list[Stretch]:

@@ -12,7 +12,7 @@ import optuna
 import torch
 
 from autokd.errors import InputError
-from autokd.pareto import hypervolume, losses
+from autokd.pareto import as_losses, hypervolume
 from autokd.record import canonical
 from autokd.trial import Context, build_student
 from autokd.types import Arch, Objective
@@ -28,7 +28,7 @@ def random_study(seed: int) -> optuna.Study:
         optuna.logging.set_verbosity(level)
 
 
-def plain(arch: object) -> Arch:
+def checked(arch: object) -> Arch:
     """`arch`, if it is a dict that equals its own JSON round trip.
 
     Raises:
@@ -97,9 +97,9 @@ def scaled_hypervolume(
     """Hypervolume, each objective scaled: 0 at its ideal (1 where larger is better, else 0), 1 at the reference."""
     if not values:
         return 0.0
-    ideal = losses([{o.name: 1.0 if o.direction == "maximize" else 0.0 for o in objectives}], objectives)
-    worst = losses([reference], objectives)
-    scaled = (losses(values, objectives) - ideal) / (worst - ideal)
+    ideal = as_losses([{o.name: 1.0 if o.direction == "maximize" else 0.0 for o in objectives}], objectives)
+    worst = as_losses([reference], objectives)
+    scaled = (as_losses(values, objectives) - ideal) / (worst - ideal)
     return float(hypervolume(scaled, np.ones(len(objectives))))
 
 

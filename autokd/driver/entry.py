@@ -14,14 +14,14 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from autokd.checkpoints import clean, write_json
+from autokd.driver.answer import final_front, finish, still_answers
 from autokd.driver.core import Driver
 from autokd.driver.costs import scaled_hypervolume
-from autokd.driver.finish import final_front, finish, still_answers
 from autokd.driver.loop import open_executor, run_trials
-from autokd.driver.prepare import Run, prepare
+from autokd.driver.preparation import Run, prepare
 from autokd.errors import InputError
 from autokd.front import Front
-from autokd.pareto import losses, non_dominated
+from autokd.pareto import as_losses, non_dominated
 from autokd.record import Record, counts
 from autokd.registry import resolve
 from autokd.study import Budget, Study, baseline_study, make_sampler, override
@@ -38,7 +38,6 @@ def search_study(
     study: Study,
     *,
     run: Path | None = None,
-    fresh: bool = False,
     seconds: float | None = None,
     progress: Progress | None = None,
 ) -> Front:
@@ -47,7 +46,6 @@ def search_study(
     Args:
         study: what to search.
         run: the run folder; `runs/<study name>` if None.
-        fresh: start over in a new folder beside an existing one, which is left alone.
         seconds: no training of the search begins after so long; fresh seeds and baselines come on top.
         progress: told about twice a second.
 
@@ -57,12 +55,10 @@ def search_study(
         KeyboardInterrupt: Ctrl-C; the same call goes on where it stopped.
     """
     folder = run or Path("runs") / study.name
-    if fresh:
-        folder = unused(folder)
     try:
         prepared = prepare(study, folder)
-        with _Watch(prepared, progress) as watch:
-            front = _search(prepared, seconds, watch)
+        with _Session(prepared, progress) as session:
+            front = _search(prepared, seconds, session)
             if study.baselines.keys() - front.baselines.keys():
                 front = replace(front, baselines=_baselines(prepared, front, seconds, progress))
                 write_json(folder / "front.json", front.to_dict())
@@ -124,8 +120,8 @@ def unused(folder: Path) -> Path:
     return next((path for path in candidates if not path.exists()), folder) if folder.exists() else folder
 
 
-class _Watch:
-    """Turns what a driver knows into progress, and closes its record."""
+class _Session:
+    """A run while it is driven: its record is open, its driver knows what is next, its progress can be told."""
 
     def __init__(self, run: Run, progress: Progress | None) -> None:
         self.run, self.progress = run, progress
@@ -145,7 +141,7 @@ class _Watch:
         self.started = time.monotonic()
         self._before = sum(1 for trial in self.record.trials if trial.state != "running")
 
-    def __enter__(self) -> _Watch:
+    def __enter__(self) -> _Session:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -158,7 +154,7 @@ class _Watch:
         study, objectives = self.run.context.study, self.record.objectives
         tally = counts(self.record.trials)
         complete = [trial for trial in self.record.trials if trial.state == "complete"]
-        mask = non_dominated(losses([trial.values for trial in complete], objectives))
+        mask = non_dominated(as_losses([trial.values for trial in complete], objectives))
         front = [trial for trial, keep in zip(complete, mask, strict=True) if keep]
         seconds = time.monotonic() - self.started
         done = tally["complete"] + tally["pruned"] + tally["failed"]
@@ -179,19 +175,21 @@ class _Watch:
         )
 
 
-def _search(run: Run, seconds: float | None, watch: _Watch) -> Front:
+def _search(run: Run, seconds: float | None, session: _Session) -> Front:
     study = run.context.study
     inline = study.executor == "inline"
     work = functools.partial(run_stretch, run.context) if inline else functools.partial(run_stretch_in, str(run.folder))
     minutes = study.budget.trial_minutes
     with open_executor(study.executor, study.workers) as executor:
         before = final_front(run.folder)
-        ended = run_trials(watch.driver, executor, work, seconds=seconds, trial_minutes=minutes, notify=watch.notify)
-        if before is not None and still_answers(before, watch.record.trials):
+        ended = run_trials(
+            session.driver, executor, work, seconds=seconds, trial_minutes=minutes, notify=session.notify
+        )
+        if before is not None and still_answers(before, session.record.trials):
             return before  # nothing was added to what was answered: the test split is not read again
-        front = finish(run, watch.record.trials, executor, work, note=ended, notify=watch.notify)
+        front = finish(run, session.record.trials, executor, work, note=ended, notify=session.notify)
     members = {student.trial for student in front}
-    clean(run.folder, watch.record.trials, front=members, limit_gb=study.budget.disk_gb)
+    clean(run.folder, session.record.trials, front=members, limit_gb=study.budget.disk_gb)
     return front
 
 

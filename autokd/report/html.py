@@ -92,7 +92,7 @@ def _choices(front: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
         return []
     main = main_objective(objectives)
     as_objectives = [Objective(o["name"], o["direction"], "", trained=False, measure=float) for o in objectives]
-    losses = pareto.losses([member["values"] for member in members], as_objectives)
+    losses = pareto.as_losses([member["values"] for member in members], as_objectives)
     column = [objective["name"] for objective in objectives].index(main["name"])
     best, knee = members[int(losses[:, column].argmin())], members[pareto.knee(losses)]
     return [(f"best {main['name']}", best), ("knee", knee)]

@@ -81,7 +81,7 @@ def summary(front: Mapping[str, Any]) -> list[str]:
     labels, error = front["validation_labels"], front["standard_error"]
     reads = "once" if front["test_reads"] == 1 else f"{front['test_reads']} times"
     lines = [
-        f"{front['study']}: {tally}; {front['epochs_spent']:,} epochs",
+        f"{front['study']}: {tally or 'nothing tried yet'}; {front['epochs_spent']:,} epochs",
         f"chosen on {labels:,} validation labels (standard error {error:.2g}); test split read {reads}",
         f"hypervolume {number(front['hypervolume'])}",
     ]

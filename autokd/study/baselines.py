@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autokd.errors import nearest
-from autokd.study.explain import shown
+from autokd.study.explanation import shown
 from autokd.types import Recipe
 
 _DEFAULT = {f"recipe.{name}": getattr(Recipe, name) for name in ("alpha", "temperature", "method")}

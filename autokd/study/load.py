@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from autokd.errors import InputError
-from autokd.study.explain import OVERRIDE, KeyPath, Places, overridden, place, shown
+from autokd.study.explanation import OVERRIDE, KeyPath, Places, overridden, place, shown
 from autokd.study.model import Study, override_in
 
 Check = Callable[[Any], object]

@@ -23,7 +23,7 @@ from pydantic import (
 
 from autokd.errors import InputError
 from autokd.study.baselines import in_stages
-from autokd.study.explain import OVERRIDE, Places, explain, located, overridden, shown, wanted
+from autokd.study.explanation import OVERRIDE, Places, explain, located, overridden, shown, wanted
 from autokd.study.recipe import RecipeSpace, Section, as_tuple
 from autokd.types import Arch
 

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autokd.tasks.assemble import from_arrays, from_dataset
+    from autokd.tasks.assembly import from_arrays, from_dataset
     from autokd.tasks.spec import AugmentSpec, NormaliseSpec, TaskSpec
     from autokd.tasks.store import load_task, open_task, save_task
     from autokd.tasks.task import ArrayTask, Augmentation
@@ -35,8 +35,8 @@ _HOMES = {
     "Augmentation": "task",
     "NormaliseSpec": "spec",
     "TaskSpec": "spec",
-    "from_arrays": "assemble",
-    "from_dataset": "assemble",
+    "from_arrays": "assembly",
+    "from_dataset": "assembly",
     "load_task": "store",
     "open_task": "store",
     "save_task": "store",

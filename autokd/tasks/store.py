@@ -16,7 +16,7 @@ import torch
 
 from autokd.errors import InputError, nearest
 from autokd.tasks import datasets, files
-from autokd.tasks.assemble import assemble
+from autokd.tasks.assembly import assemble
 from autokd.tasks.sources import Source, digits, on_disk
 from autokd.tasks.spec import TaskSpec, read_spec
 from autokd.tasks.splits import SPLITS

@@ -17,7 +17,7 @@ from torch import nn
 
 from autokd.checkpoints import write_json
 from autokd.distill import Training, one_cycle
-from autokd.driver.costs import measure_costs, plain, random_study, refuse_hopeless_bounds
+from autokd.driver.costs import checked, measure_costs, random_study, refuse_hopeless_bounds
 from autokd.driver.setup import read_setup, refuse_changes, setup_to_go_on
 from autokd.errors import InputError
 from autokd.executors import one_thread
@@ -122,7 +122,7 @@ def draw_archs(context: Context, number: int) -> Iterator[Arch]:
     drawn, given, reason = random_study(context.study.seed), 0, ""
     for _ in range(number):
         try:
-            arch = plain(context.space.suggest(drawn.ask()))
+            arch = checked(context.space.suggest(drawn.ask()))
         except InputError:
             raise
         except Exception as error:  # some draws may; the search records them as failed
@@ -260,7 +260,7 @@ def _refuse_unimportable(study: Study) -> None:
 
 @contextmanager
 def _no_half_folder(folder: Path) -> Iterator[None]:
-    there = folder.exists()
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -268,6 +268,8 @@ def _no_half_folder(folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception:
-        if not there:
+        if missing:
             shutil.rmtree(folder, ignore_errors=True)
+            for parent in missing[1:]:
+                parent.rmdir()
         raise

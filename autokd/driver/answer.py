@@ -16,11 +16,11 @@ from autokd.checkpoints import OPTIMIZER, checkpoint, drop, trial_folder, write_
 from autokd.distill import load_weights
 from autokd.driver.costs import scaled_hypervolume
 from autokd.driver.loop import Executors, Notify, Work, train_all
-from autokd.driver.prepare import Run
+from autokd.driver.preparation import Run
 from autokd.errors import InputError, NoFrontError
 from autokd.front import Front, Student, standard_errors
 from autokd.objectives.latency import measure_together
-from autokd.pareto import losses, near_front, non_dominated
+from autokd.pareto import as_losses, near_front, non_dominated
 from autokd.record import TrialRecord, counts
 from autokd.trial import Context, Stretch, build_student, evaluate, evaluate_outputs, training_seed
 from autokd.types import Recipe
@@ -57,7 +57,7 @@ def finish(
         reasons = sorted({trial.reason for trial in trials if trial.reason})
         raise NoFrontError(f"no student was trained to the end ({note}); {'; '.join(reasons[:3])}")
     raw = _raw(context, complete)
-    points = losses([student.values for student in raw], context.objectives)
+    points = as_losses([student.values for student in raw], context.objectives)
     errors = standard_errors([student.values for student in raw], context.objectives, _rows(context))
     near = [raw[i] for i in np.flatnonzero(near_front(points, errors))]
     stretches = {student.trial: _fresh_seeds(run, student) for student in near}
@@ -73,7 +73,7 @@ def finish(
         drop(Path(stretch.folder), OPTIMIZER)
     near = [student for student in (_averaged(s, stretches[s.trial], results) for s in near) if student is not None]
     near = _timed_together(run, near)
-    kept = non_dominated(losses([student.values for student in near], context.objectives))
+    kept = non_dominated(as_losses([student.values for student in near], context.objectives))
     students = [student for student, keep in zip(near, kept, strict=True) if keep]
     if not students:
         raise NoFrontError("every fresh training of the students near the front failed; see error.txt in their folders")
@@ -222,7 +222,7 @@ def _front(
     extra_epochs: int = 0,
 ) -> Front:
     objectives = context.objectives
-    points = losses([student.values for student in students], objectives)
+    points = as_losses([student.values for student in students], objectives)
     kept = [student for student, keep in zip(students, non_dominated(points), strict=True) if keep]
     first = objectives[0]
     kept.sort(key=lambda s: s.values[first.name], reverse=first.direction == "maximize")

@@ -5,44 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from autokd.errors import AutoKDError, InputError, NoFrontError
+from autokd.cli.answers import Commands
+from autokd.cli.words import read_numbers, read_seconds
+from autokd.errors import InputError
 
 if TYPE_CHECKING:
     from autokd.front import Front
 
-_EXITS = {InputError: 2, NoFrontError: 1}
-_UsageError: Any = typer.BadParameter.__base__
-"""What a malformed command line raises; typer exports it under no name."""
-
-
-class _Commands(TyperGroup):
-    """Answers errors in one line: 2 for bad input, 1 where there is no front, 130 for Ctrl-C."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except AutoKDError as error:
-            _complain(str(error))
-            raise typer.Exit(_EXITS.get(type(error), 2)) from None
-        except _UsageError as error:
-            command = (error.ctx or ctx).command_path
-            _complain(f"{error.format_message().rstrip('.')}; see {command} --help")
-            raise typer.Exit(2) from None
-        except BrokenPipeError:
-            sys.stderr.close()
-            raise typer.Exit(0) from None
-
-
 app = typer.Typer(
-    cls=_Commands,
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -92,8 +69,8 @@ def search(
     print(f"run folder: {folder}")
 
 
-@app.command()
-def front(
+@app.command("front")
+def show_front(
     run: RunFolder,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
@@ -110,8 +87,8 @@ def front(
         _print_front(found)
 
 
-@app.command()
-def pick(
+@app.command("pick")
+def pick_student(
     run: RunFolder,
     by: Annotated[str, typer.Option(help="An objective, or knee.")] = "knee",
     weights: Annotated[str | None, typer.Option(help="As accuracy=2,latency_ms=1; instead of --by.")] = None,
@@ -124,9 +101,9 @@ def pick(
 
     student = _load(run).pick(
         by=by,
-        weights=_numbers(weights.split(",")) if weights else None,
-        maximum=_numbers(max_ or []),
-        minimum=_numbers(min_ or []),
+        weights=read_numbers(weights.split(",")) if weights else None,
+        maximum=read_numbers(max_ or []),
+        minimum=read_numbers(min_ or []),
     )
     if as_json:
         print(json.dumps(asdict(student), indent=1))
@@ -137,8 +114,8 @@ def pick(
     print(f"  next: autokd retrain {run} --trial {student.trial}, or autokd export {run} --trial {student.trial} OUT")
 
 
-@app.command()
-def retrain(
+@app.command("retrain")
+def retrain_student(
     run: RunFolder,
     trial: Annotated[int, typer.Option(help="The trial's number.")],
     epochs: Annotated[int | None, typer.Option(min=1, help="[default: as in the search]")] = None,
@@ -149,10 +126,10 @@ def retrain(
     """Train one student anew with several seeds; print mean and spread on validation and test."""
     from rich.console import Console
 
-    from autokd.driver import retrain as train_again
+    from autokd.driver import retrain
 
     with Console(stderr=True).status("starting") as status:
-        summary = train_again(
+        summary = retrain(
             run, trial, epochs=epochs, seeds=seeds, reserve=reserve, workers=workers, notify=status.update
         )
     for split in ("validation", "test"):
@@ -161,8 +138,8 @@ def retrain(
     print(f"weights of the best on validation: {summary['weights']}; autokd export now takes them")
 
 
-@app.command()
-def export(
+@app.command("export")
+def export_student(
     run: RunFolder,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Ends in .safetensors, .pt2 or .onnx.")],
     trial: Annotated[int, typer.Option(help="The trial's number.")],
@@ -173,29 +150,29 @@ def export(
     print(export_trial(run, trial, out))
 
 
-@app.command()
-def report(run: RunFolder) -> None:
+@app.command("report")
+def write_report(run: RunFolder) -> None:
     """Write report.html into a run folder."""
     from autokd.report.run import write_run_report
 
     print(write_run_report(run))
 
 
-@app.command()
-def clean(
+@app.command("clean")
+def clean_run(
     run: RunFolder,
     disk_gb: Annotated[float, typer.Option(min=0, help="What the trained students may take in all.")] = 0.0,
 ) -> None:
     """Free disk: weights of stopped students first, then of those off the front; the front's are kept."""
-    from autokd.checkpoints import clean as free
+    from autokd.checkpoints import clean
     from autokd.record import read_trials
 
     members = {student.trial for student in _load(run)}
-    print(f"{free(run, read_trials(run), front=members, limit_gb=disk_gb):.3f} GB freed")
+    print(f"{clean(run, read_trials(run), front=members, limit_gb=disk_gb):.3f} GB freed")
 
 
-@app.command()
-def check(
+@app.command("check")
+def check_space(
     space: Annotated[str, typer.Argument(metavar="SPACE", help="A plug-in's name, module:attr or path/to/space.py.")],
     task: Annotated[str, typer.Option(help="Data the space is tried on: digits, or a file.")],
 ) -> None:
@@ -207,25 +184,25 @@ def check(
     raise typer.Exit(0 if sound else 2)
 
 
-@app.command()
-def spaces() -> None:
+@app.command("spaces")
+def list_spaces() -> None:
     """List the search spaces installed, with their numbers of choices and parameters."""
     from autokd.report.spaces import spaces_lines
 
     print("\n".join(spaces_lines()))
 
 
-@app.command()
-def schema() -> None:
+@app.command("schema")
+def print_schema() -> None:
     """Print the JSON Schema of a study file."""
     from pydantic import TypeAdapter
 
-    from autokd.study import schema as study_schema
+    from autokd.study import schema
     from autokd.tasks.spec import TaskSpec
     from autokd.teachers.spec import TeacherSpec
 
     teacher: TypeAdapter[Any] = TypeAdapter(TeacherSpec)
-    print(json.dumps(study_schema(TaskSpec.model_json_schema(), teacher.json_schema()), indent=1))
+    print(json.dumps(schema(TaskSpec.model_json_schema(), teacher.json_schema()), indent=1))
 
 
 @app.command()
@@ -246,37 +223,11 @@ def main() -> None:
     app()
 
 
-def read_seconds(text: str) -> float:
-    """Seconds of a length of time such as 90s, 10m, 1.5h; a bare number is seconds.
-
-    Raises:
-        InputError: it is not one.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
-    if match is None or float(match[1]) == 0:
-        raise InputError(f"time limit {text!r}: write a length of time such as 90s, 10m or 2h")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
-
-
-def _complain(message: str) -> None:
-    print(f"autokd: {' '.join(message.split())}", file=sys.stderr)
-
-
 def _check_teacher(section: object) -> None:
     from autokd.teachers.spec import parse_teacher
 
     if not isinstance(section, str):
         parse_teacher(section)
-
-
-def _numbers(texts: list[str]) -> dict[str, float]:
-    numbers = {}
-    for text in texts:
-        name, _, value = text.partition("=")
-        if not re.fullmatch(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", value):
-            raise InputError(f"{text!r}: write objective=number, as parameters=20000")
-        numbers[name.strip()] = float(value)
-    return numbers
 
 
 def _load(run: Path) -> Front:

@@ -1,0 +1,52 @@
+"""How the command line answers what it cannot do: one line on stderr, and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from autokd.errors import AutoKDError, InputError, NoFrontError
+
+_EXITS = {InputError: 2, NoFrontError: 1}
+_UsageError: Any = typer.BadParameter.__base__
+"""What a malformed command line raises; typer exports it under no name."""
+
+
+class Commands(TyperGroup):
+    """The commands, with one-line answers to errors in their words and in what they do."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Reads the words."""
+        with _answering(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Does what they say."""
+        with _answering(ctx):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _answering(ctx: Any) -> Iterator[None]:
+    """Answers errors in one line: 2 for bad input, 1 where there is no front."""
+    try:
+        yield
+    except AutoKDError as error:
+        _complain(str(error))
+        raise typer.Exit(_EXITS.get(type(error), 2)) from None
+    except _UsageError as error:
+        command = (error.ctx or ctx).command_path
+        _complain(f"{error.format_message().rstrip('.')}; see {command} --help")
+        raise typer.Exit(2) from None
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise typer.Exit(0) from None
+
+
+def _complain(message: str) -> None:
+    print(f"autokd: {' '.join(message.split())}", file=sys.stderr)
