@@ -60,7 +60,7 @@ def search_study(
         with _Session(prepared, progress) as session:
             front = _search(prepared, seconds, session)
             if study.baselines.keys() - front.baselines.keys():
-                front = replace(front, baselines=_baselines(prepared, front, seconds, progress))
+                front = replace(front, baselines=_baselines(prepared, session.record.epochs_spent, seconds, progress))
                 write_json(folder / "front.json", front.to_dict())
     except (OSError, SQLAlchemyError, StorageInternalError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
@@ -193,8 +193,11 @@ def _search(run: Run, seconds: float | None, session: _Session) -> Front:
     return front
 
 
-def _baselines(run: Run, front: Front, seconds: float | None, progress: Progress | None) -> dict[str, Any]:
-    """The study's baselines, each the same study with keys overridden, over the same data and teacher's outputs."""
+def _baselines(run: Run, epochs: int, seconds: float | None, progress: Progress | None) -> dict[str, Any]:
+    """The study's baselines, each the same study with keys overridden, over the same data and teacher's outputs.
+
+    Each may search for as many epochs as the search did; fresh seeds near its front come on top, as they did there.
+    """
     study = run.context.study
     shared = {
         "task": str(run.folder / "task"),
@@ -204,7 +207,7 @@ def _baselines(run: Run, front: Front, seconds: float | None, progress: Progress
     for name, stages in study.baselines.items():
         archs: list[Arch] = []
         for stage in range(len(stages)):
-            part = baseline_study(study, name, stage=stage, epochs=front.epochs_spent, archs=archs)
+            part = baseline_study(study, name, stage=stage, epochs=epochs, archs=archs)
             folder = run.folder / "baselines" / f"{name}-{stage}"
             _LOG.info("baseline %s, stage %d of %d: %s", name, stage + 1, len(stages), stages[stage])
             ended = search_study(override(part, shared), run=folder, seconds=seconds, progress=progress)
