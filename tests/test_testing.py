@@ -8,109 +8,16 @@ from typing import Any
 import optuna
 import pytest
 import torch
+from linear_space import TASK, Linear, WrongWidth, pick_width, space_of, space_with
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autokd import losses
 from autokd.errors import InfeasibleError, InputError
-from autokd.objectives.costs import flops
-from autokd.objectives.quality import accuracy
 from autokd.testing import (
-    LossContract,
-    ObjectiveContract,
-    SearchSpaceContract,
-    TaskContract,
-    TeacherContract,
     TinyTask,
     check_space,
     describe_space,
 )
-from autokd.types import Objective
-
-TASK = TinyTask()
-
-
-class Linear(nn.Module):
-    """The whole of a student: one layer on flattened inputs."""
-
-    def __init__(self, outputs: int = 10) -> None:
-        super().__init__()
-        self.layer = nn.Linear(64, outputs)
-
-    def forward(self, x: Tensor) -> Any:
-        return self.layer(x.flatten(1))
-
-
-def pick_width(trial: optuna.Trial) -> dict[str, Any]:
-    return {"width": trial.suggest_int("width", 1, 100)}
-
-
-def build_linear(arch: dict[str, Any], task: Any) -> nn.Module:
-    return Linear(task.num_outputs)
-
-
-def space_with(suggest: Any = pick_width, build: Any = build_linear) -> SimpleNamespace:
-    return SimpleNamespace(suggest=suggest, build=build)
-
-
-def space_of(network: type[nn.Module]) -> SimpleNamespace:
-    return space_with(build=lambda arch, task: network())
-
-
-class TestContractOfASoundSpace(SearchSpaceContract):
-    space = space_with()
-    tasks = (TASK, TinyTask(num_outputs=3), TinyTask(input_shape=(64,)))
-
-
-class TestContractOfASpaceByReference(SearchSpaceContract):
-    space = "search_spaces.mlp"
-
-
-class TestContractOfATask(TaskContract):
-    task = TinyTask(views=3)
-
-
-class TestContractOfATaskOfVectors(TaskContract):
-    task = TinyTask(input_shape=(5,), num_outputs=2, seed=3)
-
-
-class TestContractOfAFunctionOfLogits(LossContract):
-    loss = losses.kd
-
-
-class TestContractOfAFunctionOfLogitsAndLabels(LossContract):
-    loss = losses.dkd
-
-
-class TestContractOfALossByReference(LossContract):
-    loss = "autokd.losses:dist"
-
-
-class TestContractOfStandardisedLogits(LossContract):
-    loss = losses.logit_std
-
-
-class TestContractOfATrainedObjective(ObjectiveContract):
-    objective = Objective("accuracy", "maximize", "", True, accuracy)
-
-
-class TestContractOfACost(ObjectiveContract):
-    objective = Objective("flops", "minimize", "", False, flops)
-
-
-class Prototypes:
-    """Answers by the inner product with fixed random directions."""
-
-    name = "prototypes"
-    digest = "0123456789abcdef"
-
-    def outputs(self, inputs: Tensor) -> Tensor:
-        directions = torch.randn(64, 10, generator=torch.Generator().manual_seed(0))
-        return inputs.flatten(1) @ directions
-
-
-class TestContractOfATeacher(TeacherContract):
-    teacher = Prototypes()
 
 
 def suggest_raises(trial: optuna.Trial) -> dict[str, Any]:
@@ -163,11 +70,6 @@ def test_a_broken_suggest_is_described(suggest: Any) -> None:
 
     assert len(findings) == 1
     assert BROKEN_SUGGESTS[suggest] in findings[0]
-
-
-class WrongWidth(Linear):
-    def __init__(self) -> None:
-        super().__init__(outputs=9)
 
 
 class Pair(Linear):
@@ -375,149 +277,6 @@ def test_a_summary_counts_choices_and_parameters() -> None:
 def test_a_space_of_which_nothing_can_be_built_has_no_summary() -> None:
     with pytest.raises(InputError, match=r"for task 'tiny' .* ValueError: needs images; `autokd check` says more"):
         describe_space(space_with(build=build_raises), TASK)
-
-
-def run_contract(contract: Any) -> list[str]:
-    """Messages of the tests of a contract that fail."""
-    messages = []
-    for name in dir(contract):
-        if name.startswith("test_"):
-            try:
-                getattr(contract, name)()
-            except AssertionError as error:
-                messages.append(str(error))
-    return messages
-
-
-def test_a_broken_space_fails_its_contract() -> None:
-    class Contract(SearchSpaceContract):
-        space = space_of(WrongWidth)
-
-    (message,) = run_contract(Contract())
-    assert "(1, 8, 8): in train mode with a batch of 2 the network returned shape (2, 9)" in message
-
-
-def loss_summed(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
-    return losses.kd(student, teacher, temperature=temperature) * len(student)
-
-
-def loss_with_gradient_to_teacher(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
-    return (student - teacher).square().mean()
-
-
-def loss_upside_down(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
-    return -losses.kd(student, teacher, temperature=temperature)
-
-
-def loss_of_probabilities(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
-    p_student, p_teacher = ((logits / temperature).softmax(1) for logits in (student, teacher.detach()))
-    return (p_teacher * (p_teacher.log() - p_student.log())).sum(1).mean()
-
-
-@pytest.mark.parametrize(
-    ("broken", "words"),
-    [
-        (loss_summed, "with each row twice"),
-        (loss_with_gradient_to_teacher, "a gradient reaches the teacher: detach it"),
-        (loss_upside_down, "at the teacher"),
-        (loss_of_probabilities, "the loss is nan at temperature 0.5"),
-    ],
-)
-def test_a_broken_loss_fails_its_contract(broken: Any, words: str) -> None:
-    class Contract(LossContract):
-        loss = staticmethod(broken)
-
-    assert any(words in message for message in run_contract(Contract()))
-
-
-class SharedRows(TinyTask):
-    @property
-    def splits(self) -> Any:
-        return {**super().splits, "test": torch.arange(3)}
-
-
-class RandomViews(TinyTask):
-    def inputs(self, rows: Tensor, view: int = 0) -> Tensor:
-        inputs = super().inputs(rows, view)
-        return inputs + view * torch.rand_like(inputs)
-
-
-class LowChance(TinyTask):
-    chance = 0.01
-
-
-class SummedLoss(TinyTask):
-    def hard_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return functional.cross_entropy(outputs, targets, reduction="sum")
-
-
-@pytest.mark.parametrize(
-    ("broken", "words"),
-    [
-        (SharedRows(), "splits 'train' and 'test' share rows"),
-        (RandomViews(views=2), "order changes what is read"),
-        (LowChance(), "a constant answer scores"),
-        (SummedLoss(), "hard_loss is no mean over the batch"),
-    ],
-)
-def test_a_broken_task_fails_its_contract(broken: Any, words: str) -> None:
-    class Contract(TaskContract):
-        task = broken
-
-    assert any(words in message for message in run_contract(Contract()))
-
-
-class WithDropout(Prototypes):
-    def outputs(self, inputs: Tensor) -> Tensor:
-        return functional.dropout(super().outputs(inputs))
-
-
-class MeanOfRows(Prototypes):
-    def outputs(self, inputs: Tensor) -> Tensor:
-        return super().outputs(inputs - inputs.mean(0))
-
-
-class Doubles(Prototypes):
-    def outputs(self, inputs: Tensor) -> Tensor:
-        return super().outputs(inputs).double()
-
-
-@pytest.mark.parametrize(
-    ("broken", "words"),
-    [
-        (WithDropout(), "is it in eval mode?"),
-        (MeanOfRows(), "other rows change an answer"),
-        (Doubles(), "outputs are torch.float64, not float32"),
-    ],
-)
-def test_a_broken_teacher_fails_its_contract(broken: Any, words: str) -> None:
-    class Contract(TeacherContract):
-        teacher = broken
-
-    assert any(words in message for message in run_contract(Contract()))
-
-
-def leaves_eval_mode(student: nn.Module, inputs: Tensor) -> float:
-    return float(student.eval()(inputs).detach().sum())
-
-
-def of_type_int(student: nn.Module, inputs: Tensor) -> Any:
-    return 3
-
-
-@pytest.mark.parametrize(
-    ("measure", "words"),
-    [
-        (leaves_eval_mode, "in another mode"),
-        (of_type_int, "measure returned a int, not a float"),
-        (lambda student, inputs: random.random(), ", and then "),
-    ],
-)
-def test_a_broken_objective_fails_its_contract(measure: Any, words: str) -> None:
-    class Contract(ObjectiveContract):
-        objective = Objective("cost", "minimize", "", False, measure)
-
-    assert any(words in message for message in run_contract(Contract()))
 
 
 def test_tiny_tasks_of_one_seed_are_one_task() -> None:
