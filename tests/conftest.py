@@ -11,8 +11,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch and scikit-learn r
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
+
+# The same examples every time, and no complaint of a slow machine: a red test is a fault of the code.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=False
+)
+settings.load_profile("steady")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
