@@ -17,12 +17,15 @@ def halving(objectives: Sequence[Objective], rungs: Sequence[int]) -> Scheduler:
     """Multi-objective successive halving: after rung i the best rungs[i] / rungs[i + 1] train on.
 
     Points at one rung are ordered by non-dominated rank, then by the room around them within their rank
-    (crowding), then by trial number; the first floor(points * rungs[i] / rungs[i + 1]) go on. A point that is
-    the best on a trained objective and dominated by none goes on, too. While that share of the points is less
-    than one, points wait for company: the first to come would else train on whatever it is worth, and a sampler
-    that learns from complete trials would take after it. From then on each point is judged at once, and once,
-    against those that have reached the rung by then. With costs alone (epoch 0) and after the last rung everyone
-    goes on; a point with a NaN never does.
+    (crowding), then by trial number; the first floor(points * rungs[i] / rungs[i + 1]) go on. So does every
+    point that none dominates, the best on each trained objective among them: a front is what is searched, and
+    the share alone left it thin (on the digits study, hypervolume .65 after 120 trials with the share alone, .82
+    after 60 with these, for half as many epochs again; one seed each).
+
+    While the share is less than one, points wait for company: the first to come would else train on whatever it
+    is worth, and a sampler that learns from complete trials would take after it. From then on each point is
+    judged at once, and once, against those that have reached the rung by then. With costs alone (epoch 0) and
+    after the last rung everyone goes on; a point with a NaN never does.
 
     Args:
         objectives: the study's; values count in units of their range at the rung, so scales do not matter.
@@ -36,7 +39,6 @@ def halving(objectives: Sequence[Objective], rungs: Sequence[int]) -> Scheduler:
     https://arxiv.org/abs/2106.12639, with NSGA-II's order.
     """
     kept = dict(_rising_pairs(rungs))
-    trained = [j for j, objective in enumerate(objectives) if objective.trained]
 
     def advance(point: Point, peers: Sequence[Point]) -> bool | None:
         if _unknown(point):
@@ -52,7 +54,7 @@ def halving(objectives: Sequence[Objective], rungs: Sequence[int]) -> Scheduler:
         place = trials.index(point.trial)
         losses = pareto.as_losses([known[trial].values for trial in trials], objectives)
         rank = pareto.ranks(losses)
-        if rank[place] == 0 and (losses[place] == losses.min(axis=0))[trained].any():
+        if rank[place] == 0:
             return True
         room = np.zeros(len(trials))
         for front in range(rank.max() + 1):

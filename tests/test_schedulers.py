@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autokd.errors import InputError
+from autokd.pareto import as_losses, non_dominated
 from autokd.schedulers import everyone, halving
 from autokd.types import Objective, Point
 
@@ -70,11 +71,11 @@ def test_the_best_accuracy_always_survives(points: list[Point]) -> None:
 
 @given(populations)
 @settings(deadline=None)
-def test_a_third_goes_on_and_the_few_that_are_best_on_accuracy(points: list[Point]) -> None:
-    best = max(point.values["accuracy"] for point in points)
-    ties = sum(point.values["accuracy"] == best for point in points)
-    quota = max(1, len(points) // 3)
-    assert quota <= len(_kept(points)) <= quota + ties
+def test_a_third_goes_on_and_all_that_none_dominates(points: list[Point]) -> None:
+    front = non_dominated(as_losses([point.values for point in points], OBJECTIVES))
+    kept = _kept(points)
+    assert {point.trial for point, undominated in zip(points, front, strict=True) if undominated} <= kept
+    assert len(kept) == max(len(points) // 3, front.sum())
 
 
 @given(populations)
@@ -110,9 +111,10 @@ def test_a_smaller_student_beats_an_equally_accurate_one() -> None:
 
 
 def test_within_a_rank_the_lonely_go_on_first() -> None:
+    best = _point(9, 1.0, 0.5)
     crowd = [_point(i, 0.5 + 0.001 * i, 100.0 + i) for i in range(7)]
     ends = [_point(7, 0.1, 1.0), _point(8, 0.99, 1000.0)]
-    assert {7, 8} <= _kept([*crowd, *ends])
+    assert _kept([*crowd, *ends, best]) == {7, 8, 9}
 
 
 def test_costs_alone_stop_nobody() -> None:
