@@ -93,7 +93,7 @@ def test_workers_are_other_processes_of_one_thread_and_are_used_again(pool: Proc
     first = [pool.submit(os.getpid) for _ in range(2)]
     pids = {future.result() for future in first}
     again = [pool.submit(os.getpid) for _ in range(2)]
-    assert {future.result() for future in again} == pids
+    assert {future.result() for future in again} <= pids  # one may do both, where it was done in time
     assert len(pids | {os.getpid()}) == 3
     assert pool.submit(torch.get_num_threads).result() == 1
 
