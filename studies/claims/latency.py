@@ -2,17 +2,18 @@
 
     python studies/claims/latency.py --out latency.jsonl
 
-Takes 7 minutes on 2 cores of an AMD EPYC. Result there, torch 2.13, one run (seed 0; Kendall tau over all pairs of
-repeats, CV over students), while other jobs took up to both cores as well:
+Takes 4 minutes on 2 cores of an AMD EPYC. Result there, torch 2.13, one run (seed 0; Kendall tau over all pairs of
+repeats, CV over students):
 
     load      runtime  tau mean  tau min  CV median  CV max
-    idle      eager       0.994    0.979       0.7%    2.1%
-    idle      onnx        0.974    0.937       0.7%    4.4%
-    training  eager       0.980    0.937       2.2%    6.3%
-    training  onnx        0.948    0.895       1.1%    3.1%
+    idle      eager       0.988    0.968      0.5%     0.8%
+    idle      onnx        0.979    0.958      0.6%     1.3%
+    training  eager       0.994    0.989      0.4%     0.7%
+    training  onnx        0.970    0.905      1.0%     3.3%
 
-ONNX Runtime is 2 to 26 times faster and ranks these students otherwise (Kendall tau .67 between the two), so measure
-in the runtime that ships. Its lower tau between repeats is from seven students within 5.4 to 6.3 microseconds.
+While other jobs took up to both cores as well, the least tau of ONNX Runtime was .937 idle and .895 beside training, its
+largest CV 4.4 %. It is 2 to 26 times faster than eager torch and ranks these students otherwise (Kendall tau .67 between
+the two), so measure in the runtime that ships.
 """
 
 from __future__ import annotations
