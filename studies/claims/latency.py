@@ -11,9 +11,9 @@ repeats, CV over students):
     training  eager       0.994    0.989      0.4%     0.7%
     training  onnx        0.970    0.905      1.0%     3.3%
 
-While other jobs took up to both cores as well, the least tau of ONNX Runtime was .937 idle and .895 beside training, its
-largest CV 4.4 %. It is 2 to 26 times faster than eager torch and ranks these students otherwise (Kendall tau .67 between
-the two), so measure in the runtime that ships.
+While other jobs took up to both cores as well, the least tau of ONNX Runtime was .937 idle and .895 beside training,
+its largest CV 4.4 %. It is 2 to 26 times faster than eager torch and ranks these students otherwise (Kendall tau .67
+between the two), so measure in the runtime that ships.
 """
 
 from __future__ import annotations
