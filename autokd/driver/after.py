@@ -92,9 +92,10 @@ def retrain(
     with open_executor("processes", min(workers, seeds)) as executor:
         minutes = context.study.budget.trial_minutes
         results = train_all(executor, work, stretches, minutes=minutes, notify=notify)
-    good = [(Path(s.folder), r["values"]) for s, r in zip(stretches, results, strict=True) if "error" not in r]
+    folders = [stretch.folder for stretch in stretches]
+    good = [(Path(folder), results[folder]["values"]) for folder in folders if "error" not in results[folder]]
     if not good:
-        raise InputError(f"trial {number} could not be trained: {results[0]['error']}; see error.txt in {home}")
+        raise InputError(f"trial {number} could not be trained: {results[folders[0]]['error']}; see error.txt in {home}")
     for folder, _ in good:
         drop(folder, OPTIMIZER)
     first = next(objective for objective in context.objectives if objective.trained)

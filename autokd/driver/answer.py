@@ -29,7 +29,7 @@ from autokd.types import Recipe
 def glance(run_folder: Path, context: Context, setup: Mapping[str, Any], trials: Sequence[TrialRecord]) -> Front:
     """The raw front of what is recorded so far: one training each, nothing measured again, test not read."""
     complete = [trial for trial in trials if trial.state == "complete"]
-    students = _raw(context, complete)
+    students = _undominated(context, _raw(context, complete))
     return _front(context, setup, trials, students, run_folder, final=False, note="not re-seeded; test not read")
 
 
@@ -62,19 +62,11 @@ def finish(
     near = [raw[i] for i in np.flatnonzero(near_front(points, errors))]
     stretches = {student.trial: _fresh_seeds(run, student) for student in near}
     flat = [stretch for group in stretches.values() for stretch in group]
-    results = dict(
-        zip(
-            [stretch.folder for stretch in flat],
-            train_all(executor, work, flat, minutes=context.study.budget.trial_minutes, notify=notify),
-            strict=True,
-        )
-    )
+    results = train_all(executor, work, flat, minutes=context.study.budget.trial_minutes, notify=notify)
     for stretch in flat:
         drop(Path(stretch.folder), OPTIMIZER)
     near = [student for student in (_averaged(s, stretches[s.trial], results) for s in near) if student is not None]
-    near = _timed_together(run, near)
-    kept = non_dominated(as_losses([student.values for student in near], context.objectives))
-    students = [student for student, keep in zip(near, kept, strict=True) if keep]
+    students = _undominated(context, _timed_together(run, near))
     if not students:
         raise NoFrontError("every fresh training of the students near the front failed; see error.txt in their folders")
     folders = {
@@ -121,6 +113,11 @@ def _raw(context: Context, complete: Sequence[TrialRecord]) -> list[Student]:
         )
         for trial, row in zip(complete, errors, strict=True)
     ]
+
+
+def _undominated(context: Context, students: Sequence[Student]) -> list[Student]:
+    kept = non_dominated(as_losses([student.values for student in students], context.objectives))
+    return [student for student, keep in zip(students, kept, strict=True) if keep]
 
 
 def _fresh_seeds(run: Run, student: Student) -> list[Stretch]:
@@ -222,22 +219,20 @@ def _front(
     extra_epochs: int = 0,
 ) -> Front:
     objectives = context.objectives
-    points = as_losses([student.values for student in students], objectives)
-    kept = [student for student, keep in zip(students, non_dominated(points), strict=True) if keep]
     first = objectives[0]
-    kept.sort(key=lambda s: s.values[first.name], reverse=first.direction == "maximize")
+    ordered = sorted(students, key=lambda s: s.values[first.name], reverse=first.direction == "maximize")
     return Front(
         study=context.study.name,
         objectives=[{"name": o.name, "direction": o.direction, "unit": o.unit} for o in objectives],
-        front=kept,
+        front=ordered,
         trials=counts(trials),
         epochs_spent=sum(trial.epoch for trial in trials) + extra_epochs,
         teacher={"test": {}} | dict(setup["teacher"]),
         baselines={},
-        hypervolume=scaled_hypervolume([s.values for s in kept], objectives, setup["reference_point"]),
+        hypervolume=scaled_hypervolume([s.values for s in ordered], objectives, setup["reference_point"]),
         reference=dict(setup["reference_point"]),
         validation_labels=_rows(context),
-        standard_error=_standard_error(context, kept),
+        standard_error=_standard_error(context, ordered),
         test_reads=count_test_reads(folder),
         final=final,
         note=note,

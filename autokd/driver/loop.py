@@ -88,8 +88,8 @@ def train_all(
     *,
     minutes: float,
     notify: Notify,
-) -> list[dict[str, Any]]:
-    """Trains every stretch whose result and weights are not there yet, and returns all results in the same order."""
+) -> dict[str, dict[str, Any]]:
+    """Trains every stretch whose result and weights are not there yet, and returns all results by folder."""
     results: dict[str, dict[str, Any]] = {}
     for stretch in stretches:
         path = Path(stretch.folder) / "result.json"
@@ -102,7 +102,7 @@ def train_all(
             jobs.submit(waiting.popleft())
         notify(f"fresh trainings: {len(results)} of {len(stretches)} done")
         results |= {stretch.folder: result for stretch, result in jobs.finished()}
-    return [results[stretch.folder] for stretch in stretches]
+    return results
 
 
 class Jobs:
