@@ -19,7 +19,7 @@ from autokd.driver import load_front, search_study, unused
 from autokd.driver.answer import count_test_reads
 from autokd.errors import NoFrontError
 from autokd.front import Front
-from autokd.record import TrialRecord, read_study, read_trials
+from autokd.record import TrialRecord, canonical, read_study, read_trials
 from autokd.tasks import from_arrays
 from autokd.tasks.task import ArrayTask
 
@@ -196,6 +196,24 @@ def test_a_baseline_is_the_same_study_overridden_over_the_same_teacher(tmp_path:
     trials = read_trials(tmp_path / "run" / "baselines" / "hard-0")
     assert {trial.recipe["alpha"] for trial in trials} == {0.0}
     assert search(tmp_path, baselines={"hard": {"budget.trials": 2}}) == front
+
+
+def test_the_stages_of_a_baseline_are_paid_for_together(tmp_path: Path) -> None:
+    front = search(tmp_path, baselines=["sequential"], scheduler="none", **{"budget.trials": 3, "budget.reseeds": 0})
+    stages = [read_trials(tmp_path / "run" / "baselines" / f"sequential-{stage}") for stage in (0, 1)]
+    tried = [[canonical(trial.arch) for trial in trials if trial.arch is not None] for trials in stages]
+    assert set(tried[1]) <= set(tried[0])
+    assert {trial.recipe["alpha"] for trial in stages[0]} == {0.9}
+    assert front.baselines["sequential"]["epochs_spent"] == sum(trial.epoch for trials in stages for trial in trials)
+
+
+def test_a_baseline_that_trains_no_student_to_the_end_has_an_empty_front(tmp_path: Path) -> None:
+    unmet = {"objectives.accuracy.bound": 1.0, "budget.trials": 2}
+    front = search(tmp_path, baselines={"unmet": [unmet, {}], "hard": {}}, scheduler="none", **{"budget.trials": 2})
+    spent = sum(trial.epoch for trial in read_trials(tmp_path / "run" / "baselines" / "unmet-0"))
+    found = front.baselines["unmet"]
+    assert (found["front"], found["hypervolume"], found["epochs_spent"]) == ([], 0.0, spent)
+    assert front.baselines["hard"]["front"]
 
 
 def test_fresh_takes_a_new_folder_and_leaves_the_old_one(tmp_path: Path) -> None:

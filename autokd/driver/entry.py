@@ -6,7 +6,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,13 @@ from autokd.driver.core import Driver
 from autokd.driver.costs import scaled_hypervolume
 from autokd.driver.loop import open_executor, run_trials
 from autokd.driver.preparation import Run, prepare
-from autokd.errors import InputError
-from autokd.front import Front
+from autokd.errors import InputError, NoFrontError
+from autokd.front import Front, Student
 from autokd.pareto import as_losses, non_dominated
-from autokd.record import Record, counts
+from autokd.record import Record, counts, read_trials
 from autokd.registry import resolve
 from autokd.study import Budget, Study, baseline_study, make_sampler, override
 from autokd.trial import run_stretch, run_stretch_in
-from autokd.types import Arch
 
 _LOG = logging.getLogger("autokd")
 
@@ -197,26 +196,34 @@ def _baselines(run: Run, epochs: int, seconds: float | None, progress: Progress 
     """The study's baselines, each the same study with keys overridden, over the same data and teacher's outputs.
 
     Each may search for as many epochs as the search did; fresh seeds near its front come on top, as they did there.
+    One that trains no student to the end with these has an empty front.
     """
     study = run.context.study
     shared = {
-        "task": str(run.folder / "task"),
+        "task": run.context.task,
         "teacher": {"outputs": str(run.folder / run.setup["outputs"])},
     }
     found: dict[str, Any] = {}
     for name, stages in study.baselines.items():
-        archs: list[Arch] = []
+        front: list[Student] = []
+        spent = 0
         for stage in range(len(stages)):
+            archs = [student.arch for student in front]
             part = baseline_study(study, name, stage=stage, epochs=epochs, archs=archs)
             folder = run.folder / "baselines" / f"{name}-{stage}"
             _LOG.info("baseline %s, stage %d of %d: %s", name, stage + 1, len(stages), stages[stage])
-            ended = search_study(override(part, shared), run=folder, seconds=seconds, progress=progress)
-            archs = [student.arch for student in ended]
+            try:
+                ended = search_study(override(part, shared), run=folder, seconds=seconds, progress=progress)
+            except NoFrontError as error:
+                _LOG.warning("baseline %s has no front: %s", name, error)
+                front, spent = [], spent + sum(trial.epoch for trial in read_trials(folder))
+                break
+            front, spent = ended.front, spent + ended.epochs_spent
         objectives = run.context.objectives
         found[name] = {
             "overrides": stages,
-            "epochs_spent": ended.epochs_spent,
-            "hypervolume": scaled_hypervolume([s.values for s in ended], objectives, run.reference),
-            "front": ended.to_dict()["front"],
+            "epochs_spent": spent,
+            "hypervolume": scaled_hypervolume([s.values for s in front], objectives, run.reference),
+            "front": [asdict(student) for student in front],
         }
     return found
