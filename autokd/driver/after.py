@@ -95,7 +95,8 @@ def retrain(
     folders = [stretch.folder for stretch in stretches]
     good = [(Path(folder), results[folder]["values"]) for folder in folders if "error" not in results[folder]]
     if not good:
-        raise InputError(f"trial {number} could not be trained: {results[folders[0]]['error']}; see error.txt in {home}")
+        reason = results[folders[0]]["error"]
+        raise InputError(f"trial {number} could not be trained: {reason}; see error.txt in {home}")
     for folder, _ in good:
         drop(folder, OPTIMIZER)
     first = next(objective for objective in context.objectives if objective.trained)
@@ -161,7 +162,11 @@ def export_trial(run: Path, number: int, out: Path) -> str:
 
 
 def _context(run: Path) -> Context:
-    read_setup(run)
+    if not (run / read_setup(run)["task"]).exists():
+        raise InputError(
+            f"{run} holds no data: its task was a Python object that is kept in no file, so that only a finished front "
+            "can be read; search a task of autokd.tasks to retrain and export"
+        )
     load_context.cache_clear()  # another run may have been put in place of the one it was loaded from
     return load_context(str(run))
 

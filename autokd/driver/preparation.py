@@ -25,7 +25,7 @@ from autokd.losses import kd
 from autokd.objectives.latency import measure_reference_ms
 from autokd.registry import resolve, source_digest
 from autokd.study import Study, dump, make_sampler, not_importable, resolve_objectives, resolve_space
-from autokd.tasks import ArrayTask, load_task, open_task, save_task
+from autokd.tasks import ArrayTask, TaskSpec, load_task, open_task, save_task
 from autokd.teachers.cache import SPLITS, open_outputs, teacher_outputs
 from autokd.teachers.scores import refuse_chance, teacher_score
 from autokd.teachers.sources import load_teacher
@@ -222,11 +222,23 @@ def _reference_point(context: Context, reference_ms: float) -> dict[str, float]:
 
 
 def _open_task(study: Study, folder: Path) -> Task:
+    """The study's task, opened from files in the run folder where it can be kept in files."""
     if isinstance(study.task, ArrayTask):
-        save_task(study.task, folder / "task")
-        return load_task(folder / "task")
-    if isinstance(study.task, str | Mapping):
+        return save_task(study.task, folder / "task")
+    if isinstance(study.task, str | Mapping | TaskSpec):
         return open_task(study.task, seed=study.seed, folder=folder / "task")
+    kind = type(study.task).__name__
+    lacking = [name for name in vars(Task) if not name.startswith("_") and not hasattr(study.task, name)]
+    if lacking:
+        raise InputError(
+            f"a {kind} is no task (it has no '{lacking[0]}'); give what autokd.tasks.from_arrays or from_dataset makes,"
+            " or an object with all that autokd.types.Task names"
+        )
+    if study.executor != "inline":
+        raise InputError(
+            f"task: worker processes read it from files, and a {kind} is in none; use executor='inline', or make it "
+            "with autokd.tasks.from_arrays"
+        )
     task: Task = study.task
     return task
 
