@@ -76,9 +76,17 @@ def test_a_changed_source_of_the_space_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_that_another_search_holds_is_refused(run: Path, tmp_path: Path) -> None:
+    for path in (run / "teacher").iterdir():
+        path.unlink()  # so that a search would have to ask it again
+    before = contents(run)
     with FileLock(run / "record.lock"):
-        said = refused("search", write_study(tmp_path), "--run", run)
+        said = refused("search", write_study(tmp_path, {"budget.trials": 9}), "--run", run)
     assert f"{run} is held by another search that is running; wait for it" in said
+    assert contents(run) == before
+
+
+def contents(run: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("above", ["file", "/dev/null"])

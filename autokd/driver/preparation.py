@@ -18,7 +18,7 @@ from torch import nn
 from autokd.checkpoints import write_json
 from autokd.distill import Training, one_cycle
 from autokd.driver.costs import checked, measure_costs, random_study, refuse_hopeless_bounds
-from autokd.driver.setup import read_setup, refuse_changes, setup_to_go_on
+from autokd.driver.setup import read_setup, refuse_changes, refuse_held, setup_to_go_on
 from autokd.errors import InputError
 from autokd.executors import one_thread
 from autokd.losses import kd
@@ -72,9 +72,10 @@ def prepare(study: Study, folder: Path) -> Run:
     Bad input leaves no folder behind that was not there before.
 
     Raises:
-        InputError: anything the study names cannot be used, or the run there was begun with another study, data,
-            teacher or space.
+        InputError: anything the study names cannot be used, another search holds the run there, or it was begun with
+            another study, data, teacher or space.
     """
+    refuse_held(folder)
     with _no_half_folder(folder), one_thread():
         _refuse_unimportable(study)
         make_sampler(study.sampler, study.seed)
