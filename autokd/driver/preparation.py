@@ -46,13 +46,11 @@ class Run:
     Args:
         folder: the run folder.
         context: what the trials share.
-        teacher: the teacher itself, for what is not cached.
         setup: what `study.json` holds.
     """
 
     folder: Path
     context: Context
-    teacher: Teacher
     setup: dict[str, Any]
 
     @property
@@ -97,7 +95,7 @@ def prepare(study: Study, folder: Path) -> Run:
         if setup is None:
             setup = _begin(context, teacher, facts, outputs.relative_to(folder))
         write_json(folder / "study.json", setup | {"study": dump(study)})
-    return Run(folder, context, teacher, setup)
+    return Run(folder, context, setup)
 
 
 def extend(run: Path, folder: Path) -> Path:
