@@ -93,33 +93,6 @@ def hypervolume(points: Floats, reference: Floats) -> float:
     return sum(float(thickness[i]) * hypervolume(front[: i + 1, :-1], reference[:-1]) for i in cuts)
 
 
-def contributions(points: Floats, reference: Floats) -> Floats:
-    """Hypervolume lost without each point, shape (points,); 0 for a dominated or repeated one."""
-    gains = np.zeros(len(points))
-    for i in np.flatnonzero(non_dominated(points) & (points < reference).all(axis=1)):
-        others = np.maximum(np.delete(points, i, axis=0), points[i])  # what they hold of this point's box
-        gains[i] = np.prod(reference - points[i]) - hypervolume(others, reference)
-    return np.maximum(gains, 0.0)
-
-
-def reference_point(points: Floats) -> Floats:
-    """A point a tenth of the range worse than the worst of each objective, shape (objectives,).
-
-    Where all are equal, the range is taken as the size of their value, or 1 at zero. Rows with NaN do not
-    count.
-
-    Raises:
-        ValueError: no row is without NaN.
-    """
-    known = points[~np.isnan(points).any(axis=1)]
-    if len(known) == 0:
-        raise ValueError("no point without NaN to place a reference point by")
-    worst = known.max(axis=0)
-    size = np.where(worst == 0, 1.0, np.abs(worst))
-    span = np.ptp(known, axis=0)
-    return worst + 0.1 * np.where(span > 0, span, size)
-
-
 def knee(points: Floats) -> int:
     """Index of the front's point farthest below the plane through its extremes; the lowest wins ties.
 

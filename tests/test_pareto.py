@@ -135,27 +135,6 @@ def test_another_point_never_lowers_the_hypervolume(points: pareto.Floats) -> No
     assert pareto.hypervolume(points, reference) >= fewer - 1e-9 * fewer
 
 
-@given(_points())
-@settings(deadline=None)
-def test_a_contribution_is_what_is_lost_without_the_point(points: pareto.Floats) -> None:
-    reference = np.full(points.shape[1], REFERENCE)
-    whole = pareto.hypervolume(points, reference)
-    lost = [whole - pareto.hypervolume(np.delete(points, i, axis=0), reference) for i in range(len(points))]
-    np.testing.assert_allclose(pareto.contributions(points, reference), lost, atol=1e-8 * max(whole, 1.0))
-
-
-@given(_points())
-@settings(deadline=None)
-def test_the_reference_point_is_worse_than_every_point(points: pareto.Floats) -> None:
-    reference = pareto.reference_point(np.vstack([points, np.full(points.shape[1], np.nan)]))
-    assert (points < reference).all()
-
-
-def test_the_reference_point_lies_a_tenth_of_the_range_beyond_the_worst() -> None:
-    points = np.array([[-0.9, 100.0, 0.0], [-0.4, 100.0, 0.0]])
-    np.testing.assert_allclose(pareto.reference_point(points), [-0.35, 110.0, 0.1])
-
-
 def test_the_knee_is_farthest_below_the_line_through_the_ends() -> None:
     points = np.array([[0.0, 100.0], [0.2, 20.0], [0.6, 10.0], [1.0, 0.0]])
     assert pareto.knee(points) == 1
@@ -222,8 +201,7 @@ def test_near_means_within_two_standard_errors() -> None:
 def test_choosing_needs_a_point_without_nan(points: pareto.Floats) -> None:
     assume(points.shape[1] > 1)
     unknown = np.full_like(points, np.nan)
-    for choose in (pareto.knee, pareto.reference_point):
-        with pytest.raises(ValueError, match="no point without NaN"):
-            choose(unknown)
+    with pytest.raises(ValueError, match="no point without NaN"):
+        pareto.knee(unknown)
     with pytest.raises(ValueError, match="no point without NaN"):
         pareto.weighted(unknown, np.ones(points.shape[1]))
