@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +47,47 @@ def clean(run: Path, trials: Sequence[TrialRecord], *, front: Collection[int], l
     Those of pruned trials go first, then of complete ones off the front, oldest first; the front's stay. What a deleted
     student was and scored stays in the record, and `autokd retrain` brings it back.
     """
-    sizes = {trial.number: size_gb(trial_folder(run, trial.number)) for trial in trials if trial.state != "running"}
-    excess, freed = sum(sizes.values()) - limit_gb, 0.0
-    candidates = [trial for trial in trials if trial.number in sizes and trial.number not in front]
-    for trial in sorted(candidates, key=lambda trial: (trial.state == "complete", trial.number)):
-        if freed >= excess:
-            break
-        drop(trial_folder(run, trial.number))
-        freed += sizes[trial.number]
-    return freed
+    budget = DiskBudget(run, limit_gb)
+    for trial in trials:
+        if trial.state != "running":
+            budget.add(trial)
+    return budget.trim(front)
+
+
+class DiskBudget:
+    """What ended trials have left in `trials/`, each measured once, and what of it goes beyond a limit.
+
+    Args:
+        run: the run folder.
+        limit_gb: what all of them may take.
+    """
+
+    def __init__(self, run: Path, limit_gb: float) -> None:
+        self.run, self.limit_gb = run, limit_gb
+        self._used_gb = 0.0
+        self._queue: list[tuple[bool, int, float]] = []  # a heap: what goes first is first
+
+    def add(self, trial: TrialRecord) -> None:
+        """Measures a trial that has ended."""
+        size = size_gb(trial_folder(self.run, trial.number))
+        if size:
+            heappush(self._queue, (trial.state == "complete", trial.number, size))
+            self._used_gb += size
+
+    def trim(self, keep: Collection[int]) -> float:
+        """Deletes trials in the order of `clean`, but those to keep, down to the limit; returns gigabytes freed."""
+        before, kept = self._used_gb, []
+        while self._queue and self._used_gb > self.limit_gb:
+            first = heappop(self._queue)
+            _, number, size = first
+            if number in keep:
+                kept.append(first)
+                continue
+            drop(trial_folder(self.run, number))
+            self._used_gb -= size
+        for each in kept:
+            heappush(self._queue, each)
+        return before - self._used_gb
 
 
 def size_gb(folder: Path) -> float:

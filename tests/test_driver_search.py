@@ -15,6 +15,7 @@ import torch
 from optuna.trial import TrialState
 from small import small_study, write_space
 
+from autokd import checkpoints
 from autokd.driver import load_front, search_study, unused
 from autokd.driver.answer import count_test_reads
 from autokd.errors import NoFrontError
@@ -222,6 +223,43 @@ def test_fresh_takes_a_new_folder_and_leaves_the_old_one(tmp_path: Path) -> None
     search_study(small_study(seed=1, **{"budget.trials": 2}), run=unused(tmp_path / "run"))
     assert students(tmp_path) == before
     assert len(read_trials(tmp_path / "run-2")) == 2
+
+
+def test_the_disk_budget_holds_while_the_search_goes_on(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def look(told: Mapping[str, Any]) -> None:
+        if told["message"] == "searching":
+            held = {int(path.name) for path in (tmp_path / "run" / "trials").glob("*")}
+            front = {member["trial"] for member in told["front"]}
+            ended = {trial.number for trial in read_trials(tmp_path / "run") if trial.state in ("complete", "pruned")}
+            assert held & ended == front
+            seen.append(len(ended - front))
+
+    search_study(small_study(**{"budget.disk_gb": 1e-9, "budget.trials": 8}), run=tmp_path / "run", progress=look)
+    assert max(seen) > 3
+
+
+def test_a_trial_is_measured_once_when_it_ends_and_once_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
+    size_gb = checkpoints.size_gb
+
+    def watched(folder: Path) -> float:
+        measured.append(folder.name)
+        return size_gb(folder)
+
+    monkeypatch.setattr(checkpoints, "size_gb", watched)
+    search(tmp_path, **{"budget.disk_gb": 1e-9})
+    assert {measured.count(name) for name in measured} == {2}
+
+
+def test_less_disk_than_before_takes_nothing_of_the_front_that_was_answered(tmp_path: Path) -> None:
+    front = search(tmp_path, scheduler="none")
+    assert search(tmp_path, scheduler="none", **{"budget.disk_gb": 1e-9}) == front
+    for student in front:
+        assert (tmp_path / "run" / "trials" / f"{student.trial:05d}").is_dir()
 
 
 def test_weights_beyond_the_disk_budget_go_and_the_front_stays(tmp_path: Path) -> None:

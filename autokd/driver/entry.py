@@ -13,7 +13,7 @@ from typing import Any
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
-from autokd.checkpoints import clean, write_json
+from autokd.checkpoints import DiskBudget, clean, write_json
 from autokd.driver.answer import final_front, finish, still_answers
 from autokd.driver.core import Driver
 from autokd.driver.costs import scaled_hypervolume
@@ -22,7 +22,7 @@ from autokd.driver.preparation import Run, prepare
 from autokd.errors import InputError, NoFrontError
 from autokd.front import Front, Student
 from autokd.pareto import as_losses, non_dominated
-from autokd.record import Record, counts, read_trials
+from autokd.record import Record, TrialRecord, counts, read_trials
 from autokd.registry import resolve
 from autokd.study import Budget, Study, baseline_study, make_sampler, override
 from autokd.trial import run_stretch, run_stretch_in
@@ -125,6 +125,7 @@ class _Session:
     def __init__(self, run: Run, progress: Progress | None) -> None:
         self.run, self.progress = run, progress
         study = run.context.study
+        self.answered = final_front(run.folder)
         sampler = make_sampler(study.sampler, study.seed)
         self.record = Record(run.folder, run.context.objectives, sampler)
         if self.record.trials:  # a seeded sampler would repeat what it suggested before
@@ -139,6 +140,10 @@ class _Session:
         )
         self.started = time.monotonic()
         self._before = sum(1 for trial in self.record.trials if trial.state != "running")
+        self._disk = DiskBudget(run.folder, study.budget.disk_gb)
+        self._front: list[TrialRecord] = []
+        self._open: list[TrialRecord] = []
+        self._seen = 0
 
     def __enter__(self) -> _Session:
         return self
@@ -146,15 +151,34 @@ class _Session:
     def __exit__(self, *_: object) -> None:
         self.record.close()
 
+    def take_stock(self) -> None:
+        """Sees what has ended since: who is on the front so far, and whose weights go as they exceed the disk budget.
+
+        Kept are those of the front so far, of the front that was answered last, and of trials that go on.
+        """
+        trials = [*self._open, *self.record.trials[self._seen :]]
+        self._seen = len(self.record.trials)
+        self._open = [trial for trial in trials if trial.state == "running"]
+        for trial in trials:
+            if trial.state != "running":
+                self._disk.add(trial)
+        front = self._front + [trial for trial in trials if trial.state == "complete"]
+        mask = non_dominated(as_losses([trial.values for trial in front], self.record.objectives))
+        self._front = [trial for trial, keep in zip(front, mask, strict=True) if keep]
+        self._disk.trim({trial.number for trial in self._front} | {student.trial for student in self.answered or ()})
+
+    def searching(self, message: str) -> None:
+        """`notify`, where trials may have ended."""
+        self.take_stock()
+        self.notify(message)
+
     def notify(self, message: str) -> None:
         """Tells how the search stands now, and what is being done."""
         if self.progress is None:
             return
         study, objectives = self.run.context.study, self.record.objectives
         tally = counts(self.record.trials)
-        complete = [trial for trial in self.record.trials if trial.state == "complete"]
-        mask = non_dominated(as_losses([trial.values for trial in complete], objectives))
-        front = [trial for trial, keep in zip(complete, mask, strict=True) if keep]
+        front = self._front
         seconds = time.monotonic() - self.started
         done = tally["complete"] + tally["pruned"] + tally["failed"]
         left = max(0, study.budget.trials - done)
@@ -180,10 +204,11 @@ def _search(run: Run, seconds: float | None, session: _Session) -> Front:
     work = functools.partial(run_stretch, run.context) if inline else functools.partial(run_stretch_in, str(run.folder))
     minutes = study.budget.trial_minutes
     with open_executor(study.executor, study.workers) as executor:
-        before = final_front(run.folder)
+        before = session.answered
         ended = run_trials(
-            session.driver, executor, work, seconds=seconds, trial_minutes=minutes, notify=session.notify
+            session.driver, executor, work, seconds=seconds, trial_minutes=minutes, notify=session.searching
         )
+        session.take_stock()
         if before is not None and still_answers(before, session.record.trials):
             return before  # nothing was added to what was answered: the test split is not read again
         front = finish(run, session.record.trials, executor, work, note=ended, notify=session.notify)
