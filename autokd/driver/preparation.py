@@ -27,7 +27,7 @@ from autokd.registry import resolve, source_digest
 from autokd.study import Study, dump, make_sampler, not_importable, resolve_objectives, resolve_space
 from autokd.tasks import ArrayTask, TaskSpec, load_task, open_task, save_task
 from autokd.teachers.cache import SPLITS, open_outputs, teacher_outputs
-from autokd.teachers.scores import refuse_chance, teacher_score
+from autokd.teachers.scores import refuse_chance, refuse_unanswered, teacher_score
 from autokd.teachers.sources import load_teacher
 from autokd.teachers.spec import TrainedSpec
 from autokd.trial import Context, all_labels, evaluate_outputs, reason_of, resolve_loss
@@ -141,17 +141,19 @@ def _answers(study: Study, task: Task, folder: Path, *splits: str) -> tuple[Teac
 
 
 def _teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
-    """The teacher's name, its values on validation, and a note on what they are worth.
+    """The teacher's name, its values on validation if it answers all of it, and a note on what they are worth.
 
     Raises:
-        InputError: it is no better than chance.
+        InputError: it is no better than chance, or lacks answers that an objective compares with.
     """
+    refuse_unanswered(context.teacher, context.task, context.objectives)
     given = context.study.teacher
     members = given if isinstance(given, list | tuple) else [given]
     saw = any(isinstance(member, Mapping) and member.get("saw_training_rows") for member in members)
     note = "its validation score is on rows it was trained on" if saw else ""
-    values = evaluate_outputs(context, context.teacher[0][context.task.splits["validation"]], "validation")
-    shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+    answers = context.teacher[0][context.task.splits["validation"]]
+    values = {} if answers.isnan().any() else evaluate_outputs(context, answers, "validation")
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items()) or "not known, for want of answers"
     _LOG.info("teacher: %s, on validation: %s%s", teacher.name, shown, f" ({note})" if note else "")
     refuse_chance(teacher_score(context.teacher, context.task), context.task)
     return {"name": teacher.name, "values": values, "note": note}

@@ -25,7 +25,9 @@ def error(evaluation: Evaluation) -> float:
 
 
 def agreement(evaluation: Evaluation) -> float:
-    """Fraction of rows answered as the teacher answers them, right or wrong."""
+    """Fraction of rows answered as the teacher answers them, right or wrong; refused where it does not answer all."""
+    if evaluation.teacher.isnan().any():
+        raise InfeasibleError("the teacher has no answers to some of these rows")
     return _fraction(_answers(evaluation) == evaluation.teacher.argmax(1))
 
 

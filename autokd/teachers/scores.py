@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
 from autokd.errors import InputError
-from autokd.types import Task
+from autokd.types import Evaluation, Objective, Task
 
 
 def teacher_score(outputs: Tensor, task: Task, split: str = "validation") -> float:
@@ -27,6 +28,32 @@ def teacher_score(outputs: Tensor, task: Task, split: str = "validation") -> flo
     if not len(rows) or bool(torch.isnan(given).any()):
         return math.nan
     return task.score(given, task.targets(rows))
+
+
+def refuse_unanswered(outputs: Tensor, task: Task, objectives: Iterable[Objective]) -> None:
+    """Refuses objectives that compare with the teacher where it does not answer all of validation and test.
+
+    Raises:
+        InputError: one cannot be measured on validation without the teacher's answers.
+    """
+    unanswered = {name: int(outputs[0, task.splits[name]].isnan().any(dim=1).sum()) for name in ("validation", "test")}
+    if not any(unanswered.values()):
+        return
+    targets = task.targets(task.splits["validation"])
+    blank = torch.full((len(targets), task.num_outputs), math.nan)
+    for objective in objectives:
+        try:
+            known = not objective.trained or math.isfinite(
+                objective.measure(Evaluation(torch.zeros_like(blank), targets, blank), **objective.settings)
+            )
+        except Exception:  # whatever a plug-in raises on NaN
+            known = False
+        if not known:
+            rows = " and ".join(f"{rows} rows of {name}" for name, rows in unanswered.items() if rows)
+            raise InputError(
+                f"objectives.{objective.name} compares with the teacher, which has no answers for {rows}; answer them, "
+                "too, or leave the objective out"
+            )
 
 
 def refuse_chance(score: float, task: Task) -> None:
