@@ -201,11 +201,19 @@ def test_a_baseline_is_the_same_study_overridden_over_the_same_teacher(tmp_path:
 
 def test_the_stages_of_a_baseline_are_paid_for_together(tmp_path: Path) -> None:
     front = search(tmp_path, baselines=["sequential"], scheduler="none", **{"budget.trials": 3, "budget.reseeds": 0})
-    stages = [read_trials(tmp_path / "run" / "baselines" / f"sequential-{stage}") for stage in (0, 1)]
+    stages = [read_trials(folder) for folder in sorted((tmp_path / "run" / "baselines").iterdir())]
     tried = [[canonical(trial.arch) for trial in trials if trial.arch is not None] for trials in stages]
     assert set(tried[1]) <= set(tried[0])
     assert {trial.recipe["alpha"] for trial in stages[0]} == {0.9}
     assert front.baselines["sequential"]["epochs_spent"] == sum(trial.epoch for trials in stages for trial in trials)
+
+
+def test_a_stage_begins_anew_where_the_front_of_the_one_before_has_changed(tmp_path: Path) -> None:
+    overrides = {"baselines": ["sequential"], "scheduler": "none", "budget.reseeds": 0}
+    search(tmp_path, **overrides, **{"budget.trials": 1})
+    front = search(tmp_path, **overrides, **{"budget.trials": 9})
+    assert len(list((tmp_path / "run" / "baselines").glob("sequential-1-*"))) == 2
+    assert front.baselines["sequential"]["front"]
 
 
 def test_a_baseline_that_trains_no_student_to_the_end_has_an_empty_front(tmp_path: Path) -> None:

@@ -22,9 +22,10 @@ from autokd.driver.preparation import Run, prepare
 from autokd.errors import InputError, NoFrontError
 from autokd.front import Front, Student
 from autokd.pareto import as_losses, non_dominated
-from autokd.record import Record, TrialRecord, counts, read_trials
+from autokd.record import Record, TrialRecord, canonical, counts, read_trials
 from autokd.registry import resolve
 from autokd.study import Budget, Study, baseline_study, make_sampler, override
+from autokd.teachers.files import digest_of
 from autokd.trial import run_stretch, run_stretch_in
 
 _LOG = logging.getLogger("autokd")
@@ -233,9 +234,11 @@ def _baselines(run: Run, epochs: int, seconds: float | None, progress: Progress 
         front: list[Student] = []
         spent = 0
         for stage in range(len(stages)):
-            archs = [student.arch for student in front]
-            part = baseline_study(study, name, stage=stage, epochs=epochs, archs=archs)
-            folder = run.folder / "baselines" / f"{name}-{stage}"
+            archs = dict(sorted({canonical(student.arch): student.arch for student in front}.items()))
+            part = baseline_study(study, name, stage=stage, epochs=epochs, archs=list(archs.values()))
+            # Where a search goes on, the front of a stage may change; the next one then begins anew.
+            own = f"{name}-{stage}-{digest_of(*archs)[:8]}" if stage else f"{name}-{stage}"
+            folder = run.folder / "baselines" / own
             _LOG.info("baseline %s, stage %d of %d: %s", name, stage + 1, len(stages), stages[stage])
             try:
                 ended = search_study(override(part, shared), run=folder, seconds=seconds, progress=progress)
