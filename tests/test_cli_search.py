@@ -109,6 +109,20 @@ def test_the_front_of_a_search_that_has_finished_no_student_is_empty(tmp_path: P
     assert "the front is empty" in refused("pick", tmp_path / "run")
 
 
+def test_baselines_are_searched_shown_and_searched_no_second_time(tmp_path: Path) -> None:
+    study, run = write_study(tmp_path, {"baselines": ["hard", "default", "sequential"]}), tmp_path / "run"
+    answer = autokd("search", study, "--run", run)
+    assert answer.code == 0, answer
+    front = front_of(run)
+    assert list(front["baselines"]) == ["hard", "default", "sequential"]
+    assert all(found["epochs_spent"] > 0 for found in front["baselines"].values())
+    assert [answer.out.count(f"\nbaseline {name}: hypervolume") for name in front["baselines"]] == [1, 1, 1]
+    assert (run / "report.html").is_file()
+    again = autokd("search", study, "--run", run)
+    assert "baseline sequential, stage" not in again.out
+    assert front_of(run) == front
+
+
 def test_check_says_of_a_good_space_what_it_holds() -> None:
     answer = autokd("check", "mlp", "--task", "digits")
     assert (answer.code, answer.err) == (0, "")

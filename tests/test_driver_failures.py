@@ -197,3 +197,46 @@ def test_a_script_without_a_guard_can_search_in_worker_processes(tmp_path: Path)
     )
     answered = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert answered.stdout == "begin\n0 2 trials are done\n", answered.stderr
+
+
+ON_STDIN = """
+import sys
+
+from torch import nn
+
+sys.path.insert(0, {tests!r})
+from small import small_study
+from autokd import search_study
+from autokd.errors import InputError
+
+
+class Mine:
+    def suggest(self, trial):
+        return {{"width": trial.suggest_int("width", 4, 32)}}
+
+    def build(self, arch, task):
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, arch["width"]), nn.ReLU(), nn.Linear(arch["width"], 10))
+
+
+for trials in (1, 2):
+    front = search_study(small_study(executor={executor!r}, space=Mine(), **{{"budget.trials": trials}}))
+    print(front.note)
+"""
+
+
+def on_stdin(folder: Path, executor: str) -> subprocess.CompletedProcess[str]:
+    script = ON_STDIN.format(tests=str(Path(__file__).parent), executor=executor)
+    return subprocess.run([sys.executable, "-"], cwd=folder, input=script, capture_output=True, text=True, check=False)
+
+
+def test_a_space_that_stands_in_the_script_itself_is_searched_inline(tmp_path: Path) -> None:
+    answered = on_stdin(tmp_path, "inline")
+    assert answered.stdout == "1 trials are done\n2 trials are done\n", answered.stderr
+
+
+def test_worker_processes_cannot_have_it_and_the_last_line_says_so(tmp_path: Path) -> None:
+    answered = on_stdin(tmp_path, "processes")
+    last = answered.stderr.splitlines()[-1]
+    assert last.startswith("autokd.errors.InputError: space: worker processes cannot import what was given;")
+    assert last.endswith("or use executor='inline'")
+    assert list(tmp_path.iterdir()) == []
