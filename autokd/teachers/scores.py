@@ -41,14 +41,13 @@ def refuse_unanswered(outputs: Tensor, task: Task, objectives: Iterable[Objectiv
         return
     targets = task.targets(task.splits["validation"])
     blank = torch.full((len(targets), task.num_outputs), math.nan)
-    for objective in objectives:
+    evaluation = Evaluation(torch.zeros_like(blank), targets, blank)
+    for objective in (objective for objective in objectives if objective.trained):
         try:
-            known = not objective.trained or math.isfinite(
-                objective.measure(Evaluation(torch.zeros_like(blank), targets, blank), **objective.settings)
-            )
+            value = objective.measure(evaluation, **objective.settings)
         except Exception:  # whatever a plug-in raises on NaN
-            known = False
-        if not known:
+            value = math.nan
+        if not math.isfinite(value):
             rows = " and ".join(f"{rows} rows of {name}" for name, rows in unanswered.items() if rows)
             raise InputError(
                 f"objectives.{objective.name} compares with the teacher, which has no answers for {rows}; answer them, "
