@@ -239,7 +239,7 @@ def _ratios(cells: Sequence[Mapping[str, Any]], rival: str) -> str:
                 ratios.append(time_to(steps["autokd", seed], last) / time_to(steps[rival, seed], last))
     shown = [f"{ratio:.3f}" if math.isfinite(ratio) else "never (> 1)" for ratio in ratios]
     middle = "-" if not ratios else f"{median(ratios):.3f}" if math.isfinite(median(ratios)) else "> 1"
-    return f"  time to {rival}'s last hypervolume, AutoKD's / {rival}'s: median {middle}; by seed {', '.join(shown)}"
+    return f"  time to {rival}'s last hypervolume, AutoKD's share: median {middle}; by seed {', '.join(shown) or '-'}"
 
 
 def write_plot(cells: Sequence[Mapping[str, Any]], out: Path) -> None:
