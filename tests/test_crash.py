@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import json
 import os
 import signal
@@ -15,22 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from claims import load_claim
 
 from autokd.driver import load_front
 from autokd.record import read_trials
 
-
-def _load_script() -> Any:
-    path = Path(__file__).parents[1] / "studies" / "claims" / "kills.py"
-    spec = importlib.util.spec_from_file_location("kills", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-kills = _load_script()
+kills = load_claim("kills")
 
 
 @contextlib.contextmanager

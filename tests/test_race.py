@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from pathlib import Path
 from typing import Any
 
 import pytest
+from claims import load_claim
 
-
-def _load_script() -> Any:
-    path = Path(__file__).parents[1] / "studies" / "claims" / "race.py"
-    spec = importlib.util.spec_from_file_location("race", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-race = _load_script()
+race = load_claim("race")
 
 
 def cell(arm: str, *trials: tuple[float, float, int]) -> dict[str, Any]:
