@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 from optuna.trial import TrialState
 
 from autokd.errors import InputError
@@ -70,13 +70,7 @@ class Record:
     """
 
     def __init__(self, folder: Path, objectives: Sequence[Objective], sampler: optuna.samplers.BaseSampler) -> None:
-        self._lock = FileLock(folder / "record.lock")
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise InputError(
-                f"{folder} is held by another search that is running; wait for it, or give another folder with --run"
-            ) from None
+        self._lock = hold(folder)
         self.objectives = tuple(objectives)
         self.storage = open_storage(folder)
         self.study = optuna.create_study(
@@ -156,6 +150,22 @@ class Record:
     def epochs_spent(self) -> int:
         """Epochs trained over all trials, as recorded."""
         return sum(trial.epoch for trial in self.trials)
+
+
+def hold(folder: Path) -> BaseFileLock:
+    """The lock of a run, which one driver holds.
+
+    Raises:
+        InputError: another search holds it.
+    """
+    lock = FileLock(folder / "record.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"{folder} is held by another search that is running; wait for it, or give another folder with --run"
+        ) from None
+    return lock
 
 
 def open_storage(folder: Path) -> optuna.storages.RDBStorage:

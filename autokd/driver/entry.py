@@ -179,7 +179,6 @@ class _Session:
             return
         study, objectives = self.run.context.study, self.record.objectives
         tally = counts(self.record.trials)
-        front = self._front
         seconds = time.monotonic() - self.started
         done = tally["complete"] + tally["pruned"] + tally["failed"]
         left = max(0, study.budget.trials - done)
@@ -191,8 +190,8 @@ class _Session:
                 "epochs_spent": self.record.epochs_spent,
                 "seconds": seconds,
                 "eta_seconds": seconds / newly * left if done and left else None,
-                "hypervolume": scaled_hypervolume([t.values for t in front], objectives, self.run.reference),
-                "front": [{"trial": t.number, "values": t.values, "recipe": t.recipe} for t in front],
+                "hypervolume": scaled_hypervolume([t.values for t in self._front], objectives, self.run.reference),
+                "front": [{"trial": t.number, "values": t.values, "recipe": t.recipe} for t in self._front],
                 "objectives": [{"name": o.name, "direction": o.direction, "unit": o.unit} for o in objectives],
                 "message": message,
             }
@@ -205,13 +204,12 @@ def _search(run: Run, seconds: float | None, session: _Session) -> Front:
     work = functools.partial(run_stretch, run.context) if inline else functools.partial(run_stretch_in, str(run.folder))
     minutes = study.budget.trial_minutes
     with open_executor(study.executor, study.workers) as executor:
-        before = session.answered
         ended = run_trials(
             session.driver, executor, work, seconds=seconds, trial_minutes=minutes, notify=session.searching
         )
         session.take_stock()
-        if before is not None and still_answers(before, session.record.trials):
-            return before  # nothing was added to what was answered: the test split is not read again
+        if session.answered is not None and still_answers(session.answered, session.record.trials):
+            return session.answered  # nothing was added to what was answered: the test split is not read again
         front = finish(run, session.record.trials, executor, work, note=ended, notify=session.notify)
     members = {student.trial for student in front}
     clean(run.folder, session.record.trials, front=members, limit_gb=study.budget.disk_gb)

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from autokd.errors import InputError
-from autokd.record import read_study
+from autokd.record import hold, read_study
 from autokd.study import changed_keys
 
 _KEYS = ("study", "digests", "task", "outputs", "teacher", "reference_ms", "reference_point", "environment")
@@ -19,16 +17,8 @@ _DIGESTS = {"task": "the data", "teacher": "the teacher", "space": "the source o
 
 def refuse_held(run: Path) -> None:
     """Refuses a run whose record another search holds now; one that begins later is refused by `Record` alone."""
-    path = run / "record.lock"
-    if not path.exists():
-        return
-    try:
-        with FileLock(path, timeout=0):
-            pass
-    except Timeout:
-        raise InputError(
-            f"{run} is held by another search that is running; wait for it, or give another folder with --run"
-        ) from None
+    if (run / "record.lock").exists():
+        hold(run).release()
 
 
 def read_setup(run: Path) -> dict[str, Any]:
