@@ -6,6 +6,7 @@ import csv
 import gzip
 import hashlib
 import math
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -146,16 +147,17 @@ class _Description(BaseModel):
     def _choices_differ(cls, parameters: dict[str, list[Choice]]) -> dict[str, list[Choice]]:
         for name, choices in parameters.items():
             if not choices or len({str(choice) for choice in choices}) < len(choices):
-                raise ValueError(f"{name}: {choices} given; write a list of choices that differ as text")
+                raise ValueError(f"{name} has {choices}; write a list of choices that differ as text")
         return parameters
 
 
 def _first_problem(error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(step) for step in first["loc"][:3])
+    if first["type"] == "value_error":
+        return f"{place}: {first['ctx']['error']}"
     wanted = "'parameters' (column: its choices) and 'objectives' (column: 'direction' and 'trained')"
-    said = first.get("ctx", {}).get("error", f"{first['msg']}; it should have {wanted}")
-    return f"{place}: {said}" if place else str(said)
+    return f"{f'{place}: ' if place else ''}{first['msg']}; it should have {wanted}"
 
 
 def _read_rows(lines: Iterator[list[str]], description: _Description) -> tuple[list[str], dict[tuple[str, ...], Row]]:
@@ -198,5 +200,5 @@ def _read_rows(lines: Iterator[list[str]], description: _Description) -> tuple[l
 
 def _rungs(name: str, columns: Sequence[str]) -> frozenset[int]:
     """The epochs at which a trained objective has a column beside that of the full training."""
-    parts = [column.rpartition("@") for column in columns]
-    return frozenset(int(epoch) for before, _, epoch in parts if before == name and epoch.isdecimal())
+    found = [re.fullmatch(rf"{re.escape(name)}@([1-9][0-9]*)", column) for column in columns]
+    return frozenset(int(match[1]) for match in found if match)
