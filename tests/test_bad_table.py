@@ -23,6 +23,8 @@ STUDIES: list[tuple[dict[str, Any], str]] = [
     ({"recipe": {"alpha": 0}}, "recipe: a table holds what trainings gave"),
     ({"baselines": ["hard"]}, "baselines: a table holds what trainings gave"),
     ({"task": {"table": "t.csv.gz", "labels": 60}}, "write {table: path/to/file.csv.gz} and no other key"),
+    ({"task": {"table": ""}}, "task: {'table': ''} given; write {table: path/to/file.csv.gz}"),
+    ({"scheduler": None}, "scheduler: null given; write a plug-in's name"),
     ({"task": {"table": 3}}, "task: {'table': 3} given; write {table: path/to/file.csv.gz}"),
     ({"task": {"data": "digits"}}, "teacher: missing; write {space: resnet"),
     ({"objectives": {"accuracy": {}}}, "objectives: accuracy given; write two or more"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,8 @@ def prepare_table(study: Study, folder: Path) -> Run:
     refuse_changes(folder, setup, study=dump(study), task=table.digest)
     if setup is None:
         refuse_hopeless_bounds(context, table.archs())
-        shutil.copyfile(table.path, folder / _COPY)
-        shutil.copyfile(table.description, folder / "table.json")
+        (folder / _COPY).write_bytes(table.path.read_bytes())
+        (folder / "table.json").write_bytes(table.description.read_bytes())
         setup = _begin(context)
     write_json(folder / "study.json", setup | {"study": dump(study)})
     return Run(folder, context, setup)

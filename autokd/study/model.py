@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -24,6 +23,7 @@ from pydantic import (
 from autokd.errors import InputError
 from autokd.study.baselines import in_stages
 from autokd.study.explanation import OVERRIDE, Places, explain, located, overridden, shown, wanted
+from autokd.study.paths import absolute
 from autokd.study.recipe import RecipeSpace, Section, as_tuple
 from autokd.types import Arch
 
@@ -189,9 +189,9 @@ class Study(Section):
     @field_validator("task", "teacher", "space", "scheduler")
     @classmethod
     def _is_a_reference(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is None and _tabulated(info.data.get("task")):
+        if value is None and info.field_name in _BESIDE_A_TABLE and _tabulated(info.data.get("task")):
             return None
-        if info.field_name == "task" and _tabulated(value) and (len(value) > 1 or not isinstance(value["table"], str)):
+        if info.field_name == "task" and _tabulated(value) and not _names_a_file(value):
             raise ValueError(f"{shown(value)} given; write {{table: path/to/file.csv.gz}} and no other key")
         is_list = isinstance(value, list | tuple)
         if value in (None, "") or isinstance(value, bool | int | float) or (is_list and info.field_name != "teacher"):
@@ -248,7 +248,7 @@ class Study(Section):
         places: Places = context.get("places", {})
         if isinstance(data, Mapping):
             folder = context.get("folder", Path())
-            data = {key: value if key == "name" else _absolute(value, folder) for key, value in data.items()}
+            data = {key: value if key == "name" else absolute(value, folder) for key, value in data.items()}
             data = {**_BESIDE_A_TABLE, **data} if _tabulated(data.get("task")) else data
         try:
             study = handler(data)
@@ -270,6 +270,10 @@ def _tabulated(task: Any) -> bool:
     return isinstance(task, Mapping) and "table" in task
 
 
+def _names_a_file(task: Mapping[str, Any]) -> bool:
+    return len(task) == 1 and isinstance(task["table"], str) and task["table"] != ""
+
+
 def _with(data: Mapping[str, Any], path: tuple[str, ...], value: Any, label: str) -> dict[str, Any]:
     head, *rest = path
     if rest:
@@ -278,19 +282,3 @@ def _with(data: Mapping[str, Any], path: tuple[str, ...], value: Any, label: str
             raise InputError(f"{label}: '{head}' is {shown(inner)}, which has no '{rest[0]}'; override '{head}' itself")
         value = _with(inner or {}, tuple(rest), value, label)
     return {**data, head: value}
-
-
-def _absolute(value: Any, folder: Path) -> Any:
-    """The value with each name of an existing file made absolute: a run folder is used from anywhere."""
-    if isinstance(value, list | tuple):
-        return [_absolute(each, folder) for each in value]
-    if isinstance(value, dict):
-        return {_absolute(key, folder): _absolute(each, folder) for key, each in value.items()}
-    if not isinstance(value, str) or not re.search(r"[/.]", value):
-        return value
-    file, colon, attr = value.partition(":") if ".py:" in value else (value, "", "")
-    for start in (Path(), folder):
-        found = start / file
-        if found.is_file() or ("/" in file and found.is_dir()):
-            return f"{os.path.abspath(found)}{colon}{attr}"
-    return value
