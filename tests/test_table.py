@@ -189,7 +189,7 @@ def test_choices_keep_their_type(tmp_path: Path) -> None:
     arch, recipe = context.suggest(optuna.trial.FixedTrial(params))  # type: ignore[arg-type]
     assert (arch, recipe) == (params, {})
     assert [type(choice) for choice in arch.values()] == [int, str, bool, float]
-    assert context.costs(arch, reference_ms=0.0) == {"latency_ms": looked_up(arch, "latency_ms")}
+    assert context.costs(arch) == {"latency_ms": looked_up(arch, "latency_ms")}
     assert (context.costs_are_free, context.trains) == (True, False)
 
 

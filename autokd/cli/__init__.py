@@ -174,6 +174,36 @@ def clean_run(
     print(f"{clean(run, read_trials(run), front=members, limit_gb=disk_gb):.3f} GB freed")
 
 
+@app.command("latency-table")
+def write_latency_table(
+    study: Annotated[
+        Path, typer.Argument(metavar="STUDY.yaml", help="Its space, data and settings of latency_ms count.")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="As objectives.latency_ms.runtime=onnx.")
+    ] = None,
+    *,
+    out: Annotated[Path, typer.Option(help="The table; if it is there, what it lacks is added.")],
+    number: Annotated[int, typer.Option(min=1, help="Random architectures to measure.")] = 200,
+) -> None:
+    """Measure latencies of a study's space on this machine, for searches to take them from."""
+    from rich.console import Console
+
+    from autokd.driver import measure_device
+    from autokd.study import load_study
+
+    read = load_study(study, list(overrides or []), checks={"task": _check_task, "teacher": _check_teacher})
+    try:
+        with Console(stderr=True).status("starting") as status:
+            done, prediction = measure_device(read, out, number, notify=status.update)
+    except KeyboardInterrupt:
+        print(f"autokd: stopped; what was measured is in {out}. The same command goes on.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    print(f"{out}: {done} architectures" + (f"; the others are predicted, {prediction}" if prediction else ""))
+    words = " ".join([str(study), *(overrides or []), f"objectives.latency_ms.table={out}"])
+    print(f"next: autokd search {words}")
+
+
 @app.command("check")
 def check_space(
     space: Annotated[str, typer.Argument(metavar="SPACE", help="A plug-in's name, module:attr or path/to/space.py.")],

@@ -4,15 +4,83 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import optuna
 
+from autokd.driver.latencies import Latencies
 from autokd.errors import InputError
 from autokd.pareto import as_losses, hypervolume
-from autokd.record import canonical
-from autokd.trial import Context, breaks
+from autokd.record import TrialRecord, canonical
+from autokd.trial import Context, breaks, build_student
 from autokd.types import Arch, Objective
+
+
+class Costs:
+    """What the students of a run cost; `latencies` has the timed objectives by name.
+
+    Timing is spared where an exact cost breaks its bound.
+
+    Args:
+        context: what the trials share.
+        folder: the run folder.
+        reference_ms: the idle time of the latency reference network, in ms; divides out the machine's drift.
+
+    Raises:
+        InputError: a table of latencies cannot be used.
+    """
+
+    def __init__(self, context: Context, folder: Path, *, reference_ms: float) -> None:
+        self.context = context
+        self.latencies = {
+            objective.name: Latencies(context, objective, folder, reference_ms=reference_ms)
+            for objective in context.objectives
+            if objective.timed
+        }
+
+    def measure(self, arch: Arch) -> dict[str, float]:
+        """The untrained objectives of an architecture by name."""
+        costs = self.context.costs(arch)
+        for name in self._to_time(costs):
+            costs[name] = self._measure_latency(name, arch)
+        return costs
+
+    def estimate(self, arch: Arch) -> tuple[dict[str, float], dict[str, float]]:
+        """`measure`, but predicted where that stands in for timing; and the spread of those predicted, by name.
+
+        Returns:
+            the costs, and the standard deviations of log(predicted / measured).
+        """
+        costs, spreads = self.context.costs(arch), {}
+        for name in self._to_time(costs):
+            known = self.latencies[name].known(arch) is not None
+            prediction = None if known else self.latencies[name].stand_in()
+            if prediction is None:
+                costs[name] = self._measure_latency(name, arch)
+            else:
+                costs[name], spreads[name] = float(prediction.predict([arch])[0]), prediction.spread
+        return costs, spreads
+
+    def notes(self, trials: Iterable[TrialRecord]) -> list[str]:
+        """What is to be said of costs that were predicted and never measured, those of students stopped early."""
+        names = [name for trial in trials for name in trial.predicted]
+        return [
+            f"{name} of {names.count(name)} students that were stopped early is predicted, {latencies.prediction()}"
+            for name, latencies in self.latencies.items()
+            if name in names
+        ]
+
+    def _to_time(self, costs: Mapping[str, float]) -> list[str]:
+        broken = any(breaks(objective, costs) for objective in self.context.objectives)
+        return [] if broken else list(self.latencies)
+
+    def _measure_latency(self, name: str, arch: Arch) -> float:
+        latencies = self.latencies[name]
+        known = latencies.known(arch)
+        if known is not None:
+            return known
+        return latencies.measure(arch, build_student(self.context, arch, seed=self.context.study.seed))
 
 
 def random_study(seed: int) -> optuna.Study:
@@ -38,7 +106,7 @@ def refuse_hopeless_bounds(context: Context, archs: Iterable[Arch]) -> None:
         if canonical(arch) in found:
             continue
         try:
-            costs = replace(context, objectives=exact).costs(arch, reference_ms=0.0)
+            costs = replace(context, objectives=exact).costs(arch)
         except InputError:
             raise
         except Exception:  # one that cannot be built; the search records why

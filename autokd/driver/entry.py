@@ -213,7 +213,8 @@ def _search(run: Run, seconds: float | None, session: _Session) -> Front:
         session.take_stock()
         if before is not None and still_answers(before, session.record.trials):
             return before  # nothing was added to what was answered: the test split is not read again
-        front = finish(run, session.record.trials, executor, work, note=ended, notify=session.notify)
+        note = "; ".join([ended, *session.driver.costs.notes(session.record.trials)])
+        front = finish(run, session.record.trials, executor, work, note=note, notify=session.notify)
     members = {student.trial for student in front}
     clean(run.folder, session.record.trials, front=members, limit_gb=study.budget.disk_gb)
     return front

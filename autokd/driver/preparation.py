@@ -15,7 +15,7 @@ from torch import nn
 
 from autokd.checkpoints import write_json
 from autokd.distill import Training, one_cycle
-from autokd.driver.costs import random_study, refuse_hopeless_bounds
+from autokd.driver.costs import Costs, random_study, refuse_hopeless_bounds
 from autokd.driver.setup import Run, environment, read_setup, refuse_changes, refuse_held, setup_to_go_on
 from autokd.driver.tables import prepare_table
 from autokd.errors import InputError
@@ -70,7 +70,7 @@ def prepare(study: Study, folder: Path) -> Run:
         context = Context(study, space, task, open_outputs(outputs), objectives)
         facts = _teacher_facts(context, teacher)
         if setup is None:
-            setup = _begin(context, teacher, facts, outputs.relative_to(folder))
+            setup = _begin(context, teacher, facts, folder, outputs.relative_to(folder))
         write_json(folder / "study.json", setup | {"study": dump(study)})
     return Run(folder, context, setup)
 
@@ -136,7 +136,7 @@ def _teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
     return {"name": teacher.name, "values": values, "note": note}
 
 
-def _begin(context: Context, teacher: Teacher, facts: Mapping[str, Any], outputs: Path) -> dict[str, Any]:
+def _begin(context: Context, teacher: Teacher, facts: Mapping[str, Any], folder: Path, outputs: Path) -> dict[str, Any]:
     refuse_hopeless_bounds(context, draw_archs(context, _BOUNDED_SAMPLES))
     threads = [objective.settings.get("threads", 1) for objective in context.objectives if objective.timed]
     reference_ms = measure_reference_ms(threads=max(threads)) if threads else 0.0
@@ -151,25 +151,24 @@ def _begin(context: Context, teacher: Teacher, facts: Mapping[str, Any], outputs
         "outputs": str(outputs),
         "teacher": dict(facts),
         "reference_ms": reference_ms,
-        "reference_point": _reference_point(context, reference_ms),
+        "reference_point": _reference_point(context, folder, reference_ms),
         "environment": environment(),
     }
 
 
-def _reference_point(context: Context, reference_ms: float) -> dict[str, float]:
+def _reference_point(context: Context, folder: Path, reference_ms: float) -> dict[str, float]:
     """The worst that counts: an objective's bound, else 0 or 1 for what is trained, else a tenth above a random sample.
 
     Raises:
         InputError: no architecture of the sample can be built.
     """
-    free = tuple(replace(objective, bound=None) for objective in context.objectives)
-    exact = tuple(objective for objective in free if not objective.timed)
+    free = replace(context, objectives=tuple(replace(objective, bound=None) for objective in context.objectives))
+    measured = Costs(free, folder, reference_ms=reference_ms)
     costs: list[dict[str, float]] = []
     reason = ""
     for number, arch in enumerate(draw_archs(context, _SAMPLES)):
-        measured = replace(context, objectives=free if number < _TIMED_SAMPLES else exact)
         try:
-            costs.append(measured.costs(arch, reference_ms=reference_ms))
+            costs.append(measured.measure(arch) if number < _TIMED_SAMPLES else free.costs(arch))
         except InputError:
             raise
         except Exception as error:

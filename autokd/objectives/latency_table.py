@@ -64,7 +64,9 @@ class LatencyTable:
             raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
         read = [found for found in map(_read, lines) if found is not None]
         if len(lines) > 1 and not read:
-            raise InputError(f"{path}: no table of latencies; name one that `autokd latency-table` wrote, or a new file")
+            raise InputError(
+                f"{path}: no table of latencies; name one that `autokd latency-table` wrote, or a new file"
+            )
         for found_key, measurement in read:
             if found_key == self.key:
                 self.known[_as_json(measurement.arch)] = measurement

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -122,7 +123,10 @@ def _objective(settings: Any) -> Any:
     bound = settings.get("bound")
     if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int | float) or bound != bound):
         raise ValueError(f"bound {shown(bound)} given; should be a number")
-    return dict(settings)
+    table = settings.get("table", "")
+    if not isinstance(table, str):
+        raise ValueError(f"table {shown(table)} given; write a file's name, as latencies.jsonl")
+    return {**settings, "table": os.path.abspath(table)} if table else dict(settings)
 
 
 _ObjectiveSettings = Annotated[

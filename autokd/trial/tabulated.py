@@ -42,7 +42,7 @@ class TableContext(Context):
         """A choice of each of the table's parameters, and an empty recipe."""
         return self.table.suggest(trial), {}
 
-    def costs(self, arch: Arch, *, reference_ms: float) -> dict[str, float]:
+    def costs(self, arch: Arch) -> dict[str, float]:
         """The untrained objectives of an architecture, by name.
 
         Raises:

@@ -64,9 +64,9 @@ class Context:
         arch = checked(self.space.suggest(trial))
         return arch, asdict(self.study.recipe.suggest(trial, epochs=self.study.budget.rungs[-1]))
 
-    def costs(self, arch: Arch, *, reference_ms: float) -> dict[str, float]:
-        """What is known of an architecture without training, by objective; see `measure_costs`."""
-        return measure_costs(self, arch, reference_ms=reference_ms)
+    def costs(self, arch: Arch) -> dict[str, float]:
+        """What is known of an architecture without training or timing, by objective; see `exact_costs`."""
+        return exact_costs(self, arch)
 
     def run(self, stretch: Stretch) -> dict[str, Any]:
         """What a stretch of training gives; see `run_stretch`."""
@@ -218,16 +218,13 @@ def checked(arch: object) -> Arch:
     )
 
 
-def measure_costs(context: Context, arch: Arch, *, reference_ms: float) -> dict[str, float]:
-    """The untrained objectives of an architecture by name, without timed ones where an exact one breaks its bound."""
+def exact_costs(context: Context, arch: Arch) -> dict[str, float]:
+    """The objectives of an architecture that are neither trained nor timed, by name."""
     student = build_student(context, arch, seed=context.study.seed)
     inputs = torch.zeros(1, *context.task.input_shape)
     costs: dict[str, float] = {}
-    for objective in sorted((o for o in context.objectives if not o.trained), key=lambda o: o.timed):
-        if objective.timed and any(breaks(other, costs) for other in context.objectives):
-            continue
-        settings = dict(objective.settings) | ({"reference_ms": reference_ms} if objective.timed else {})
-        value = float(objective.measure(student, inputs, **settings))
+    for objective in (o for o in context.objectives if not o.trained and not o.timed):
+        value = float(objective.measure(student, inputs, **objective.settings))
         if not math.isfinite(value):
             raise ValueError(f"{objective.name} is {value}")
         costs[objective.name] = value
