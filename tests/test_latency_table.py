@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
 from autokd.errors import InputError
+from autokd.objectives import latency_table
 from autokd.objectives.latency_table import LatencyTable, Measurement, conditions, device_name
 
 KEY = {"device": "a processor", "threads": 1}
@@ -85,4 +87,13 @@ def test_conditions_name_the_device_and_the_versions_of_what_runs_students() -> 
     eager, onnx = (conditions(runtime=runtime, threads=1, batch=1) for runtime in ("eager", "onnx"))
     assert eager["device"] == device_name() != ""
     assert set(eager["versions"]) == {"torch"}
+    assert "" not in {*eager["versions"].values(), *onnx["versions"].values()}
     assert set(onnx["versions"]) == {"torch", "onnxruntime"}
+
+
+def test_conditions_can_be_told_of_a_runtime_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(package: str) -> str:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(latency_table, "version", version)
+    assert conditions(runtime="onnx", threads=1, batch=1)["versions"] == {"torch": "", "onnxruntime": ""}

@@ -14,7 +14,7 @@ import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def conditions(*, runtime: str, threads: int, batch: int) -> dict[str, Any]:
     return {
         "device": device_name(),
         "runtime": runtime,
-        "versions": {package: version(package) for package in packages},
+        "versions": {package: _version(package) for package in packages},
         "threads": threads,
         "batch": batch,
     }
@@ -115,6 +115,13 @@ def device_name() -> str:
     except (OSError, subprocess.CalledProcessError):
         found = None
     return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # it may be a build of another name, or measuring will say that it is missing
+        return ""
 
 
 def _read(line: bytes) -> tuple[Any, Measurement] | None:
