@@ -2,9 +2,10 @@
 
     python studies/claims/latency_prediction.py --out latencies --minutes 30
 
-Measures as `autokd latency-table` does, 160 architectures a space and runtime: about 25 minutes on two idle cores, nearly
-all of it ONNX Runtime. Prints Spearman and the median of |predicted / measured - 1| on the architectures that were not
-fitted on, means ± standard deviations over 20 splits (digits, batch 1, one thread), and the seconds one measurement takes.
+Measures as `autokd latency-table` does, 160 architectures a space and runtime: about 25 minutes on two idle cores,
+nearly all of it ONNX Runtime. Prints Spearman and the median of |predicted / measured - 1| on the architectures that
+were not fitted on, means ± standard deviations over 20 splits (digits, batch 1, one thread), and the seconds that one
+measurement takes.
 """
 
 from __future__ import annotations
