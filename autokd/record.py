@@ -31,6 +31,7 @@ class TrialRecord:
         arch: the architecture; None while the proposal is not finished.
         recipe: the recipe as a dict.
         costs: untrained objectives by name; may lack some where an earlier one already broke its bound.
+        predicted: of those costs that were predicted, the standard deviation of log(predicted / measured).
         rungs: trained objectives by epoch.
         state: one of `STATES`.
         reason: why it is not complete, in words; "" where there is nothing to say.
@@ -40,6 +41,7 @@ class TrialRecord:
     arch: Arch | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
     costs: dict[str, float] = field(default_factory=dict)
+    predicted: dict[str, float] = field(default_factory=dict)
     rungs: dict[int, dict[str, float]] = field(default_factory=dict)
     state: str = "running"
     reason: str = ""
@@ -112,11 +114,20 @@ class Record:
         study_id = self.storage.get_study_id_from_name(_STUDY)
         return optuna.Trial(self.study, self.storage.get_trial_id_from_study_id_trial_number(study_id, number))
 
-    def propose(self, trial: optuna.Trial, arch: Arch, recipe: Mapping[str, Any], costs: Mapping[str, float]) -> None:
+    def propose(
+        self,
+        trial: optuna.Trial,
+        arch: Arch,
+        recipe: Mapping[str, Any],
+        costs: Mapping[str, float],
+        *,
+        predicted: Mapping[str, float],
+    ) -> None:
         """Remembers what `trial` stands for; from here on it can be trained and taken up again."""
         entry = self.trials[trial.number]
-        entry.arch, entry.recipe, entry.costs = arch, dict(recipe), dict(costs)
-        trial.set_user_attr("proposal", {"arch": arch, "recipe": entry.recipe, "costs": entry.costs})
+        entry.arch, entry.recipe, entry.costs, entry.predicted = arch, dict(recipe), dict(costs), dict(predicted)
+        proposal = {"arch": arch, "recipe": entry.recipe, "costs": entry.costs, "predicted": entry.predicted}
+        trial.set_user_attr("proposal", proposal)
 
     def reach(self, number: int, epoch: int, values: Mapping[str, float]) -> None:
         """Remembers the trained objectives at a rung."""

@@ -153,6 +153,7 @@ class Objective:
         measure: gives the number; keyword parameters after the first arguments are settings a study may give.
         timed: True if it times the student: measured against a reference network, and again for the final front.
         bound: the worst value a student may have; None accepts any.
+        table: of a timed one: the file in which measurements are kept for other runs; "" keeps them in the run's own.
         settings: keyword arguments for `measure`, from the study.
     """
 
@@ -163,6 +164,7 @@ class Objective:
     measure: Callable[..., float]
     timed: bool = False
     bound: float | None = None
+    table: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -38,7 +38,7 @@ def record(tmp_path: Path) -> Iterator[Record]:
 
 def propose(record: Record, width: int = 8) -> int:
     trial = record.ask()
-    record.propose(trial, {"width": width}, RECIPE, {"parameters": 10.0 * width})
+    record.propose(trial, {"width": width}, RECIPE, {"parameters": 10.0 * width}, predicted={})
     return trial.number
 
 

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,13 +46,12 @@ def search(
     from autokd.driver import search_study, unused
     from autokd.report.live import LiveView
     from autokd.study import load_study
-    from autokd.tasks.spec import read_spec
 
     given = list(overrides or [])
     given += [f"workers={workers}"] if workers is not None else []
     given += [f"executor={executor}"] if executor is not None else []
     seconds = None if time_limit is None else read_seconds(time_limit)
-    read = load_study(study, given, checks={"task": read_spec, "teacher": _check_teacher})
+    read = load_study(study, given, checks={"task": _check_task, "teacher": _check_teacher})
     folder = run or Path("runs") / read.name
     folder = unused(folder) if fresh else folder
     logging.getLogger("optuna").setLevel(logging.WARNING)
@@ -110,8 +110,11 @@ def pick_student(
         return
     print(f"trial {student.trial}: " + ", ".join(f"{name} {value:.4g}" for name, value in student.values.items()))
     print(f"  architecture {json.dumps(student.arch)}")
-    print(f"  recipe       {json.dumps(student.recipe)}")
-    print(f"  next: autokd retrain {run} --trial {student.trial}, or autokd export {run} --trial {student.trial} OUT")
+    if student.recipe:  # a row of a table has none, and nothing to train or export
+        print(f"  recipe       {json.dumps(student.recipe)}")
+        print(
+            f"  next: autokd retrain {run} --trial {student.trial}, or autokd export {run} --trial {student.trial} OUT"
+        )
 
 
 @app.command("retrain")
@@ -171,6 +174,36 @@ def clean_run(
     print(f"{clean(run, read_trials(run), front=members, limit_gb=disk_gb):.3f} GB freed")
 
 
+@app.command("latency-table")
+def write_latency_table(
+    study: Annotated[
+        Path, typer.Argument(metavar="STUDY.yaml", help="Its space, data and settings of latency_ms count.")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="As objectives.latency_ms.runtime=onnx.")
+    ] = None,
+    *,
+    out: Annotated[Path, typer.Option(help="The table; if it is there, what it lacks is added.")],
+    number: Annotated[int, typer.Option(min=1, help="Random architectures to measure.")] = 200,
+) -> None:
+    """Measure latencies of a study's space on this machine, for searches to take them from."""
+    from rich.console import Console
+
+    from autokd.driver import measure_device
+    from autokd.study import load_study
+
+    read = load_study(study, list(overrides or []), checks={"task": _check_task, "teacher": _check_teacher})
+    try:
+        with Console(stderr=True).status("starting") as status:
+            done, prediction = measure_device(read, out, number, notify=status.update)
+    except KeyboardInterrupt:
+        print(f"autokd: stopped; what was measured is in {out}. The same command goes on.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    print(f"{out}: {done} architectures" + (f"; the others are predicted, {prediction}" if prediction else ""))
+    words = " ".join([str(study), *(overrides or []), f"objectives.latency_ms.table={out}"])
+    print(f"next: autokd search {words}")
+
+
 @app.command("check")
 def check_space(
     space: Annotated[str, typer.Argument(metavar="SPACE", help="A plug-in's name, module:attr or path/to/space.py.")],
@@ -223,10 +256,17 @@ def main() -> None:
     app()
 
 
+def _check_task(section: Any) -> None:
+    from autokd.tasks.spec import read_spec
+
+    if not (isinstance(section, Mapping) and "table" in section):  # a table is read whole when the search begins
+        read_spec(section)
+
+
 def _check_teacher(section: object) -> None:
     from autokd.teachers.spec import parse_teacher
 
-    if not isinstance(section, str):
+    if not isinstance(section, str | None):
         parse_teacher(section)
 
 

@@ -7,6 +7,7 @@ export).
 
 from autokd.driver.after import export_trial, load_front, retrain
 from autokd.driver.core import Driver
+from autokd.driver.device import measure_device
 from autokd.driver.entry import search, search_study, unused
 from autokd.driver.setup import read_setup
 
@@ -14,6 +15,7 @@ __all__ = [
     "Driver",
     "export_trial",
     "load_front",
+    "measure_device",
     "read_setup",
     "retrain",
     "search",

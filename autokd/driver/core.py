@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import optuna
 
 from autokd.checkpoints import checkpoint, drop, trial_folder, unrecorded_result
-from autokd.driver.costs import checked, measure_costs, random_study
+from autokd.driver.costs import Costs, random_study
 from autokd.errors import InputError, NoFrontError
 from autokd.record import Record, TrialRecord, canonical
 from autokd.trial import Context, Stretch, reason_of, training_seed
@@ -42,9 +42,9 @@ class Driver:
         reference_ms: float,
     ) -> None:
         self.context, self.record, self.scheduler, self.folder = context, record, scheduler, folder
-        self.reference_ms = reference_ms
+        self.costs = Costs(context, folder, reference_ms=reference_ms)
         self.ended = ""
-        self._costs = {canonical(t.arch): t.costs for t in record.trials if t.arch is not None and t.costs}
+        self._measured = {canonical(t.arch): t.costs for t in record.trials if t.arch and t.costs and not t.predicted}
         self._known: dict[str, int] = {}
         for trial in record.trials:
             if trial.arch is not None:
@@ -124,13 +124,13 @@ class Driver:
     def _propose(self, trial: optuna.Trial) -> Stretch | None:
         number = trial.number
         try:
-            arch, recipe = self._suggest(trial)
+            arch, recipe = self.context.suggest(trial)
             known = canonical(arch, recipe) in self._known
             try:
-                costs = {} if known else self._measure(arch)
+                costs, predicted = ({}, {}) if known else self._estimate(arch)
             except Exception:
                 self._known[canonical(arch, recipe)] = number
-                self.record.propose(trial, arch, recipe, {})  # so that the record says what could not be built
+                self.record.propose(trial, arch, recipe, {}, predicted={})  # so that the record says what it was
                 raise
         except InputError:
             self.record.fail(number, "the space's suggest is not usable")
@@ -139,13 +139,8 @@ class Driver:
             self.record.fail(number, reason_of(error))
             self._refuse_if_all_fail()
             return None
-        self.record.propose(trial, arch, recipe, costs)
+        self.record.propose(trial, arch, recipe, costs, predicted=predicted)
         return self._decide(self.record.trials[number])
-
-    def _suggest(self, trial: optuna.Trial) -> tuple[Arch, dict[str, Any]]:
-        study = self.context.study
-        arch = checked(self.context.space.suggest(trial))
-        return arch, asdict(study.recipe.suggest(trial, epochs=study.budget.rungs[-1]))
 
     def _decide_all(self, trials: Iterable[TrialRecord]) -> list[Stretch]:
         decided = [self._decide(trial) for trial in trials]
@@ -160,6 +155,8 @@ class Driver:
             self.record.prune(number, "duplicate", f"same architecture and recipe as trial {first}")
             return None
         done = trial.epoch == rungs[-1]
+        if done and trial.predicted and not self._measured_now(trial):
+            return None
         broken = self._broken_bounds(trial, done)
         if broken:
             words = ", ".join(f"{name} misses its bound by {excess:.4g}" for name, excess in broken.items())
@@ -191,23 +188,44 @@ class Driver:
         return None if answer is None else bool(answer)
 
     def _broken_bounds(self, trial: TrialRecord, done: bool) -> dict[str, float]:
-        """How far each bound is missed (> 0); trained objectives are held to theirs only when trained in full."""
+        """How far each bound is missed (> 0); trained objectives are held to theirs only when trained in full.
+
+        Of a predicted cost counts what it may be at best, two standard deviations from the prediction.
+        """
         excess: dict[str, float] = {}
         for objective in self.record.objectives:
             if objective.bound is None or objective.name not in trial.values or (objective.trained and not done):
                 continue
             sign = 1 if objective.direction == "minimize" else -1
-            miss = sign * (trial.values[objective.name] - objective.bound)
+            at_best = trial.values[objective.name] * math.exp(-2 * sign * trial.predicted.get(objective.name, 0.0))
+            miss = sign * (at_best - objective.bound)
             if miss > 0:
                 excess[objective.name] = miss
         return excess
 
-    def _measure(self, arch: Arch) -> dict[str, float]:
-        """Everything known without training, once an architecture; timing is spared where another bound is broken."""
+    def _estimate(self, arch: Arch) -> tuple[dict[str, float], dict[str, float]]:
+        """`Costs.estimate`, measured once an architecture."""
         key = canonical(arch)
-        if key not in self._costs:
-            self._costs[key] = measure_costs(self.context, arch, reference_ms=self.reference_ms)
-        return self._costs[key]
+        if key in self._measured:
+            return self._measured[key], {}
+        costs, predicted = self.costs.estimate(arch)
+        if not predicted:
+            self._measured[key] = costs
+        return costs, predicted
+
+    def _measured_now(self, trial: TrialRecord) -> bool:
+        """Whether the predicted costs of a student that was trained in full could be replaced by measured ones."""
+        assert trial.arch is not None
+        try:
+            costs = self.costs.measure(trial.arch)
+        except InputError:
+            raise
+        except Exception as error:
+            self.record.fail(trial.number, reason_of(error))
+            self._drop_optimizer(trial)
+            return False
+        self.record.propose(self.record.running(trial.number), trial.arch, trial.recipe, costs, predicted={})
+        return True
 
     def _next_stretch(self, trial: TrialRecord) -> Stretch:
         assert trial.arch is not None
@@ -220,7 +238,7 @@ class Driver:
             arch=trial.arch,
             recipe=recipe,
             seed=training_seed(trial.arch, recipe, self.context.study.seed),
-            start=trial.epoch if source else 0,
+            start=trial.epoch if source or not self.context.trains else 0,
             stop=stop,
             source=str(source or ""),
             folder=str(attempt / f"epoch-{stop:04d}"),
@@ -255,7 +273,7 @@ class Driver:
         for _ in range(_NOVEL_DRAWS):
             trial = drawn.ask()
             try:
-                arch, recipe = self._suggest(trial)
+                arch, recipe = self.context.suggest(trial)
             except Exception:  # a space may raise for some draws; those are no students
                 continue
             if canonical(arch, recipe) not in self._known:

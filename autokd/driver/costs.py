@@ -2,20 +2,85 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import optuna
-import torch
 
+from autokd.driver.latencies import Latencies
 from autokd.errors import InputError
 from autokd.pareto import as_losses, hypervolume
-from autokd.record import canonical
-from autokd.trial import Context, build_student
+from autokd.record import TrialRecord, canonical
+from autokd.trial import Context, breaks, build_student
 from autokd.types import Arch, Objective
+
+
+class Costs:
+    """What the students of a run cost; `latencies` has the timed objectives by name.
+
+    Timing is spared where an exact cost breaks its bound.
+
+    Args:
+        context: what the trials share.
+        folder: the run folder.
+        reference_ms: the idle time of the latency reference network, in ms; divides out the machine's drift.
+
+    Raises:
+        InputError: a table of latencies cannot be used.
+    """
+
+    def __init__(self, context: Context, folder: Path, *, reference_ms: float) -> None:
+        self.context = context
+        self.latencies = {
+            objective.name: Latencies(context, objective, folder, reference_ms=reference_ms)
+            for objective in context.objectives
+            if objective.timed
+        }
+
+    def measure(self, arch: Arch) -> dict[str, float]:
+        """The untrained objectives of an architecture by name."""
+        costs = self.context.costs(arch)
+        for name in self._to_time(costs):
+            costs[name] = self._measure_latency(name, arch)
+        return costs
+
+    def estimate(self, arch: Arch) -> tuple[dict[str, float], dict[str, float]]:
+        """`measure`, but predicted where that stands in for timing; and the spread of those predicted, by name.
+
+        Returns:
+            the costs, and the standard deviations of log(predicted / measured).
+        """
+        costs, spreads = self.context.costs(arch), {}
+        for name in self._to_time(costs):
+            known = self.latencies[name].known(arch) is not None
+            prediction = None if known else self.latencies[name].stand_in()
+            if prediction is None:
+                costs[name] = self._measure_latency(name, arch)
+            else:
+                costs[name], spreads[name] = float(prediction.predict([arch])[0]), prediction.spread
+        return costs, spreads
+
+    def notes(self, trials: Iterable[TrialRecord]) -> list[str]:
+        """What is to be said of costs that were predicted and never measured, those of students stopped early."""
+        names = [name for trial in trials for name in trial.predicted]
+        return [
+            f"{name} of {names.count(name)} students that were stopped early is predicted, {latencies.prediction()}"
+            for name, latencies in self.latencies.items()
+            if name in names
+        ]
+
+    def _to_time(self, costs: Mapping[str, float]) -> list[str]:
+        broken = any(breaks(objective, costs) for objective in self.context.objectives)
+        return [] if broken else list(self.latencies)
+
+    def _measure_latency(self, name: str, arch: Arch) -> float:
+        latencies = self.latencies[name]
+        known = latencies.known(arch)
+        if known is not None:
+            return known
+        return latencies.measure(arch, build_student(self.context, arch, seed=self.context.study.seed))
 
 
 def random_study(seed: int) -> optuna.Study:
@@ -26,39 +91,6 @@ def random_study(seed: int) -> optuna.Study:
         return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed % 2**32))
     finally:
         optuna.logging.set_verbosity(level)
-
-
-def checked(arch: object) -> Arch:
-    """`arch`, if it is a dict that equals its own JSON round trip.
-
-    Raises:
-        InputError: it is not.
-    """
-    try:
-        if isinstance(arch, dict) and json.loads(json.dumps(arch)) == arch:
-            return arch
-    except (TypeError, ValueError):
-        pass
-    raise InputError(
-        f"the space's suggest returned {arch!r}; return a dict of numbers, texts, booleans, lists or dicts that equals "
-        "its own JSON round trip (text keys; no tuples, tensors or numpy numbers)"
-    )
-
-
-def measure_costs(context: Context, arch: Arch, *, reference_ms: float) -> dict[str, float]:
-    """The untrained objectives of an architecture by name, without timed ones where an exact one breaks its bound."""
-    student = build_student(context, arch, seed=context.study.seed)
-    inputs = torch.zeros(1, *context.task.input_shape)
-    costs: dict[str, float] = {}
-    for objective in sorted((o for o in context.objectives if not o.trained), key=lambda o: o.timed):
-        if objective.timed and any(_breaks(other, costs) for other in context.objectives):
-            continue
-        settings = dict(objective.settings) | ({"reference_ms": reference_ms} if objective.timed else {})
-        value = float(objective.measure(student, inputs, **settings))
-        if not math.isfinite(value):
-            raise ValueError(f"{objective.name} is {value}")
-        costs[objective.name] = value
-    return costs
 
 
 def refuse_hopeless_bounds(context: Context, archs: Iterable[Arch]) -> None:
@@ -74,43 +106,33 @@ def refuse_hopeless_bounds(context: Context, archs: Iterable[Arch]) -> None:
         if canonical(arch) in found:
             continue
         try:
-            costs = measure_costs(replace(context, objectives=exact), arch, reference_ms=0.0)
+            costs = replace(context, objectives=exact).costs(arch)
         except InputError:
             raise
         except Exception:  # one that cannot be built; the search records why
             continue
-        if not any(_breaks(objective, costs) for objective in bounded):
+        if not any(breaks(objective, costs) for objective in bounded):
             return
         found[canonical(arch)] = costs
     if found:
-        hopeless = [o for o in bounded if all(_breaks(o, costs) for costs in found.values())] or bounded
+        hopeless = [o for o in bounded if all(breaks(o, costs) for costs in found.values())] or bounded
         words = ", ".join(_nearest_to(o, [costs[o.name] for costs in found.values()]) for o in hopeless)
         raise InputError(
-            f"objectives: none of {len(found)} different random architectures is within the bounds: {words}; loosen "
+            f"objectives: none of {len(found)} different architectures tried is within the bounds: {words}; loosen "
             "the bounds or widen the space"
         )
 
 
 def scaled_hypervolume(
-    values: Sequence[Mapping[str, float]], objectives: Sequence[Objective], reference: Mapping[str, float]
+    values: Sequence[Mapping[str, float]], context: Context, reference: Mapping[str, float]
 ) -> float:
-    """Hypervolume, each objective scaled: 0 at its ideal (1 where larger is better, else 0), 1 at the reference."""
+    """Hypervolume, each objective scaled: 0 at its ideal, 1 at the reference; one that cannot vary counts in full."""
     if not values:
         return 0.0
-    ideal = as_losses([{o.name: 1.0 if o.direction == "maximize" else 0.0 for o in objectives}], objectives)
-    worst = as_losses([reference], objectives)
-    scaled = (as_losses(values, objectives) - ideal) / (worst - ideal)
+    objectives = context.objectives
+    ideal, worst = as_losses([context.ideal], objectives), as_losses([reference], objectives)
+    scaled = (as_losses(values, objectives) - ideal) / np.where(worst == ideal, 1.0, worst - ideal)
     return float(hypervolume(scaled, np.ones(len(objectives))))
-
-
-def _breaks(objective: Objective, costs: Mapping[str, float]) -> bool:
-    if objective.bound is None or objective.name not in costs:
-        return False
-    return bool(
-        costs[objective.name] > objective.bound
-        if objective.direction == "minimize"
-        else costs[objective.name] < objective.bound
-    )
 
 
 def _nearest_to(objective: Objective, values: Sequence[float]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,19 +69,15 @@ def _objective(name: str, given: Mapping[str, Any]) -> Objective:
     found = registry.resolve("objectives", name)
     if not isinstance(found, Objective):
         raise InputError(f"objectives.{name}: a {type(found).__name__}; should be an autokd.types.Objective")
-    settings = {key: value for key, value in given.items() if key != "bound"}
-    known = _settings(found.measure, skip=1 if found.trained else 2)
-    for key in settings:
+    own = ["bound", "table"] if found.timed else ["bound"]
+    known = [*own, *_settings(found.measure, skip=1 if found.trained else 2)]
+    for key in given:
         if key not in known:
-            raise InputError(
-                f"objectives.{name}.{key}: no such setting{nearest(key, ['bound', *known]) or _list(known)}"
-            )
-    bound = given.get("bound", found.bound)
-    return dataclasses.replace(found, bound=bound, settings={**found.settings, **settings})
-
-
-def _list(known: Sequence[str]) -> str:
-    return f"; known: {', '.join(['bound', *known])}"
+            hint = nearest(key, known) or f"; known: {', '.join(known)}"
+            raise InputError(f"objectives.{name}.{key}: no such setting{hint}")
+    settings = {key: value for key, value in given.items() if key not in own}
+    read = {key: value for key, value in given.items() if key in own}
+    return dataclasses.replace(found, settings={**found.settings, **settings}, **read)
 
 
 def _settings(measure: Callable[..., float], *, skip: int) -> list[str]:

@@ -1,0 +1,79 @@
+"""A table of the latencies of this machine, measured ahead of any search."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from autokd.driver.latencies import Latencies, conditions_of
+from autokd.driver.preparation import draw_archs
+from autokd.errors import InputError
+from autokd.objectives.latency import measure_reference_ms
+from autokd.objectives.latency_prediction import LatencyPrediction
+from autokd.record import canonical
+from autokd.study import Study, resolve_objectives, resolve_space
+from autokd.tasks import open_task
+from autokd.trial import Context, build_student, reason_of
+from autokd.types import Arch
+
+_DRAWS_EACH = 20
+
+
+def measure_device(
+    study: Study, out: Path, number: int, *, notify: Callable[[str], None]
+) -> tuple[int, LatencyPrediction | None]:
+    """Measures random architectures of a study's space, and keeps them in a file for searches on this machine.
+
+    The same are drawn every time, so that it goes on where it stopped. Nothing is trained.
+
+    Args:
+        study: whose space, data and settings of the timed objective count.
+        out: the file; what it has already is not measured again.
+        number: different architectures; a small space may have fewer.
+        notify: told how far it is.
+
+    Returns:
+        how many of them the file has now, and how well the rest can be predicted from all in it, if it can.
+
+    Raises:
+        InputError: the study or the file cannot be used, or no architecture can be measured.
+    """
+    if study.table:
+        raise InputError("a study of a table builds no networks; name one with a space and a task")
+    timed = next((objective for objective in resolve_objectives(study) if objective.timed), None)
+    if timed is None:
+        raise InputError(
+            "objectives: none of them is timed; add latency_ms, with the runtime, threads and batch to measure"
+        )
+    with tempfile.TemporaryDirectory(prefix="autokd-") as folder:
+        task = open_task(study.task, seed=study.seed, folder=Path(folder) / "task")
+        context = Context(study, resolve_space(study), task, torch.empty(0), (timed,))
+        reference_ms = measure_reference_ms(threads=conditions_of(timed)["threads"])
+        latencies = Latencies(context, replace(timed, table=str(out)), Path(folder), reference_ms=reference_ms)
+        done, reason = 0, ""
+        for arch in islice(_different(context, number), number):
+            notify(f"{done} of {number} measured")
+            try:
+                if latencies.known(arch) is None:
+                    latencies.measure(arch, build_student(context, arch, seed=study.seed))
+                done += 1
+            except InputError:
+                raise
+            except Exception as error:  # one that cannot be built; a search records why
+                reason = reason_of(error)
+    if not done:
+        raise InputError(f"space {study.space!r}: none of {number} architectures can be measured; the last {reason}")
+    return done, latencies.prediction()
+
+
+def _different(context: Context, number: int) -> Iterator[Arch]:
+    seen = set()
+    for arch in draw_archs(context, _DRAWS_EACH * number):
+        if canonical(arch) not in seen:
+            seen.add(canonical(arch))
+            yield arch

@@ -1,0 +1,125 @@
+"""Latencies of a run's students: known from a table, predicted where measuring is slow, or measured now."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import nn
+
+from autokd.errors import InputError
+from autokd.objectives.latency import time_student
+from autokd.objectives.latency_prediction import LatencyPrediction, fit_latency
+from autokd.objectives.latency_table import LatencyTable, Measurement, conditions
+from autokd.registry import reference_of, resolve, source_digest
+from autokd.trial import Context
+from autokd.types import Arch, Objective
+
+_LOG = logging.getLogger("autokd")
+_FEWEST_MEASURED = 16
+_FEWEST_TO_STAND_IN = 40
+_SLOW_SECONDS = 1.0
+_LEAST_SPEARMAN = 0.8
+
+
+class Latencies:
+    """A timed objective of one run.
+
+    Args:
+        context: what the trials share.
+        objective: the timed one; its `table` is read and added to, or else a file in the run folder.
+        folder: the run folder.
+        reference_ms: the idle time of the reference network on this machine when the run began.
+
+    Raises:
+        InputError: the table cannot be used.
+    """
+
+    def __init__(self, context: Context, objective: Objective, folder: Path, *, reference_ms: float) -> None:
+        self.context, self.objective, self.reference_ms = context, objective, reference_ms
+        self.table = LatencyTable(
+            Path(objective.table) if objective.table else folder / f"{objective.name}.jsonl", _key(context, objective)
+        )
+        self._fitted: LatencyPrediction | None = None
+        self._told = False
+
+    def known(self, arch: Arch) -> float | None:
+        """Milliseconds on this run's scale, if the architecture was ever measured on this device."""
+        found = self.table.find(arch)
+        return None if found is None else self._scaled(found)
+
+    def measure(self, arch: Arch, student: nn.Module) -> float:
+        """Milliseconds, timed now and kept in the table."""
+        start = time.perf_counter()
+        inputs = torch.zeros(1, *self.context.task.input_shape)
+        timing = time_student(student, inputs, reference_ms=self.reference_ms, **self.objective.settings)
+        seconds = time.perf_counter() - start
+        self.table.add(Measurement(arch, timing.median_ms, timing.cv, self.reference_ms, seconds))
+        return timing.median_ms
+
+    def prediction(self) -> LatencyPrediction | None:
+        """What predicts latencies on this run's scale; None before 16 architectures were measured.
+
+        It is fitted anew once there are a tenth more.
+        """
+        measured = list(self.table.known.values())
+        fitted = self._fitted.measured if self._fitted else 0
+        if len(measured) >= max(_FEWEST_MEASURED, 1.1 * fitted):
+            self._fitted = fit_latency([each.arch for each in measured], [self._scaled(each) for each in measured])
+        return self._fitted
+
+    def stand_in(self) -> LatencyPrediction | None:
+        """`prediction`, if it is to be used instead of measuring.
+
+        It is once 40 architectures were measured, at more than a second each on median, and predicted and measured
+        latencies rank them alike (Spearman .8 or more, cross-validated).
+        """
+        seconds = [each.seconds for each in self.table.known.values()]
+        if len(seconds) < _FEWEST_TO_STAND_IN or median(seconds) <= _SLOW_SECONDS:
+            return None
+        found = self.prediction()
+        if found is None or found.spearman < _LEAST_SPEARMAN:
+            return None
+        if not self._told:
+            self._told = True
+            _LOG.info("%s is predicted until a student is trained in full, %s", self.objective.name, found)
+        return found
+
+    def _scaled(self, measurement: Measurement) -> float:
+        return measurement.median_ms / measurement.reference_ms * self.reference_ms
+
+
+def conditions_of(objective: Objective) -> dict[str, Any]:
+    """The settings of a timed objective on which a latency depends."""
+    given = objective.settings
+    return {
+        "runtime": given.get("runtime", "eager"),
+        "threads": given.get("threads", 1),
+        "batch": given.get("batch", 1),
+    }
+
+
+def _key(context: Context, objective: Objective) -> dict[str, Any]:
+    """All that a latency depends on but the architecture; of a space, the source and the name it has there."""
+    named = context.study.space
+    while isinstance(named, Mapping):
+        named = named["space"]
+    space = resolve("search_spaces", named)
+    digest = source_digest(space)
+    if objective.table and not digest:
+        raise InputError(
+            f"objectives.{objective.name}.table: the space lives in no source file, by which later runs would know it "
+            "again; put it into one, or leave the table out"
+        )
+    return {
+        "space": digest,
+        "attribute": (reference_of(space) or "").partition(":")[2],
+        "input_shape": list(context.task.input_shape),
+        "num_outputs": context.task.num_outputs,
+        **conditions(**conditions_of(objective)),
+    }

@@ -1,0 +1,139 @@
+"""Measured latencies in a file, so that a student is timed once on a device and not once in every run.
+
+Each line is JSON: what was measured (`arch`), on what and how (`key`), and what came out. Lines are only ever added,
+each by one write, so that several runs may share a file. A line that a killed run left unfinished is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from autokd.errors import InputError
+from autokd.types import Arch
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One student, timed once.
+
+    Args:
+        arch: architecture.
+        median_ms: milliseconds a batch.
+        cv: spread between rounds as a fraction of the median.
+        reference_ms: what the reference network took on the idle machine then: figures of two runs are compared as
+            multiples of it.
+        seconds: that measuring took in all, export or compilation included.
+    """
+
+    arch: Arch
+    median_ms: float
+    cv: float
+    reference_ms: float
+    seconds: float
+
+
+class LatencyTable:
+    """The measurements in a file that were made under one key; `known` has them by architecture, as JSON.
+
+    Where an architecture was measured more than once, the last counts.
+
+    Args:
+        path: the file; made with the first measurement.
+        key: what else than the architecture a latency depends on, plain data; other lines of the file are left alone.
+
+    Raises:
+        InputError: it cannot be read, or holds something else.
+    """
+
+    def __init__(self, path: Path, key: Mapping[str, Any]) -> None:
+        self.path, self.key = path, json.loads(json.dumps(key))
+        self.known: dict[str, Measurement] = {}
+        try:
+            lines = path.read_bytes().splitlines() if path.exists() else []
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+        read = [found for found in map(_read, lines) if found is not None]
+        if len(lines) > 1 and not read:
+            raise InputError(
+                f"{path}: no table of latencies; name one that `autokd latency-table` wrote, or a new file"
+            )
+        for found_key, measurement in read:
+            if found_key == self.key:
+                self.known[_as_json(measurement.arch)] = measurement
+
+    def find(self, arch: Arch) -> Measurement | None:
+        """What is known of an architecture."""
+        return self.known.get(_as_json(arch))
+
+    def add(self, measurement: Measurement) -> None:
+        """Keeps a measurement, in the file as well.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        self.known[_as_json(measurement.arch)] = measurement
+        line = json.dumps({"key": self.key, **asdict(measurement)}).encode() + b"\n"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a+b", buffering=0) as file:
+                if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
+                    line = b"\n" + line  # after what a killed run left
+                file.write(line)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
+
+
+def conditions(*, runtime: str, threads: int, batch: int) -> dict[str, Any]:
+    """The part of a key that is this machine and how it is made to run students."""
+    packages = ["torch", "onnxruntime"] if runtime == "onnx" else ["torch"]
+    return {
+        "device": device_name(),
+        "runtime": runtime,
+        "versions": {package: _version(package) for package in packages},
+        "threads": threads,
+        "batch": batch,
+    }
+
+
+def device_name() -> str:
+    """The processor's model as the operating system names it, or at least its kind."""
+    try:
+        if platform.system() == "Darwin":
+            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        found = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except (OSError, subprocess.CalledProcessError):
+        found = None
+    return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # it may be a build of another name, or measuring will say that it is missing
+        return ""
+
+
+def _read(line: bytes) -> tuple[Any, Measurement] | None:
+    try:
+        data = json.loads(line)
+        key = data.pop("key")
+        found = Measurement(**data)
+        numbers = (found.median_ms, found.reference_ms, found.seconds)
+        return (key, found) if all(math.isfinite(number) and number > 0 for number in numbers) else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _as_json(arch: Arch) -> str:
+    return json.dumps(arch, sort_keys=True)
