@@ -13,19 +13,15 @@ import torch
 
 from autokd.errors import InputError
 from autokd.pareto import as_losses, hypervolume
-from autokd.record import canonical
+from autokd.record import canonical, without_log
 from autokd.trial import Context, build_student
 from autokd.types import Arch, Objective
 
 
 def random_study(seed: int) -> optuna.Study:
     """An Optuna study in memory to draw random parameters from; nothing is recorded, and nothing is logged."""
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
+    with without_log():
         return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed % 2**32))
-    finally:
-        optuna.logging.set_verbosity(level)
 
 
 def checked(arch: object) -> Arch:
