@@ -22,7 +22,7 @@ from autokd.driver.preparation import Run, prepare
 from autokd.errors import InputError
 from autokd.front import Front
 from autokd.pareto import as_losses, non_dominated
-from autokd.record import Record, counts
+from autokd.record import Record, TrialRecord
 from autokd.registry import resolve
 from autokd.study import Budget, Study, baseline_study, make_sampler, override
 from autokd.trial import run_stretch, run_stretch_in
@@ -140,6 +140,8 @@ class _Session:
         )
         self.started = time.monotonic()
         self._before = sum(1 for trial in self.record.trials if trial.state != "running")
+        self._front: list[TrialRecord] = []
+        self._hypervolume, self._judged = 0.0, 0
 
     def __enter__(self) -> _Session:
         return self
@@ -152,10 +154,8 @@ class _Session:
         if self.progress is None:
             return
         study, objectives = self.run.context.study, self.record.objectives
-        tally = counts(self.record.trials)
-        complete = [trial for trial in self.record.trials if trial.state == "complete"]
-        mask = non_dominated(as_losses([trial.values for trial in complete], objectives))
-        front = [trial for trial, keep in zip(complete, mask, strict=True) if keep]
+        tally = dict(self.record.tally)
+        self._judge_new()
         seconds = time.monotonic() - self.started
         done = tally["complete"] + tally["pruned"] + tally["failed"]
         left = max(0, study.budget.trials - done)
@@ -167,12 +167,22 @@ class _Session:
                 "epochs_spent": self.record.epochs_spent,
                 "seconds": seconds,
                 "eta_seconds": seconds / newly * left if done and left else None,
-                "hypervolume": scaled_hypervolume([t.values for t in front], objectives, self.run.reference),
-                "front": [{"trial": t.number, "values": t.values, "recipe": t.recipe} for t in front],
+                "hypervolume": self._hypervolume,
+                "front": [{"trial": t.number, "values": t.values, "recipe": t.recipe} for t in self._front],
                 "objectives": [{"name": o.name, "direction": o.direction, "unit": o.unit} for o in objectives],
                 "message": message,
             }
         )
+
+    def _judge_new(self) -> None:
+        """Brings the front up to the trials that were completed since."""
+        new, objectives = self.record.completed[self._judged :], self.record.objectives
+        if new:
+            rivals = sorted([*self._front, *new], key=lambda trial: trial.number)
+            mask = non_dominated(as_losses([trial.values for trial in rivals], objectives))
+            self._front = [trial for trial, keep in zip(rivals, mask, strict=True) if keep]
+            self._hypervolume = scaled_hypervolume([t.values for t in self._front], objectives, self.run.reference)
+            self._judged += len(new)
 
 
 def _search(run: Run, seconds: float | None, session: _Session) -> Front:
