@@ -6,7 +6,9 @@ import json
 import math
 import sqlite3
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,7 +62,15 @@ class TrialRecord:
 class Record:
     """The study of a run, open for the one driver that writes it; `trials` mirrors it in memory, by number.
 
-    `session` is the number of drivers that held the record before this one.
+    Optuna asks and tells in `study`, which is in memory too; what must outlive the driver is written to `record.db`
+    before that, in one transaction a step: a proposal, a rung, a verdict. With Optuna working on SQLite itself a trial
+    took some sixty transactions. A proposal that was not finished leaves nothing behind.
+
+    What a driver asks at every step is kept up, so that a step takes as long in a long record as in a short one:
+    `completed` are the complete trials in the order in which they were told, `tally` says how many trials are in each
+    state, `epochs_spent` is what all of them trained, and `spent` holds the numbers of those that count as tried: what
+    was never trained, a duplicate or a bound broken by its costs, does not. `session` is the number of drivers before
+    this one.
 
     Args:
         folder: the run folder; `record.db` is made in it if absent.
@@ -74,21 +84,29 @@ class Record:
     def __init__(self, folder: Path, objectives: Sequence[Objective], sampler: optuna.samplers.BaseSampler) -> None:
         self._lock = hold(folder)
         self.objectives = tuple(objectives)
-        self.storage = open_storage(folder)
-        self.study = optuna.create_study(
-            study_name=_STUDY,
-            storage=self.storage,
-            sampler=sampler,
-            directions=[objective.direction for objective in objectives],
-            load_if_exists=True,
-        )
+        directions = [objective.direction for objective in objectives]
+        self._disk, self._memory = open_storage(folder), optuna.storages.InMemoryStorage()
+        with without_log():
+            self._stored = optuna.create_study(
+                study_name=_STUDY, storage=self._disk, directions=directions, load_if_exists=True
+            )
+            self.study = optuna.create_study(
+                study_name=_STUDY, storage=self._memory, sampler=sampler, directions=directions
+            )
         with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-            self.study.set_metric_names([objective.name for objective in objectives])  # for optuna-dashboard
-        for _ in self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            self.study.ask()  # one that was enqueued and never asked for becomes an unfinished proposal
-        self.session = int(self.study.user_attrs.get("sessions", 0))
-        self.study.set_user_attr("sessions", self.session + 1)
-        self.trials = [_read(trial) for trial in self.study.get_trials(deepcopy=False)]
+            self._stored.set_metric_names([objective.name for objective in objectives])  # for optuna-dashboard
+        self.session = int(self._stored.user_attrs.get("sessions", 0))
+        self._stored.set_user_attr("sessions", self.session + 1)
+        stored = self._stored.get_trials(deepcopy=False)
+        self.study.add_trials(stored)
+        self.trials = [_read(trial) for trial in stored]
+        self.completed = [trial for trial in self.trials if trial.state == "complete"]
+        self.tally = counts(self.trials)
+        self.epochs_spent = sum(trial.epoch for trial in self.trials)
+        self.spent = {trial.number for trial in self.trials if trial.rungs or trial.state in ("pruned", "failed")}
+        self._asked: optuna.Trial | None = None
+        self._study_id = self._disk.get_study_id_from_name(_STUDY)
+        self._ids = {trial.number: _id(self._disk, trial.number) for trial in self.trials if trial.state == "running"}
 
     def enqueue(self, params: Mapping[str, Any]) -> None:
         """Makes the next trial asked for one with these parameters."""
@@ -96,23 +114,17 @@ class Record:
 
     def close(self) -> None:
         """Lets another driver in."""
-        self.storage.remove_session()
-        self.storage.engine.dispose()
+        self._disk.remove_session()
+        self._disk.engine.dispose()
         self._lock.release()
 
     def ask(self) -> optuna.Trial:
-        """A new trial from Optuna, or the one whose proposal an earlier driver did not finish."""
-        for entry in self.trials:
-            if entry.state == "running" and entry.arch is None:
-                return self.running(entry.number)
-        trial = self.study.ask()
-        self.trials.append(TrialRecord(trial.number))
-        return trial
-
-    def running(self, number: int) -> optuna.Trial:
-        """Optuna's object for a trial that an earlier driver asked for."""
-        study_id = self.storage.get_study_id_from_name(_STUDY)
-        return optuna.Trial(self.study, self.storage.get_trial_id_from_study_id_trial_number(study_id, number))
+        """A new trial from Optuna, or the last one if its proposal is not finished."""
+        if self._asked is None:
+            self._asked = self.study.ask()
+            self.trials.append(TrialRecord(self._asked.number))
+            self.tally["running"] += 1
+        return self._asked
 
     def propose(
         self,
@@ -126,41 +138,70 @@ class Record:
         """Remembers what `trial` stands for; from here on it can be trained and taken up again."""
         entry = self.trials[trial.number]
         entry.arch, entry.recipe, entry.costs, entry.predicted = arch, dict(recipe), dict(costs), dict(predicted)
-        proposal = {"arch": arch, "recipe": entry.recipe, "costs": entry.costs, "predicted": entry.predicted}
-        trial.set_user_attr("proposal", proposal)
+        trial.set_user_attr("proposal", _proposal(entry))
+        self._store(trial.number)
+
+    def measure(self, number: int, costs: Mapping[str, float]) -> None:
+        """Remembers measured costs where predicted ones stood in."""
+        entry = self.trials[number]
+        entry.costs, entry.predicted = dict(costs), {}
+        self._note(number, "proposal", _proposal(entry))
 
     def reach(self, number: int, epoch: int, values: Mapping[str, float]) -> None:
         """Remembers the trained objectives at a rung."""
-        self.trials[number].rungs[epoch] = dict(values)
-        self.running(number).set_user_attr(f"epoch {epoch}", dict(values))
+        entry = self.trials[number]
+        self._note(number, f"epoch {epoch}", dict(values))
+        self.epochs_spent += epoch - entry.epoch
+        self.spent.add(number)
+        entry.rungs[epoch] = dict(values)
 
     def complete(self, number: int) -> None:
         """Tells Optuna the values as of the last rung."""
         entry = self.trials[number]
-        self.study.tell(number, [entry.values[objective.name] for objective in self.objectives])
-        entry.state = "complete"
+        values = [entry.values[objective.name] for objective in self.objectives]
+        self._tell(number, TrialState.COMPLETE, values, state="complete")
+        self.completed.append(entry)
 
     def prune(self, number: int, state: str, reason: str, *, constraints: Mapping[str, float] | None = None) -> None:
         """Tells Optuna PRUNED, with how far each broken bound was missed (> 0) as constraints; no value is invented."""
-        trial = self.running(number)
         for name, excess in (constraints or {}).items():
-            trial.set_constraint(name, excess)
-        self._end(trial, state, reason, TrialState.PRUNED)
+            optuna.Trial(self._stored, self._ids[number]).set_constraint(name, excess)
+            optuna.Trial(self.study, _id(self._memory, number)).set_constraint(name, excess)
+        self._end(number, state, reason, TrialState.PRUNED)
 
     def fail(self, number: int, reason: str) -> None:
         """Tells Optuna FAIL: an error, not a verdict on the student."""
-        self._end(self.running(number), "failed", reason, TrialState.FAIL)
+        if number not in self._ids:  # its proposal was not finished
+            self._store(number)
+        self._end(number, "failed", reason, TrialState.FAIL)
 
-    def _end(self, trial: optuna.Trial, state: str, reason: str, told: TrialState) -> None:
-        trial.set_user_attr("outcome", {"state": state, "reason": reason})
-        self.study.tell(trial.number, state=told)
-        entry = self.trials[trial.number]
-        entry.state, entry.reason = state, reason
+    def _end(self, number: int, state: str, reason: str, told: TrialState) -> None:
+        self._note(number, "outcome", {"state": state, "reason": reason})
+        self._tell(number, told, None, state=state)
+        self.trials[number].reason = reason
+        if state in ("pruned", "failed"):
+            self.spent.add(number)
 
-    @property
-    def epochs_spent(self) -> int:
-        """Epochs trained over all trials, as recorded."""
-        return sum(trial.epoch for trial in self.trials)
+    def _store(self, number: int) -> None:
+        """Writes the trial that was asked for last, with its parameters and attributes."""
+        asked = self._memory.get_trial(_id(self._memory, number))
+        self._ids[number] = self._disk.create_new_trial(self._study_id, asked)
+        self._asked = None
+
+    def _note(self, number: int, key: str, value: Mapping[str, Any]) -> None:
+        self._disk.set_trial_user_attr(self._ids[number], key, value)
+        self._memory.set_trial_user_attr(_id(self._memory, number), key, value)
+
+    def _tell(self, number: int, told: TrialState, values: Sequence[float] | None, *, state: str) -> None:
+        self._disk.set_trial_state_values(self._ids.pop(number), told, values)
+        self.study.tell(number, values, told)
+        self.trials[number].state = state
+        self.tally["running"] -= 1
+        self.tally[state] += 1
+
+
+def _proposal(entry: TrialRecord) -> dict[str, Any]:
+    return {"arch": entry.arch, "recipe": entry.recipe, "costs": entry.costs, "predicted": entry.predicted}
 
 
 def hold(folder: Path) -> BaseFileLock:
@@ -197,6 +238,17 @@ def open_storage(folder: Path) -> optuna.storages.RDBStorage:
         raise InputError(f"{path} cannot be used as a record ({message}); {remedy}") from error
 
 
+@contextmanager
+def without_log() -> Iterator[None]:
+    """Optuna says nothing but warnings inside."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
 def read_trials(folder: Path) -> list[TrialRecord]:
     """All trials of a run, by number; the run may be under way in another process.
 
@@ -222,8 +274,8 @@ def read_study(folder: Path) -> optuna.Study:
 
 def counts(trials: Iterable[TrialRecord]) -> dict[str, int]:
     """How many trials are in each of `STATES`."""
-    states = [trial.state for trial in trials]
-    return {state: states.count(state) for state in STATES}
+    found = Counter(trial.state for trial in trials)
+    return {state: found[state] for state in STATES}
 
 
 def canonical(*parts: Mapping[str, Any]) -> str:
@@ -234,6 +286,11 @@ def canonical(*parts: Mapping[str, Any]) -> str:
 def finite(values: Mapping[str, float]) -> bool:
     """Whether Optuna may be told these: NaN would leave a trial running, +inf would become the front."""
     return all(math.isfinite(value) for value in values.values())
+
+
+def _id(storage: optuna.storages.BaseStorage, number: int) -> int:
+    """What a storage calls the trial of that number."""
+    return storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(_STUDY), number)
 
 
 class _Connection(sqlite3.Connection):

@@ -42,8 +42,13 @@ def propose(record: Record, width: int = 8) -> int:
     return trial.number
 
 
-def told(record: Record) -> list[TrialState]:
-    return [trial.state for trial in record.study.get_trials(deepcopy=False)]
+def told(record: Record, folder: Path) -> list[TrialState]:
+    """What Optuna was told, in the database and in memory alike."""
+    stored, live = read_study(folder).get_trials(deepcopy=False), record.study.get_trials(deepcopy=False)
+    for one, other in zip(stored, live, strict=True):
+        assert (one.state, one.values, one.constraints) == (other.state, other.values, other.constraints)
+        assert (one.params, one.user_attrs) == (other.params, other.user_attrs)
+    return [trial.state for trial in stored]
 
 
 def test_what_is_read_back_is_what_was_remembered(record: Record, tmp_path: Path) -> None:
@@ -57,20 +62,21 @@ def test_what_is_read_back_is_what_was_remembered(record: Record, tmp_path: Path
     record.fail(failed, "out of memory")
     record.prune(duplicate, "duplicate", "same as trial 0")
     record.reach(reached, 1, {"accuracy": 0.3})
-    unfinished = record.ask().number
 
     assert read_trials(tmp_path) == record.trials
     assert [trial.state for trial in record.trials] == [
-        *("complete", "pruned", "infeasible", "failed", "duplicate", "running", "running", "running"),
+        *("complete", "pruned", "infeasible", "failed", "duplicate", "running", "running"),
     ]
     assert record.trials[complete].values == {"accuracy": 0.8, "parameters": 0.0}
     assert record.trials[reached].epoch == 1
     assert record.trials[running].epoch == 0
-    assert record.trials[unfinished].arch is None
+    assert record.completed == [record.trials[complete]]
+    assert record.tally == counts(record.trials)
+    assert record.spent == {complete, pruned, failed, reached}
     assert record.epochs_spent == 6
 
 
-def test_optuna_is_told_pruned_where_stopped_and_fail_for_errors_alone(record: Record) -> None:
+def test_optuna_is_told_pruned_where_stopped_and_fail_for_errors_alone(record: Record, tmp_path: Path) -> None:
     complete, pruned, infeasible, failed = (propose(record, w) for w in range(4))
     record.reach(complete, 4, {"accuracy": 0.8})
     record.complete(complete)
@@ -78,8 +84,8 @@ def test_optuna_is_told_pruned_where_stopped_and_fail_for_errors_alone(record: R
     record.prune(infeasible, "infeasible", "too large", constraints={"parameters": 5.0})
     record.fail(failed, "out of memory")
 
-    assert told(record) == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.PRUNED, TrialState.FAIL]
-    trials = record.study.get_trials(deepcopy=False)
+    assert told(record, tmp_path) == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.PRUNED, TrialState.FAIL]
+    trials = read_study(tmp_path).get_trials(deepcopy=False)
     assert trials[complete].values == [0.8, 0.0]
     assert [trial.values for trial in trials[1:]] == [None, None, None]
     assert trials[infeasible].constraints == {"parameters": 5.0}
@@ -88,41 +94,52 @@ def test_optuna_is_told_pruned_where_stopped_and_fail_for_errors_alone(record: R
 
 def test_a_record_that_is_opened_again_goes_on(record: Record, tmp_path: Path) -> None:
     propose(record)
+    done = propose(record)
+    record.reach(done, 4, {"accuracy": 0.8})
+    record.complete(done)
     before = record.trials
     record.close()
     again = open_record(tmp_path)
     assert again.trials == before
+    assert (again.completed, again.epochs_spent, again.spent) == ([before[done]], 4, {done})
+    assert again.tally == record.tally == counts(before)
     assert (record.session, again.session) == (0, 1)
-    assert propose(again) == 1
+    assert told(again, tmp_path) == [TrialState.RUNNING, TrialState.COMPLETE]
+    assert propose(again) == 2
     again.close()
 
 
-def test_a_proposal_that_was_not_finished_is_asked_for_again(record: Record, tmp_path: Path) -> None:
+def test_a_proposal_that_was_not_finished_leaves_nothing(record: Record, tmp_path: Path) -> None:
     propose(record)
-    picked = record.ask().suggest_float("x", 0, 1)
+    record.ask().suggest_float("x", 0, 1)
     record.close()
 
-    again = open_record(tmp_path, seed=7)
-    trial = again.ask()
-
-    assert trial.number == 1
-    assert trial.suggest_float("x", 0, 1) == picked
-    assert told(again) == [TrialState.RUNNING, TrialState.RUNNING]
-    again.close()
-
-
-def test_what_was_enqueued_is_asked_for_next(record: Record) -> None:
-    record.enqueue({"x": 0.25})
-    assert record.ask().suggest_float("x", 0, 1) == 0.25
-
-
-def test_what_was_enqueued_survives_its_driver(record: Record, tmp_path: Path) -> None:
-    record.enqueue({"x": 0.25})
-    record.close()
     again = open_record(tmp_path)
-    assert again.ask().suggest_float("x", 0, 1) == 0.25
-    assert again.ask().number == 0  # the proposal is still to be finished
+    assert [trial.number for trial in again.trials] == [0]
+    assert propose(again) == 1
+    assert told(again, tmp_path) == [TrialState.RUNNING, TrialState.RUNNING]
     again.close()
+
+
+def test_a_proposal_is_finished_before_the_next_trial_is_asked_for(record: Record) -> None:
+    assert record.ask().number == record.ask().number == 0
+
+
+def test_a_trial_whose_proposal_failed_is_recorded_with_the_parameters_it_had(record: Record, tmp_path: Path) -> None:
+    picked = record.ask().suggest_float("x", 0, 1)
+    record.fail(0, "raised ValueError: no such width")
+    (trial,) = read_study(tmp_path).get_trials(deepcopy=False)
+    assert (trial.state, trial.params) == (TrialState.FAIL, {"x": picked})
+    assert read_trials(tmp_path) == record.trials
+    assert propose(record) == 1
+
+
+def test_what_was_enqueued_is_asked_for_next(record: Record, tmp_path: Path) -> None:
+    record.enqueue({"x": 0.25})
+    trial = record.ask()
+    assert trial.suggest_float("x", 0, 1) == 0.25
+    record.propose(trial, {"width": 8}, RECIPE, {}, predicted={})
+    assert read_study(tmp_path).get_trials(deepcopy=False)[0].params == {"x": 0.25}
 
 
 def test_a_trial_of_an_earlier_driver_can_be_ended(record: Record, tmp_path: Path) -> None:
@@ -134,7 +151,7 @@ def test_a_trial_of_an_earlier_driver_can_be_ended(record: Record, tmp_path: Pat
     again.prune(numbers[1], "pruned", "stopped early")
     again.fail(numbers[2], "out of memory")
     assert read_trials(tmp_path) == again.trials
-    assert not [state for state in told(again) if state == TrialState.RUNNING]
+    assert told(again, tmp_path) == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
     again.close()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -49,6 +51,10 @@ class Driver:
         for trial in record.trials:
             if trial.arch is not None:
                 self._known.setdefault(canonical(trial.arch, trial.recipe), trial.number)
+        self._points: dict[int, list[Point]] = {}
+        for trial in record.trials:
+            for epoch in trial.rungs:
+                self._add_point(trial, epoch)
         self._under_way: dict[int, int] = {}
         self._waiting: dict[int, list[TrialRecord]] = {}
         self._last_call = False
@@ -102,6 +108,7 @@ class Driver:
             return []
         earlier = checkpoint(self.folder, trial)
         self.record.reach(number, result["epoch"], result["values"])
+        self._add_point(trial, result["epoch"])
         if earlier is not None:
             drop(earlier)
         return self._decide_all([*self._waiting.pop(trial.epoch, []), trial])
@@ -179,13 +186,13 @@ class Driver:
 
     def _goes_on(self, trial: TrialRecord) -> bool | None:
         """The scheduler's answer on all that is known of this trial and of every other at the same epoch."""
-        points = [
-            Point(other.number, trial.epoch, other.costs | other.rungs.get(trial.epoch, {}))
-            for other in self.record.trials
-            if (trial.epoch in other.rungs if trial.epoch else other is trial)
-        ]
-        answer = self.scheduler(next(point for point in points if point.trial == trial.number), points)
+        point = Point(trial.number, trial.epoch, trial.values)
+        answer = self.scheduler(point, tuple(self._points[trial.epoch]) if trial.epoch else (point,))
         return None if answer is None else bool(answer)
+
+    def _add_point(self, trial: TrialRecord, epoch: int) -> None:
+        point = Point(trial.number, epoch, trial.costs | trial.rungs[epoch])
+        bisect.insort(self._points.setdefault(epoch, []), point, key=lambda point: point.trial)
 
     def _broken_bounds(self, trial: TrialRecord, done: bool) -> dict[str, float]:
         """How far each bound is missed (> 0); trained objectives are held to theirs only when trained in full.
@@ -224,7 +231,10 @@ class Driver:
             self.record.fail(trial.number, reason_of(error))
             self._drop_optimizer(trial)
             return False
-        self.record.propose(self.record.running(trial.number), trial.arch, trial.recipe, costs, predicted={})
+        self.record.measure(trial.number, costs)
+        for epoch in trial.rungs:
+            self._points[epoch] = [point for point in self._points[epoch] if point.trial != trial.number]
+            self._add_point(trial, epoch)
         return True
 
     def _next_stretch(self, trial: TrialRecord) -> Stretch:
@@ -256,11 +266,8 @@ class Driver:
 
     def _budget_ended(self) -> str:
         budget = self.context.study.budget
-        # What was never trained, a duplicate or a bound broken by its costs, is free.
-        spent = sum(
-            1 for t in self.record.trials if t.rungs or t.state in ("pruned", "failed") or t.number in self._under_way
-        )
-        if spent >= budget.trials:
+        spent = self.record.spent
+        if len(spent) + sum(number not in spent for number in self._under_way) >= budget.trials:
             return f"{budget.trials} trials are done"
         planned = self.record.epochs_spent + sum(self._under_way.values())
         if budget.epochs is not None and planned + budget.rungs[0] > budget.epochs:
@@ -282,8 +289,8 @@ class Driver:
         return False
 
     def _refuse_if_all_fail(self) -> None:
-        students = [trial for trial in self.record.trials if trial.state not in ("duplicate", "infeasible")]
-        first = students[:_FAILED_AT_FIRST]
+        students = (trial for trial in self.record.trials if trial.state not in ("duplicate", "infeasible"))
+        first = list(itertools.islice(students, _FAILED_AT_FIRST))
         if len(first) == _FAILED_AT_FIRST and all(trial.state == "failed" for trial in first):
             raise NoFrontError(
                 f"the first {len(first)} students all failed; the last: {first[-1].reason}; "

@@ -12,7 +12,7 @@ import optuna
 from autokd.driver.latencies import Latencies
 from autokd.errors import InputError
 from autokd.pareto import as_losses, hypervolume
-from autokd.record import TrialRecord, canonical
+from autokd.record import TrialRecord, canonical, without_log
 from autokd.trial import Context, breaks, build_student
 from autokd.types import Arch, Objective
 
@@ -85,12 +85,8 @@ class Costs:
 
 def random_study(seed: int) -> optuna.Study:
     """An Optuna study in memory to draw random parameters from; nothing is recorded, and nothing is logged."""
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
+    with without_log():
         return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed % 2**32))
-    finally:
-        optuna.logging.set_verbosity(level)
 
 
 def refuse_hopeless_bounds(context: Context, archs: Iterable[Arch]) -> None:

@@ -23,7 +23,7 @@ from autokd.driver.setup import Run
 from autokd.errors import InputError, NoFrontError
 from autokd.front import Front, Student
 from autokd.pareto import as_losses, non_dominated
-from autokd.record import Record, TrialRecord, canonical, counts, read_trials
+from autokd.record import Record, TrialRecord, canonical, read_trials
 from autokd.registry import resolve
 from autokd.study import Budget, Study, baseline_study, make_sampler, override
 from autokd.teachers.files import digest_of
@@ -145,7 +145,7 @@ class _Session:
         self._disk = DiskBudget(run.folder, study.budget.disk_gb)
         self._front: list[TrialRecord] = []
         self._open: list[TrialRecord] = []
-        self._seen = 0
+        self._seen, self._judged, self._hypervolume = 0, 0, 0.0
 
     def __enter__(self) -> _Session:
         return self
@@ -164,9 +164,14 @@ class _Session:
         for trial in trials:
             if trial.state != "running":
                 self._disk.add(trial)
-        front = self._front + [trial for trial in trials if trial.state == "complete"]
-        mask = non_dominated(as_losses([trial.values for trial in front], self.record.objectives))
-        self._front = [trial for trial, keep in zip(front, mask, strict=True) if keep]
+        new = self.record.completed[self._judged :]
+        if new:
+            rivals = sorted([*self._front, *new], key=lambda trial: trial.number)
+            mask = non_dominated(as_losses([trial.values for trial in rivals], self.record.objectives))
+            self._front = [trial for trial, keep in zip(rivals, mask, strict=True) if keep]
+            values = [trial.values for trial in self._front]
+            self._hypervolume = scaled_hypervolume(values, self.run.context, self.run.reference)
+            self._judged += len(new)
         self._disk.trim({trial.number for trial in self._front} | {student.trial for student in self.answered or ()})
 
     def searching(self, message: str) -> None:
@@ -179,7 +184,7 @@ class _Session:
         if self.progress is None:
             return
         study, objectives = self.run.context.study, self.record.objectives
-        tally = counts(self.record.trials)
+        tally = dict(self.record.tally)
         seconds = time.monotonic() - self.started
         done = tally["complete"] + tally["pruned"] + tally["failed"]
         left = max(0, study.budget.trials - done)
@@ -191,9 +196,7 @@ class _Session:
                 "epochs_spent": self.record.epochs_spent,
                 "seconds": seconds,
                 "eta_seconds": seconds / newly * left if done and left else None,
-                "hypervolume": scaled_hypervolume(
-                    [t.values for t in self._front], self.run.context, self.run.reference
-                ),
+                "hypervolume": self._hypervolume,
                 "front": [{"trial": t.number, "values": t.values, "recipe": t.recipe} for t in self._front],
                 "objectives": [{"name": o.name, "direction": o.direction, "unit": o.unit} for o in objectives],
                 "message": message,
