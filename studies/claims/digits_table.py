@@ -1,11 +1,13 @@
 """Trains every student of the studies in studies/tables, at every recipe, and packs what came of it into tables.
 
-    python studies/claims/digits_table.py train --out digits_table --minutes 60    # again until nothing is missing
-    python studies/claims/digits_table.py pack --out digits_table                  # measures latency, on a quiet machine
+    python studies/claims/digits_table.py train --out digits_table --minutes 60  # again, until nothing is missing
+    python studies/claims/digits_table.py latency --out digits_table             # on a quiet machine
+    python studies/claims/digits_table.py pack --out digits_table                # writes the tables
 
-A cell is one training: a table, an architecture, a recipe and a repeat (0 is the search's own seed; 1 and 2 are
+A cell is one training: a table, an architecture, a recipe and a repeat (0 has the seed of a search; 1 and 2 are
 trained for a sample of 200, for the noise floor). Finished cells are appended to OUT/trainings.jsonl and not repeated;
-what is missing is printed. The numbers are those of a search: its teacher, seeds, rungs and stretches of training.
+what is missing is printed. The numbers are those of a search: its teacher, seeds, rungs and learning-rate schedule.
+3,740 trainings take half an hour on one core.
 """
 
 from __future__ import annotations
@@ -16,29 +18,31 @@ import gzip
 import io
 import itertools
 import json
+import math
 import os
 import platform
 import random
-import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import mean, variance
+from statistics import mean, median, variance
 from typing import Any
 
 import torch
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FixedTrial
+from scipy.stats import kendalltau
 
 from autokd import Recipe, Study, load_study
 from autokd.driver.costs import random_study
-from autokd.driver.preparation import prepare
+from autokd.driver.preparation import Run, prepare
 from autokd.executors import one_thread
 from autokd.objectives.costs import flops, parameters
 from autokd.objectives.latency import measure_reference_ms, measure_together
 from autokd.record import canonical
-from autokd.study import resolve_space
+from autokd.study import resolve_objectives, resolve_space
 from autokd.trial import Context, Stretch, build_student, evaluate, start_training, training_seed
 from autokd.types import Arch
 
@@ -46,12 +50,12 @@ TABLES = Path(__file__).parents[1] / "tables"
 NAMES = ("digits_labels", "digits_noise")
 RESEEDED = 200
 REPEATS = (1, 2)
-LATENCY_SECONDS = 1.0
+LATENCY = {"batch": 1, "threads": 1, "runtime": "eager"}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training."""
+    """One training; `repeat` is 0 for that of a search and 1 .. for fresh seeds of it."""
 
     table: str
     arch: Arch
@@ -60,40 +64,40 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """The same for the same training."""
+        """The same text for the same training."""
         return canonical(asdict(self))
 
 
 def choices(study: Study) -> dict[str, list[Any]]:
-    """The columns of a study's table: what its space and recipe choose from, by name."""
-    optuna_study = random_study(0)
-    optuna_study.enqueue_trial({"recipe.alpha": 1.0})  # at alpha 0 nothing else of the recipe is chosen
+    """What the study's space and recipe choose from, by column of its table."""
+    optuna_study = random_study(study.seed)
+    optuna_study.enqueue_trial({"recipe.alpha": 1.0})  # at alpha 0 no other part of the recipe is chosen
     trial = optuna_study.ask()
     resolve_space(study).suggest(trial)
     study.recipe.suggest(trial, epochs=study.budget.rungs[-1])
-    found = {}
+    columns = {}
     for name, distribution in trial.distributions.items():
-        assert isinstance(distribution, CategoricalDistribution), f"{name} is no list of choices"
-        found[name.removeprefix("recipe.")] = list(distribution.choices)
-    return found
+        assert isinstance(distribution, CategoricalDistribution), f"{name} is not a list of choices"
+        columns[name.removeprefix("recipe.")] = list(distribution.choices)
+    return columns
 
 
-def rows(study: Study) -> Iterator[tuple[dict[str, Any], Arch, Recipe]]:
-    """Every row of a study's table: the choices, and the architecture and recipe they come to."""
+def rows(study: Study) -> Iterator[tuple[dict[str, Any], Cell]]:
+    """Every row of the study's table, in order, and its training: the same one for all rows at alpha 0 of a student."""
     space, columns = resolve_space(study), choices(study)
     for picked in itertools.product(*columns.values()):
         row = dict(zip(columns, picked, strict=True))
         trial: Any = FixedTrial(row | {f"recipe.{name}": value for name, value in row.items()})
-        yield row, space.suggest(trial), study.recipe.suggest(trial, epochs=study.budget.rungs[-1])
+        recipe = study.recipe.suggest(trial, epochs=study.budget.rungs[-1])
+        yield row, Cell(study.name, space.suggest(trial), recipe, 0)
 
 
 def cells(study: Study) -> list[Cell]:
-    """The trainings of a table in the order in which they are run: those of the rows first, then those again."""
-    found = {cell.key: cell for cell in (Cell(study.name, arch, recipe, 0) for _, arch, recipe in rows(study))}
-    once = [found[key] for key in sorted(found)]
+    """The trainings of a table in the order in which they are run: those of the rows, then a sample of them again."""
+    different = {cell.key: cell for _, cell in rows(study)}
+    once = [different[key] for key in sorted(different)]
     random.Random(0).shuffle(once)
-    again = [Cell(cell.table, cell.arch, cell.recipe, repeat) for cell in once[:RESEEDED] for repeat in REPEATS]
-    return once + again
+    return once + [replace(cell, repeat=repeat) for cell in once[:RESEEDED] for repeat in REPEATS]
 
 
 def train(context: Context, cell: Cell) -> dict[str, float]:
@@ -110,53 +114,22 @@ def train(context: Context, cell: Cell) -> dict[str, float]:
     return values
 
 
-def measure(context: Context, archs: Iterable[Arch]) -> dict[str, dict[str, float]]:
-    """Parameters, FLOPs and latency of each architecture, by its canonical text; all are timed together, interleaved."""
-    inputs = torch.zeros(1, *context.task.input_shape)
-    students = {canonical(arch): build_student(context, arch, seed=0) for arch in archs}
-    reference_ms = measure_reference_ms()
-    timings = measure_together(
-        list(students.values()), inputs, seconds=LATENCY_SECONDS, reference_ms=reference_ms
-    )
-    return {
-        text: {
-            "parameters": parameters(student, inputs),
-            "flops": flops(student, inputs),
-            "latency_ms": float(f"{timing.median_ms:.4g}"),
-            "latency_cv": timing.cv,
-        }
-        for (text, student), timing in zip(students.items(), timings, strict=True)
-    }
-
-
-def main() -> None:
-    """Trains what is missing as long as time allows, or packs what there is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("train", "pack"))
-    parser.add_argument("--out", type=Path, default=Path("digits_table"))
-    parser.add_argument("--minutes", type=float, default=60)
-    options = parser.parse_args()
-    studies = [load_study(TABLES / f"{name}.yaml") for name in NAMES]
-    options.out.mkdir(parents=True, exist_ok=True)
-    contexts = {study.name: prepare(study, options.out / study.name).context for study in studies}
-    with one_thread():
-        if options.step == "train":
-            train_missing(contexts, options.out / "trainings.jsonl", end=time.monotonic() + 60 * options.minutes)
-
-
 def train_missing(contexts: Mapping[str, Context], path: Path, *, end: float) -> None:
     """Appends a line for every cell that `path` lacks, until `end`, and prints what it lacks still."""
-    done = set(finished(path))
-    wanted = [cell for both in zip(*(cells(context.study) for context in contexts.values()), strict=True) for cell in both]
+    done = finished(path)
+    in_turn = zip(*(cells(context.study) for context in contexts.values()), strict=True)
+    wanted = list(itertools.chain.from_iterable(in_turn))
     missing = [cell for cell in wanted if cell.key not in done]
     with path.open("a") as file:
         while missing and time.monotonic() < end:
             cell = missing.pop(0)
             file.write(json.dumps({"cell": asdict(cell), "values": train(contexts[cell.table], cell)}) + "\n")
             file.flush()
-    print(f"{len(wanted) - len(missing)} of {len(wanted)} cells are trained; missing:" + ("" if missing else " none"))
-    for cell in missing:
-        print(f"  {cell.key}")
+    print(f"{len(wanted) - len(missing)} of {len(wanted)} cells are trained; missing: {len(missing) or 'none'}")
+    for (table, repeat), number in Counter((cell.table, cell.repeat) for cell in missing).items():
+        print(f"  {number} of {table}, repeat {repeat}")
+    for cell in missing[:10]:
+        print(f"  next: {cell.key}")
 
 
 def finished(path: Path) -> dict[str, dict[str, float]]:
@@ -169,6 +142,147 @@ def finished(path: Path) -> dict[str, dict[str, float]]:
             continue
         found[canonical(record["cell"])] = record["values"]
     return found
+
+
+def measure(context: Context) -> dict[str, Any]:
+    """Latency by architecture, all timed together and interleaved, and on what machine and how busy it was."""
+    archs = {canonical(cell.arch): cell.arch for _, cell in rows(context.study)}
+    inputs = torch.zeros(1, *context.task.input_shape)
+    load = os.getloadavg()[0]
+    reference_ms = measure_reference_ms()
+    students = [build_student(context, arch, seed=0) for arch in archs.values()]
+    timings = measure_together(students, inputs, seconds=2.0, reference_ms=reference_ms)
+    return {
+        "machine": {**machine(), **LATENCY},
+        "latency": {
+            "reference_ms": reference_ms,
+            "rounds": timings[0].rounds,
+            "load_average": load,
+            "median_cv": median(timing.cv for timing in timings),
+            "worst_cv": max(timing.cv for timing in timings),
+        },
+        "latency_ms": {arch: float(f"{timing.median_ms:.4g}") for arch, timing in zip(archs, timings, strict=True)},
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What this machine is, as far as numbers depend on it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    facts = [line.split(":") for line in cpuinfo.read_text().splitlines()] if cpuinfo.is_file() else []
+    cpu = {fact[0].strip(): fact[1].strip() for fact in facts if len(fact) == 2}
+    model = " ".join(f"{part} {cpu[part]}" for part in ("cpu family", "model") if part in cpu)
+    name = f"{cpu['model name']} ({model})" if "model name" in cpu else platform.processor()
+    return {"cpu": name, "cores": os.cpu_count(), "system": platform.system(), "torch": torch.__version__}
+
+
+def table(
+    context: Context, trained: Mapping[str, Mapping[str, float]], latency: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """The rows of a table; fresh seeds are empty where none was trained."""
+    inputs = torch.zeros(1, *context.task.input_shape)
+    costs = {}
+    for _, cell in rows(context.study):
+        if canonical(cell.arch) not in costs:
+            student = build_student(context, cell.arch, seed=0)
+            costs[canonical(cell.arch)] = {
+                "parameters": int(parameters(student, inputs)),
+                "flops": int(flops(student, inputs)),
+                "latency_ms": latency[canonical(cell.arch)],
+            }
+    found = []
+    for row, cell in rows(context.study):
+        again = {f"accuracy_seed{n}": trained.get(replace(cell, repeat=n).key, {}).get("accuracy") for n in REPEATS}
+        found.append({**row, **trained[cell.key], **costs[canonical(cell.arch)], **again})
+    return found
+
+
+def noise(study: Study, trained: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """The standard deviation between the seeds of one training, pooled over those trained with all, by column."""
+    groups = []
+    for cell in cells(study)[:RESEEDED]:
+        keys = [replace(cell, repeat=repeat).key for repeat in (0, *REPEATS)]
+        if all(key in trained for key in keys):
+            groups.append([trained[key] for key in keys])
+    pooled = {
+        column: round(math.sqrt(mean(variance(values[column] for values in group) for group in groups)), 5)
+        for column in groups[0][0]
+    }
+    return {"trainings": len(groups), "seeds": 1 + len(REPEATS), "standard_deviation": pooled}
+
+
+def pack(run: Run, trained: Mapping[str, Mapping[str, float]], measured: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Writes NAME.csv.gz and NAME.json into studies/tables, byte for byte the same from the same numbers."""
+    study, splits = run.context.study, run.context.task.splits
+    found = table(run.context, trained, measured["latency_ms"])
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(found[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found)
+    with (TABLES / f"{study.name}.csv.gz").open("wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as packed:
+        packed.write(text.getvalue().encode())
+    about = {
+        "source": f"every student and recipe of {study.name}.yaml, trained by studies/claims/digits_table.py",
+        "parameters": choices(study),
+        "objectives": {o.name: {"direction": o.direction, "trained": o.trained} for o in resolve_objectives(study)},
+        "rungs": list(study.budget.rungs),
+        "rows": {split: len(numbers) for split, numbers in splits.items()},
+        "teacher": run.setup["teacher"],
+        "noise": noise(study, trained),
+        "machine": measured["machine"],
+        "latency": measured["latency"],
+        "licence": "Apache-2.0; of the digits: UCI, by way of scikit-learn, CC BY 4.0",
+    }
+    (TABLES / f"{study.name}.json").write_text(json.dumps(about, indent=1) + "\n")
+    return found
+
+
+def summary(found: Sequence[Mapping[str, Any]], architecture: Sequence[str]) -> str:
+    """How far accuracies spread, how alike the orders by cost are, and what distillation is worth in a table."""
+    students: dict[Any, list[Mapping[str, Any]]] = {}
+    for row in found:
+        students.setdefault(tuple(row[name] for name in architecture), []).append(row)
+    accuracies = [row["accuracy"] for row in found]
+    costs = [[rows_of[0][name] for rows_of in students.values()] for name in ("parameters", "flops", "latency_ms")]
+    gains = []
+    for rows_of in students.values():
+        best = max(rows_of, key=lambda row: row["accuracy"])
+        plain = next(row for row in rows_of if row["alpha"] == 0)
+        usual = next(r for r in rows_of if (r["alpha"], r["temperature"], r["method"]) == (0.9, 4, "kd"))
+        gains.append([best["test_accuracy"] - other["test_accuracy"] for other in (plain, usual)])
+    over_plain, over_usual = zip(*gains, strict=True)
+    return (
+        f"{len(found)} rows, {len(students)} students, {min(costs[0])} to {max(costs[0])} parameters\n"
+        f"  validation accuracy {min(accuracies):.3f} to {max(accuracies):.3f}, median {median(accuracies):.3f}\n"
+        f"  Kendall's tau of parameters with flops {kendalltau(costs[0], costs[1]).statistic:.2f}, "
+        f"with latency {kendalltau(costs[0], costs[2]).statistic:.2f}\n"
+        f"  test accuracy of each student's best recipe, chosen on validation: {median(over_plain):+.3f} over alpha 0, "
+        f"{median(over_usual):+.3f} over kd at T 4, alpha 0.9 (medians over students)"
+    )
+
+
+def main() -> None:
+    """Trains what is missing as long as time allows, measures latency, or packs what there is."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=("train", "latency", "pack"))
+    parser.add_argument("--out", type=Path, default=Path("digits_table"))
+    parser.add_argument("--minutes", type=float, default=60, help="after which `train` starts no other cell")
+    options = parser.parse_args()
+    end = time.monotonic() + 60 * options.minutes
+    runs = {name: prepare(load_study(TABLES / f"{name}.yaml"), options.out / name) for name in NAMES}
+    trainings, latencies = options.out / "trainings.jsonl", options.out / "latency.json"
+    with one_thread():
+        if options.step == "train":
+            train_missing({name: run.context for name, run in runs.items()}, trainings, end=end)
+        elif options.step == "latency":
+            latencies.write_text(json.dumps(measure(runs[NAMES[0]].context), indent=1))
+        else:
+            trained = finished(trainings)
+            missing = sum(cell.key not in trained for run in runs.values() for _, cell in rows(run.context.study))
+            if missing or not latencies.is_file():
+                raise SystemExit(f"{missing} rows lack their training: run `train`, then `latency`, before `pack`")
+            for name, run in runs.items():
+                found = pack(run, trained, json.loads(latencies.read_text()))
+                print(f"{name}: {summary(found, ('family', 'width', 'depth'))}")
 
 
 if __name__ == "__main__":
