@@ -74,7 +74,7 @@ def test_a_table_says_what_its_study_chooses_from(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_value_is_there_and_accuracies_are_shares_of_the_rows(name: str) -> None:
-    splits = about(name)["rows"]
+    splits = about(name)["splits"]
     for row in table(name):
         for column in ("parameters", "flops", "latency_ms"):
             assert float(row[column]) > 0

@@ -7,7 +7,7 @@
 A cell is one training: a table, an architecture, a recipe and a repeat (0 has the seed of a search; 1 and 2 are
 trained for a sample of 200, for the noise floor). Finished cells are appended to OUT/trainings.jsonl and not repeated;
 what is missing is printed. The numbers are those of a search: its teacher, seeds, rungs and learning-rate schedule.
-3,740 trainings take half an hour on one core.
+3,740 trainings took 36 minutes on one core of a busy machine.
 """
 
 from __future__ import annotations
@@ -50,7 +50,6 @@ TABLES = Path(__file__).parents[1] / "tables"
 NAMES = ("digits_labels", "digits_noise")
 RESEEDED = 200
 REPEATS = (1, 2)
-LATENCY = {"batch": 1, "threads": 1, "runtime": "eager"}
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ def measure(context: Context) -> dict[str, Any]:
     students = [build_student(context, arch, seed=0) for arch in archs.values()]
     timings = measure_together(students, inputs, seconds=2.0, reference_ms=reference_ms)
     return {
-        "machine": {**machine(), **LATENCY},
+        "machine": {**machine(), "batch": 1, "threads": 1, "runtime": "eager"},
         "latency": {
             "reference_ms": reference_ms,
             "rounds": timings[0].rounds,
@@ -197,12 +196,9 @@ def table(
 
 
 def noise(study: Study, trained: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """The standard deviation between the seeds of one training, pooled over those trained with all, by column."""
-    groups = []
-    for cell in cells(study)[:RESEEDED]:
-        keys = [replace(cell, repeat=repeat).key for repeat in (0, *REPEATS)]
-        if all(key in trained for key in keys):
-            groups.append([trained[key] for key in keys])
+    """The standard deviation between the seeds of one training, pooled over the sample, by column."""
+    again = cells(study)[:RESEEDED]
+    groups = [[trained[replace(cell, repeat=repeat).key] for repeat in (0, *REPEATS)] for cell in again]
     pooled = {
         column: round(math.sqrt(mean(variance(values[column] for values in group) for group in groups)), 5)
         for column in groups[0][0]
@@ -225,7 +221,7 @@ def pack(run: Run, trained: Mapping[str, Mapping[str, float]], measured: Mapping
         "parameters": choices(study),
         "objectives": {o.name: {"direction": o.direction, "trained": o.trained} for o in resolve_objectives(study)},
         "rungs": list(study.budget.rungs),
-        "rows": {split: len(numbers) for split, numbers in splits.items()},
+        "splits": {split: len(numbers) for split, numbers in splits.items()},
         "teacher": run.setup["teacher"],
         "noise": noise(study, trained),
         "machine": measured["machine"],
@@ -236,28 +232,42 @@ def pack(run: Run, trained: Mapping[str, Mapping[str, float]], measured: Mapping
     return found
 
 
-def summary(found: Sequence[Mapping[str, Any]], architecture: Sequence[str]) -> str:
-    """How far accuracies spread, how alike the orders by cost are, and what distillation is worth in a table."""
+def summary(found: Sequence[Mapping[str, Any]]) -> str:
+    """How far accuracies spread, how alike columns order rows, the noise floor, and what distillation is worth."""
     students: dict[Any, list[Mapping[str, Any]]] = {}
     for row in found:
-        students.setdefault(tuple(row[name] for name in architecture), []).append(row)
-    accuracies = [row["accuracy"] for row in found]
-    costs = [[rows_of[0][name] for rows_of in students.values()] for name in ("parameters", "flops", "latency_ms")]
+        students.setdefault((row["family"], row["width"], row["depth"]), []).append(row)
+    firsts = [rows_of[0] for rows_of in students.values()]
+    sizes, accuracies = [row["parameters"] for row in firsts], [row["accuracy"] for row in found]
     gains = []
     for rows_of in students.values():
         best = max(rows_of, key=lambda row: row["accuracy"])
         plain = next(row for row in rows_of if row["alpha"] == 0)
         usual = next(r for r in rows_of if (r["alpha"], r["temperature"], r["method"]) == (0.9, 4, "kd"))
         gains.append([best["test_accuracy"] - other["test_accuracy"] for other in (plain, usual)])
-    over_plain, over_usual = zip(*gains, strict=True)
+    over_plain, over_usual = (median(gain) for gain in zip(*gains, strict=True))
     return (
-        f"{len(found)} rows, {len(students)} students, {min(costs[0])} to {max(costs[0])} parameters\n"
-        f"  validation accuracy {min(accuracies):.3f} to {max(accuracies):.3f}, median {median(accuracies):.3f}\n"
-        f"  Kendall's tau of parameters with flops {kendalltau(costs[0], costs[1]).statistic:.2f}, "
-        f"with latency {kendalltau(costs[0], costs[2]).statistic:.2f}\n"
-        f"  test accuracy of each student's best recipe, chosen on validation: {median(over_plain):+.3f} over alpha 0, "
-        f"{median(over_usual):+.3f} over kd at T 4, alpha 0.9 (medians over students)"
+        f"{len(found)} rows, {len(students)} students, {min(sizes)} to {max(sizes)} parameters\n"
+        f"  accuracy {min(accuracies):.3f} to {max(accuracies):.3f}, median {median(accuracies):.3f}\n"
+        f"  Kendall's tau of parameters with {taus(firsts, 'parameters', 'flops', 'latency_ms')}; of accuracy with "
+        f"{taus(found, 'accuracy', 'accuracy@3', 'accuracy@9', 'test_accuracy')}\n"
+        f"  deviation between seeds at alpha > 0: {spread([r for r in found if r['parameters'] < 1000]):.4f} below "
+        f"1,000 parameters, {spread([r for r in found if r['parameters'] >= 1000]):.4f} from there\n"
+        f"  test accuracy of each student's best recipe on validation: {over_plain:+.3f} over alpha 0, "
+        f"{over_usual:+.3f} over kd at T 4, alpha 0.9 (medians over students)"
     )
+
+
+def taus(found: Sequence[Mapping[str, Any]], column: str, *others: str) -> str:
+    """Kendall's rank correlation of a column with each of the others."""
+    values = {name: [row[name] for row in found] for name in (column, *others)}
+    return ", ".join(f"{name} {kendalltau(values[column], values[name]).statistic:.2f}" for name in others)
+
+
+def spread(found: Sequence[Mapping[str, Any]]) -> float:
+    """The pooled standard deviation of accuracy between seeds, over the rows at alpha > 0 that were trained again."""
+    seeds = [[row["accuracy"], *(row[f"accuracy_seed{n}"] for n in REPEATS)] for row in found if row["alpha"] > 0]
+    return math.sqrt(mean(variance(values) for values in seeds if None not in values))
 
 
 def main() -> None:
@@ -277,12 +287,12 @@ def main() -> None:
             latencies.write_text(json.dumps(measure(runs[NAMES[0]].context), indent=1))
         else:
             trained = finished(trainings)
-            missing = sum(cell.key not in trained for run in runs.values() for _, cell in rows(run.context.study))
+            missing = sum(cell.key not in trained for run in runs.values() for cell in cells(run.context.study))
             if missing or not latencies.is_file():
-                raise SystemExit(f"{missing} rows lack their training: run `train`, then `latency`, before `pack`")
+                raise SystemExit(f"{missing} cells are missing: run `train`, then `latency`, before `pack`")
             for name, run in runs.items():
                 found = pack(run, trained, json.loads(latencies.read_text()))
-                print(f"{name}: {summary(found, ('family', 'width', 'depth'))}")
+                print(f"{name}: {summary(found)}")
 
 
 if __name__ == "__main__":
