@@ -46,11 +46,11 @@ class Front:
         front: the students.
         trials: how many ended how.
         epochs_spent: trained by the search and by the fresh seeds, without baselines.
-        teacher: name, `values` on validation and `test`.
+        teacher: name, `values` on validation and `test`; empty where a table was searched.
         baselines: by name: the same study with keys overridden, as `epochs_spent`, `hypervolume`, `front`, `overrides`.
         hypervolume: share of the box up to `reference` that the front dominates, 0 .. 1.
         reference: worst value by objective, fixed when the search began.
-        validation_labels: labels that chose the front.
+        validation_labels: labels that chose the front; 0 where a table was searched.
         standard_error: of the first trained objective at its best on the front, from the number of labels.
         test_reads: how often the test split was read in this run so far.
         final: False for a glance at a search that has not ended: nothing re-seeded, test not read.
@@ -151,10 +151,11 @@ class Front:
 def standard_errors(values: Sequence[Mapping[str, float]], objectives: Sequence[Objective], rows: int) -> np.ndarray:
     """Standard error of each value as a share of `rows` rows, shape (values, objectives); 0 for what is exact.
 
-    Objectives beyond 0 .. 1 count as exact: nothing is known of their spread from one training.
+    Objectives beyond 0 .. 1 count as exact: nothing is known of their spread from one training. So does all where
+    there are no rows.
     """
     listed = [[value[objective.name] for objective in objectives] for value in values]
     shares = np.array(listed, dtype=float).reshape(len(values), len(objectives))
     trained = np.array([objective.trained for objective in objectives])
-    variance = np.clip(shares * (1 - shares), 0, None) / max(rows, 1)
+    variance = np.clip(shares * (1 - shares), 0, None) / (rows or np.inf)
     return np.where(trained, np.sqrt(variance), 0.0)

@@ -126,7 +126,7 @@ def test_bounds_that_no_student_meets_together_are_refused(tmp_path: Path) -> No
     (tmp_path / "space.py").write_text(SMALL_OR_FAST)
     objectives = {"accuracy": {}, "parameters": {"bound": 500}, "flops": {"bound": 1500}}
     said = refused_search(tmp_path, {"space": "space.py", "objectives": objectives})
-    assert "none of 2 different random architectures is within the bounds" in said
+    assert "none of 2 different architectures tried is within the bounds" in said
     assert "parameters bound 500, the nearest has 110, flops bound 1500, the nearest has 1280" in said
 
 

@@ -17,11 +17,11 @@ from autokd.distill import predict
 from autokd.errors import InfeasibleError
 from autokd.study import resolve_objectives
 from autokd.tasks import from_arrays
+from autokd.tasks.rows import all_labels, with_reserve
 from autokd.testing import TinyTask
 from autokd.trial import (
     Context,
     Stretch,
-    all_labels,
     build_student,
     evaluate,
     reason_of,
@@ -29,7 +29,6 @@ from autokd.trial import (
     run_stretch_in,
     start_training,
     training_seed,
-    with_reserve,
 )
 from autokd.types import Recipe
 from search_spaces import mlp, mobilenet, resnet, vit

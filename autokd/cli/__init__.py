@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,13 +46,12 @@ def search(
     from autokd.driver import search_study, unused
     from autokd.report.live import LiveView
     from autokd.study import load_study
-    from autokd.tasks.spec import read_spec
 
     given = list(overrides or [])
     given += [f"workers={workers}"] if workers is not None else []
     given += [f"executor={executor}"] if executor is not None else []
     seconds = None if time_limit is None else read_seconds(time_limit)
-    read = load_study(study, given, checks={"task": read_spec, "teacher": _check_teacher})
+    read = load_study(study, given, checks={"task": _check_task, "teacher": _check_teacher})
     folder = run or Path("runs") / read.name
     folder = unused(folder) if fresh else folder
     logging.getLogger("optuna").setLevel(logging.WARNING)
@@ -110,8 +110,11 @@ def pick_student(
         return
     print(f"trial {student.trial}: " + ", ".join(f"{name} {value:.4g}" for name, value in student.values.items()))
     print(f"  architecture {json.dumps(student.arch)}")
-    print(f"  recipe       {json.dumps(student.recipe)}")
-    print(f"  next: autokd retrain {run} --trial {student.trial}, or autokd export {run} --trial {student.trial} OUT")
+    if student.recipe:  # a row of a table has none, and nothing to train or export
+        print(f"  recipe       {json.dumps(student.recipe)}")
+        print(
+            f"  next: autokd retrain {run} --trial {student.trial}, or autokd export {run} --trial {student.trial} OUT"
+        )
 
 
 @app.command("retrain")
@@ -223,10 +226,17 @@ def main() -> None:
     app()
 
 
+def _check_task(section: Any) -> None:
+    from autokd.tasks.spec import read_spec
+
+    if not (isinstance(section, Mapping) and "table" in section):  # a table is read whole when the search begins
+        read_spec(section)
+
+
 def _check_teacher(section: object) -> None:
     from autokd.teachers.spec import parse_teacher
 
-    if not isinstance(section, str):
+    if not isinstance(section, str | None):
         parse_teacher(section)
 
 

@@ -67,7 +67,7 @@ def retrain(
     Raises:
         InputError: there is no such trial, the study's parts cannot be imported, or every training failed.
     """
-    trial, context = _trial(run, number), _context(run)
+    trial, context = _trial(run, number), _context_to_train(run)
     home = run / "retrained" / f"{number:05d}"
     data = extend(run, home) if reserve else run
     context = load_context(str(data)) if reserve else context
@@ -122,7 +122,7 @@ def export_trial(run: Path, number: int, out: Path) -> str:
     Raises:
         InputError: no such trial, its weights are gone, or the file cannot be written or differs from the student.
     """
-    trial, context = _trial(run, number), _context(run)
+    trial, context = _trial(run, number), _context_to_train(run)
     summary = run / "retrained" / f"{number:05d}" / "retrained.json"
     if summary.is_file():
         data = json.loads(summary.read_text())
@@ -169,6 +169,17 @@ def _context(run: Path) -> Context:
         )
     load_context.cache_clear()  # another run may have been put in place of the one it was loaded from
     return load_context(str(run))
+
+
+def _context_to_train(run: Path) -> Context:
+    """The context of a run whose students are trained."""
+    context = _context(run)
+    if not context.trains:
+        raise InputError(
+            f"{run} is a search on a table, which holds numbers and no students: nothing can be trained or exported; "
+            f"`autokd front {run} --csv` has the architectures to build"
+        )
+    return context
 
 
 def _trial(run: Path, number: int) -> TrialRecord:

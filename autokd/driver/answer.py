@@ -16,7 +16,7 @@ from autokd.checkpoints import OPTIMIZER, checkpoint, drop, trial_folder, write_
 from autokd.distill import load_weights
 from autokd.driver.costs import scaled_hypervolume
 from autokd.driver.loop import Executors, Notify, Work, train_all
-from autokd.driver.preparation import Run
+from autokd.driver.setup import Run
 from autokd.errors import InputError, NoFrontError
 from autokd.front import Front, Student, standard_errors
 from autokd.objectives.latency import measure_together
@@ -45,8 +45,9 @@ def finish(
     """The final front; also written to `front.json`.
 
     Students within two standard errors of the raw front are trained anew with `budget.reseeds` fresh seeds, so that the
-    luck by which they were chosen does not count; the front is of the means. Timed objectives of all of them are then
-    measured together while no worker trains. Only the front's own students see the test split, once.
+    luck by which they were chosen does not count; the front is of the means (a table has one training of each, and its
+    values stand). Timed objectives of all of them are then measured together while no worker trains. Only the front's
+    own students see the test split, once.
 
     Raises:
         NoFrontError: no trial was completed, or no fresh training succeeded.
@@ -74,7 +75,7 @@ def finish(
         for s in students
     }
     students, teacher = _read_test(run, students, folders, {trial.number: trial for trial in trials})
-    setup = run.setup | {"teacher": run.setup["teacher"] | {"test": teacher}}
+    setup = run.setup | ({"teacher": run.setup["teacher"] | {"test": teacher}} if teacher else {})
     spent = sum(stretch.stop for stretch in flat)
     front = _front(context, setup, trials, students, run.folder, final=True, note=note, extra_epochs=spent)
     write_json(run.folder / "front.json", front.to_dict())
@@ -121,7 +122,7 @@ def _undominated(context: Context, students: Sequence[Student]) -> list[Student]
 
 
 def _fresh_seeds(run: Run, student: Student) -> list[Stretch]:
-    recipe = Recipe(**student.recipe)
+    recipe, reseeds = Recipe(**student.recipe), run.context.study.budget.reseeds if run.context.trains else 0
     return [
         Stretch(
             trial=student.trial,
@@ -133,7 +134,7 @@ def _fresh_seeds(run: Run, student: Student) -> list[Stretch]:
             source="",
             folder=str(trial_folder(run.folder, student.trial) / f"seed-{repeat}"),
         )
-        for repeat in range(1, run.context.study.budget.reseeds + 1)
+        for repeat in range(1, reseeds + 1)
     ]
 
 
@@ -227,9 +228,9 @@ def _front(
         front=ordered,
         trials=counts(trials),
         epochs_spent=sum(trial.epoch for trial in trials) + extra_epochs,
-        teacher={"test": {}} | dict(setup["teacher"]),
+        teacher={"test": {}} | setup["teacher"] if setup["teacher"] else {},
         baselines={},
-        hypervolume=scaled_hypervolume([s.values for s in ordered], objectives, setup["reference_point"]),
+        hypervolume=scaled_hypervolume([s.values for s in ordered], context, setup["reference_point"]),
         reference=dict(setup["reference_point"]),
         validation_labels=_rows(context),
         standard_error=_standard_error(context, ordered),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import optuna
 
 from autokd.checkpoints import checkpoint, drop, trial_folder, unrecorded_result
-from autokd.driver.costs import checked, measure_costs, random_study
+from autokd.driver.costs import random_study
 from autokd.errors import InputError, NoFrontError
 from autokd.record import Record, TrialRecord, canonical
 from autokd.trial import Context, Stretch, reason_of, training_seed
@@ -124,7 +123,7 @@ class Driver:
     def _propose(self, trial: optuna.Trial) -> Stretch | None:
         number = trial.number
         try:
-            arch, recipe = self._suggest(trial)
+            arch, recipe = self.context.suggest(trial)
             known = canonical(arch, recipe) in self._known
             try:
                 costs = {} if known else self._measure(arch)
@@ -141,11 +140,6 @@ class Driver:
             return None
         self.record.propose(trial, arch, recipe, costs)
         return self._decide(self.record.trials[number])
-
-    def _suggest(self, trial: optuna.Trial) -> tuple[Arch, dict[str, Any]]:
-        study = self.context.study
-        arch = checked(self.context.space.suggest(trial))
-        return arch, asdict(study.recipe.suggest(trial, epochs=study.budget.rungs[-1]))
 
     def _decide_all(self, trials: Iterable[TrialRecord]) -> list[Stretch]:
         decided = [self._decide(trial) for trial in trials]
@@ -206,7 +200,7 @@ class Driver:
         """Everything known without training, once an architecture; timing is spared where another bound is broken."""
         key = canonical(arch)
         if key not in self._costs:
-            self._costs[key] = measure_costs(self.context, arch, reference_ms=self.reference_ms)
+            self._costs[key] = self.context.costs(arch, reference_ms=self.reference_ms)
         return self._costs[key]
 
     def _next_stretch(self, trial: TrialRecord) -> Stretch:
@@ -220,7 +214,7 @@ class Driver:
             arch=trial.arch,
             recipe=recipe,
             seed=training_seed(trial.arch, recipe, self.context.study.seed),
-            start=trial.epoch if source else 0,
+            start=trial.epoch if source or not self.context.trains else 0,
             stop=stop,
             source=str(source or ""),
             folder=str(attempt / f"epoch-{stop:04d}"),
@@ -255,7 +249,7 @@ class Driver:
         for _ in range(_NOVEL_DRAWS):
             trial = drawn.ask()
             try:
-                arch, recipe = self._suggest(trial)
+                arch, recipe = self.context.suggest(trial)
             except Exception:  # a space may raise for some draws; those are no students
                 continue
             if canonical(arch, recipe) not in self._known:

@@ -18,7 +18,8 @@ from autokd.driver.answer import final_front, finish, still_answers
 from autokd.driver.core import Driver
 from autokd.driver.costs import scaled_hypervolume
 from autokd.driver.loop import open_executor, run_trials
-from autokd.driver.preparation import Run, prepare
+from autokd.driver.preparation import prepare
+from autokd.driver.setup import Run
 from autokd.errors import InputError, NoFrontError
 from autokd.front import Front, Student
 from autokd.pareto import as_losses, non_dominated
@@ -26,7 +27,7 @@ from autokd.record import Record, TrialRecord, canonical, counts, read_trials
 from autokd.registry import resolve
 from autokd.study import Budget, Study, baseline_study, make_sampler, override
 from autokd.teachers.files import digest_of
-from autokd.trial import run_stretch, run_stretch_in
+from autokd.trial import run_stretch_in
 
 _LOG = logging.getLogger("autokd")
 
@@ -191,7 +192,7 @@ class _Session:
                 "epochs_spent": self.record.epochs_spent,
                 "seconds": seconds,
                 "eta_seconds": seconds / newly * left if done and left else None,
-                "hypervolume": scaled_hypervolume([t.values for t in front], objectives, self.run.reference),
+                "hypervolume": scaled_hypervolume([t.values for t in front], self.run.context, self.run.reference),
                 "front": [{"trial": t.number, "values": t.values, "recipe": t.recipe} for t in front],
                 "objectives": [{"name": o.name, "direction": o.direction, "unit": o.unit} for o in objectives],
                 "message": message,
@@ -202,7 +203,7 @@ class _Session:
 def _search(run: Run, seconds: float | None, session: _Session) -> Front:
     study = run.context.study
     inline = study.executor == "inline"
-    work = functools.partial(run_stretch, run.context) if inline else functools.partial(run_stretch_in, str(run.folder))
+    work = run.context.run if inline else functools.partial(run_stretch_in, str(run.folder))
     minutes = study.budget.trial_minutes
     with open_executor(study.executor, study.workers) as executor:
         before = session.answered
@@ -247,11 +248,10 @@ def _baselines(run: Run, epochs: int, seconds: float | None, progress: Progress 
                 front, spent = [], spent + sum(trial.epoch for trial in read_trials(folder))
                 break
             front, spent = ended.front, spent + ended.epochs_spent
-        objectives = run.context.objectives
         found[name] = {
             "overrides": stages,
             "epochs_spent": spent,
-            "hypervolume": scaled_hypervolume([s.values for s in front], objectives, run.reference),
+            "hypervolume": scaled_hypervolume([s.values for s in front], run.context, run.reference),
             "front": [asdict(student) for student in front],
         }
     return found

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,9 @@ from torch import nn
 
 from autokd.checkpoints import write_json
 from autokd.distill import Training, one_cycle
-from autokd.driver.costs import checked, measure_costs, random_study, refuse_hopeless_bounds
-from autokd.driver.setup import read_setup, refuse_changes, refuse_held, setup_to_go_on
+from autokd.driver.costs import random_study, refuse_hopeless_bounds
+from autokd.driver.setup import Run, environment, read_setup, refuse_changes, refuse_held, setup_to_go_on
+from autokd.driver.tables import prepare_table
 from autokd.errors import InputError
 from autokd.executors import one_thread
 from autokd.losses import kd
@@ -26,42 +25,18 @@ from autokd.objectives.latency import measure_reference_ms
 from autokd.registry import resolve, source_digest
 from autokd.study import Study, dump, make_sampler, not_importable, resolve_objectives, resolve_space
 from autokd.tasks import ArrayTask, TaskSpec, load_task, open_task, save_task
+from autokd.tasks.rows import all_labels
 from autokd.teachers.cache import SPLITS, open_outputs, teacher_outputs
 from autokd.teachers.scores import refuse_chance, refuse_unanswered, teacher_score
 from autokd.teachers.sources import load_teacher
 from autokd.teachers.spec import TrainedSpec
-from autokd.trial import Context, all_labels, evaluate_outputs, reason_of, resolve_loss
+from autokd.trial import Context, checked, evaluate_outputs, reason_of, resolve_loss
 from autokd.types import Arch, Recipe, Task, Teacher
 
 _LOG = logging.getLogger("autokd")
 _SAMPLES = 64
 _TIMED_SAMPLES = 16
 _BOUNDED_SAMPLES = 500
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run that is ready to be driven.
-
-    Args:
-        folder: the run folder.
-        context: what the trials share.
-        setup: what `study.json` holds.
-    """
-
-    folder: Path
-    context: Context
-    setup: dict[str, Any]
-
-    @property
-    def reference(self) -> dict[str, float]:
-        """Worst value by objective, for the hypervolume; fixed when the run began."""
-        return dict(self.setup["reference_point"])
-
-    @property
-    def reference_ms(self) -> float:
-        """Idle time of the latency reference network when the run began, in ms; 0 where nothing is timed."""
-        return float(self.setup["reference_ms"])
 
 
 def prepare(study: Study, folder: Path) -> Run:
@@ -77,6 +52,8 @@ def prepare(study: Study, folder: Path) -> Run:
     with _no_half_folder(folder), one_thread():
         _refuse_unimportable(study)
         make_sampler(study.sampler, study.seed)
+        if study.table:
+            return prepare_table(study, folder)
         for method in study.recipe.methods:
             resolve_loss(method)
         space, objectives = resolve_space(study), resolve_objectives(study)
@@ -175,14 +152,7 @@ def _begin(context: Context, teacher: Teacher, facts: Mapping[str, Any], outputs
         "teacher": dict(facts),
         "reference_ms": reference_ms,
         "reference_point": _reference_point(context, reference_ms),
-        "environment": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "optuna": version("optuna"),
-            "autokd": version("autokd"),
-            "machine": platform.machine(),
-            "system": platform.system(),
-        },
+        "environment": environment(),
     }
 
 
@@ -199,7 +169,7 @@ def _reference_point(context: Context, reference_ms: float) -> dict[str, float]:
     for number, arch in enumerate(draw_archs(context, _SAMPLES)):
         measured = replace(context, objectives=free if number < _TIMED_SAMPLES else exact)
         try:
-            costs.append(measure_costs(measured, arch, reference_ms=reference_ms))
+            costs.append(measured.costs(arch, reference_ms=reference_ms))
         except InputError:
             raise
         except Exception as error:

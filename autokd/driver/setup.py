@@ -1,20 +1,62 @@
-"""What `study.json` of a run holds: read back, and compared with what a search is about to do."""
+"""A prepared run, and what its `study.json` holds: read back, and compared with what a search is about to do."""
 
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock, Timeout
 
 from autokd.errors import InputError
 from autokd.record import read_study
 from autokd.study import changed_keys
+from autokd.trial import Context
 
 _KEYS = ("study", "digests", "task", "outputs", "teacher", "reference_ms", "reference_point", "environment")
 _DIGESTS = {"task": "the data", "teacher": "the teacher", "space": "the source of the space"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is ready to be driven.
+
+    Args:
+        folder: the run folder.
+        context: what the trials share.
+        setup: what `study.json` holds.
+    """
+
+    folder: Path
+    context: Context
+    setup: dict[str, Any]
+
+    @property
+    def reference(self) -> dict[str, float]:
+        """Worst value by objective, for the hypervolume; fixed when the run began."""
+        return dict(self.setup["reference_point"])
+
+    @property
+    def reference_ms(self) -> float:
+        """Idle time of the latency reference network when the run began, in ms; 0 where nothing is timed."""
+        return float(self.setup["reference_ms"])
+
+
+def environment() -> dict[str, str]:
+    """The versions and the machine with which a run begins."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "optuna": version("optuna"),
+        "autokd": version("autokd"),
+        "machine": platform.machine(),
+        "system": platform.system(),
+    }
 
 
 def refuse_held(run: Path) -> None:

@@ -45,7 +45,7 @@ def _chart(
         label = f"baseline {name}"
         traces.append(_points(label, baseline["front"], objectives, x, y, color=color, size=9, symbol="diamond"))
         traces.append(_stairs(label, baseline["front"], x, y, color=color, dash="dot"))
-    if teacher is not None:
+    if teacher:
         shown = {"trial": "teacher", **teacher}
         traces.append(_points("teacher", [shown], objectives, x, y, color=_TEACHER, size=13, symbol="star"))
     traces.append(_stairs("front", front["front"], x, y, color=_FRONT, dash="solid"))

@@ -34,7 +34,7 @@ def front_table(front: Mapping[str, Any], *, width: int = PLAIN_WIDTH) -> Table:
     members, teacher = front["front"], front.get("teacher")
     common, recipes = split_recipes([member.get("recipe") or {} for member in members])
     rows = [_numbers(front, member) for member in members]
-    if teacher is not None:
+    if teacher:
         rows.append(_numbers(front, {"trial": "teacher", **teacher}))
     names = ["trial", *map(heading, front["objectives"]), *(f"test {name}" for name in tested_names(front))]
     settings = {"recipe": recipes, "architecture": [member.get("arch") or {} for member in members]}
@@ -82,7 +82,9 @@ def summary(front: Mapping[str, Any]) -> list[str]:
     reads = "once" if front["test_reads"] == 1 else f"{front['test_reads']} times"
     lines = [
         f"{front['study']}: {tally or 'nothing tried yet'}; {front['epochs_spent']:,} epochs",
-        f"chosen on {labels:,} validation labels (standard error {error:.2g}); test split read {reads}",
+        f"chosen on {labels:,} validation labels (standard error {error:.2g}); test split read {reads}"
+        if labels
+        else "looked up in a table: no label was counted, and nothing was trained",
         f"hypervolume {number(front['hypervolume'])}",
     ]
     if front["teacher"].get("note"):

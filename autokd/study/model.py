@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -24,6 +23,7 @@ from pydantic import (
 from autokd.errors import InputError
 from autokd.study.baselines import in_stages
 from autokd.study.explanation import OVERRIDE, Places, explain, located, overridden, shown, wanted
+from autokd.study.paths import absolute
 from autokd.study.recipe import RecipeSpace, Section, as_tuple
 from autokd.types import Arch
 
@@ -143,7 +143,8 @@ class Study(Section):
     name: str
     """Letters, digits, '.', '_' and '-': names the study and its run folder."""
     task: Annotated[Any, WithJsonSchema({"type": ["string", "object"]})]
-    """{data: digits, labels: 100}, a plug-in's name, or a reference: data and score."""
+    """{data: digits, labels: 100}, a plug-in's name, or a reference: data and score. Or {table: file.csv.gz}: what
+    trainings gave, looked up instead of trained; teacher, space and recipe are then left out."""
     teacher: Annotated[Any, WithJsonSchema({"type": ["string", "object", "array"]})]
     """{space: resnet, arch: {...}, epochs: 30}, a reference, or a list of them: who students learn from."""
     space: Annotated[Any, WithJsonSchema({"type": ["string", "object"]})]
@@ -154,7 +155,8 @@ class Study(Section):
     objectives: dict[str, _ObjectiveSettings] = Field(
         default_factory=lambda: dict[str, dict[str, Any]](accuracy={}, parameters={})
     )
-    """What is traded off, two or more: by plug-in name or reference, {bound: worst value, setting: ...}."""
+    """What is traded off, two or more: by plug-in name or reference, {bound: worst value, setting: ...}. A table's are
+    named as its columns; {}, which stands for all of them, where there is a table and nothing is said."""
     budget: Budget = Budget()
     """How much is spent."""
     sampler: str | dict[str, Any] = "tpe"
@@ -172,6 +174,11 @@ class Study(Section):
     seed: int = Field(0, ge=0, lt=2**32)
     """What all draws come from."""
 
+    @property
+    def table(self) -> str:
+        """The file of the table that is searched; "" where students are trained."""
+        return str(self.task["table"]) if _tabulated(self.task) else ""
+
     @field_validator("name")
     @classmethod
     def _names_a_folder(cls, name: str) -> str:
@@ -182,6 +189,10 @@ class Study(Section):
     @field_validator("task", "teacher", "space", "scheduler")
     @classmethod
     def _is_a_reference(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None and info.field_name in _BESIDE_A_TABLE and _tabulated(info.data.get("task")):
+            return None
+        if info.field_name == "task" and _tabulated(value) and not _names_a_file(value):
+            raise ValueError(f"{shown(value)} given; write {{table: path/to/file.csv.gz}} and no other key")
         is_list = isinstance(value, list | tuple)
         if value in (None, "") or isinstance(value, bool | int | float) or (is_list and info.field_name != "teacher"):
             raise ValueError(f"{shown(value)} given; write {wanted(cls.model_fields[str(info.field_name)])}")
@@ -200,8 +211,8 @@ class Study(Section):
 
     @field_validator("objectives")
     @classmethod
-    def _trades_off(cls, objectives: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        if len(objectives) < 2:
+    def _trades_off(cls, objectives: dict[str, dict[str, Any]], info: ValidationInfo) -> dict[str, dict[str, Any]]:
+        if len(objectives) < 2 and (objectives or not _tabulated(info.data.get("task"))):
             raise ValueError(f"{', '.join(objectives) or 'none'} given; write two or more, as accuracy and parameters")
         return objectives
 
@@ -223,6 +234,13 @@ class Study(Section):
             raise ValueError(f"{shown(baselines)} given; write a list as [hard], or {{hard: {{budget.trials: 20}}}}")
         return {name: in_stages(name, given) for name, given in baselines.items()}
 
+    @field_validator("teacher", "space", "recipe", "baselines")
+    @classmethod
+    def _not_beside_a_table(cls, value: Any, info: ValidationInfo) -> Any:
+        if _tabulated(info.data.get("task")) and value not in (None, RecipeSpace(), {}):
+            raise ValueError("a table holds what trainings gave, and nothing is trained; leave this key out")
+        return value
+
     @model_validator(mode="wrap")
     @classmethod
     def _or_one_line(cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
@@ -230,7 +248,8 @@ class Study(Section):
         places: Places = context.get("places", {})
         if isinstance(data, Mapping):
             folder = context.get("folder", Path())
-            data = {key: value if key == "name" else _absolute(value, folder) for key, value in data.items()}
+            data = {key: value if key == "name" else absolute(value, folder) for key, value in data.items()}
+            data = {**_BESIDE_A_TABLE, **data} if _tabulated(data.get("task")) else data
         try:
             study = handler(data)
         except ValidationError as error:
@@ -244,6 +263,17 @@ class Study(Section):
         return study
 
 
+_BESIDE_A_TABLE: Mapping[str, Any] = {"teacher": None, "space": None, "objectives": {}}
+
+
+def _tabulated(task: Any) -> bool:
+    return isinstance(task, Mapping) and "table" in task
+
+
+def _names_a_file(task: Mapping[str, Any]) -> bool:
+    return len(task) == 1 and isinstance(task["table"], str) and task["table"] != ""
+
+
 def _with(data: Mapping[str, Any], path: tuple[str, ...], value: Any, label: str) -> dict[str, Any]:
     head, *rest = path
     if rest:
@@ -252,19 +282,3 @@ def _with(data: Mapping[str, Any], path: tuple[str, ...], value: Any, label: str
             raise InputError(f"{label}: '{head}' is {shown(inner)}, which has no '{rest[0]}'; override '{head}' itself")
         value = _with(inner or {}, tuple(rest), value, label)
     return {**data, head: value}
-
-
-def _absolute(value: Any, folder: Path) -> Any:
-    """The value with each name of an existing file made absolute: a run folder is used from anywhere."""
-    if isinstance(value, list | tuple):
-        return [_absolute(each, folder) for each in value]
-    if isinstance(value, dict):
-        return {_absolute(key, folder): _absolute(each, folder) for key, each in value.items()}
-    if not isinstance(value, str) or not re.search(r"[/.]", value):
-        return value
-    file, colon, attr = value.partition(":") if ".py:" in value else (value, "", "")
-    for start in (Path(), folder):
-        found = start / file
-        if found.is_file() or ("/" in file and found.is_dir()):
-            return f"{os.path.abspath(found)}{colon}{attr}"
-    return value

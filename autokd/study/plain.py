@@ -50,7 +50,11 @@ def schema(task: Mapping[str, Any], teacher: Mapping[str, Any]) -> dict[str, Any
         written = whole["properties"][name]
         del written["type"]
         written["anyOf"] = [{"type": "string"}, {"$ref": f"#/$defs/{name} section"}]
-    return whole
+    table = {"type": "object", "required": ["table"], "properties": {"table": {"type": "string"}}, "maxProperties": 1}
+    whole["properties"]["task"]["anyOf"].append(table)
+    trained = ["teacher", "space"]
+    whole["required"] = [name for name in whole["required"] if name not in trained]
+    return whole | {"if": {"properties": {"task": table}}, "else": {"required": trained}}
 
 
 def _plain(value: Any) -> Any:

@@ -1,34 +1,35 @@
-"""One trial's training: what a worker is given, what it does with it, what it gives back."""
+"""What trials share, and one trial's training: what a worker is given, what it does with it, what it gives back."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
+import math
 import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from autokd.checkpoints import write_json
 from autokd.distill import Training, cosine, one_cycle, predict
-from autokd.errors import InfeasibleError
+from autokd.errors import InfeasibleError, InputError
 from autokd.record import canonical, finite
 from autokd.registry import resolve
-from autokd.study import Study, resolve_objectives, resolve_space
-from autokd.tasks import load_task
-from autokd.teachers.cache import open_outputs
+from autokd.study import Study
 from autokd.types import Arch, DistillationLoss, Evaluation, Objective, Recipe, SearchSpace, Task
+
+if TYPE_CHECKING:
+    import optuna
 
 
 @dataclass(frozen=True)
 class Context:
-    """What all trials of a run share, loaded once in each process.
+    """What a search runs on, loaded once in each process: it suggests students, tells their costs and trains them.
 
     Args:
         study: the study.
@@ -38,11 +39,38 @@ class Context:
         objectives: resolved, in the study's order.
     """
 
+    costs_are_free: ClassVar[bool] = False
+    """Whether the costs of any number of architectures may be asked for: nothing is built to know them."""
+    trains: ClassVar[bool] = True
+    """Whether students are trained: they have checkpoints, and fresh seeds give other numbers."""
+
     study: Study
     space: SearchSpace
     task: Task
     teacher: Tensor
     objectives: tuple[Objective, ...]
+
+    @property
+    def ideal(self) -> dict[str, float]:
+        """The best value by objective, from which the hypervolume is scaled: 1 where larger is better, else 0."""
+        return {o.name: 1.0 if o.direction == "maximize" else 0.0 for o in self.objectives}
+
+    def suggest(self, trial: optuna.Trial) -> tuple[Arch, dict[str, Any]]:
+        """An architecture and a recipe, as plain data, picked by `trial`.
+
+        Raises:
+            InputError: the space's `suggest` gives no plain dict.
+        """
+        arch = checked(self.space.suggest(trial))
+        return arch, asdict(self.study.recipe.suggest(trial, epochs=self.study.budget.rungs[-1]))
+
+    def costs(self, arch: Arch, *, reference_ms: float) -> dict[str, float]:
+        """What is known of an architecture without training, by objective; see `measure_costs`."""
+        return measure_costs(self, arch, reference_ms=reference_ms)
+
+    def run(self, stretch: Stretch) -> dict[str, Any]:
+        """What a stretch of training gives; see `run_stretch`."""
+        return run_stretch(self, stretch)
 
 
 @dataclass(frozen=True)
@@ -112,11 +140,6 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
     return result
 
 
-def run_stretch_in(run: str, stretch: Stretch) -> dict[str, Any]:
-    """`run_stretch` in a worker that knows only the run folder."""
-    return run_stretch(load_context(run), stretch)
-
-
 def start_training(context: Context, stretch: Stretch) -> Training:
     """The training of `stretch` at its start: network built, checkpoint restored."""
     study = context.study
@@ -178,54 +201,54 @@ def evaluate_outputs(context: Context, outputs: Tensor, split: str) -> dict[str,
     }
 
 
+def checked(arch: object) -> Arch:
+    """`arch`, if it is a dict that equals its own JSON round trip.
+
+    Raises:
+        InputError: it is not.
+    """
+    try:
+        if isinstance(arch, dict) and json.loads(json.dumps(arch)) == arch:
+            return arch
+    except (TypeError, ValueError):
+        pass
+    raise InputError(
+        f"the space's suggest returned {arch!r}; return a dict of numbers, texts, booleans, lists or dicts that equals "
+        "its own JSON round trip (text keys; no tuples, tensors or numpy numbers)"
+    )
+
+
+def measure_costs(context: Context, arch: Arch, *, reference_ms: float) -> dict[str, float]:
+    """The untrained objectives of an architecture by name, without timed ones where an exact one breaks its bound."""
+    student = build_student(context, arch, seed=context.study.seed)
+    inputs = torch.zeros(1, *context.task.input_shape)
+    costs: dict[str, float] = {}
+    for objective in sorted((o for o in context.objectives if not o.trained), key=lambda o: o.timed):
+        if objective.timed and any(breaks(other, costs) for other in context.objectives):
+            continue
+        settings = dict(objective.settings) | ({"reference_ms": reference_ms} if objective.timed else {})
+        value = float(objective.measure(student, inputs, **settings))
+        if not math.isfinite(value):
+            raise ValueError(f"{objective.name} is {value}")
+        costs[objective.name] = value
+    return costs
+
+
+def breaks(objective: Objective, costs: Mapping[str, float]) -> bool:
+    """Whether what is known of a student breaks the objective's bound."""
+    if objective.bound is None or objective.name not in costs:
+        return False
+    return bool(
+        costs[objective.name] > objective.bound
+        if objective.direction == "minimize"
+        else costs[objective.name] < objective.bound
+    )
+
+
 def resolve_loss(name: str) -> DistillationLoss:
     """The distillation loss a recipe names."""
     loss: DistillationLoss = resolve("losses", name)
     return loss
-
-
-@dataclass(frozen=True)
-class _Resplit:
-    """A task with other rows in its splits, and all else as it is."""
-
-    task: Task
-    splits: Mapping[str, Tensor]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.task, name)
-
-
-def all_labels(task: Task) -> Task:
-    """`task` with all rows that may be trained on in its labelled split: what its teacher sees."""
-    rows = torch.cat([task.splits[split] for split in ("train", "transfer", "reserve")])
-    return _resplit(task, train=rows, transfer=rows[:0], reserve=rows[:0])
-
-
-def with_reserve(task: Task) -> Task:
-    """`task` with the rows that a search leaves out: labelled, or, where labels are scarce, in the transfer set."""
-    joins = "transfer" if len(task.splits["transfer"]) else "train"
-    rows = torch.cat([task.splits[joins], task.splits["reserve"]])
-    return _resplit(task, **{joins: rows, "reserve": rows[:0]})
-
-
-def _resplit(task: Task, **splits: Tensor) -> Task:
-    resplit: Any = _Resplit(task, {**task.splits, **splits})
-    return resplit
-
-
-@functools.lru_cache(maxsize=4)
-def load_context(run: str) -> Context:
-    """The context of a run from its folder, as `driver.preparation` wrote it; kept for the life of the process."""
-    setup = json.loads((Path(run) / "study.json").read_text())
-    study = Study.model_validate(setup["study"])
-    task: Task = load_task(Path(run) / setup["task"])
-    return Context(
-        study=study,
-        space=resolve_space(study),
-        task=with_reserve(task) if setup.get("reserve") else task,
-        teacher=open_outputs(Path(run) / setup["outputs"]),
-        objectives=resolve_objectives(study),
-    )
 
 
 def reason_of(error: BaseException) -> str:

@@ -1,0 +1,49 @@
+"""Sets up a run that searches a table: the table is read and checked, and copied into the run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from autokd.checkpoints import write_json
+from autokd.driver.costs import refuse_hopeless_bounds
+from autokd.driver.setup import Run, environment, refuse_changes, setup_to_go_on
+from autokd.registry import resolve
+from autokd.study import Study, dump
+from autokd.trial import TableContext, read_table, table_context
+
+_COPY = "table.csv.gz"
+
+
+def prepare_table(study: Study, folder: Path) -> Run:
+    """`prepare` for a study of a table; `folder` exists.
+
+    Raises:
+        InputError: the table cannot be used, or the run was begun with another study or table.
+    """
+    table = read_table(Path(study.table))
+    context = table_context(study, table)
+    resolve("schedulers", study.scheduler)(context.objectives, study.budget.rungs)
+    setup = setup_to_go_on(folder)
+    refuse_changes(folder, setup, study=dump(study), task=table.digest)
+    if setup is None:
+        refuse_hopeless_bounds(context, table.archs())
+        (folder / _COPY).write_bytes(table.path.read_bytes())
+        (folder / "table.json").write_bytes(table.description.read_bytes())
+        setup = _begin(context)
+    write_json(folder / "study.json", setup | {"study": dump(study)})
+    return Run(folder, context, setup)
+
+
+def _begin(context: TableContext) -> dict[str, Any]:
+    table = context.table
+    return {
+        "study": dump(context.study),
+        "digests": {"task": table.digest, "teacher": "", "space": ""},
+        "task": _COPY,
+        "outputs": "",
+        "teacher": {},
+        "reference_ms": 0.0,
+        "reference_point": {o.name: table.worst[o.name] if o.bound is None else o.bound for o in context.objectives},
+        "environment": environment(),
+    }

@@ -1,0 +1,24 @@
+"""Files that a study names."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+
+def absolute(value: Any, folder: Path) -> Any:
+    """The value with each name of an existing file made absolute: a run folder is used from anywhere."""
+    if isinstance(value, list | tuple):
+        return [absolute(each, folder) for each in value]
+    if isinstance(value, dict):
+        return {absolute(key, folder): absolute(each, folder) for key, each in value.items()}
+    if not isinstance(value, str) or not re.search(r"[/.]", value):
+        return value
+    file, colon, attr = value.partition(":") if ".py:" in value else (value, "", "")
+    for start in (Path(), folder):
+        found = start / file
+        if found.is_file() or ("/" in file and found.is_dir()):
+            return f"{os.path.abspath(found)}{colon}{attr}"
+    return value

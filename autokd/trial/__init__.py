@@ -1,0 +1,45 @@
+"""One trial: the context it runs in, and what it is given and gives back.
+
+In `training` students are trained; in `tabulated` they are looked up in a `table`; `loading` opens either from a run.
+"""
+
+from autokd.trial.loading import load_context, run_stretch_in
+from autokd.trial.table import Table, read_table
+from autokd.trial.tabulated import TableContext, table_context
+from autokd.trial.training import (
+    Context,
+    Stretch,
+    breaks,
+    build_student,
+    checked,
+    evaluate,
+    evaluate_outputs,
+    measure_costs,
+    reason_of,
+    resolve_loss,
+    run_stretch,
+    start_training,
+    training_seed,
+)
+
+__all__ = [
+    "Context",
+    "Stretch",
+    "Table",
+    "TableContext",
+    "breaks",
+    "build_student",
+    "checked",
+    "evaluate",
+    "evaluate_outputs",
+    "load_context",
+    "measure_costs",
+    "read_table",
+    "reason_of",
+    "resolve_loss",
+    "run_stretch",
+    "run_stretch_in",
+    "start_training",
+    "table_context",
+    "training_seed",
+]

@@ -1,0 +1,204 @@
+"""A table of architectures with everything already measured, read from its two files."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import math
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError, field_validator
+from torch import nn
+
+from autokd.errors import InfeasibleError, InputError
+from autokd.types import Arch, Direction, Objective, Task
+
+if TYPE_CHECKING:
+    import optuna
+
+Choice = StrictBool | StrictInt | StrictFloat | StrictStr
+Row = Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """What trainings gave, a row an architecture; a search space whose students cannot be built.
+
+    Args:
+        path: the `.csv.gz`.
+        description: the JSON beside it.
+        parameters: choices by parameter.
+        objectives: all that it has values of, by name.
+        best: the best value of any row, by objective.
+        worst: likewise the worst.
+        digest: hex digest of all that it says.
+        rungs: epochs below the full training of which it has values, by trained objective.
+        rows: values by column, by the choices as text in the order of `parameters`; what is not known is left out.
+    """
+
+    path: Path
+    description: Path
+    parameters: Mapping[str, tuple[Choice, ...]]
+    objectives: Mapping[str, Objective]
+    best: Row
+    worst: Row
+    digest: str
+    rungs: Mapping[str, frozenset[int]]
+    rows: Mapping[tuple[str, ...], Row]
+
+    def suggest(self, trial: optuna.Trial) -> Arch:
+        """A choice of each parameter."""
+        return {name: trial.suggest_categorical(name, choices) for name, choices in self.parameters.items()}
+
+    def build(self, arch: Arch, task: Task) -> nn.Module:
+        """Raises `InfeasibleError`: there are numbers here, and no networks."""
+        raise InfeasibleError("a table holds no networks")
+
+    def archs(self) -> Iterator[Arch]:
+        """The architecture of each row."""
+        by_text = [{str(choice): choice for choice in choices} for choices in self.parameters.values()]
+        for texts in self.rows:
+            choices = (named[text] for named, text in zip(by_text, texts, strict=True))
+            yield dict(zip(self.parameters, choices, strict=True))
+
+    def look_up(self, arch: Arch, column: str) -> float:
+        """The value in a column.
+
+        Raises:
+            InfeasibleError: the table does not know it.
+        """
+        row = self.rows.get(tuple(str(arch[name]) for name in self.parameters))
+        if row is None:
+            raise InfeasibleError("the table has no row of it")
+        if column not in row:
+            raise InfeasibleError(f"the table has no {column} in its row")
+        return row[column]
+
+
+def read_table(path: Path) -> Table:
+    """The table in `NAME.csv.gz`, which `NAME.json` beside it describes.
+
+    The JSON has `parameters` (column: its choices) and `objectives` (column: `direction`, and `trained`, true where a
+    training is needed to know it); other keys and columns are not read. A parameter's cell is the text of one of its
+    choices. A column `accuracy@3` has the objective `accuracy` after 3 epochs of a longer training, the column
+    `accuracy` has it at the end. A cell that is empty or not finite says that the value is not known.
+
+    Raises:
+        InputError: a file cannot be read, or is not as above.
+    """
+    if not path.name.endswith(".csv.gz"):
+        raise InputError(f"task.table: {path} given; write the path of NAME.csv.gz, with NAME.json beside it")
+    beside = path.with_name(path.name.removesuffix(".csv.gz") + ".json")
+    try:
+        text, described = gzip.decompress(path.read_bytes()).decode("utf-8-sig"), beside.read_text(encoding="utf-8")
+        description = _Description.model_validate_json(described)
+        columns, rows = _read_rows(csv.reader(text.splitlines()), description)
+    except ValidationError as error:
+        raise InputError(f"task.table: {beside}: {_first_problem(error)}") from None
+    except ValueError as error:
+        raise InputError(f"task.table: {path}: {error}") from None
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+        file, reason = getattr(error, "filename", None) or path, getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"task.table: {file} cannot be read ({reason}); write the path of NAME.csv.gz, with NAME.json beside it"
+        ) from error
+    best, worst = {}, {}
+    for name, column in description.objectives.items():
+        known = [row[name] for row in rows.values() if name in row]
+        if not known:
+            raise InputError(f"task.table: {path}: no row has a number in column {name}; take it out of {beside}")
+        ends = (max(known), min(known))
+        best[name], worst[name] = ends if column.direction == "maximize" else ends[::-1]
+    return Table(
+        path=path,
+        description=beside,
+        parameters={name: tuple(choices) for name, choices in description.parameters.items()},
+        objectives={
+            name: Objective(name, column.direction, "", column.trained, measure=float)  # looked up, never measured
+            for name, column in description.objectives.items()
+        },
+        best=best,
+        worst=worst,
+        digest=hashlib.sha256(f"{described}\n{text}".encode()).hexdigest(),
+        rungs={name: _rungs(name, columns) for name, column in description.objectives.items() if column.trained},
+        rows=rows,
+    )
+
+
+class _ObjectiveColumn(BaseModel):
+    direction: Direction
+    trained: StrictBool
+
+
+class _Description(BaseModel):
+    """What is read of the JSON beside a table."""
+
+    parameters: Annotated[dict[str, list[Choice]], Field(min_length=1)]
+    objectives: Annotated[dict[str, _ObjectiveColumn], Field(min_length=2)]
+
+    @field_validator("parameters")
+    @classmethod
+    def _choices_differ(cls, parameters: dict[str, list[Choice]]) -> dict[str, list[Choice]]:
+        for name, choices in parameters.items():
+            if not choices or len({str(choice) for choice in choices}) < len(choices):
+                raise ValueError(f"{name} has {choices}; write a list of choices that differ as text")
+        return parameters
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(step) for step in first["loc"][:3])
+    if first["type"] == "value_error":
+        return f"{place}: {first['ctx']['error']}"
+    wanted = "'parameters' (column: its choices) and 'objectives' (column: 'direction' and 'trained')"
+    return f"{f'{place}: ' if place else ''}{first['msg']}; it should have {wanted}"
+
+
+def _read_rows(lines: Iterator[list[str]], description: _Description) -> tuple[list[str], dict[tuple[str, ...], Row]]:
+    """The names of all columns, and the rows by their parameters.
+
+    Raises:
+        ValueError: they do not fit the description.
+    """
+    columns = next(lines, [])
+    missing = [name for name in (*description.parameters, *description.objectives) if name not in columns]
+    if missing:
+        raise ValueError(f"there is no column {missing[0]}, which the JSON beside it names")
+    places = [columns.index(name) for name in description.parameters]
+    choices = [(name, {str(choice) for choice in known}) for name, known in description.parameters.items()]
+    numbers = [(columns.index(name), name) for name in description.objectives]
+    for name, objective in description.objectives.items():
+        rungs = _rungs(name, columns) if objective.trained else ()
+        numbers += [(columns.index(f"{name}@{epoch}"), f"{name}@{epoch}") for epoch in rungs]
+    rows: dict[tuple[str, ...], Row] = {}
+    for number, cells in enumerate(lines, start=2):
+        if len(cells) != len(columns):
+            raise ValueError(f"line {number} has {len(cells)} cells, not {len(columns)}")
+        key = tuple([cells[place] for place in places])
+        if key in rows:
+            raise ValueError(f"line {number} has the same parameters as an earlier one; leave one out")
+        for text, (name, known) in zip(key, choices, strict=True):
+            if text not in known:
+                raise ValueError(f"line {number}: {name} is '{text}', none of its choices: {', '.join(sorted(known))}")
+        row: dict[str, float] = {}
+        for place, column in numbers:
+            try:
+                value = float(cells[place] or "nan")
+            except ValueError:
+                raise ValueError(f"line {number}: {column} is '{cells[place]}'; write a number, or nothing") from None
+            if math.isfinite(value):
+                row[column] = value
+        rows[key] = row
+    return columns, rows
+
+
+def _rungs(name: str, columns: Sequence[str]) -> frozenset[int]:
+    """The epochs at which a trained objective has a column beside that of the full training."""
+    found = [re.fullmatch(rf"{re.escape(name)}@([1-9][0-9]*)", column) for column in columns]
+    return frozenset(int(match[1]) for match in found if match)
