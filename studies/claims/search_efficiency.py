@@ -5,8 +5,9 @@
 A cell is one table, one sampler and one seed. Finished cells are appended to --json and not repeated; what is missing
 is printed. Shown is HV/HV*: the hypervolume of what was tried, over that of the table's true front, each objective
 scaled to 0 .. 1 between its best value in the table and its 99.9th percentile on the bad side, reference point all
-ones. A repeated proposal counts as an evaluation. `autokd` is the very search that trains, in a run folder of its own,
-and is told no scales; the others are in `peers.py`, where it says what they are told.
+ones. A repeated proposal counts as an evaluation, but for `autokd`, whose search trains nothing twice: its repeats are
+free and are shown. `autokd` is the very search that trains, in a run folder of its own, and is told no scales; the
+others are in `peers.py`, where it says what they are told.
 
 Seconds a proposal: for the others asking and telling alone, for `autokd` all that lies between its first trial and the
 end of its last, the record on disk included. Samplers that take over a second run 3 seeds to 100 evaluations.
