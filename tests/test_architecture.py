@@ -16,7 +16,7 @@ FLOORS = (
     ("front", "record"),
     ("checkpoints",),
     ("trial",),
-    ("executors", "testing"),
+    ("executors", "samplers", "testing"),
     ("driver",),
     ("report",),
     ("cli",),

@@ -37,7 +37,8 @@ from scipy.stats import kendalltau
 
 from autokd import Recipe, Study, load_study
 from autokd.driver.costs import random_study
-from autokd.driver.preparation import Run, prepare
+from autokd.driver.preparation import prepare
+from autokd.driver.setup import Run
 from autokd.executors import one_thread
 from autokd.objectives.costs import flops, parameters
 from autokd.objectives.latency import measure_reference_ms, measure_together

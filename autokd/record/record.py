@@ -1,62 +1,18 @@
-"""The one record of a search: Optuna's study in `record.db`, written by one driver, and what is read back from it."""
+"""The one record of a search: Optuna's study, written to `record.db` by one driver."""
 
 from __future__ import annotations
 
-import json
-import math
-import sqlite3
 import warnings
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import BaseFileLock, FileLock, Timeout
 from optuna.trial import TrialState
 
-from autokd.errors import InputError
+from autokd.record.storage import STUDY, hold, open_storage, without_log
+from autokd.record.trials import TrialRecord, as_record, counts
 from autokd.types import Arch, Objective
-
-STATES = ("complete", "running", "pruned", "infeasible", "failed", "duplicate")
-_STUDY = "autokd"
-
-
-@dataclass
-class TrialRecord:
-    """What is remembered of one trial.
-
-    Args:
-        number: Optuna's trial number.
-        arch: the architecture; None while the proposal is not finished.
-        recipe: the recipe as a dict.
-        costs: untrained objectives by name; may lack some where an earlier one already broke its bound.
-        predicted: of those costs that were predicted, the standard deviation of log(predicted / measured).
-        rungs: trained objectives by epoch.
-        state: one of `STATES`.
-        reason: why it is not complete, in words; "" where there is nothing to say.
-    """
-
-    number: int
-    arch: Arch | None = None
-    recipe: dict[str, Any] = field(default_factory=dict)
-    costs: dict[str, float] = field(default_factory=dict)
-    predicted: dict[str, float] = field(default_factory=dict)
-    rungs: dict[int, dict[str, float]] = field(default_factory=dict)
-    state: str = "running"
-    reason: str = ""
-
-    @property
-    def epoch(self) -> int:
-        """Epochs trained and recorded."""
-        return max(self.rungs, default=0)
-
-    @property
-    def values(self) -> dict[str, float]:
-        """All numbers known: the costs, and the trained objectives as of the last rung."""
-        return self.costs | self.rungs.get(self.epoch, {})
 
 
 class Record:
@@ -88,10 +44,10 @@ class Record:
         self._disk, self._memory = open_storage(folder), optuna.storages.InMemoryStorage()
         with without_log():
             self._stored = optuna.create_study(
-                study_name=_STUDY, storage=self._disk, directions=directions, load_if_exists=True
+                study_name=STUDY, storage=self._disk, directions=directions, load_if_exists=True
             )
             self.study = optuna.create_study(
-                study_name=_STUDY, storage=self._memory, sampler=sampler, directions=directions
+                study_name=STUDY, storage=self._memory, sampler=sampler, directions=directions
             )
         with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
             self._stored.set_metric_names([objective.name for objective in objectives])  # for optuna-dashboard
@@ -99,13 +55,13 @@ class Record:
         self._stored.set_user_attr("sessions", self.session + 1)
         stored = self._stored.get_trials(deepcopy=False)
         self.study.add_trials(stored)
-        self.trials = [_read(trial) for trial in stored]
+        self.trials = [as_record(trial) for trial in stored]
         self.completed = [trial for trial in self.trials if trial.state == "complete"]
         self.tally = counts(self.trials)
         self.epochs_spent = sum(trial.epoch for trial in self.trials)
         self.spent = {trial.number for trial in self.trials if trial.rungs or trial.state in ("pruned", "failed")}
         self._asked: optuna.Trial | None = None
-        self._study_id = self._disk.get_study_id_from_name(_STUDY)
+        self._study_id = self._disk.get_study_id_from_name(STUDY)
         self._ids = {trial.number: _id(self._disk, trial.number) for trial in self.trials if trial.state == "running"}
 
     def enqueue(self, params: Mapping[str, Any]) -> None:
@@ -204,112 +160,6 @@ def _proposal(entry: TrialRecord) -> dict[str, Any]:
     return {"arch": entry.arch, "recipe": entry.recipe, "costs": entry.costs, "predicted": entry.predicted}
 
 
-def hold(folder: Path) -> BaseFileLock:
-    """The lock of a run, which one driver holds.
-
-    Raises:
-        InputError: another search holds it.
-    """
-    lock = FileLock(folder / "record.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(
-            f"{folder} is held by another search that is running; wait for it, or give another folder with --run"
-        ) from None
-    return lock
-
-
-def open_storage(folder: Path) -> optuna.storages.RDBStorage:
-    """Optuna's storage of a run, SQLite with a write-ahead log: a killed driver loses nothing it has told.
-
-    Raises:
-        InputError: `record.db` is not an SQLite file, or cannot be written.
-    """
-    path = folder / "record.db"
-    try:
-        return optuna.storages.RDBStorage(
-            f"sqlite:///{path}", engine_kwargs={"connect_args": {"factory": _Connection, "timeout": 60}}
-        )
-    except Exception as error:
-        message = str(error).splitlines()[0]
-        broken = isinstance(error.__cause__, sqlite3.OperationalError)
-        remedy = "free some disk, and the same command goes on" if broken else "start over with --fresh"
-        raise InputError(f"{path} cannot be used as a record ({message}); {remedy}") from error
-
-
-@contextmanager
-def without_log() -> Iterator[None]:
-    """Optuna says nothing but warnings inside."""
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(level)
-
-
-def read_trials(folder: Path) -> list[TrialRecord]:
-    """All trials of a run, by number; the run may be under way in another process.
-
-    Raises:
-        InputError: there is no record in `folder`.
-    """
-    return [_read(trial) for trial in read_study(folder).get_trials(deepcopy=False)]
-
-
-def read_study(folder: Path) -> optuna.Study:
-    """Optuna's study of a run, for reading.
-
-    Raises:
-        InputError: there is no record in `folder`.
-    """
-    if not (folder / "record.db").is_file():
-        raise InputError(f"{folder} is not a run: it has no record.db; give the folder that `autokd search` wrote")
-    try:
-        return optuna.load_study(study_name=_STUDY, storage=open_storage(folder))
-    except KeyError:
-        raise InputError(f"{folder / 'record.db'} holds no search; start over with --fresh") from None
-
-
-def counts(trials: Iterable[TrialRecord]) -> dict[str, int]:
-    """How many trials are in each of `STATES`."""
-    found = Counter(trial.state for trial in trials)
-    return {state: found[state] for state in STATES}
-
-
-def canonical(*parts: Mapping[str, Any]) -> str:
-    """One text for equal plain data, whatever the order of keys."""
-    return json.dumps(parts, sort_keys=True, separators=(",", ":"))
-
-
-def finite(values: Mapping[str, float]) -> bool:
-    """Whether Optuna may be told these: NaN would leave a trial running, +inf would become the front."""
-    return all(math.isfinite(value) for value in values.values())
-
-
 def _id(storage: optuna.storages.BaseStorage, number: int) -> int:
     """What a storage calls the trial of that number."""
-    return storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(_STUDY), number)
-
-
-class _Connection(sqlite3.Connection):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.execute("PRAGMA journal_mode=WAL")
-        self.execute("PRAGMA synchronous=NORMAL")
-
-
-def _read(trial: optuna.trial.FrozenTrial) -> TrialRecord:
-    attrs = trial.user_attrs
-    proposal = attrs.get("proposal", {"arch": None, "recipe": {}, "costs": {}})
-    rungs = {int(key.split()[1]): values for key, values in attrs.items() if key.startswith("epoch ")}
-    states = {TrialState.COMPLETE: "complete", TrialState.RUNNING: "running"}
-    outcome = attrs.get("outcome", {}) if trial.state in (TrialState.PRUNED, TrialState.FAIL) else {}
-    return TrialRecord(
-        trial.number,
-        rungs=rungs,
-        state=outcome.get("state") or states.get(trial.state, "failed"),
-        reason=outcome.get("reason", ""),
-        **proposal,
-    )
+    return storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(STUDY), number)

@@ -1,0 +1,84 @@
+"""What is remembered of one trial, and what is asked of many."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from autokd.types import Arch
+
+STATES = ("complete", "running", "pruned", "infeasible", "failed", "duplicate")
+
+
+@dataclass
+class TrialRecord:
+    """What is remembered of one trial.
+
+    Args:
+        number: Optuna's trial number.
+        arch: the architecture; None while the proposal is not finished.
+        recipe: the recipe as a dict.
+        costs: untrained objectives by name; may lack some where an earlier one already broke its bound.
+        predicted: of those costs that were predicted, the standard deviation of log(predicted / measured).
+        rungs: trained objectives by epoch.
+        state: one of `STATES`.
+        reason: why it is not complete, in words; "" where there is nothing to say.
+    """
+
+    number: int
+    arch: Arch | None = None
+    recipe: dict[str, Any] = field(default_factory=dict)
+    costs: dict[str, float] = field(default_factory=dict)
+    predicted: dict[str, float] = field(default_factory=dict)
+    rungs: dict[int, dict[str, float]] = field(default_factory=dict)
+    state: str = "running"
+    reason: str = ""
+
+    @property
+    def epoch(self) -> int:
+        """Epochs trained and recorded."""
+        return max(self.rungs, default=0)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """All numbers known: the costs, and the trained objectives as of the last rung."""
+        return self.costs | self.rungs.get(self.epoch, {})
+
+
+def as_record(trial: optuna.trial.FrozenTrial) -> TrialRecord:
+    """What Optuna has of a trial, as we do."""
+    attrs = trial.user_attrs
+    proposal = attrs.get("proposal", {"arch": None, "recipe": {}, "costs": {}})
+    rungs = {int(key.split()[1]): values for key, values in attrs.items() if key.startswith("epoch ")}
+    states = {TrialState.COMPLETE: "complete", TrialState.RUNNING: "running"}
+    outcome = attrs.get("outcome", {}) if trial.state in (TrialState.PRUNED, TrialState.FAIL) else {}
+    return TrialRecord(
+        trial.number,
+        rungs=rungs,
+        state=outcome.get("state") or states.get(trial.state, "failed"),
+        reason=outcome.get("reason", ""),
+        **proposal,
+    )
+
+
+def counts(trials: Iterable[TrialRecord]) -> dict[str, int]:
+    """How many trials are in each of `STATES`."""
+    found = Counter(trial.state for trial in trials)
+    return {state: found[state] for state in STATES}
+
+
+def canonical(*parts: Mapping[str, Any]) -> str:
+    """One text for equal plain data, whatever the order of keys."""
+    return json.dumps(parts, sort_keys=True, separators=(",", ":"))
+
+
+def finite(values: Mapping[str, float]) -> bool:
+    """Whether Optuna may be told these: NaN would leave a trial running, +inf would become the front."""
+    return all(math.isfinite(value) for value in values.values())

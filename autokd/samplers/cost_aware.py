@@ -1,0 +1,167 @@
+"""The default sampler: trains what is expected to add most hypervolume at its known cost.
+
+It is an Optuna sampler, not a source of enqueued trials, so that the driver and the record know nothing of it: a trial
+is asked for and suggests as with any other. Unlike Optuna's own it looks ahead: it runs the study's `suggest` on
+trials of its own, conditional parameters included, hundreds at a time.
+
+What was tried on NAS-Bench-201 and NAS-Bench-Macro and left out: plain errors or their logarithms as targets instead of
+square roots (hypervolume reached of the true front's after 50 trainings on NAS-Bench-201: .956 and .954 instead of
+.977), a saturating transform (.963), costs by rank (.950), a model without costs (.930).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import BaseTrial, FrozenTrial
+
+from autokd.pareto import as_losses
+from autokd.record import as_record, canonical
+from autokd.samplers.draw import Draw, draw_from, nearby
+from autokd.samplers.outlook import Candidate, Outlook
+from autokd.trial import breaks
+from autokd.types import Arch, Objective
+
+Suggest = Callable[[BaseTrial], tuple[Arch, dict[str, Any]]]
+Costs = Callable[[Arch], Mapping[str, float]]
+
+_FIRST, _POOL = 8, 64
+_DRAWN, _NEAR, _BEST, _NEAR_BEST = 600, 900, 20, 10
+
+
+class CostAwareSampler(BaseSampler):
+    """Chooses by exact expected hypervolume improvement at known cost; trials under way count as if they had ended.
+
+    The first eight proposals are spread over the costs. No student is proposed twice while a random draw or a change
+    to a student of the front still gives a new one; after that suggestions are random, repeats among them.
+
+    Args:
+        suggest: gives architecture and recipe of a trial, as the study does.
+        costs: what is known of an architecture before training, exactly, by objective name; may raise.
+        objectives: the study's.
+        exact: for how many of the most promising candidates `costs` is asked at each proposal; a model of those known
+            stands for the rest.
+        seed: 0 .. 2**32 - 1.
+
+    Source: expected improvement over a Pareto front, Emmerich et al. (2011), https://doi.org/10.1109/CEC.2011.5949880.
+    """
+
+    def __init__(
+        self, suggest: Suggest, costs: Costs, objectives: Sequence[Objective], *, exact: int, seed: int
+    ) -> None:
+        self._suggest, self._costs, self.objectives, self._exact = suggest, costs, tuple(objectives), exact
+        self._random = np.random.default_rng(seed)
+        self._outlook = Outlook(objectives, seed=seed)
+        self._asked: dict[str, Mapping[str, float]] = {}
+        self._pool: list[Candidate] = []
+        self._plans: dict[int, Mapping[str, Any]] = {}
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Empty: which parameters there are is known by running the study's own `suggest`."""
+        return {}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Empty."""
+        return {}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """The planned value; what is to be trained is chosen when the trial asks for its first parameter."""
+        if trial.number not in self._plans:
+            self._plans = {trial.number: self._plan(study, trial.number)}
+        plan = self._plans[trial.number]
+        return plan[param_name] if param_name in plan else draw_from(param_distribution, self._random)
+
+    def _plan(self, study: optuna.Study, number: int) -> Mapping[str, Any]:
+        tried: list[Candidate] = []
+        for trial in study.get_trials(deepcopy=False):
+            record = as_record(trial)
+            if record.arch is not None and record.number != number:
+                key = canonical(record.arch, record.recipe)
+                tried.append(Candidate(key, trial.params, trial.distributions, record.arch, record))
+        for each in tried:
+            if each.record is not None and each.record.costs:
+                self._asked[canonical(each.arch)] = {**self._asked.get(canonical(each.arch), {}), **each.record.costs}
+        seen = {each.key for each in tried}
+        history = [each for each in tried if each.promises]
+        if len(history) < _FIRST or not any(each.trained for each in history):
+            return self._first(len(history), seen)
+        return self._most_promising(history, seen)
+
+    def _first(self, place: int, seen: set[str]) -> Mapping[str, Any]:
+        """One of a random pool: the `place`th of eight that are spread evenly over the costs."""
+        if not self._pool:
+            drawn = self._drawn([{}] * _POOL, seen)
+            self._pool = [each for each in drawn if self._within(each)] or drawn
+        left = [each for each in self._pool if each.key not in seen]
+        if not left:
+            return {}
+        costs = as_losses([self._cost(each) for each in left], self.objectives)
+        known = costs[:, ~np.isnan(costs).any(axis=0)]
+        places = np.argsort(np.argsort(known, axis=0, kind="stable"), axis=0).sum(axis=1)
+        order = np.argsort(places, kind="stable")
+        return left[order[int((place % _FIRST + 0.5) / _FIRST * len(left))]].params
+
+    def _most_promising(self, history: Sequence[Candidate], seen: set[str]) -> Mapping[str, Any]:
+        members = [each for each in history if each.counts]
+        candidates = self._drawn([{}] * _DRAWN, seen)
+        known = seen | {each.key for each in candidates}
+        candidates += self._drawn(self._changed(self._outlook.front(members), _NEAR), known)
+        if not candidates:
+            return {}
+        if self._exact >= len(candidates):
+            candidates = [each for each in candidates if self._within(each)] or candidates
+        self._outlook.learn(history, candidates, self._asked)
+        score = self._outlook.improvement(candidates, self._asked)
+        best = [candidates[i] for i in np.argsort(-score, kind="stable")]
+        more = self._drawn(self._changed(best[:_BEST], _BEST * _NEAR_BEST), known | {c.key for c in candidates})
+        if self._exact >= len(more):
+            more = [each for each in more if self._within(each)]
+        candidates = best + more
+        score = np.concatenate([np.sort(score)[::-1], self._outlook.improvement(more, self._asked)])
+        finalists = [candidates[i] for i in np.argsort(-score, kind="stable")[: self._exact]]
+        finalists = [each for each in finalists if self._within(each)] or finalists[:1]
+        return finalists[int(np.argmax(self._outlook.improvement(finalists, self._asked)))].params
+
+    def _drawn(self, wishes: Iterable[Mapping[str, Any]], seen: set[str]) -> list[Candidate]:
+        """New students that `suggest` makes of wishes, each once."""
+        found: dict[str, Candidate] = {}
+        for wished in wishes:
+            draw = Draw(self._random, wished)
+            try:
+                arch, recipe = self._suggest(draw)
+            except Exception:  # a space may raise for some draws; those are no students
+                continue
+            key = canonical(arch, recipe)
+            if key not in seen:
+                found.setdefault(key, Candidate(key, draw.params, draw.distributions, arch))
+        return list(found.values())
+
+    def _changed(self, students: Sequence[Candidate], number: int) -> list[dict[str, Any]]:
+        """Wishes for neighbours of students: mostly one parameter is another, else up to three."""
+        return [
+            nearby(each.params, each.distributions, max(1, int(self._random.integers(-1, 4))), self._random)
+            for each in (students[i % len(students)] for i in range(number if students else 0))
+        ]
+
+    def _cost(self, candidate: Candidate) -> Mapping[str, float]:
+        """What is known of it before training; asked for once; empty where it cannot be built."""
+        key = canonical(candidate.arch)
+        if key not in self._asked:
+            try:
+                self._asked[key] = self._costs(candidate.arch)
+            except Exception:  # the driver records why, should it ever be proposed
+                self._asked[key] = {}
+        return self._asked[key]
+
+    def _within(self, candidate: Candidate) -> bool:
+        costs = self._cost(candidate)
+        return bool(costs) and not any(breaks(objective, costs) for objective in self.objectives)

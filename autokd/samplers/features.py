@@ -1,0 +1,84 @@
+"""Proposals as numbers: one group of columns a parameter, one for how often each choice was made, one for each cost."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from autokd.pareto import Floats
+
+Proposal = tuple[Mapping[str, Any], Mapping[str, BaseDistribution]]
+"""Parameters by name, and what each was suggested from."""
+
+_COUNTED = 1.5
+
+
+class Encoding:
+    """Columns for every parameter that any of some proposals has; differences within a parameter are at most 1.
+
+    Choices are one column each, a number is its place in its range; a parameter that a proposal does not have is
+    in the middle, with a column that says so. Where several parameters have the same choices, as the operations of a
+    cell, how often each was chosen is told as well.
+
+    `groups` are the half-open column ranges of the parameters, in `names`' order; then that of the counts, if any.
+    """
+
+    def __init__(self, proposals: Sequence[Proposal]) -> None:
+        found: dict[str, list[BaseDistribution]] = {}
+        for _, distributions in proposals:
+            for name, distribution in distributions.items():
+                known = found.setdefault(name, [])
+                if distribution not in known:
+                    known.append(distribution)
+        self.names = sorted(found)
+        self._choices: dict[str, list[Any]] = {}
+        self._ranges: dict[str, tuple[float, float, bool]] = {}
+        for name in self.names:
+            if all(isinstance(each, CategoricalDistribution) for each in found[name]):
+                choices = [choice for each in found[name] for choice in each.choices]  # type: ignore[attr-defined]
+                self._choices[name] = sorted(set(choices), key=lambda choice: (str(type(choice)), str(choice)))
+            else:
+                numeric: list[Any] = [each for each in found[name] if not isinstance(each, CategoricalDistribution)]
+                low, high = min(each.low for each in numeric), max(each.high for each in numeric)
+                self._ranges[name] = (float(low), float(high), all(each.log for each in numeric))
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for name, choices in self._choices.items():
+            alike.setdefault(tuple(map(repr, choices)), []).append(name)
+        self._alike = [names for choices, names in alike.items() if len(names) > 1 and len(choices) > 1]
+        widths = [len(self._choices[name]) if name in self._choices else 2 for name in self.names]
+        counted = sum(len(self._choices[names[0]]) for names in self._alike)
+        edges = np.cumsum([0, *widths, *([counted] if counted else [])])
+        self.groups = [(int(a), int(b)) for a, b in itertools.pairwise(edges)]
+
+    def encode(self, proposals: Sequence[Proposal]) -> Floats:
+        """Shape (len(proposals), columns)."""
+        columns = [self._columns(name, [params.get(name, _ABSENT) for params, _ in proposals]) for name in self.names]
+        for names in self._alike:
+            places = [self.names.index(name) for name in names]
+            columns.append(sum(columns[place] for place in places) * np.sqrt(2) * _COUNTED / len(names))
+        return np.concatenate(columns, axis=1) if columns else np.zeros((len(proposals), 0))
+
+    def _columns(self, name: str, values: Sequence[Any]) -> Floats:
+        if name in self._choices:
+            choices = {(type(choice), choice): place for place, choice in enumerate(self._choices[name])}
+            columns = np.zeros((len(values), len(choices)))
+            for row, value in enumerate(values):
+                if value is not _ABSENT:
+                    place = choices.get((type(value), value))  # None: a choice that no proposal before had
+                    if place is not None:
+                        columns[row, place] = np.sqrt(0.5)
+            return columns
+        low, high, log = self._ranges[name]
+        absent = np.array([value is _ABSENT for value in values])
+        numbers = np.array([(low + high) / 2 if value is _ABSENT else float(value) for value in values])
+        if log:
+            numbers, low, high = np.log(numbers), float(np.log(low)), float(np.log(high))
+        scaled = (numbers - low) / ((high - low) or 1.0)
+        return np.column_stack([np.where(absent, 0.5, scaled), absent / 2])
+
+
+_ABSENT = object()

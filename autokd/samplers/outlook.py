@@ -1,0 +1,226 @@
+"""What is expected of candidates: their costs where they were not asked for, and what they may add to the front."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+
+from autokd.pareto import Floats, as_losses, non_dominated
+from autokd.record import TrialRecord, canonical
+from autokd.samplers.features import Encoding
+from autokd.samplers.improvement import expected_improvement, nodes
+from autokd.samplers.surrogate import Surrogate
+from autokd.types import Arch, Objective
+
+_ROOT_OFFSET = 0.08
+_COSTS_FITTED_ON = 300
+_RECIPE = "recipe."
+
+Asked = Mapping[str, Mapping[str, float]]
+"""Costs that are known exactly, by canonical architecture."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A student that could be trained, or one that is or was.
+
+    Args:
+        key: canonical architecture and recipe.
+        params: what was suggested.
+        distributions: what it was suggested from.
+        arch: architecture.
+        record: what is remembered of its trial, if there was one.
+    """
+
+    key: str
+    params: Mapping[str, Any]
+    distributions: Mapping[str, BaseDistribution]
+    arch: Arch
+    record: TrialRecord | None = None
+
+    @property
+    def trained(self) -> bool:
+        """Whether anything is known of it by training."""
+        return self.record is not None and bool(self.record.rungs)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is on the way to the front or there."""
+        return self.record is not None and self.record.state in ("complete", "running")
+
+    @property
+    def promises(self) -> bool:
+        """Whether it says, or will say, what training gives."""
+        return self.trained or self.counts
+
+
+class Outlook:
+    """A model of a search so far; `learn` first, then ask for the `improvement` that candidates promise."""
+
+    def __init__(self, objectives: Sequence[Objective], *, seed: int) -> None:
+        self._objectives, self._seed = tuple(objectives), seed
+        self._trained = [i for i, objective in enumerate(objectives) if objective.trained]
+        self._costs = [i for i, objective in enumerate(objectives) if not objective.trained]
+        self._surrogates: dict[Any, Surrogate] = {}
+
+    def front(self, members: Sequence[Candidate]) -> list[Candidate]:
+        """The non-dominated among those that were trained, by what is known of them."""
+        losses = self._losses(members)
+        return [members[i] for i in np.flatnonzero(non_dominated(losses)).tolist()]
+
+    def learn(self, history: Sequence[Candidate], candidates: Sequence[Candidate], asked: Asked) -> None:
+        """Fits models of the costs and of what training gives, and notes the front with what is under way on it."""
+        everyone = [*history, *candidates]
+        self._encoding = Encoding([(each.params, each.distributions) for each in everyone])
+        self._predict_costs = self._cost_models(everyone, asked)
+        logs = self._log_costs(everyone, asked)
+        self._centre, self._scale = logs.mean(axis=0), np.maximum(2 * logs.std(axis=0), 1e-9)
+        features, losses = self._features(history, asked), self._losses(history)
+        losses[:, self._costs] = self._cost_losses(history, asked)
+        self._reference = np.array([self._worst(i, losses[:, i]) for i in range(len(self._objectives))])
+        self._models = []
+        for i in self._trained:
+            final, doubt = extrapolated([each.record for each in history if each.record], self._objectives[i].name)
+            final = -final if self._objectives[i].direction == "maximize" else final
+            there = np.isfinite(final)
+            low = float(final[there].min())
+            span = (float(np.quantile(final[there], 0.9)) - low) or 1.0
+            root = np.sqrt(np.maximum((final - low) / span, 0) + _ROOT_OFFSET)
+            noise = doubt / span / (2 * root)
+            predict = self._surrogate(i).fit(features[there], root[there], noise[there])
+            self._models.append((predict, low, span))
+            losses[there, i] = final[there]
+            if not there.all():  # under way: what is expected of them stands until they say more
+                mean, _ = predict(features[~there])
+                losses[~there, i] = _unrooted(mean, low, span)
+                root[~there], noise[~there] = mean, 0.0
+                self._models[-1] = (self._surrogate(i).fit(features, root, noise), low, span)
+        self._front = losses[[each.counts for each in history]]
+
+    def improvement(self, candidates: Sequence[Candidate], asked: Asked) -> Floats:
+        """Expected gain in hypervolume by each candidate, shape (candidates,)."""
+        if not candidates:
+            return np.zeros(0)
+        features = self._features(candidates, asked)
+        columns: list[Floats] = [np.empty(0)] * len(self._objectives)
+        for i, column in zip(self._costs, self._cost_losses(candidates, asked).T, strict=True):
+            columns[i] = column
+        for i, (predict, low, span) in zip(self._trained, self._models, strict=True):
+            columns[i] = _unrooted(nodes(*predict(features)), low, span)
+        return expected_improvement(columns, self._front, self._reference)
+
+    def _losses(self, candidates: Sequence[Candidate]) -> Floats:
+        return as_losses([each.record.values if each.record else {} for each in candidates], self._objectives)
+
+    def _worst(self, i: int, losses: Floats) -> float:
+        bound = self._objectives[i].bound
+        if bound is not None:
+            return -bound if self._objectives[i].direction == "maximize" else bound
+        known = losses[np.isfinite(losses)]
+        return float(known.max() + 0.01 * np.ptp(known)) + 1e-9
+
+    def _surrogate(self, i: int) -> Surrogate:
+        groups, costs = list(self._encoding.groups), len(self._costs)
+        end = groups[-1][1] if groups else 0
+        groups += [(end + k, end + k + 1) for k in range(costs)]
+        names = self._encoding.names
+        recipe = [k for k, name in enumerate(names) if name.startswith(_RECIPE)]
+        terms = [list(range(len(groups))), list(range(len(names), len(groups))), recipe]
+        return self._kept(("trained", i), groups, [term for term in terms if term])
+
+    def _kept(self, what: Any, groups: list[tuple[int, int]], terms: list[list[int]]) -> Surrogate:
+        key = (*what, tuple(groups), tuple(self._encoding.names))
+        if key not in self._surrogates:
+            self._surrogates[key] = Surrogate(groups, terms, seed=self._seed)
+        return self._surrogates[key]
+
+    def _encoded(self, candidates: Sequence[Candidate]) -> Floats:
+        return self._encoding.encode([(each.params, each.distributions) for each in candidates])
+
+    def _features(self, candidates: Sequence[Candidate], asked: Asked) -> Floats:
+        costs = (self._log_costs(candidates, asked) - self._centre) / self._scale
+        return np.concatenate([self._encoded(candidates), costs], axis=1)
+
+    def _cost_models(self, candidates: Sequence[Candidate], asked: Asked) -> list[Any]:
+        """For each cost what predicts its logarithm from an encoding; None where all are known, or nothing is."""
+        values = self._asked_costs(candidates, asked)
+        models: list[Any] = []
+        for k, i in enumerate(self._costs):
+            known = np.flatnonzero(np.isfinite(values[:, k]))
+            if len(known) == len(candidates) or len(known) == 0:
+                models.append(None)
+                continue
+            rows = known[:_COSTS_FITTED_ON]
+            encoded = self._encoded([candidates[row] for row in rows])
+            groups = list(self._encoding.groups)
+            surrogate = self._kept(("cost", i), groups, [list(range(len(groups)))])
+            models.append(surrogate.fit(encoded, _logarithm(values[rows, k]), np.zeros(len(rows))))
+        return models
+
+    def _asked_costs(self, candidates: Sequence[Candidate], asked: Asked) -> Floats:
+        names = [self._objectives[i].name for i in self._costs]
+        known = [asked.get(canonical(each.arch), {}) for each in candidates]
+        return np.array([[row.get(name, np.nan) for name in names] for row in known]).reshape(len(candidates), -1)
+
+    def _log_costs(self, candidates: Sequence[Candidate], asked: Asked) -> Floats:
+        values = _logarithm(self._asked_costs(candidates, asked))
+        for k, predict in enumerate(self._predict_costs):
+            unknown = np.isnan(values[:, k])
+            if unknown.any():
+                rows = self._encoded([candidates[row] for row in np.flatnonzero(unknown).tolist()])
+                values[unknown, k] = predict(rows)[0] if predict is not None else 0.0
+        return values
+
+    def _cost_losses(self, candidates: Sequence[Candidate], asked: Asked) -> Floats:
+        values = np.exp(self._log_costs(candidates, asked)) - _TINY
+        signs = [-1.0 if self._objectives[i].direction == "maximize" else 1.0 for i in self._costs]
+        exact = self._asked_costs(candidates, asked)
+        return np.where(np.isnan(exact), values, exact) * np.array(signs)
+
+
+def extrapolated(records: Sequence[TrialRecord], name: str) -> tuple[Floats, Floats]:
+    """Each trial's value at full training, and the standard deviation of that guess; NaN where nothing is known.
+
+    What was trained in full is as it is. A trial stopped at an earlier rung is taken to gain as those did that went
+    through the same rung and on to the end: by least squares over them, with the slope drawn towards 1; where there
+    were none, it keeps its value, in doubt by as much as values spread.
+    """
+    last = max((record.epoch for record in records), default=0)
+    values = [{epoch: rung[name] for epoch, rung in record.rungs.items() if name in rung} for record in records]
+    final, doubt = np.full(len(records), np.nan), np.zeros(len(records))
+    known = [value for row in values for value in row.values()]
+    spread = float(np.std(known)) if known else 0.0
+    for k, row in enumerate(values):
+        if not row:
+            continue
+        epoch = max(row)
+        final[k] = row[epoch]
+        if epoch < last:
+            pairs = np.array([(other[epoch], other[last]) for other in values if epoch in other and last in other])
+            final[k], doubt[k] = _gained(row[epoch], pairs) if len(pairs) else (row[epoch], spread)
+    return final, doubt
+
+
+def _gained(value: float, pairs: Floats) -> tuple[float, float]:
+    before, after = pairs.T
+    centre, gain = before.mean(), after.mean() - before.mean()
+    away = before - centre
+    ridge = max(float(away @ away) / len(pairs), 1e-12)  # as one more pair with slope 1
+    slope = 1 + float(away @ (after - after.mean() - away)) / (float(away @ away) + ridge)
+    left = after - after.mean() - slope * away
+    return centre + gain + slope * (value - centre), float(np.sqrt((left @ left + ridge) / len(pairs)))
+
+
+_TINY = 1e-12
+
+
+def _logarithm(costs: Floats) -> Floats:
+    return np.asarray(np.log(np.maximum(costs, 0.0) + _TINY))
+
+
+def _unrooted(roots: Floats, low: float, span: float) -> Floats:
+    return np.asarray(low + span * (np.maximum(roots, 0.0) ** 2 - _ROOT_OFFSET))
