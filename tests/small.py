@@ -10,7 +10,8 @@ from autokd.driver import Driver
 from autokd.driver.preparation import Run, prepare
 from autokd.record import Record
 from autokd.registry import resolve
-from autokd.study import Study, make_sampler, override
+from autokd.samplers import sampler_for
+from autokd.study import Study, override
 from autokd.trial import Context
 
 SPACE = """
@@ -62,7 +63,7 @@ def small_context(tmp_path: Path, **overrides: Any) -> Context:
 def small_driver(run: Run) -> Driver:
     """A driver of a prepared run that holds its record; close it by `driver.record.close()`."""
     study = run.context.study
-    record = Record(run.folder, run.context.objectives, make_sampler(study.sampler, study.seed))
+    record = Record(run.folder, run.context.objectives, sampler_for(run.context, run.reference, study.seed))
     scheduler = resolve("schedulers", study.scheduler)(run.context.objectives, study.budget.rungs)
     return Driver(run.context, record, scheduler, folder=run.folder, reference_ms=run.reference_ms)
 

@@ -88,7 +88,7 @@ def draw(study: Study, trials: int, sampler: optuna.samplers.BaseSampler) -> lis
 
 def test_defaults_stand_in_the_model() -> None:
     study = make()
-    assert (study.sampler, study.scheduler, study.executor, study.workers) == ("tpe", "halving", "processes", 2)
+    assert (study.sampler, study.scheduler, study.executor, study.workers) == ("autokd", "halving", "processes", 2)
     assert study.objectives == {"accuracy": {}, "parameters": {}}
     assert (study.budget.trials, study.budget.rungs, study.budget.epochs) == (60, (3, 9, 27), None)
     assert study.recipe.methods == ("kd", "dkd", "dist", "logit_std")

@@ -25,7 +25,8 @@ from autokd.front import Front, Student
 from autokd.pareto import as_losses, non_dominated
 from autokd.record import Record, TrialRecord, canonical, read_trials
 from autokd.registry import resolve
-from autokd.study import Budget, Study, baseline_study, make_sampler, override
+from autokd.samplers import sampler_for
+from autokd.study import Budget, Study, baseline_study, override
 from autokd.teachers.files import digest_of
 from autokd.trial import run_stretch_in
 
@@ -128,10 +129,10 @@ class _Session:
         self.run, self.progress = run, progress
         study = run.context.study
         self.answered = final_front(run.folder)
-        sampler = make_sampler(study.sampler, study.seed)
-        self.record = Record(run.folder, run.context.objectives, sampler)
+        self.record = Record(run.folder, run.context.objectives, sampler_for(run.context, run.reference, study.seed))
         if self.record.trials:  # a seeded sampler would repeat what it suggested before
-            self.record.study.sampler = make_sampler(study.sampler, (study.seed + len(self.record.trials)) % 2**32)
+            seed = (study.seed + len(self.record.trials)) % 2**32
+            self.record.study.sampler = sampler_for(run.context, run.reference, seed)
         scheduler = resolve("schedulers", study.scheduler)(run.context.objectives, study.budget.rungs)
         self.driver = Driver(
             run.context,

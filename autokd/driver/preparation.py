@@ -23,7 +23,7 @@ from autokd.executors import one_thread
 from autokd.losses import kd
 from autokd.objectives.latency import measure_reference_ms
 from autokd.registry import resolve, source_digest
-from autokd.study import Study, dump, make_sampler, not_importable, resolve_objectives, resolve_space
+from autokd.study import OWN_SAMPLER, Study, dump, make_sampler, not_importable, resolve_objectives, resolve_space
 from autokd.tasks import ArrayTask, TaskSpec, load_task, open_task, save_task
 from autokd.tasks.rows import all_labels
 from autokd.teachers.cache import SPLITS, open_outputs, teacher_outputs
@@ -51,7 +51,8 @@ def prepare(study: Study, folder: Path) -> Run:
     refuse_held(folder)
     with _no_half_folder(folder), one_thread():
         _refuse_unimportable(study)
-        make_sampler(study.sampler, study.seed)
+        if study.sampler != OWN_SAMPLER:
+            make_sampler(study.sampler, study.seed)
         if study.table:
             return prepare_table(study, folder)
         for method in study.recipe.methods:

@@ -18,7 +18,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.trial import BaseTrial, FrozenTrial
+from optuna.trial import FrozenTrial
 
 from autokd.pareto import as_losses
 from autokd.record import as_record, canonical
@@ -27,11 +27,11 @@ from autokd.samplers.outlook import Candidate, Outlook
 from autokd.trial import breaks
 from autokd.types import Arch, Objective
 
-Suggest = Callable[[BaseTrial], tuple[Arch, dict[str, Any]]]
+Suggest = Callable[[Any], tuple[Arch, dict[str, Any]]]
 Costs = Callable[[Arch], Mapping[str, float]]
 
-_FIRST, _POOL = 8, 64
-_DRAWN, _NEAR, _BEST, _NEAR_BEST = 600, 900, 20, 10
+_FIRST, _POOL = 8, 32
+_DRAWN, _NEAR, _BEST, _NEAR_BEST, _ROUNDS = 600, 900, 20, 10, 4
 
 
 class CostAwareSampler(BaseSampler):
@@ -44,20 +44,29 @@ class CostAwareSampler(BaseSampler):
         suggest: gives architecture and recipe of a trial, as the study does.
         costs: what is known of an architecture before training, exactly, by objective name; may raise.
         objectives: the study's.
+        reference: the worst value that counts by objective, as for the hypervolume of the run.
         exact: for how many of the most promising candidates `costs` is asked at each proposal; a model of those known
-            stands for the rest.
+            stands for the rest; math.inf where asking is free.
         seed: 0 .. 2**32 - 1.
 
     Source: expected improvement over a Pareto front, Emmerich et al. (2011), https://doi.org/10.1109/CEC.2011.5949880.
     """
 
     def __init__(
-        self, suggest: Suggest, costs: Costs, objectives: Sequence[Objective], *, exact: int, seed: int
+        self,
+        suggest: Suggest,
+        costs: Costs,
+        objectives: Sequence[Objective],
+        *,
+        reference: Mapping[str, float],
+        exact: float,
+        seed: int,
     ) -> None:
         self._suggest, self._costs, self.objectives, self._exact = suggest, costs, tuple(objectives), exact
         self._random = np.random.default_rng(seed)
-        self._outlook = Outlook(objectives, seed=seed)
+        self._outlook = Outlook(objectives, reference, seed=seed)
         self._asked: dict[str, Mapping[str, float]] = {}
+        self._broken: set[str] = set()
         self._pool: list[Candidate] = []
         self._plans: dict[int, Mapping[str, Any]] = {}
 
@@ -121,13 +130,15 @@ class CostAwareSampler(BaseSampler):
             candidates = [each for each in candidates if self._within(each)] or candidates
         self._outlook.learn(history, candidates, self._asked)
         score = self._outlook.improvement(candidates, self._asked)
-        best = [candidates[i] for i in np.argsort(-score, kind="stable")]
-        more = self._drawn(self._changed(best[:_BEST], _BEST * _NEAR_BEST), known | {c.key for c in candidates})
-        if self._exact >= len(more):
-            more = [each for each in more if self._within(each)]
-        candidates = best + more
-        score = np.concatenate([np.sort(score)[::-1], self._outlook.improvement(more, self._asked)])
-        finalists = [candidates[i] for i in np.argsort(-score, kind="stable")[: self._exact]]
+        for _ in range(_ROUNDS):
+            known |= {each.key for each in candidates}
+            best = [candidates[i] for i in np.argsort(-score, kind="stable")[:_BEST]]
+            more = self._drawn(self._changed(best, _BEST * _NEAR_BEST), known)
+            if self._exact >= len(more):
+                more = [each for each in more if self._within(each)]
+            candidates = candidates + more
+            score = np.concatenate([score, self._outlook.improvement(more, self._asked)])
+        finalists = [candidates[i] for i in np.argsort(-score, kind="stable")[: min(self._exact, len(candidates))]]
         finalists = [each for each in finalists if self._within(each)] or finalists[:1]
         return finalists[int(np.argmax(self._outlook.improvement(finalists, self._asked)))].params
 
@@ -160,8 +171,10 @@ class CostAwareSampler(BaseSampler):
                 self._asked[key] = self._costs(candidate.arch)
             except Exception:  # the driver records why, should it ever be proposed
                 self._asked[key] = {}
+                self._broken.add(key)
         return self._asked[key]
 
     def _within(self, candidate: Candidate) -> bool:
         costs = self._cost(candidate)
-        return bool(costs) and not any(breaks(objective, costs) for objective in self.objectives)
+        broken = canonical(candidate.arch) in self._broken
+        return not broken and not any(breaks(objective, costs) for objective in self.objectives)

@@ -18,6 +18,7 @@ from autokd.types import Arch, Objective
 
 _ROOT_OFFSET = 0.08
 _COSTS_FITTED_ON = 300
+_LEARNT_FROM = 1000
 _RECIPE = "recipe."
 
 Asked = Mapping[str, Mapping[str, float]]
@@ -61,10 +62,11 @@ class Candidate:
 class Outlook:
     """A model of a search so far; `learn` first, then ask for the `improvement` that candidates promise."""
 
-    def __init__(self, objectives: Sequence[Objective], *, seed: int) -> None:
+    def __init__(self, objectives: Sequence[Objective], reference: Mapping[str, float], *, seed: int) -> None:
         self._objectives, self._seed = tuple(objectives), seed
         self._trained = [i for i, objective in enumerate(objectives) if objective.trained]
         self._costs = [i for i, objective in enumerate(objectives) if not objective.trained]
+        self._reference = as_losses([reference], objectives)[0]
         self._surrogates: dict[Any, Surrogate] = {}
 
     def front(self, members: Sequence[Candidate]) -> list[Candidate]:
@@ -73,7 +75,12 @@ class Outlook:
         return [members[i] for i in np.flatnonzero(non_dominated(losses)).tolist()]
 
     def learn(self, history: Sequence[Candidate], candidates: Sequence[Candidate], asked: Asked) -> None:
-        """Fits models of the costs and of what training gives, and notes the front with what is under way on it."""
+        """Fits models of the costs and of what training gives, and notes the front with what is under way on it.
+
+        Of more than a thousand the latest are learnt from, and those that count.
+        """
+        history = [each for i, each in enumerate(history) if each.counts or i >= len(history) - _LEARNT_FROM]
+        history = history[-_LEARNT_FROM:]
         everyone = [*history, *candidates]
         self._encoding = Encoding([(each.params, each.distributions) for each in everyone])
         self._predict_costs = self._cost_models(everyone, asked)
@@ -81,7 +88,6 @@ class Outlook:
         self._centre, self._scale = logs.mean(axis=0), np.maximum(2 * logs.std(axis=0), 1e-9)
         features, losses = self._features(history, asked), self._losses(history)
         losses[:, self._costs] = self._cost_losses(history, asked)
-        self._reference = np.array([self._worst(i, losses[:, i]) for i in range(len(self._objectives))])
         self._models = []
         for i in self._trained:
             final, doubt = extrapolated([each.record for each in history if each.record], self._objectives[i].name)
@@ -115,13 +121,6 @@ class Outlook:
 
     def _losses(self, candidates: Sequence[Candidate]) -> Floats:
         return as_losses([each.record.values if each.record else {} for each in candidates], self._objectives)
-
-    def _worst(self, i: int, losses: Floats) -> float:
-        bound = self._objectives[i].bound
-        if bound is not None:
-            return -bound if self._objectives[i].direction == "maximize" else bound
-        known = losses[np.isfinite(losses)]
-        return float(known.max() + 0.01 * np.ptp(known)) + 1e-9
 
     def _surrogate(self, i: int) -> Surrogate:
         groups, costs = list(self._encoding.groups), len(self._costs)

@@ -8,11 +8,13 @@ gave .56 / .57 / .74 and .46 / .51 / .81, a mean of forest and process no more t
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Hyperparameter, Kernel, WhiteKernel
 
@@ -21,7 +23,7 @@ from autokd.pareto import Floats
 _SPREAD = 0.3
 _NOISE, _NOISE_SPREAD, _LEAST_NOISE = 0.1, 1.5, 1e-6
 _FITTED_ON = 200
-_STEPS, _REFIT_GROWTH = 40, 1.15
+_STEPS, _REFIT_GROWTH = 40, 1.1
 
 
 class GroupedMatern(Kernel):  # type: ignore[misc]
@@ -111,7 +113,8 @@ class Surrogate:
             if len(rows) > _FITTED_ON:
                 rows = np.random.default_rng(self._seed).choice(rows, _FITTED_ON, replace=False)
             found = GaussianProcessRegressor(self._kernel, alpha=variances[rows] + 1e-8, optimizer=self._most_likely)
-            self._kernel = found.fit(features[rows], scaled[rows]).kernel_
+            with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):  # costs have next to no noise
+                self._kernel = found.fit(features[rows], scaled[rows]).kernel_
             self._next = int(len(targets) * _REFIT_GROWTH) + 1
         process = GaussianProcessRegressor(self._kernel, alpha=variances + 1e-8, optimizer=None)
         process.fit(features, scaled)
@@ -130,10 +133,13 @@ class Surrogate:
             away = (theta - self._prior) / self._spread
             return value + away @ away / 2, gradient + away / self._spread
 
-        found = minimize(
-            minus_posterior, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS}
-        )
-        return found.x, found.fun
+        options = {"maxiter": _STEPS}
+        found = [
+            minimize(minus_posterior, theta, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+            for theta in (start, self._prior)[: 1 + bool((start != self._prior).any())]
+        ]
+        best = min(found, key=lambda each: float(each.fun))
+        return best.x, best.fun
 
 
 def _squared_distances(x: Floats, y: Floats) -> Floats:

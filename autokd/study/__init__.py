@@ -6,12 +6,13 @@ from autokd.study.model import Budget, Study, baseline_study, override
 from autokd.study.parts import resolve_objectives, resolve_space
 from autokd.study.plain import MAY_CHANGE, changed_keys, dump, not_importable, schema
 from autokd.study.recipe import Range, RecipeSpace, WholeRange
-from autokd.study.sampler import make_sampler
+from autokd.study.sampler import OWN_SAMPLER, make_sampler
 from autokd.study.starter import write_starter
 
 __all__ = [
     "BUILT_IN_BASELINES",
     "MAY_CHANGE",
+    "OWN_SAMPLER",
     "Budget",
     "Range",
     "RecipeSpace",

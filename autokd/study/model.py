@@ -163,8 +163,8 @@ class Study(Section):
     named as its columns; {}, which stands for all of them, where there is a table and nothing is said."""
     budget: Budget = Budget()
     """How much is spent."""
-    sampler: str | dict[str, Any] = "tpe"
-    """Optuna's sampler: tpe, random, nsga2, nsga3, gp, qmc, a class name, or {name: tpe, setting: ...}."""
+    sampler: str | dict[str, Any] = "autokd"
+    """autokd, or one of Optuna's: tpe, random, nsga2, nsga3, gp, qmc, a class name, or {name: tpe, setting: ...}."""
     scheduler: Annotated[Any, WithJsonSchema({"type": ["string", "object"]})] = "halving"
     """A plug-in's name or a reference: who trains on."""
     executor: Literal["inline", "processes"] = "processes"

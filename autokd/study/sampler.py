@@ -12,6 +12,9 @@ from autokd.errors import InputError, nearest
 if TYPE_CHECKING:
     import optuna
 
+OWN_SAMPLER = "autokd"
+"""The default: not one of Optuna's, it knows costs before training; see `autokd.samplers`."""
+
 SAMPLERS = {
     "tpe": "TPESampler",
     "random": "RandomSampler",
@@ -38,13 +41,16 @@ def make_sampler(spec: str | Mapping[str, Any], seed: int) -> optuna.samplers.Ba
     settings = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = settings.pop("name")
     class_name = SAMPLERS.get(name, name)
+    if name == OWN_SAMPLER:
+        setting = min(settings, default="name")
+        raise InputError(f"sampler.{setting}: {OWN_SAMPLER} has no settings; write sampler: {OWN_SAMPLER}")
     known = {each for each in optuna.samplers.__all__ if each.endswith("Sampler") and "Base" not in each}
     if class_name in _REFUSED:
         raise InputError(f"sampler: {name} cannot drive a search: {_REFUSED[class_name]}. Write tpe or random")
     if class_name not in known:
         raise InputError(
-            f"sampler: no sampler is named '{name}' (known: {', '.join(SAMPLERS)}, and the classes of "
-            f"optuna.samplers){nearest(name, [*SAMPLERS, *known])}"
+            f"sampler: no sampler is named '{name}' (known: {OWN_SAMPLER}, {', '.join(SAMPLERS)}, and the classes of "
+            f"optuna.samplers){nearest(name, [OWN_SAMPLER, *SAMPLERS, *known])}"
         )
     make = getattr(optuna.samplers, class_name)
     allowed = [each for each in inspect.signature(make).parameters if each != "seed"]

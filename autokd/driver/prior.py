@@ -1,0 +1,84 @@
+"""An earlier run as prior knowledge: its trials teach the sampler what to expect, and count as nothing else."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from autokd.checkpoints import write_json
+from autokd.driver.setup import DIGESTS, read_setup
+from autokd.errors import InputError
+from autokd.record import read_study
+from autokd.study import OWN_SAMPLER, Study, changed_keys, dump
+from autokd.types import Objective
+
+_COPY = "prior"
+
+
+def refuse_prior(
+    other: Path, folder: Path, study: Study, *, space: str, objectives: Iterable[Objective], begun: bool
+) -> None:
+    """Refuses an earlier run from which nothing can be learnt for this one.
+
+    Args:
+        other: the earlier run's folder.
+        folder: this run's.
+        study: this one's.
+        space: digest of this one's space.
+        objectives: this one's.
+        begun: whether this run was begun before; it may go on with what it began with only.
+
+    Raises:
+        InputError: it is no run, its space is another, it knows no trained objective of this study, the study's sampler
+            cannot learn from it, or this run began without it.
+    """
+    if study.sampler != OWN_SAMPLER:
+        raise InputError(f"--from {other}: only sampler {OWN_SAMPLER} learns from it; {study.sampler!r} given")
+    if begun and not (folder / _COPY).exists():
+        raise InputError(f"--from {other}: {folder} began without it; take a new folder with --fresh")
+    setup = read_setup(other)
+    if setup["digests"]["space"] != space:
+        raise InputError(
+            f"--from {other}: its space is not that of this study ({setup['study'].get('space')!r} there, "
+            f"{study.space!r} here, or its source differs); give a run of the same space"
+        )
+    trained = [objective.name for objective in objectives if objective.trained]
+    known = {
+        name
+        for trial in read_study(other).get_trials(deepcopy=False)
+        for key, values in trial.user_attrs.items()
+        if key.startswith("epoch ")
+        for name in values
+    }
+    if not known.intersection(trained):
+        raise InputError(f"--from {other}: no trial there knows {' or '.join(trained)}; give a run that was searched")
+
+
+def adopt_prior(other: Path, folder: Path) -> None:
+    """Copies what is learnt from: the other run may go on or be deleted, this one stays what it is."""
+    copy = folder / _COPY
+    copy.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(other / "record.db")) as source, closing(sqlite3.connect(copy / "record.db")) as target:
+        source.backup(target)
+    write_json(copy / "study.json", read_setup(other))
+
+
+def prior_trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
+    """The trials that a run learns from, as they were in the earlier run; none where it was begun without."""
+    return read_study(folder / _COPY).get_trials(deepcopy=False) if (folder / _COPY).exists() else []
+
+
+def prior_note(folder: Path, study: Study, digests: Mapping[str, Any]) -> str:
+    """In words what a run learns from, and what was different there; "" where it learns from none."""
+    if not (folder / _COPY).exists():
+        return ""
+    setup = read_setup(folder / _COPY)
+    other = [words for key, words in DIGESTS.items() if setup["digests"][key] != digests[key]]
+    other += changed_keys(setup["study"], dump(study))
+    differs = f"different there: {', '.join(other)}" if other else "nothing was different there"
+    return f"the sampler knows {len(prior_trials(folder))} trials of the earlier run {setup['study']['name']}; {differs}"
