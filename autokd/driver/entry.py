@@ -19,6 +19,7 @@ from autokd.driver.core import Driver
 from autokd.driver.costs import scaled_hypervolume
 from autokd.driver.loop import open_executor, run_trials
 from autokd.driver.preparation import prepare
+from autokd.driver.prior import prior_note, prior_trials
 from autokd.driver.setup import Run
 from autokd.errors import InputError, NoFrontError
 from autokd.front import Front, Student
@@ -40,6 +41,7 @@ def search_study(
     study: Study,
     *,
     run: Path | None = None,
+    prior: Path | None = None,
     seconds: float | None = None,
     progress: Progress | None = None,
 ) -> Front:
@@ -48,6 +50,8 @@ def search_study(
     Args:
         study: what to search.
         run: the run folder; `runs/<study name>` if None.
+        prior: the folder of an earlier run of the same space, maybe with another teacher or other data; the sampler
+            learns from its trials, which count as nothing else. A run that goes on keeps what it began with.
         seconds: no training of the search begins after so long; fresh seeds and baselines come on top.
         progress: told about twice a second.
 
@@ -58,7 +62,7 @@ def search_study(
     """
     folder = run or Path("runs") / study.name
     try:
-        prepared = prepare(study, folder)
+        prepared = prepare(study, folder, prior)
         with _Session(prepared, progress) as session:
             front = _search(prepared, seconds, session)
             if study.baselines.keys() - front.baselines.keys():
@@ -129,10 +133,14 @@ class _Session:
         self.run, self.progress = run, progress
         study = run.context.study
         self.answered = final_front(run.folder)
-        self.record = Record(run.folder, run.context.objectives, sampler_for(run.context, run.reference, study.seed))
+        known = prior_trials(run.folder)
+        if known:
+            _LOG.info(prior_note(run.folder, study, run.setup["digests"]))
+        sampler = sampler_for(run.context, run.reference, study.seed, known)
+        self.record = Record(run.folder, run.context.objectives, sampler)
         if self.record.trials:  # a seeded sampler would repeat what it suggested before
             seed = (study.seed + len(self.record.trials)) % 2**32
-            self.record.study.sampler = sampler_for(run.context, run.reference, seed)
+            self.record.study.sampler = sampler_for(run.context, run.reference, seed, known)
         scheduler = resolve("schedulers", study.scheduler)(run.context.objectives, study.budget.rungs)
         self.driver = Driver(
             run.context,
@@ -217,7 +225,8 @@ def _search(run: Run, seconds: float | None, session: _Session) -> Front:
         session.take_stock()
         if session.answered is not None and still_answers(session.answered, session.record.trials):
             return session.answered  # nothing was added to what was answered: the test split is not read again
-        note = "; ".join([ended, *session.driver.costs.notes(session.record.trials)])
+        prior = prior_note(run.folder, study, run.setup["digests"])
+        note = "; ".join([ended, *session.driver.costs.notes(session.record.trials), *([prior] if prior else [])])
         front = finish(run, session.record.trials, executor, work, note=note, notify=session.notify)
     members = {student.trial for student in front}
     clean(run.folder, session.record.trials, front=members, limit_gb=study.budget.disk_gb)

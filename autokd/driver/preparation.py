@@ -16,6 +16,7 @@ from torch import nn
 from autokd.checkpoints import write_json
 from autokd.distill import Training, one_cycle
 from autokd.driver.costs import Costs, random_study, refuse_hopeless_bounds
+from autokd.driver.prior import adopt_prior, refuse_prior
 from autokd.driver.setup import Run, environment, read_setup, refuse_changes, refuse_held, setup_to_go_on
 from autokd.driver.tables import prepare_table
 from autokd.errors import InputError
@@ -39,10 +40,15 @@ _TIMED_SAMPLES = 16
 _BOUNDED_SAMPLES = 500
 
 
-def prepare(study: Study, folder: Path) -> Run:
+def prepare(study: Study, folder: Path, prior: Path | None = None) -> Run:
     """Opens or begins the run in `folder`.
 
     Bad input leaves no folder behind that was not there before.
+
+    Args:
+        study: what is searched.
+        folder: the run folder.
+        prior: an earlier run's folder; its trials are copied, and teach the sampler.
 
     Raises:
         InputError: anything the study names cannot be used, another search holds the run there, or it was begun with
@@ -54,13 +60,17 @@ def prepare(study: Study, folder: Path) -> Run:
         if study.sampler != OWN_SAMPLER:
             make_sampler(study.sampler, study.seed)
         if study.table:
-            return prepare_table(study, folder)
+            return prepare_table(study, folder, prior)
         for method in study.recipe.methods:
             resolve_loss(method)
         space, objectives = resolve_space(study), resolve_objectives(study)
         resolve("schedulers", study.scheduler)(objectives, study.budget.rungs)
         setup = setup_to_go_on(folder)
         refuse_changes(folder, setup, study=dump(study), space=source_digest(space))
+        if prior is not None:
+            refuse_prior(
+                prior, folder, study, space=source_digest(space), objectives=objectives, begun=setup is not None
+            )
         if isinstance(study.task, ArrayTask):
             refuse_changes(folder, setup, task=study.task.digest)
         task = _open_task(study, folder)
@@ -72,6 +82,8 @@ def prepare(study: Study, folder: Path) -> Run:
         facts = _teacher_facts(context, teacher)
         if setup is None:
             setup = _begin(context, teacher, facts, folder, outputs.relative_to(folder))
+            if prior is not None:
+                adopt_prior(prior, folder)
         write_json(folder / "study.json", setup | {"study": dump(study)})
     return Run(folder, context, setup)
 

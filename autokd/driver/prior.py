@@ -63,7 +63,10 @@ def adopt_prior(other: Path, folder: Path) -> None:
     """Copies what is learnt from: the other run may go on or be deleted, this one stays what it is."""
     copy = folder / _COPY
     copy.mkdir(exist_ok=True)
-    with closing(sqlite3.connect(other / "record.db")) as source, closing(sqlite3.connect(copy / "record.db")) as target:
+    with (
+        closing(sqlite3.connect(other / "record.db")) as source,
+        closing(sqlite3.connect(copy / "record.db")) as target,
+    ):
         source.backup(target)
     write_json(copy / "study.json", read_setup(other))
 
@@ -79,6 +82,7 @@ def prior_note(folder: Path, study: Study, digests: Mapping[str, Any]) -> str:
         return ""
     setup = read_setup(folder / _COPY)
     other = [words for key, words in DIGESTS.items() if setup["digests"][key] != digests[key]]
-    other += changed_keys(setup["study"], dump(study))
+    other += [key for key in changed_keys(setup["study"], dump(study)) if key != "name"]
     differs = f"different there: {', '.join(other)}" if other else "nothing was different there"
-    return f"the sampler knows {len(prior_trials(folder))} trials of the earlier run {setup['study']['name']}; {differs}"
+    known = len(prior_trials(folder))
+    return f"the sampler knows {known} trials of the earlier run {setup['study']['name']}; {differs}"

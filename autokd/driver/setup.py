@@ -18,7 +18,8 @@ from autokd.study import changed_keys
 from autokd.trial import Context
 
 _KEYS = ("study", "digests", "task", "outputs", "teacher", "reference_ms", "reference_point", "environment")
-_DIGESTS = {"task": "the data", "teacher": "the teacher", "space": "the source of the space"}
+DIGESTS = {"task": "the data", "teacher": "the teacher", "space": "the source of the space"}
+"""What a run's digests are of."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def read_setup(run: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{path} is damaged ({error}); start over with --fresh") from error
     missing = [key for key in _KEYS if key not in setup] if isinstance(setup, dict) else list(_KEYS)
-    if missing or not setup["digests"].keys() >= _DIGESTS.keys():
+    if missing or not setup["digests"].keys() >= DIGESTS.keys():
         raise InputError(f"{path} is damaged (no {missing[0] if missing else 'digests'}); start over with --fresh")
     return setup
 
@@ -109,7 +110,7 @@ def refuse_changes(
     if setup is None:
         return
     changed = changed_keys(setup["study"], study) if study is not None else []
-    changed += [_DIGESTS[key] for key, digest in digests.items() if digest != setup["digests"][key]]
+    changed += [DIGESTS[key] for key, digest in digests.items() if digest != setup["digests"][key]]
     if changed:
         raise InputError(
             f"{folder} was begun with another study: {', '.join(changed)} changed; put it back to go on, or start over "

@@ -7,7 +7,9 @@ from typing import Any
 
 from autokd.checkpoints import write_json
 from autokd.driver.costs import refuse_hopeless_bounds
+from autokd.driver.prior import adopt_prior, refuse_prior
 from autokd.driver.setup import Run, environment, refuse_changes, setup_to_go_on
+from autokd.record import canonical
 from autokd.registry import resolve
 from autokd.study import Study, dump
 from autokd.trial import TableContext, read_table, table_context
@@ -15,7 +17,7 @@ from autokd.trial import TableContext, read_table, table_context
 _COPY = "table.csv.gz"
 
 
-def prepare_table(study: Study, folder: Path) -> Run:
+def prepare_table(study: Study, folder: Path, prior: Path | None) -> Run:
     """`prepare` for a study of a table; `folder` exists.
 
     Raises:
@@ -26,20 +28,25 @@ def prepare_table(study: Study, folder: Path) -> Run:
     resolve("schedulers", study.scheduler)(context.objectives, study.budget.rungs)
     setup = setup_to_go_on(folder)
     refuse_changes(folder, setup, study=dump(study), task=table.digest)
+    space = canonical({"parameters": {name: list(choices) for name, choices in table.parameters.items()}})
+    if prior is not None:
+        refuse_prior(prior, folder, study, space=space, objectives=context.objectives, begun=setup is not None)
     if setup is None:
         refuse_hopeless_bounds(context, table.archs())
         (folder / _COPY).write_bytes(table.path.read_bytes())
         (folder / "table.json").write_bytes(table.description.read_bytes())
-        setup = _begin(context)
+        setup = _begin(context, space)
+        if prior is not None:
+            adopt_prior(prior, folder)
     write_json(folder / "study.json", setup | {"study": dump(study)})
     return Run(folder, context, setup)
 
 
-def _begin(context: TableContext) -> dict[str, Any]:
+def _begin(context: TableContext, space: str) -> dict[str, Any]:
     table = context.table
     return {
         "study": dump(context.study),
-        "digests": {"task": table.digest, "teacher": "", "space": ""},
+        "digests": {"task": table.digest, "teacher": "", "space": space},
         "task": _COPY,
         "outputs": "",
         "teacher": {},

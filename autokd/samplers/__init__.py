@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import optuna
+from optuna.trial import FrozenTrial
 
 from autokd.samplers.cost_aware import CostAwareSampler
 from autokd.study import OWN_SAMPLER, make_sampler
@@ -14,20 +15,23 @@ from autokd.trial import Context
 _BUILT = 8
 
 
-def sampler_for(context: Context, reference: Mapping[str, float], seed: int) -> optuna.samplers.BaseSampler:
+def sampler_for(
+    context: Context, reference: Mapping[str, float], seed: int, prior: Sequence[FrozenTrial] = ()
+) -> optuna.samplers.BaseSampler:
     """The sampler of a study.
 
     Args:
         context: what the trials share.
         reference: the worst value that counts by objective, as for the hypervolume of the run.
         seed: 0 .. 2**32 - 1; a resumed search needs another one, or it repeats its suggestions.
+        prior: trials of an earlier run of the same space, from which our own sampler learns.
     """
     if context.study.sampler != OWN_SAMPLER:
         return make_sampler(context.study.sampler, seed)
     # To know a network's costs it must be built, 8 to 45 ms.
     exact = math.inf if context.costs_are_free else _BUILT
     return CostAwareSampler(
-        context.suggest, context.costs, context.objectives, reference=reference, exact=exact, seed=seed
+        context.suggest, context.costs, context.objectives, reference=reference, exact=exact, seed=seed, prior=prior
     )
 
 

@@ -48,6 +48,8 @@ class CostAwareSampler(BaseSampler):
         exact: for how many of the most promising candidates `costs` is asked at each proposal; a model of those known
             stands for the rest; math.inf where asking is free.
         seed: 0 .. 2**32 - 1.
+        prior: trials of an earlier run of the same space, with other data or another teacher maybe. They take the
+            place of the first eight, and no student is spared because it was trained there.
 
     Source: expected improvement over a Pareto front, Emmerich et al. (2011), https://doi.org/10.1109/CEC.2011.5949880.
     """
@@ -61,6 +63,7 @@ class CostAwareSampler(BaseSampler):
         reference: Mapping[str, float],
         exact: float,
         seed: int,
+        prior: Sequence[FrozenTrial] = (),
     ) -> None:
         self._suggest, self._costs, self.objectives, self._exact = suggest, costs, tuple(objectives), exact
         self._random = np.random.default_rng(seed)
@@ -69,6 +72,7 @@ class CostAwareSampler(BaseSampler):
         self._broken: set[str] = set()
         self._pool: list[Candidate] = []
         self._plans: dict[int, Mapping[str, Any]] = {}
+        self._prior = [each for each in _candidates(prior) if each.trained]
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Empty: which parameters there are is known by running the study's own `suggest`."""
@@ -90,18 +94,13 @@ class CostAwareSampler(BaseSampler):
         return plan[param_name] if param_name in plan else draw_from(param_distribution, self._random)
 
     def _plan(self, study: optuna.Study, number: int) -> Mapping[str, Any]:
-        tried: list[Candidate] = []
-        for trial in study.get_trials(deepcopy=False):
-            record = as_record(trial)
-            if record.arch is not None and record.number != number:
-                key = canonical(record.arch, record.recipe)
-                tried.append(Candidate(key, trial.params, trial.distributions, record.arch, record))
+        tried = _candidates(trial for trial in study.get_trials(deepcopy=False) if trial.number != number)
         for each in tried:
             if each.record is not None and each.record.costs:
                 self._asked[canonical(each.arch)] = {**self._asked.get(canonical(each.arch), {}), **each.record.costs}
         seen = {each.key for each in tried}
         history = [each for each in tried if each.promises]
-        if len(history) < _FIRST or not any(each.trained for each in history):
+        if not self._prior and (len(history) < _FIRST or not any(each.trained for each in history)):
             return self._first(len(history), seen)
         return self._most_promising(history, seen)
 
@@ -123,12 +122,13 @@ class CostAwareSampler(BaseSampler):
         members = [each for each in history if each.counts]
         candidates = self._drawn([{}] * _DRAWN, seen)
         known = seen | {each.key for each in candidates}
-        candidates += self._drawn(self._changed(self._outlook.front(members), _NEAR), known)
+        best_so_far = self._outlook.front(members) or self._outlook.front(self._prior)
+        candidates += self._drawn(self._changed(best_so_far, _NEAR), known)
         if not candidates:
             return {}
         if self._exact >= len(candidates):
             candidates = [each for each in candidates if self._within(each)] or candidates
-        self._outlook.learn(history, candidates, self._asked)
+        self._outlook.learn(history, candidates, self._asked, self._prior)
         score = self._outlook.improvement(candidates, self._asked)
         for _ in range(_ROUNDS):
             known |= {each.key for each in candidates}
@@ -178,3 +178,14 @@ class CostAwareSampler(BaseSampler):
         costs = self._cost(candidate)
         broken = canonical(candidate.arch) in self._broken
         return not broken and not any(breaks(objective, costs) for objective in self.objectives)
+
+
+def _candidates(trials: Iterable[FrozenTrial]) -> list[Candidate]:
+    """Those of the trials that had an architecture."""
+    found = []
+    for trial in trials:
+        record = as_record(trial)
+        if record.arch is not None:
+            key = canonical(record.arch, record.recipe)
+            found.append(Candidate(key, trial.params, trial.distributions, record.arch, record))
+    return found

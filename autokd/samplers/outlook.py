@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,11 @@ from autokd.types import Arch, Objective
 _ROOT_OFFSET = 0.08
 _COSTS_FITTED_ON = 300
 _LEARNT_FROM = 1000
+_OWN_RANGE = 4
 _RECIPE = "recipe."
+
+Predict = Callable[[Floats], tuple[Floats, Floats]]
+_Model = tuple[Predict, float, float]  # what predicts roots, and the range that they are on
 
 Asked = Mapping[str, Mapping[str, float]]
 """Costs that are known exactly, by canonical architecture."""
@@ -74,38 +78,61 @@ class Outlook:
         losses = self._losses(members)
         return [members[i] for i in np.flatnonzero(non_dominated(losses)).tolist()]
 
-    def learn(self, history: Sequence[Candidate], candidates: Sequence[Candidate], asked: Asked) -> None:
+    def learn(
+        self,
+        history: Sequence[Candidate],
+        candidates: Sequence[Candidate],
+        asked: Asked,
+        prior: Sequence[Candidate] = (),
+    ) -> None:
         """Fits models of the costs and of what training gives, and notes the front with what is under way on it.
 
-        Of more than a thousand the latest are learnt from, and those that count.
+        Of more than a thousand the latest are learnt from, and those that count. What was trained in an earlier search
+        (`prior`) is on a scale of its own, and as like this one's as the data say: a feature tells the two apart.
         """
         history = [each for i, each in enumerate(history) if each.counts or i >= len(history) - _LEARNT_FROM]
-        history = history[-_LEARNT_FROM:]
+        history, self._prior = history[-_LEARNT_FROM:], list(prior)[-_LEARNT_FROM:]
         everyone = [*history, *candidates]
-        self._encoding = Encoding([(each.params, each.distributions) for each in everyone])
+        self._encoding = Encoding([(each.params, each.distributions) for each in [*everyone, *self._prior]])
         self._predict_costs = self._cost_models(everyone, asked)
         logs = self._log_costs(everyone, asked)
         self._centre, self._scale = logs.mean(axis=0), np.maximum(2 * logs.std(axis=0), 1e-9)
-        features, losses = self._features(history, asked), self._losses(history)
+        losses = self._losses(history)
         losses[:, self._costs] = self._cost_losses(history, asked)
-        self._models = []
-        for i in self._trained:
-            final, doubt = extrapolated([each.record for each in history if each.record], self._objectives[i].name)
-            final = -final if self._objectives[i].direction == "maximize" else final
-            there = np.isfinite(final)
-            low = float(final[there].min())
-            span = (float(np.quantile(final[there], 0.9)) - low) or 1.0
-            root = np.sqrt(np.maximum((final - low) / span, 0) + _ROOT_OFFSET)
-            noise = doubt / span / (2 * root)
-            predict = self._surrogate(i).fit(features[there], root[there], noise[there])
-            self._models.append((predict, low, span))
-            losses[there, i] = final[there]
-            if not there.all():  # under way: what is expected of them stands until they say more
-                mean, _ = predict(features[~there])
-                losses[~there, i] = _unrooted(mean, low, span)
-                root[~there], noise[~there] = mean, 0.0
-                self._models[-1] = (self._surrogate(i).fit(features, root, noise), low, span)
+        features = self._features(history, asked)
+        costs_there = {canonical(each.arch): each.record.costs for each in self._prior if each.record}
+        earlier = self._features(self._prior, costs_there)
+        earlier[:, -1:] += bool(self._prior)
+        self._models = [self._learn(i, history, features, losses, earlier) for i in self._trained]
         self._front = losses[[each.counts for each in history]]
+
+    def _learn(self, i: int, history: Sequence[Candidate], features: Floats, losses: Floats, earlier: Floats) -> _Model:
+        """The model of a trained objective; puts what is known or expected of `history` into its column of `losses`."""
+        final, doubt = self._final(i, history)
+        before, doubt_before = self._final(i, self._prior)
+        known, old = np.isfinite(final), np.isfinite(before)
+        low, span = _range(final[known] if known.sum() >= _OWN_RANGE or not old.any() else before[old])
+        root, noise = _rooted(final, doubt, low, span)
+        range_before = _range(before[old]) if old.any() else (low, span)
+        old_root, old_noise = _rooted(before[old], doubt_before[old], *range_before)
+
+        def fit(rows: Any) -> Predict:
+            pairs = ((features[rows], earlier[old]), (root[rows], old_root), (noise[rows], old_noise))
+            return self._surrogate(i).fit(*(np.concatenate(pair) for pair in pairs))
+
+        predict = fit(known)
+        losses[known, i] = final[known]
+        if not known.all():  # under way: what is expected of them stands until they say more
+            mean, _ = predict(features[~known])
+            losses[~known, i] = _unrooted(mean, low, span)
+            root[~known], noise[~known] = mean, 0.0
+            predict = fit(slice(None))
+        return predict, low, span
+
+    def _final(self, i: int, candidates: Sequence[Candidate]) -> tuple[Floats, Floats]:
+        """Losses at full training, as far as known, and the doubt about them."""
+        values, doubt = extrapolated([each.record for each in candidates if each.record], self._objectives[i].name)
+        return -values if self._objectives[i].direction == "maximize" else values, doubt
 
     def improvement(self, candidates: Sequence[Candidate], asked: Asked) -> Floats:
         """Expected gain in hypervolume by each candidate, shape (candidates,)."""
@@ -126,9 +153,11 @@ class Outlook:
         groups, costs = list(self._encoding.groups), len(self._costs)
         end = groups[-1][1] if groups else 0
         groups += [(end + k, end + k + 1) for k in range(costs)]
+        shared = len(groups)
+        groups += [(end + costs, end + costs + 1)] if self._prior else []
         names = self._encoding.names
         recipe = [k for k, name in enumerate(names) if name.startswith(_RECIPE)]
-        terms = [list(range(len(groups))), list(range(len(names), len(groups))), recipe]
+        terms = [list(range(len(groups))), list(range(len(names), shared)), recipe]
         return self._kept(("trained", i), groups, [term for term in terms if term])
 
     def _kept(self, what: Any, groups: list[tuple[int, int]], terms: list[list[int]]) -> Surrogate:
@@ -142,7 +171,8 @@ class Outlook:
 
     def _features(self, candidates: Sequence[Candidate], asked: Asked) -> Floats:
         costs = (self._log_costs(candidates, asked) - self._centre) / self._scale
-        return np.concatenate([self._encoded(candidates), costs], axis=1)
+        searched_before = np.zeros((len(candidates), 1 if self._prior else 0))
+        return np.concatenate([self._encoded(candidates), costs, searched_before], axis=1)
 
     def _cost_models(self, candidates: Sequence[Candidate], asked: Asked) -> list[Any]:
         """For each cost what predicts its logarithm from an encoding; None where all are known, or nothing is."""
@@ -163,7 +193,9 @@ class Outlook:
     def _asked_costs(self, candidates: Sequence[Candidate], asked: Asked) -> Floats:
         names = [self._objectives[i].name for i in self._costs]
         known = [asked.get(canonical(each.arch), {}) for each in candidates]
-        return np.array([[row.get(name, np.nan) for name in names] for row in known]).reshape(len(candidates), -1)
+        return np.array([[row.get(name, np.nan) for name in names] for row in known]).reshape(
+            len(candidates), len(names)
+        )
 
     def _log_costs(self, candidates: Sequence[Candidate], asked: Asked) -> Floats:
         values = _logarithm(self._asked_costs(candidates, asked))
@@ -219,6 +251,17 @@ _TINY = 1e-12
 
 def _logarithm(costs: Floats) -> Floats:
     return np.asarray(np.log(np.maximum(costs, 0.0) + _TINY))
+
+
+def _range(losses: Floats) -> tuple[float, float]:
+    """The least, and how far above it nine in ten are."""
+    low = float(losses.min())
+    return low, (float(np.quantile(losses, 0.9)) - low) or 1.0
+
+
+def _rooted(losses: Floats, doubt: Floats, low: float, span: float) -> tuple[Floats, Floats]:
+    root = np.sqrt(np.maximum((losses - low) / span, 0) + _ROOT_OFFSET)
+    return root, doubt / span / (2 * root)
 
 
 def _unrooted(roots: Floats, low: float, span: float) -> Floats:
