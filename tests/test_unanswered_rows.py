@@ -31,7 +31,12 @@ def changes(tmp_path: Path) -> dict[str, Any]:
     arrays = {"x_validation": x_validation, "y_validation": y_validation, "x_test": x_test, "y_test": y_test}
     np.savez(tmp_path / "data.npz", x_train=x, y_train=y, **arrays)
     np.save(tmp_path / "answers.npy", 3 * np.eye(3, dtype="float32")[y])
-    return {"task": {"data": "data.npz"}, "teacher": {"outputs": "answers.npy"}, "scheduler": "none"}
+    return {
+        "task": {"data": "data.npz"},
+        "teacher": {"outputs": "answers.npy"},
+        "scheduler": "none",
+        "sampler": "random",
+    }
 
 
 def search(folder: Path, changes: dict[str, Any], *words: str) -> Answer:

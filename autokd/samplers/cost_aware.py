@@ -31,7 +31,7 @@ Suggest = Callable[[Any], tuple[Arch, dict[str, Any]]]
 Costs = Callable[[Arch], Mapping[str, float]]
 
 _FIRST, _POOL = 8, 32
-_DRAWN, _NEAR, _BEST, _NEAR_BEST, _ROUNDS = 600, 900, 20, 10, 4
+_DRAWN, _NEAR, _BEST, _NEAR_BEST, _ROUNDS = 500, 300, 20, 8, 5
 
 
 class CostAwareSampler(BaseSampler):

@@ -98,10 +98,9 @@ class Outlook:
         logs = self._log_costs(everyone, asked)
         self._centre, self._scale = logs.mean(axis=0), np.maximum(2 * logs.std(axis=0), 1e-9)
         losses = self._losses(history)
-        losses[:, self._costs] = self._cost_losses(history, asked)
-        features = self._features(history, asked)
+        features, losses[:, self._costs] = self._looked_at(history, asked)
         costs_there = {canonical(each.arch): each.record.costs for each in self._prior if each.record}
-        earlier = self._features(self._prior, costs_there)
+        earlier, _ = self._looked_at(self._prior, costs_there)
         earlier[:, -1:] += bool(self._prior)
         self._models = [self._learn(i, history, features, losses, earlier) for i in self._trained]
         self._front = losses[[each.counts for each in history]]
@@ -138,9 +137,9 @@ class Outlook:
         """Expected gain in hypervolume by each candidate, shape (candidates,)."""
         if not candidates:
             return np.zeros(0)
-        features = self._features(candidates, asked)
+        features, costs = self._looked_at(candidates, asked)
         columns: list[Floats] = [np.empty(0)] * len(self._objectives)
-        for i, column in zip(self._costs, self._cost_losses(candidates, asked).T, strict=True):
+        for i, column in zip(self._costs, costs.T, strict=True):
             columns[i] = column
         for i, (predict, low, span) in zip(self._trained, self._models, strict=True):
             columns[i] = _unrooted(nodes(*predict(features)), low, span)
@@ -169,10 +168,15 @@ class Outlook:
     def _encoded(self, candidates: Sequence[Candidate]) -> Floats:
         return self._encoding.encode([(each.params, each.distributions) for each in candidates])
 
-    def _features(self, candidates: Sequence[Candidate], asked: Asked) -> Floats:
-        costs = (self._log_costs(candidates, asked) - self._centre) / self._scale
+    def _looked_at(self, candidates: Sequence[Candidate], asked: Asked) -> tuple[Floats, Floats]:
+        """Features, and losses by cost, exact where known."""
+        exact = self._asked_costs(candidates, asked)
+        logs = self._log_costs(candidates, asked)
         searched_before = np.zeros((len(candidates), 1 if self._prior else 0))
-        return np.concatenate([self._encoded(candidates), costs, searched_before], axis=1)
+        features = [self._encoded(candidates), (logs - self._centre) / self._scale, searched_before]
+        signs = [-1.0 if self._objectives[i].direction == "maximize" else 1.0 for i in self._costs]
+        losses = np.where(np.isnan(exact), np.exp(logs) - _TINY, exact) * np.array(signs)
+        return np.concatenate(features, axis=1), losses
 
     def _cost_models(self, candidates: Sequence[Candidate], asked: Asked) -> list[Any]:
         """For each cost what predicts its logarithm from an encoding; None where all are known, or nothing is."""
@@ -206,12 +210,6 @@ class Outlook:
                 values[unknown, k] = predict(rows)[0] if predict is not None else 0.0
         return values
 
-    def _cost_losses(self, candidates: Sequence[Candidate], asked: Asked) -> Floats:
-        values = np.exp(self._log_costs(candidates, asked)) - _TINY
-        signs = [-1.0 if self._objectives[i].direction == "maximize" else 1.0 for i in self._costs]
-        exact = self._asked_costs(candidates, asked)
-        return np.where(np.isnan(exact), values, exact) * np.array(signs)
-
 
 def extrapolated(records: Sequence[TrialRecord], name: str) -> tuple[Floats, Floats]:
     """Each trial's value at full training, and the standard deviation of that guess; NaN where nothing is known.
@@ -225,14 +223,18 @@ def extrapolated(records: Sequence[TrialRecord], name: str) -> tuple[Floats, Flo
     final, doubt = np.full(len(records), np.nan), np.zeros(len(records))
     known = [value for row in values for value in row.values()]
     spread = float(np.std(known)) if known else 0.0
+    ends = {
+        epoch: [(row[epoch], row[last]) for row in values if epoch in row and last in row]
+        for epoch in {epoch for row in values for epoch in row}
+    }
     for k, row in enumerate(values):
         if not row:
             continue
         epoch = max(row)
         final[k] = row[epoch]
         if epoch < last:
-            pairs = np.array([(other[epoch], other[last]) for other in values if epoch in other and last in other])
-            final[k], doubt[k] = _gained(row[epoch], pairs) if len(pairs) else (row[epoch], spread)
+            pairs = ends[epoch]
+            final[k], doubt[k] = _gained(row[epoch], np.array(pairs)) if pairs else (row[epoch], spread)
     return final, doubt
 
 

@@ -50,15 +50,19 @@ class GroupedMatern(Kernel):  # type: ignore[misc]
 
     def __call__(self, x: Floats, y: Floats | None = None, eval_gradient: bool = False) -> Any:
         """The kernel between rows of x and y (x itself if None); with its gradient in the logarithm of the scales."""
-        distances = [_squared_distances(x[:, a:b], (x if y is None else y)[:, a:b]) for a, b in self.groups]
-        total = np.zeros((len(x), len(x if y is None else y)))
-        gradient: list[Floats] = []
+        y = x if y is None else y
+        total, gradient = np.zeros((len(x), len(y))), []
         place = 0
         for term in self.terms:
             variance, lengths = self.scales[place], self.scales[place + 1 : place + 1 + len(term)]
             place += 1 + len(term)
-            parts = [distances[group] / length**2 for group, length in zip(term, lengths, strict=True)]
-            squared = np.sum(parts, axis=0)
+            ranges = [slice(*self.groups[group]) for group in term]
+            if eval_gradient:
+                parts = [_squared_distances(x[:, a] / b, y[:, a] / b) for a, b in zip(ranges, lengths, strict=True)]
+                squared = np.sum(parts, axis=0)
+            else:
+                near, far = (_scaled(rows, ranges, lengths) for rows in (x, y))
+                squared = _squared_distances(near, far)
             radius = np.sqrt(5 * squared)
             decay = variance * np.exp(-radius)
             value = decay * (1 + radius + 5 / 3 * squared)
@@ -140,6 +144,10 @@ class Surrogate:
         ]
         best = min(found, key=lambda each: float(each.fun))
         return best.x, best.fun
+
+
+def _scaled(rows: Floats, ranges: Sequence[slice], lengths: Floats) -> Floats:
+    return np.concatenate([rows[:, each] / length for each, length in zip(ranges, lengths, strict=True)], axis=1)
 
 
 def _squared_distances(x: Floats, y: Floats) -> Floats:
