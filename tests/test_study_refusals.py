@@ -238,8 +238,8 @@ def test_sections_read_elsewhere_are_told_with_their_line() -> None:
     [
         (
             "tpee",
-            "sampler: no sampler is named 'tpee' (known: autokd, tpe, random, nsga2, nsga3, gp, qmc, and the classes of "
-            "optuna.samplers); did you mean 'tpe'?",
+            "sampler: no sampler is named 'tpee' (known: autokd, tpe, random, nsga2, nsga3, gp, qmc, and the classes "
+            "of optuna.samplers); did you mean 'tpe'?",
         ),
         (
             "CmaEsSampler",
