@@ -53,14 +53,18 @@ def halving(objectives: Sequence[Objective], rungs: Sequence[int]) -> Scheduler:
             return None
         place = trials.index(point.trial)
         losses = pareto.as_losses([known[trial].values for trial in trials], objectives)
-        rank = pareto.ranks(losses)
-        if rank[place] == 0:
-            return True
-        room = np.zeros(len(trials))
-        for front in range(rank.max() + 1):
-            room[rank == front] = pareto.crowding(losses[rank == front])
-        order = np.lexsort((-room, rank))  # stable: ties stay in the order of trials
-        return bool(place in order[:keep])
+        no_worse = (losses <= losses[place]).all(axis=1)
+        above = int((no_worse & (losses < losses[place]).any(axis=1)).sum())
+        if above == 0 or above >= keep:  # the answer for most, and the order of the others need not be known
+            return above == 0
+        for front in pareto.fronts(losses):
+            if place in front:
+                emptiest = np.argsort(-pareto.crowding(losses[front]), kind="stable")  # ties stay in the order of trials
+                return bool(place in front[emptiest[:keep]])
+            keep -= len(front)
+            if keep <= 0:
+                break
+        return False
 
     return advance
 
