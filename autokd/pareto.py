@@ -34,23 +34,36 @@ def non_dominated(points: Floats) -> NDArray[np.bool_]:
 def fronts(points: Floats) -> Iterator[NDArray[np.int64]]:
     """The front, then the front of the points it leaves, and so on: indices of each, rising.
 
-    Points with a NaN are on none. A front costs one pass over the points left for each of its members, and only when
-    it is asked for.
+    Points with a NaN are on none. A front is only looked for when it is asked for: by one sweep with two objectives,
+    with more by one pass over the points left for each of its members.
 
     Source: non-dominated sorting, Deb et al. (2002), https://doi.org/10.1109/4235.996017, section III-A.
     """
     left = np.flatnonzero(~np.isnan(points).any(axis=1))
-    places = [np.unique(column, return_inverse=True)[1] for column in points[left].T]
-    left = left[np.argsort(np.sum(places, axis=0))]  # so that nobody is dominated by one who comes later
+    places = np.array([np.unique(column, return_inverse=True)[1] for column in points[left].T])
+    left = left[np.argsort(places.sum(axis=0)) if len(places) > 2 else np.lexsort(places)]
     while left.size:
-        front, rest = [], np.arange(left.size)
-        while rest.size:
-            best, others = points[left[rest[0]]], points[left[rest]]
-            front.append(rest[(others == best).all(axis=1)])
-            rest = rest[(others < best).any(axis=1)]
-        members = np.concatenate(front)
-        yield np.sort(left[members])
-        left = np.delete(left, members)
+        front = (_passed if len(places) > 2 else _swept)(points[left])
+        yield np.sort(left[front])
+        left = left[~front]
+
+
+def _swept(points: Floats) -> NDArray[np.bool_]:
+    """Which points are on the front, of points in two objectives sorted by the second, then by the first."""
+    lowest = np.minimum.accumulate(points[:, 0])
+    begins = np.r_[True, (points[1:] != points[:-1]).any(axis=1)]
+    lower = np.r_[True, points[1:, 0] < lowest[:-1]]
+    return lower[np.flatnonzero(begins)[np.cumsum(begins) - 1]]  # equal points as the first of them
+
+
+def _passed(points: Floats) -> NDArray[np.bool_]:
+    """Which points are on the front, of points so sorted that nobody is dominated by one who comes later."""
+    front, rest = np.zeros(len(points), dtype=np.bool_), np.arange(len(points))
+    while rest.size:
+        best = points[rest[0]]
+        front[rest[(points[rest] == best).all(axis=1)]] = True
+        rest = rest[(points[rest] < best).any(axis=1)]
+    return front
 
 
 def crowding(points: Floats) -> Floats:
