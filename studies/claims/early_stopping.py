@@ -99,7 +99,7 @@ def foresight(table: Table, seed: int) -> Trained:
 
 def run_cell(key: Key, table: Table, python: str) -> Cell:
     """One cell: HV/HV* after each student that was trained in full."""
-    name, sampler, scheduler, seed = key
+    _, sampler, scheduler, seed = key
     special: Mapping[str, Callable[[Table, int], Trained]] = {
         "moasha": partial(moasha, python=python),
         "foresight": foresight,
@@ -139,7 +139,7 @@ def summary(cells: Mapping[Key, Cell]) -> str:
 
 
 def _entry(values: Sequence[float], form: str) -> str:
-    low, middle, high = np.percentile(values, (25, 50, 75), method="nearest")
+    low, middle, high = np.percentile(values, (25, 50, 75), method="lower")
     return f"{f'{middle:{form}} [{low:{form}} {high:{form}}]':>20}"
 
 

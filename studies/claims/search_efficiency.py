@@ -74,7 +74,9 @@ def grid(evaluations: int) -> list[int]:
 def run_cell(table: Table, sampler: str, seed: int, evaluations: int, python: str) -> Cell:
     """What one sampler reached on one table with one seed."""
     found = (
-        _searched(table, seed, evaluations) if sampler == "autokd" else run_peer(table, sampler, seed, evaluations, python)
+        _searched(table, seed, evaluations)
+        if sampler == "autokd"
+        else run_peer(table, sampler, seed, evaluations, python)
     )
     rows, proposals = found["rows"], found["proposals"]
     return {
