@@ -43,7 +43,7 @@ def halving(objectives: Sequence[Objective], rungs: Sequence[int]) -> Scheduler:
     - by expected hypervolume improvement at known cost, of values extrapolated from this rung, for each epoch to come:
       the same on one table, a quarter fewer epochs on the other with random proposals, lower on both with TPE;
     - pausing instead of stopping, and going on with the best of the paused: the same.
-    There is little room: who knew beforehand which students will extend the front would save a fifth of the epochs on
+    There is little room: who knew beforehand which students will extend the front would save a seventh of the epochs on
     one table and none on the other (`studies/claims/early_stopping.py`).
 
     Source: asynchronous successive halving, Li et al. (2020), https://arxiv.org/abs/1810.05934, section
