@@ -8,7 +8,7 @@ on the front.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,8 @@ Floats = NDArray[np.float64]
 def as_losses(values: Sequence[Mapping[str, float]], objectives: Sequence[Objective]) -> Floats:
     """Values as losses, shape (len(values), len(objectives)): maximised ones negated, absent ones NaN."""
     signs = np.array([-1.0 if objective.direction == "maximize" else 1.0 for objective in objectives])
-    rows = [[row.get(objective.name, np.nan) for objective in objectives] for row in values]
-    return np.array(rows, dtype=np.float64).reshape(len(values), len(objectives)) * signs
+    columns = [[row.get(objective.name, np.nan) for row in values] for objective in objectives]
+    return np.array(columns, dtype=np.float64).reshape(len(objectives), len(values)).T * signs
 
 
 def non_dominated(points: Floats) -> NDArray[np.bool_]:
@@ -31,21 +31,39 @@ def non_dominated(points: Floats) -> NDArray[np.bool_]:
     return known & ~_beaten(points, points)
 
 
-def ranks(points: Floats) -> NDArray[np.int64]:
-    """How many fronts to take away before each point is on one: 0 for the front itself, shape (points,).
+def fronts(points: Floats) -> Iterator[NDArray[np.int64]]:
+    """The front, then the front of the points it leaves, and so on: indices of each, rising.
 
-    Points with a NaN come after all others. Source: non-dominated sorting, Deb et al. (2002),
-    https://doi.org/10.1109/4235.996017, section III-A.
+    Points with a NaN are on none. A front is only looked for when it is asked for: by one sweep with two objectives,
+    with more by one pass over the points left for each of its members.
+
+    Source: non-dominated sorting, Deb et al. (2002), https://doi.org/10.1109/4235.996017, section III-A.
     """
-    rank = np.zeros(len(points), dtype=np.int64)
     left = np.flatnonzero(~np.isnan(points).any(axis=1))
-    fronts = 0
+    places = np.array([np.unique(column, return_inverse=True)[1] for column in points[left].T])
+    left = left[np.argsort(places.sum(axis=0)) if len(places) > 2 else np.lexsort(places)]
     while left.size:
-        front = non_dominated(points[left])
-        rank[left[front]] = fronts
-        left, fronts = left[~front], fronts + 1
-    rank[np.isnan(points).any(axis=1)] = fronts
-    return rank
+        front = (_passed if len(places) > 2 else _swept)(points[left])
+        yield np.sort(left[front])
+        left = left[~front]
+
+
+def _swept(points: Floats) -> NDArray[np.bool_]:
+    """Which points are on the front, of points in two objectives sorted by the second, then by the first."""
+    lowest = np.minimum.accumulate(points[:, 0])
+    begins = np.r_[True, (points[1:] != points[:-1]).any(axis=1)]
+    lower = np.r_[True, points[1:, 0] < lowest[:-1]]
+    return lower[np.flatnonzero(begins)[np.cumsum(begins) - 1]]  # equal points as the first of them
+
+
+def _passed(points: Floats) -> NDArray[np.bool_]:
+    """Which points are on the front, of points so sorted that nobody is dominated by one who comes later."""
+    front, rest = np.zeros(len(points), dtype=np.bool_), np.arange(len(points))
+    while rest.size:
+        best = points[rest[0]]
+        front[rest[(points[rest] == best).all(axis=1)]] = True
+        rest = rest[(points[rest] < best).any(axis=1)]
+    return front
 
 
 def crowding(points: Floats) -> Floats:
@@ -53,7 +71,7 @@ def crowding(points: Floats) -> Floats:
 
     The sum over objectives of the gap between the next smaller and the next larger value, in units of that
     objective's range, so that neither units nor the order of points matter; an objective in which all are
-    equal adds nothing. Points must be finite. Source: as in `ranks`, section III-B; there ties are broken
+    equal adds nothing. Points must be finite. Source: as in `fronts`, section III-B; there ties are broken
     by position.
     """
     room = np.zeros(len(points))

@@ -60,27 +60,21 @@ def test_equal_points_are_both_on_the_front_and_nan_never() -> None:
     assert pareto.non_dominated(points).tolist() == [True, True, False, False]
 
 
-@given(_points())
+@given(_points(high=30))
 @settings(deadline=None)
-def test_whoever_dominates_has_a_lower_rank(points: pareto.Floats) -> None:
-    rank = pareto.ranks(points)
-    assert (pareto.non_dominated(points) == (rank == 0)).all()
-    for one, other in combinations(range(len(points)), 2):
-        if _dominates(points[one], points[other]):
-            assert rank[one] < rank[other]
+def test_each_front_is_that_of_the_points_the_ones_before_leave(points: pareto.Floats) -> None:
+    left = list(range(len(points)))
+    for front in pareto.fronts(points):
+        expected = np.array(left)[pareto.non_dominated(points[left])]
+        assert front.tolist() == expected.tolist()
+        left = [i for i in left if i not in front]
+    assert left == []
 
 
-@given(_points())
-@settings(deadline=None)
-def test_each_point_is_dominated_from_the_rank_before(points: pareto.Floats) -> None:
-    rank = pareto.ranks(points)
-    for point, own in zip(points, rank, strict=True):
-        assert own == 0 or any(_dominates(other, point) for other in points[rank == own - 1])
-
-
-def test_nan_ranks_after_all_others() -> None:
-    points = np.array([[np.nan, 0.0], [1.0, 1.0], [2.0, 2.0]])
-    assert pareto.ranks(points).tolist() == [2, 0, 1]
+def test_nan_is_on_no_front() -> None:
+    points = np.array([[np.nan, 0.0], [2.0, 2.0], [1.0, 1.0], [1.0, 1.0]])
+    assert [front.tolist() for front in pareto.fronts(points)] == [[2, 3], [1]]
+    assert list(pareto.fronts(points[:1])) == []
 
 
 @given(_points(), st.randoms())

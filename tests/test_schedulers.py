@@ -3,12 +3,13 @@ from __future__ import annotations
 import math
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autokd.errors import InputError
-from autokd.pareto import as_losses, non_dominated
+from autokd.pareto import as_losses, crowding, fronts, non_dominated
 from autokd.schedulers import everyone, halving
 from autokd.types import Objective, Point
 
@@ -91,6 +92,17 @@ def test_nobody_goes_on_before_a_point_that_dominates_it(points: list[Point]) ->
             ]
             if min(gains) >= 0 and max(gains) > 0 and worse.trial in kept:
                 assert better.trial in kept
+
+
+@given(populations)
+@settings(deadline=None)
+def test_those_who_go_on_are_the_first_by_front_and_then_by_room(points: list[Point]) -> None:
+    losses = as_losses([point.values for point in points], OBJECTIVES)
+    order: list[int] = []
+    for front in fronts(losses):
+        order += front[np.argsort(-crowding(losses[front]), kind="stable")].tolist()
+    undominated = np.flatnonzero(non_dominated(losses)).tolist()
+    assert _kept(points) == {*order[: len(points) // 3], *undominated}
 
 
 def test_points_wait_until_a_third_of_them_is_one() -> None:

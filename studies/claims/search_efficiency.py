@@ -74,7 +74,9 @@ def grid(evaluations: int) -> list[int]:
 def run_cell(table: Table, sampler: str, seed: int, evaluations: int, python: str) -> Cell:
     """What one sampler reached on one table with one seed."""
     found = (
-        _searched(table, seed, evaluations) if sampler == "autokd" else _peer(table, sampler, seed, evaluations, python)
+        _searched(table, seed, evaluations)
+        if sampler == "autokd"
+        else run_peer(table, sampler, seed, evaluations, python)
     )
     rows, proposals = found["rows"], found["proposals"]
     return {
@@ -115,7 +117,7 @@ def _searched(table: Table, seed: int, evaluations: int) -> dict[str, Any]:
     }
 
 
-def _peer(table: Table, sampler: str, seed: int, evaluations: int, python: str) -> dict[str, Any]:
+def run_peer(table: Table, sampler: str, seed: int, evaluations: int, python: str) -> dict[str, Any]:
     """A run of `peers.py`, one thread, under another Python.
 
     Raises:

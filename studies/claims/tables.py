@@ -103,7 +103,7 @@ def _is_known(text: str) -> bool:
     return number is not None and math.isfinite(number)
 
 
-def share(table: Table, rows: Sequence[int], spent: Sequence[float], evaluations: Sequence[int]) -> dict[str, float]:
+def share(table: Table, rows: Sequence[int], spent: Sequence[float], evaluations: Sequence[float]) -> dict[str, float]:
     """HV/HV* of the rows that had been tried after so many evaluations.
 
     Args:
