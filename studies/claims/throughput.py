@@ -12,9 +12,7 @@ faster than `live` the student trains on labels alone. To have the arm torchdist
     pip install --no-deps --target torchdistill torchdistill==1.1.5    # then put PYTHONPATH=torchdistill before it
 
 Driver: a whole search in this process, sampler random, three rungs, record in SQLite, its trainings replaced by a
-function that returns a number; what is left is the driver. Halving compares all points of a rung anew at each one,
-which at 10,000 trials takes seconds, and is asked up to 1,000 only. Finished cells are appended to --out and not
-repeated. All of it takes 8 minutes on 2 cores of an AMD EPYC.
+function that returns a number; what is left is the driver. Finished cells are appended to --out and not repeated. All of it takes 8 minutes on 2 cores of an AMD EPYC.
 """
 
 from __future__ import annotations
@@ -58,7 +56,7 @@ from search_spaces import mlp, resnet
 BATCH, ROUNDS = 64, 12
 FACTORS = (1, 4, 16)
 RECIPE = Recipe(alpha=0.9, temperature=4.0, batch_size=BATCH, epochs=1000)
-SIZES: Mapping[str, Sequence[int]] = {"none": (100, 1000, 10_000), "halving": (100, 1000)}
+SIZES: Mapping[str, Sequence[int]] = {"none": (100, 1000, 10_000), "halving": (100, 1000, 10_000)}
 """By scheduler: with how many trials in the record the driver is timed."""
 WINDOW = 50
 """Trials timed before each size."""
@@ -214,7 +212,7 @@ def run_driver(scheduler: str, end: float) -> dict[str, Any] | None:
         if size > sizes[-1] or time.monotonic() > end:
             raise _Enough
 
-    untrained = mock.patch("autokd.driver.entry.run_stretch", trivial)
+    untrained = mock.patch("autokd.trial.training.run_stretch", trivial)
     with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder, untrained, contextlib.suppress(_Enough):
         search_study(study, run=Path(folder) / "run", progress=watch)
     if max(moments) <= sizes[-1]:
