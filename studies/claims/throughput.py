@@ -12,7 +12,8 @@ faster than `live` the student trains on labels alone. To have the arm torchdist
     pip install --no-deps --target torchdistill torchdistill==1.1.5    # then put PYTHONPATH=torchdistill before it
 
 Driver: a whole search in this process, sampler random, three rungs, record in SQLite, its trainings replaced by a
-function that returns a number; what is left is the driver. Finished cells are appended to --out and not repeated. All of it takes 8 minutes on 2 cores of an AMD EPYC.
+function that returns a number; what is left is the driver. Finished cells are appended to --out and not repeated. All
+of it takes 12 minutes on 2 cores of an AMD EPYC.
 """
 
 from __future__ import annotations
