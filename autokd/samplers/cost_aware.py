@@ -8,8 +8,8 @@ What was tried on NAS-Bench-201 and NAS-Bench-Macro and left out, with the hyper
 50 trainings on the first, in a sketch that had .977: plain errors or their logarithms as targets instead of square
 roots (.956, .954), a saturating transform (.963), costs by rank (.950), a model without costs (.930). Of this code,
 which has .980 (8 seeds): hypervolume counted up to the worst student seen instead of the run's reference (.956), one
-round of changes to the best candidates instead of five (.970). scikit-learn does the regression; BoTorch, which would
-do that and the improvement, brings three packages more than torch and was not measured.
+round of changes to the best candidates instead of five (.970). scikit-learn does the regression; BoTorch, a heavier
+dependency, was not measured.
 """
 
 from __future__ import annotations
