@@ -33,7 +33,7 @@ from autokd.types import Arch, Objective
 Suggest = Callable[[Any], tuple[Arch, dict[str, Any]]]
 Costs = Callable[[Arch], Mapping[str, float]]
 
-_FIRST, _POOL = 8, 32
+_FIRST, _POOL = (3, 6, 1, 4, 7, 0, 2, 5), 32
 _DRAWN, _NEAR, _BEST, _NEAR_BEST, _ROUNDS = 500, 300, 20, 8, 5
 
 
@@ -103,23 +103,22 @@ class CostAwareSampler(BaseSampler):
                 self._asked[canonical(each.arch)] = {**self._asked.get(canonical(each.arch), {}), **each.record.costs}
         seen = {each.key for each in tried}
         history = [each for each in tried if each.promises]
-        if not self._prior and (len(history) < _FIRST or not any(each.trained for each in history)):
+        if not self._prior and (len(history) < len(_FIRST) or not any(each.trained for each in history)):
             return self._first(len(history), seen)
         return self._most_promising(history, seen)
 
     def _first(self, place: int, seen: set[str]) -> Mapping[str, Any]:
-        """One of a random pool: the `place`th of eight that are spread evenly over the costs."""
+        """One of a random pool: of eight that are spread evenly over the costs, the middle first."""
         if not self._pool:
             drawn = self._drawn([{}] * _POOL, seen)
             self._pool = [each for each in drawn if self._within(each)] or drawn
-        left = [each for each in self._pool if each.key not in seen]
-        if not left:
-            return {}
-        costs = as_losses([self._cost(each) for each in left], self.objectives)
+        costs = as_losses([self._cost(each) for each in self._pool], self.objectives)
         known = costs[:, ~np.isnan(costs).any(axis=0)]
         places = np.argsort(np.argsort(known, axis=0, kind="stable"), axis=0).sum(axis=1)
-        order = np.argsort(places, kind="stable")
-        return left[order[int((place % _FIRST + 0.5) / _FIRST * len(left))]].params
+        ranked = [self._pool[i] for i in np.argsort(places, kind="stable")]
+        wanted = ranked[int((_FIRST[place % len(_FIRST)] + 0.5) / len(_FIRST) * len(ranked))] if ranked else None
+        left = [each for each in (wanted, *ranked) if each is not None and each.key not in seen]
+        return left[0].params if left else {}
 
     def _most_promising(self, history: Sequence[Candidate], seen: set[str]) -> Mapping[str, Any]:
         members = [each for each in history if each.counts]
