@@ -62,8 +62,8 @@ def run_trials(
                     proposing = _propose(driver, ready)
                 if ready:
                     jobs.submit(ready.popleft())
-            if in_time and proposing and not ready and isinstance(executor, ProcessExecutor):
-                proposing = _propose(driver, ready)  # one ahead: a worker that ends need not wait for it
+            if in_time and proposing and len(ready) < executor.workers and isinstance(executor, ProcessExecutor):
+                proposing = _propose(driver, ready)  # ahead: a worker that ends need not wait for it
             notify("searching")
             for stretch, result in jobs.finished():
                 ready.extendleft(driver.advance(stretch.trial, result))

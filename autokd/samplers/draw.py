@@ -45,6 +45,9 @@ def holds(distribution: BaseDistribution, value: Any) -> bool:
         return value in distribution.choices
     if isinstance(value, bool | str) or value is None:
         return False
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    if distribution.step is None:
+        return bool(distribution.low <= value <= distribution.high)
     return bool(distribution._contains(distribution.to_internal_repr(value)))
 
 

@@ -62,7 +62,7 @@ class Context:
             InputError: the space's `suggest` gives no plain dict.
         """
         arch = checked(self.space.suggest(trial))
-        return arch, asdict(self.study.recipe.suggest(trial, epochs=self.study.budget.rungs[-1]))
+        return arch, dict(vars(self.study.recipe.suggest(trial, epochs=self.study.budget.rungs[-1])))
 
     def costs(self, arch: Arch) -> dict[str, float]:
         """What is known of an architecture without training or timing, by objective; see `exact_costs`."""
