@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 
@@ -12,6 +11,7 @@ import torch
 
 from autokd.errors import InfeasibleError, InputError
 from autokd.objectives.costs import parameters
+from autokd.record import without_log
 from autokd.registry import resolve
 from autokd.testing.space_checks import first_finding, shown
 from autokd.testing.tiny_task import TinyTask
@@ -118,18 +118,7 @@ class SearchSpaceContract:
 
 def _ask(samples: int, seed: int) -> Iterator[optuna.Trial]:
     """Fresh trials whose choices are random."""
-    with _quiet_optuna():
+    with without_log():
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     for _ in range(samples):
         yield study.ask()
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    """Without the line that says a study was created: it is of no interest here."""
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(level)
