@@ -176,6 +176,18 @@ def test_it_is_the_default_of_a_real_search_with_early_stopping(tmp_path: Path) 
     assert {t.state for t in trials} >= {"complete", "pruned"}
 
 
+def test_trainings_that_diverged_teach_nothing_and_stop_nothing() -> None:
+    study = new_study((ACCURACY, SIZE))
+    for number in range(14):
+        trial = study.ask()
+        tell(study, trial, (ACCURACY, SIZE), end=False)
+        if number < 10:
+            trial.set_user_attr("epoch 1", {"accuracy": math.nan})
+            trial.set_user_attr("outcome", {"state": "pruned", "reason": "diverged"})
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    assert len({str(t.user_attrs["proposal"]) for t in study.trials}) == 14
+
+
 def test_settings_are_refused() -> None:
     with pytest.raises(InputError, match=r"sampler\.pool: autokd has no settings; write sampler: autokd"):
         make_sampler({"name": "autokd", "pool": 3}, 0)

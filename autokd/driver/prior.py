@@ -34,8 +34,8 @@ def refuse_prior(
         begun: whether this run was begun before; it may go on with what it began with only.
 
     Raises:
-        InputError: it is no run, its space is another, it knows no trained objective of this study, the study's sampler
-            cannot learn from it, or this run began without it.
+        InputError: it is no run, its space is another, its trials lack a trained objective of this study, the study's
+            sampler cannot learn from it, or this run began without it.
     """
     if study.sampler != OWN_SAMPLER:
         raise InputError(f"--from {other}: only sampler {OWN_SAMPLER} learns from it; {study.sampler!r} given")
@@ -55,8 +55,11 @@ def refuse_prior(
         if key.startswith("epoch ")
         for name in values
     }
-    if not known.intersection(trained):
-        raise InputError(f"--from {other}: no trial there knows {' or '.join(trained)}; give a run that was searched")
+    unknown = [name for name in trained if name not in known]
+    if unknown:
+        raise InputError(
+            f"--from {other}: no trial there knows {' or '.join(unknown)}; give a run that was searched for it"
+        )
 
 
 def adopt_prior(other: Path, folder: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 
 from autokd.pareto import Floats, as_losses, non_dominated
-from autokd.record import TrialRecord, canonical
+from autokd.record import TrialRecord, canonical, finite
 from autokd.samplers.features import Encoding
 from autokd.samplers.improvement import expected_improvement, nodes
 from autokd.samplers.surrogate import Surrogate
@@ -49,8 +49,8 @@ class Candidate:
 
     @property
     def trained(self) -> bool:
-        """Whether anything is known of it by training."""
-        return self.record is not None and bool(self.record.rungs)
+        """Whether anything is known of it by training; a training that diverged says nothing."""
+        return self.record is not None and bool(self.record.rungs) and finite(self.record.values)
 
     @property
     def counts(self) -> bool:
@@ -94,8 +94,9 @@ class Outlook:
         history, self._prior = history[-_LEARNT_FROM:], list(prior)[-_LEARNT_FROM:]
         everyone = [*history, *candidates]
         self._encoding = Encoding([(each.params, each.distributions) for each in [*everyone, *self._prior]])
-        self._predict_costs = self._cost_models(everyone, asked)
-        logs = self._log_costs(everyone, asked)
+        exact = self._asked_costs(everyone, asked)
+        self._predict_costs = self._cost_models(everyone, exact)
+        logs = self._log_costs(everyone, exact)
         self._centre, self._scale = logs.mean(axis=0), np.maximum(2 * logs.std(axis=0), 1e-9)
         losses = self._losses(history)
         features, losses[:, self._costs] = self._looked_at(history, asked)
@@ -171,16 +172,15 @@ class Outlook:
     def _looked_at(self, candidates: Sequence[Candidate], asked: Asked) -> tuple[Floats, Floats]:
         """Features, and losses by cost, exact where known."""
         exact = self._asked_costs(candidates, asked)
-        logs = self._log_costs(candidates, asked)
+        logs = self._log_costs(candidates, exact)
         searched_before = np.zeros((len(candidates), 1 if self._prior else 0))
         features = [self._encoded(candidates), (logs - self._centre) / self._scale, searched_before]
         signs = [-1.0 if self._objectives[i].direction == "maximize" else 1.0 for i in self._costs]
         losses = np.where(np.isnan(exact), np.exp(logs) - _TINY, exact) * np.array(signs)
         return np.concatenate(features, axis=1), losses
 
-    def _cost_models(self, candidates: Sequence[Candidate], asked: Asked) -> list[Any]:
+    def _cost_models(self, candidates: Sequence[Candidate], values: Floats) -> list[Any]:
         """For each cost what predicts its logarithm from an encoding; None where all are known, or nothing is."""
-        values = self._asked_costs(candidates, asked)
         models: list[Any] = []
         for k, i in enumerate(self._costs):
             known = np.flatnonzero(np.isfinite(values[:, k]))
@@ -201,8 +201,8 @@ class Outlook:
             len(candidates), len(names)
         )
 
-    def _log_costs(self, candidates: Sequence[Candidate], asked: Asked) -> Floats:
-        values = _logarithm(self._asked_costs(candidates, asked))
+    def _log_costs(self, candidates: Sequence[Candidate], exact: Floats) -> Floats:
+        values = _logarithm(exact)
         for k, predict in enumerate(self._predict_costs):
             unknown = np.isnan(values[:, k])
             if unknown.any():
