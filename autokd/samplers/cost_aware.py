@@ -22,6 +22,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
+from threadpoolctl import ThreadpoolController
 
 from autokd.pareto import as_losses
 from autokd.record import as_record, canonical
@@ -34,7 +35,7 @@ Suggest = Callable[[Any], tuple[Arch, dict[str, Any]]]
 Costs = Callable[[Arch], Mapping[str, float]]
 
 _FIRST, _POOL = (3, 6, 1, 4, 7, 0, 2, 5), 32
-_DRAWN, _NEAR, _BEST, _NEAR_BEST, _ROUNDS = 500, 300, 20, 8, 5
+_KEPT, _DRAWN, _NEAR, _BEST, _NEAR_BEST, _ROUNDS = 400, 150, 100, 10, 8, 4
 
 
 class CostAwareSampler(BaseSampler):
@@ -74,6 +75,8 @@ class CostAwareSampler(BaseSampler):
         self._asked: dict[str, Mapping[str, float]] = {}
         self._broken: set[str] = set()
         self._pool: list[Candidate] = []
+        self._kept: list[Candidate] = []
+        self._threads = ThreadpoolController()
         self._plans: dict[int, Mapping[str, Any]] = {}
         self._prior = [each for each in _candidates(prior) if each.trained]
 
@@ -92,7 +95,8 @@ class CostAwareSampler(BaseSampler):
     ) -> Any:
         """The planned value; what is to be trained is chosen when the trial asks for its first parameter."""
         if trial.number not in self._plans:
-            self._plans = {trial.number: self._plan(study, trial.number)}
+            with self._threads.limit(limits=1):  # workers are busy on the other cores
+                self._plans = {trial.number: self._plan(study, trial.number)}
         plan = self._plans[trial.number]
         return plan[param_name] if param_name in plan else draw_from(param_distribution, self._random)
 
@@ -100,7 +104,7 @@ class CostAwareSampler(BaseSampler):
         tried = _candidates(trial for trial in study.get_trials(deepcopy=False) if trial.number != number)
         for each in tried:
             if each.record is not None and each.record.costs:
-                self._asked[canonical(each.arch)] = {**self._asked.get(canonical(each.arch), {}), **each.record.costs}
+                self._asked[each.arch_key] = {**self._asked.get(each.arch_key, {}), **each.record.costs}
         seen = {each.key for each in tried}
         history = [each for each in tried if each.promises]
         if not self._prior and (len(history) < len(_FIRST) or not any(each.trained for each in history)):
@@ -122,10 +126,10 @@ class CostAwareSampler(BaseSampler):
 
     def _most_promising(self, history: Sequence[Candidate], seen: set[str]) -> Mapping[str, Any]:
         members = [each for each in history if each.counts]
-        candidates = self._drawn([{}] * _DRAWN, seen)
-        known = seen | {each.key for each in candidates}
         best_so_far = self._outlook.front(members) or self._outlook.front(self._prior)
-        candidates += self._drawn(self._changed(best_so_far, _NEAR), known)
+        candidates = [each for each in self._kept if each.key not in seen]
+        known = seen | {each.key for each in candidates}
+        candidates += self._drawn([{}] * _DRAWN + self._changed(best_so_far, _NEAR), known)
         if not candidates:
             return {}
         if self._exact >= len(candidates):
@@ -140,7 +144,9 @@ class CostAwareSampler(BaseSampler):
                 more = [each for each in more if self._within(each)]
             candidates = candidates + more
             score = np.concatenate([score, self._outlook.improvement(more, self._asked)])
-        finalists = [candidates[i] for i in np.argsort(-score, kind="stable")[: min(self._exact, len(candidates))]]
+        ranked = [candidates[i] for i in np.argsort(-score, kind="stable")]
+        self._kept = ranked[:_KEPT]
+        finalists = ranked[: min(self._exact, len(ranked))]
         finalists = [each for each in finalists if self._within(each)] or finalists[:1]
         return finalists[int(np.argmax(self._outlook.improvement(finalists, self._asked)))].params
 
@@ -167,7 +173,7 @@ class CostAwareSampler(BaseSampler):
 
     def _cost(self, candidate: Candidate) -> Mapping[str, float]:
         """What is known of it before training; asked for once; empty where it cannot be built."""
-        key = canonical(candidate.arch)
+        key = candidate.arch_key
         if key not in self._asked:
             try:
                 self._asked[key] = self._costs(candidate.arch)
@@ -178,7 +184,7 @@ class CostAwareSampler(BaseSampler):
 
     def _within(self, candidate: Candidate) -> bool:
         costs = self._cost(candidate)
-        broken = canonical(candidate.arch) in self._broken
+        broken = candidate.arch_key in self._broken
         return not broken and not any(breaks(objective, costs) for objective in self.objectives)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,11 @@ class Candidate:
     distributions: Mapping[str, BaseDistribution]
     arch: Arch
     record: TrialRecord | None = None
+
+    @cached_property
+    def arch_key(self) -> str:
+        """Canonical architecture."""
+        return canonical(self.arch)
 
     @property
     def trained(self) -> bool:
@@ -100,7 +106,7 @@ class Outlook:
         self._centre, self._scale = logs.mean(axis=0), np.maximum(2 * logs.std(axis=0), 1e-9)
         losses = self._losses(history)
         features, losses[:, self._costs] = self._looked_at(history, asked)
-        costs_there = {canonical(each.arch): each.record.costs for each in self._prior if each.record}
+        costs_there = {each.arch_key: each.record.costs for each in self._prior if each.record}
         earlier, _ = self._looked_at(self._prior, costs_there)
         earlier[:, -1:] += bool(self._prior)
         self._models = [self._learn(i, history, features, losses, earlier) for i in self._trained]
@@ -196,7 +202,7 @@ class Outlook:
 
     def _asked_costs(self, candidates: Sequence[Candidate], asked: Asked) -> Floats:
         names = [self._objectives[i].name for i in self._costs]
-        known = [asked.get(canonical(each.arch), {}) for each in candidates]
+        known = [asked.get(each.arch_key, {}) for each in candidates]
         return np.array([[row.get(name, np.nan) for name in names] for row in known]).reshape(
             len(candidates), len(names)
         )
