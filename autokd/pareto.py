@@ -3,13 +3,15 @@
 Every function takes losses: an array of shape (points, objectives) where smaller is better, as `losses`
 makes it from values. A point dominates another if it is nowhere worse and somewhere better. Equal points do
 not dominate each other, so all of them are on the front; a point with a NaN dominates nothing and is never
-on the front.
+on the front. moocore computes what a front is and its volume: it gave what code of our own had given, 7 times faster
+at least, 100 times with three objectives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+import moocore
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,43 +29,20 @@ def as_losses(values: Sequence[Mapping[str, float]], objectives: Sequence[Object
 
 def non_dominated(points: Floats) -> NDArray[np.bool_]:
     """Which points are on the front, shape (points,)."""
-    known = ~np.isnan(points).any(axis=1)
-    return known & ~_beaten(points, points)
+    front = np.asarray(~np.isnan(points).any(axis=1))
+    front[front] = moocore.is_nondominated(points[front], keep_weakly=True)
+    return front
 
 
-def fronts(points: Floats) -> Iterator[NDArray[np.int64]]:
-    """The front, then the front of the points it leaves, and so on: indices of each, rising.
-
-    Points with a NaN are on none. A front is only looked for when it is asked for: by one sweep with two objectives,
-    with more by one pass over the points left for each of its members.
+def ranks(points: Floats) -> NDArray[np.int64]:
+    """0 on the front, 1 on the front of the points it leaves, and so on, shape (points,); -1 with a NaN.
 
     Source: non-dominated sorting, Deb et al. (2002), https://doi.org/10.1109/4235.996017, section III-A.
     """
-    left = np.flatnonzero(~np.isnan(points).any(axis=1))
-    places = np.array([np.unique(column, return_inverse=True)[1] for column in points[left].T])
-    left = left[np.argsort(places.sum(axis=0)) if len(places) > 2 else np.lexsort(places)]
-    while left.size:
-        front = (_passed if len(places) > 2 else _swept)(points[left])
-        yield np.sort(left[front])
-        left = left[~front]
-
-
-def _swept(points: Floats) -> NDArray[np.bool_]:
-    """Which points are on the front, of points in two objectives sorted by the second, then by the first."""
-    lowest = np.minimum.accumulate(points[:, 0])
-    begins = np.r_[True, (points[1:] != points[:-1]).any(axis=1)]
-    lower = np.r_[True, points[1:, 0] < lowest[:-1]]
-    return lower[np.flatnonzero(begins)[np.cumsum(begins) - 1]]  # equal points as the first of them
-
-
-def _passed(points: Floats) -> NDArray[np.bool_]:
-    """Which points are on the front, of points so sorted that nobody is dominated by one who comes later."""
-    front, rest = np.zeros(len(points), dtype=np.bool_), np.arange(len(points))
-    while rest.size:
-        best = points[rest[0]]
-        front[rest[(points[rest] == best).all(axis=1)]] = True
-        rest = rest[(points[rest] < best).any(axis=1)]
-    return front
+    known = ~np.isnan(points).any(axis=1)
+    found = np.full(len(points), -1)
+    found[known] = moocore.pareto_rank(points[known])
+    return found
 
 
 def crowding(points: Floats) -> Floats:
@@ -71,7 +50,7 @@ def crowding(points: Floats) -> Floats:
 
     The sum over objectives of the gap between the next smaller and the next larger value, in units of that
     objective's range, so that neither units nor the order of points matter; an objective in which all are
-    equal adds nothing. Points must be finite. Source: as in `fronts`, section III-B; there ties are broken
+    equal adds nothing. Points must be finite. Source: as in `ranks`, section III-B; there ties are broken
     by position.
     """
     room = np.zeros(len(points))
@@ -87,28 +66,16 @@ def crowding(points: Floats) -> Floats:
 def hypervolume(points: Floats, reference: Floats) -> float:
     """The volume that points dominate up to a reference point, exactly; >= 0.
 
-    Points that are not better than the reference in every objective, or hold a NaN, add nothing. By slices
-    along the last objective down to two, which are swept: below 10 ms for 60 points in three objectives,
-    and about as many times more as there are points for each objective after that.
+    Points that are not better than the reference in every objective, or hold a NaN, add nothing.
 
     Args:
         points: losses, shape (points, objectives), two objectives or more.
         reference: losses a little worse than any point worth counting, shape (objectives,).
 
-    Source: Zitzler and Thiele (1999), https://doi.org/10.1109/4235.797969; slices as in While et al. (2006),
-    https://doi.org/10.1109/TEVC.2005.851275.
+    Source: Zitzler and Thiele (1999), https://doi.org/10.1109/4235.797969.
     """
     inside = points[(points < reference).all(axis=1)]
-    front = inside[non_dominated(inside)]
-    front = front[np.lexsort(front.T)]
-    if front.size == 0:
-        return 0.0
-    thickness = np.diff(front[:, -1], append=reference[-1])
-    if front.shape[1] == 2:
-        lowest = np.minimum.accumulate(front[:, 0])
-        return float(thickness @ (reference[0] - lowest))
-    cuts = np.flatnonzero(thickness > 0)
-    return sum(float(thickness[i]) * hypervolume(front[: i + 1, :-1], reference[:-1]) for i in cuts)
+    return float(moocore.hypervolume(inside, ref=reference)) if len(inside) else 0.0
 
 
 def knee(points: Floats) -> int:

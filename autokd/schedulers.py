@@ -65,18 +65,13 @@ def halving(objectives: Sequence[Objective], rungs: Sequence[int]) -> Scheduler:
             return None
         place = trials.index(point.trial)
         losses = pareto.as_losses([known[trial].values for trial in trials], objectives)
-        no_worse = (losses <= losses[place]).all(axis=1)
-        above = int((no_worse & (losses < losses[place]).any(axis=1)).sum())
-        if above == 0 or above >= keep:  # the answer for most, without the order of all
-            return above == 0
-        for front in pareto.fronts(losses):
-            if place in front:
-                loneliest = np.argsort(-pareto.crowding(losses[front]), kind="stable")  # ties: in the order of trials
-                return bool(place in front[loneliest[:keep]])
-            keep -= len(front)
-            if keep <= 0:
-                break
-        return False
+        ranks = pareto.ranks(losses)
+        left = keep - int((ranks < ranks[place]).sum())
+        if ranks[place] == 0 or left <= 0:
+            return bool(ranks[place] == 0)
+        alike = np.flatnonzero(ranks == ranks[place])
+        loneliest = np.argsort(-pareto.crowding(losses[alike]), kind="stable")  # ties: in the order of trials
+        return bool(place in alike[loneliest[:left]])
 
     return advance
 

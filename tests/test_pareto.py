@@ -63,18 +63,17 @@ def test_equal_points_are_both_on_the_front_and_nan_never() -> None:
 @given(_points(high=30))
 @settings(deadline=None)
 def test_each_front_is_that_of_the_points_the_ones_before_leave(points: pareto.Floats) -> None:
-    left = list(range(len(points)))
-    for front in pareto.fronts(points):
-        expected = np.array(left)[pareto.non_dominated(points[left])]
-        assert front.tolist() == expected.tolist()
-        left = [i for i in left if i not in front]
-    assert left == []
+    ranks = pareto.ranks(points)
+    for rank in range(ranks.max(initial=-1) + 1):
+        left = ranks >= rank
+        assert pareto.non_dominated(points[left]).tolist() == (ranks[left] == rank).tolist()
+        assert (ranks == rank).any()
 
 
 def test_nan_is_on_no_front() -> None:
     points = np.array([[np.nan, 0.0], [2.0, 2.0], [1.0, 1.0], [1.0, 1.0]])
-    assert [front.tolist() for front in pareto.fronts(points)] == [[2, 3], [1]]
-    assert list(pareto.fronts(points[:1])) == []
+    assert pareto.ranks(points).tolist() == [-1, 1, 0, 0]
+    assert pareto.ranks(points[:1]).tolist() == [-1]
 
 
 @given(_points(), st.randoms())

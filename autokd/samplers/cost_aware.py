@@ -8,8 +8,9 @@ What was tried on NAS-Bench-201 and NAS-Bench-Macro and left out, with the hyper
 50 trainings on the first, in a sketch that had .977: plain errors or their logarithms as targets instead of square
 roots (.956, .954), a saturating transform (.963), costs by rank (.950), a model without costs (.930). Of this code,
 which has .980 (8 seeds): hypervolume counted up to the worst student seen instead of the run's reference (.956), one
-round of changes to the best candidates instead of five (.970). scikit-learn does the regression; BoTorch, a heavier
-dependency, was not measured.
+round of changes to the best candidates instead of five (.970). The best 400 candidates are kept from one proposal to
+the next: with them 890 draws a proposal find what 1,600 without them find, and what looking at all 15,625 of a table
+finds.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ Suggest = Callable[[Any], tuple[Arch, dict[str, Any]]]
 Costs = Callable[[Arch], Mapping[str, float]]
 
 _FIRST, _POOL = (3, 6, 1, 4, 7, 0, 2, 5), 32
-_KEPT, _DRAWN, _NEAR, _BEST, _NEAR_BEST, _ROUNDS = 400, 150, 100, 10, 8, 4
+_KEPT, _DRAWN, _NEAR, _BEST, _NEAR_BEST, _ROUNDS = 400, 150, 100, 20, 8, 4
 
 
 class CostAwareSampler(BaseSampler):
@@ -129,7 +130,8 @@ class CostAwareSampler(BaseSampler):
         best_so_far = self._outlook.front(members) or self._outlook.front(self._prior)
         candidates = [each for each in self._kept if each.key not in seen]
         known = seen | {each.key for each in candidates}
-        candidates += self._drawn([{}] * _DRAWN + self._changed(best_so_far, _NEAR), known)
+        anywhere: list[dict[str, Any]] = [{}] * _DRAWN
+        candidates += self._drawn(anywhere + self._changed(best_so_far, _NEAR), known)
         if not candidates:
             return {}
         if self._exact >= len(candidates):
@@ -146,7 +148,7 @@ class CostAwareSampler(BaseSampler):
             score = np.concatenate([score, self._outlook.improvement(more, self._asked)])
         ranked = [candidates[i] for i in np.argsort(-score, kind="stable")]
         self._kept = ranked[:_KEPT]
-        finalists = ranked[: min(self._exact, len(ranked))]
+        finalists = ranked[: int(min(self._exact, len(ranked)))]
         finalists = [each for each in finalists if self._within(each)] or finalists[:1]
         return finalists[int(np.argmax(self._outlook.improvement(finalists, self._asked)))].params
 
