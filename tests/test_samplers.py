@@ -21,7 +21,7 @@ from autokd.record import TrialRecord, read_trials
 from autokd.samplers import CostAwareSampler
 from autokd.samplers.draw import Draw, draw_from, holds, nearby
 from autokd.samplers.features import Encoding
-from autokd.samplers.improvement import expected, expected_improvement, nodes
+from autokd.samplers.improvement import expected, expected_improvement, free_boxes, nodes
 from autokd.samplers.outlook import extrapolated
 from autokd.samplers.surrogate import Surrogate
 from autokd.study import make_sampler
@@ -203,7 +203,7 @@ def test_expected_improvement_is_the_mean_of_what_hypervolume_gains() -> None:
     front, reference = generator.uniform(0, 1, (6, 3)), np.array([1.0, 1.1, 0.9])
     mean, deviation = np.array([0.3, 0.6]), np.array([0.1, 0.2])
     cost = generator.uniform(0, 0.8, (2, 2))
-    found = expected_improvement([nodes(mean, deviation), cost[:, 0], cost[:, 1]], front, reference)
+    found = expected_improvement([nodes(mean, deviation), cost[:, 0], cost[:, 1]], free_boxes(front, reference))
     before = hypervolume(front, reference)
     for i in range(2):
         drawn = [[v, *cost[i]] for v in generator.normal(mean[i], deviation[i], 4000)]
@@ -214,7 +214,7 @@ def test_expected_improvement_is_the_mean_of_what_hypervolume_gains() -> None:
 
 def test_improvement_without_a_front_is_the_room_up_to_the_reference() -> None:
     certain = [np.array([0.25]), np.array([0.5])]
-    assert expected_improvement(certain, np.empty((0, 2)), np.ones(2)) == pytest.approx(0.75 * 0.5)
+    assert expected_improvement(certain, free_boxes(np.empty((0, 2)), np.ones(2))) == pytest.approx(0.75 * 0.5)
 
 
 def test_the_surrogate_learns_a_smooth_function_and_is_surest_where_it_was_told() -> None:

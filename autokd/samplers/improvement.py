@@ -26,19 +26,21 @@ def expected(values: Floats) -> Floats:
     return np.asarray(values @ _WEIGHTS)
 
 
-def expected_improvement(candidates: list[Floats], front: Floats, reference: Floats) -> Floats:
+Boxes = tuple[Floats, Floats]
+"""Low and high ends of boxes, each of shape (boxes, objectives)."""
+
+
+def expected_improvement(candidates: list[Floats], free: Boxes) -> Floats:
     """Expected gain in hypervolume by each candidate, shape (candidates,).
 
     Args:
         candidates: for each objective the losses, shape (candidates,) where they are known, else of shape (candidates,
             15): the losses at the `nodes` of what is random.
-        front: losses, shape (points, objectives); dominated points are no harm.
-        reference: shape (objectives,); improvement counts up to it.
+        free: what is to be gained, as `free_boxes` gives it for the front so far.
 
     Source: Emmerich et al. (2011), https://doi.org/10.1109/CEC.2011.5949880; a box decomposition by slices.
     """
-    inside = front[(front < reference).all(axis=1)]
-    low, high = free_boxes(inside[non_dominated(inside)], reference)
+    low, high = free
     gain = np.ones((len(candidates[0]), len(low)))
     for objective, losses in enumerate(candidates):
         levels, place = np.unique([low[:, objective], high[:, objective]], return_inverse=True)
@@ -48,23 +50,24 @@ def expected_improvement(candidates: list[Floats], front: Floats, reference: Flo
     return np.asarray(gain.sum(axis=1))
 
 
-def free_boxes(front: Floats, reference: Floats) -> tuple[Floats, Floats]:
-    """The region below the reference that no point dominates, as disjoint boxes: low and high, (boxes, objectives).
+def free_boxes(points: Floats, reference: Floats) -> Boxes:
+    """The region below the reference that no point dominates, as boxes that do not overlap.
 
     Low ends may be -inf. By slices along the last objective, each cut in the same way in one objective less.
 
     Args:
-        front: points better than the reference, none dominated by another.
-        reference: shape (objectives,), one objective or more.
+        points: losses, shape (points, objectives), one objective or more; dominated ones are no harm.
+        reference: shape (objectives,).
     """
     if len(reference) == 1:
-        return np.array([[-np.inf]]), np.array([[min(reference[0], front.min(initial=np.inf))]])
+        return np.array([[-np.inf]]), np.array([[min(reference[0], points.min(initial=np.inf))]])
+    front = points[(points < reference).all(axis=1)]
+    front = front[non_dominated(front)]
     order = front[np.argsort(front[:, -1], kind="stable")]
     edges = np.concatenate([[-np.inf], order[:, -1], reference[-1:]])
     low, high = [], []
     for i in np.flatnonzero(np.diff(edges) > 0):
-        flat = order[:i, :-1]
-        below, above = free_boxes(flat[non_dominated(flat)], reference[:-1])
+        below, above = free_boxes(order[:i, :-1], reference[:-1])
         low.append(np.column_stack([below, np.full(len(below), edges[i])]))
         high.append(np.column_stack([above, np.full(len(above), edges[i + 1])]))
     return np.concatenate(low), np.concatenate(high)

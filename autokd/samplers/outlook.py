@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution
 from autokd.pareto import Floats, as_losses, non_dominated
 from autokd.record import TrialRecord, canonical, finite
 from autokd.samplers.features import Encoding
-from autokd.samplers.improvement import expected_improvement, nodes
+from autokd.samplers.improvement import expected_improvement, free_boxes, nodes
 from autokd.samplers.surrogate import Surrogate
 from autokd.types import Arch, Objective
 
@@ -110,7 +110,7 @@ class Outlook:
         earlier, _ = self._looked_at(self._prior, costs_there)
         earlier[:, -1:] += bool(self._prior)
         self._models = [self._learn(i, history, features, losses, earlier) for i in self._trained]
-        self._front = losses[[each.counts for each in history]]
+        self._free = free_boxes(losses[[each.counts for each in history]], self._reference)
 
     def _learn(self, i: int, history: Sequence[Candidate], features: Floats, losses: Floats, earlier: Floats) -> _Model:
         """The model of a trained objective; puts what is known or expected of `history` into its column of `losses`."""
@@ -150,7 +150,7 @@ class Outlook:
             columns[i] = column
         for i, (predict, low, span) in zip(self._trained, self._models, strict=True):
             columns[i] = _unrooted(nodes(*predict(features)), low, span)
-        return expected_improvement(columns, self._front, self._reference)
+        return expected_improvement(columns, self._free)
 
     def _losses(self, candidates: Sequence[Candidate]) -> Floats:
         return as_losses([each.record.values if each.record else {} for each in candidates], self._objectives)
