@@ -3,7 +3,8 @@
 scikit-learn does the regression; the kernel is our own, since none of its kernels shares a length scale between the
 columns of one group, and with one length scale for all columns the rank correlation on untrained students of three
 NAS tables was .46 / .52 / .84 after 80 trainings, with this kernel .65 / .73 / .91. Random forests and extra trees
-gave .56 / .57 / .74 and .46 / .51 / .81, a mean of forest and process no more than the process.
+gave .56 / .57 / .74 and .46 / .51 / .81, a mean of forest and process no more than the process. BoTorch's SingleTaskGP
+with its own priors, one length scale a column, gave .42 / .56 / .88 at two seconds a fit.
 """
 
 from __future__ import annotations
