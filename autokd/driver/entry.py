@@ -24,7 +24,7 @@ from autokd.driver.setup import Run
 from autokd.errors import InputError, NoFrontError
 from autokd.front import Front, Student
 from autokd.pareto import as_losses, non_dominated
-from autokd.record import Record, TrialRecord, canonical, read_trials
+from autokd.record import Record, TrialRecord, canonical, read_trials, shown_url
 from autokd.registry import resolve
 from autokd.samplers import sampler_for
 from autokd.study import Budget, Study, baseline_study, override
@@ -70,8 +70,12 @@ def search_study(
                 write_json(folder / "front.json", front.to_dict())
     except (OSError, SQLAlchemyError, StorageInternalError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
+        if study.record == "sqlite" or isinstance(error, OSError):
+            raise InputError(
+                f"{folder} cannot be written ({reason}); free some disk, and the same command goes on"
+            ) from error
         raise InputError(
-            f"{folder} cannot be written ({reason}); free some disk, and the same command goes on"
+            f"the record in {shown_url(study.record)} was lost ({reason}); once it is back, the same command goes on"
         ) from error
     return front
 

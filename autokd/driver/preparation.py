@@ -17,12 +17,13 @@ from autokd.checkpoints import write_json
 from autokd.distill import Training, one_cycle
 from autokd.driver.costs import Costs, random_study, refuse_hopeless_bounds
 from autokd.driver.prior import adopt_prior, refuse_prior
-from autokd.driver.setup import Run, environment, read_setup, refuse_changes, refuse_held, setup_to_go_on
+from autokd.driver.setup import Run, environment, read_setup, record_names, refuse_changes, setup_to_go_on
 from autokd.driver.tables import prepare_table
 from autokd.errors import InputError
 from autokd.executors import one_thread
 from autokd.losses import kd
 from autokd.objectives.latency import measure_reference_ms
+from autokd.record import refuse_held, refuse_record
 from autokd.registry import resolve, source_digest
 from autokd.study import OWN_SAMPLER, Study, dump, make_sampler, not_importable, resolve_objectives, resolve_space
 from autokd.tasks import ArrayTask, TaskSpec, load_task, open_task, save_task
@@ -57,6 +58,7 @@ def prepare(study: Study, folder: Path, prior: Path | None = None) -> Run:
     refuse_held(folder)
     with _no_half_folder(folder), one_thread():
         _refuse_unimportable(study)
+        refuse_record(study.record, folder)
         if study.sampler != OWN_SAMPLER:
             make_sampler(study.sampler, study.seed)
         if study.table:
@@ -166,6 +168,7 @@ def _begin(context: Context, teacher: Teacher, facts: Mapping[str, Any], folder:
         "reference_ms": reference_ms,
         "reference_point": _reference_point(context, folder, reference_ms),
         "environment": environment(),
+        "records": record_names(context.study),
     }
 
 

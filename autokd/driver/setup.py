@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -13,8 +14,8 @@ from typing import Any
 import torch
 
 from autokd.errors import InputError
-from autokd.record import hold, read_study
-from autokd.study import changed_keys
+from autokd.record import STUDY, has_own_database, read_study
+from autokd.study import Study, changed_keys
 from autokd.trial import Context
 
 _KEYS = ("study", "digests", "task", "outputs", "teacher", "reference_ms", "reference_point", "environment")
@@ -59,10 +60,9 @@ def environment() -> dict[str, str]:
     }
 
 
-def refuse_held(run: Path) -> None:
-    """Refuses a run whose record another search holds now; one that begins later is refused by `Record` alone."""
-    if (run / "record.lock").exists():
-        hold(run).release()
+def record_names(study: Study) -> list[str]:
+    """Where a run begins, the name of its Optuna study: one of its own, where the database may hold those of others."""
+    return [STUDY if study.record == "sqlite" else f"{study.name}-{uuid.uuid4().hex[:8]}"]
 
 
 def read_setup(run: Path) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def setup_to_go_on(run: Path) -> dict[str, Any] | None:
     Raises:
         InputError: it was begun, and part of it is lost or damaged.
     """
-    begun, recorded = (run / "study.json").exists(), (run / "record.db").exists()
+    begun, recorded = (run / "study.json").exists(), (run / "record.db").exists() or not has_own_database(run)
     if not begun and not recorded:
         return None
     setup = read_setup(run)
