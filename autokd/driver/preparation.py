@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,18 @@ from autokd.checkpoints import write_json
 from autokd.distill import Training, one_cycle
 from autokd.driver.costs import Costs, random_study, refuse_hopeless_bounds
 from autokd.driver.prior import adopt_prior, refuse_prior
-from autokd.driver.setup import Run, environment, read_setup, record_names, refuse_changes, setup_to_go_on
+from autokd.driver.setup import (
+    Run,
+    environment,
+    no_half_folder,
+    read_setup,
+    record_names,
+    refuse_changes,
+    searches_otherwise,
+    setup_to_go_on,
+)
 from autokd.driver.tables import prepare_table
+from autokd.driver.widening import widen
 from autokd.errors import InputError
 from autokd.executors import one_thread
 from autokd.losses import kd
@@ -41,7 +49,7 @@ _TIMED_SAMPLES = 16
 _BOUNDED_SAMPLES = 500
 
 
-def prepare(study: Study, folder: Path, prior: Path | None = None) -> Run:
+def prepare(study: Study, folder: Path, prior: Path | None = None, *, widened: bool = False) -> Run:
     """Opens or begins the run in `folder`.
 
     Bad input leaves no folder behind that was not there before.
@@ -50,25 +58,29 @@ def prepare(study: Study, folder: Path, prior: Path | None = None) -> Run:
         study: what is searched.
         folder: the run folder.
         prior: an earlier run's folder; its trials are copied, and teach the sampler.
+        widened: whether what is searched may have got more choices since the run was begun.
 
     Raises:
         InputError: anything the study names cannot be used, another search holds the run there, or it was begun with
             another study, data, teacher or space.
     """
     refuse_held(folder)
-    with _no_half_folder(folder), one_thread():
+    with no_half_folder(folder), one_thread():
         _refuse_unimportable(study)
         refuse_record(study.record, folder)
         if study.sampler != OWN_SAMPLER:
             make_sampler(study.sampler, study.seed)
         if study.table:
+            if widened:
+                raise InputError("--widen: the choices of a table are its own; search a longer table with --fresh")
             return prepare_table(study, folder, prior)
         for method in study.recipe.methods:
             resolve_loss(method)
         space, objectives = resolve_space(study), resolve_objectives(study)
         resolve("schedulers", study.scheduler)(objectives, study.budget.rungs)
         setup = setup_to_go_on(folder)
-        refuse_changes(folder, setup, study=dump(study), space=source_digest(space))
+        widening = widened and setup is not None and searches_otherwise(setup, study, space)
+        refuse_changes(folder, setup, study=dump(study), space=source_digest(space), widened=widened)
         if prior is not None:
             refuse_prior(
                 prior, folder, study, space=source_digest(space), objectives=objectives, begun=setup is not None
@@ -86,6 +98,8 @@ def prepare(study: Study, folder: Path, prior: Path | None = None) -> Run:
             setup = _begin(context, teacher, facts, folder, outputs.relative_to(folder))
             if prior is not None:
                 adopt_prior(prior, folder)
+        elif widening:
+            setup = setup | _widened(context, folder, setup)
         write_json(folder / "study.json", setup | {"study": dump(study)})
     return Run(folder, context, setup)
 
@@ -172,6 +186,19 @@ def _begin(context: Context, teacher: Teacher, facts: Mapping[str, Any], folder:
     }
 
 
+def _widened(context: Context, folder: Path, setup: Mapping[str, Any]) -> dict[str, Any]:
+    """What a wider space changes in `study.json`; the hypervolume counts as far as the worst of the wider one, too."""
+    names = widen(folder, context, setup)
+    worst = _reference_point(context, folder, float(setup["reference_ms"]))
+    before = setup["reference_point"]
+    farthest = {o.name: max if o.direction == "minimize" else min for o in context.objectives}
+    return {
+        "records": names,
+        "digests": {**setup["digests"], "space": source_digest(context.space)},
+        "reference_point": {name: farthest[name](before[name], value) for name, value in worst.items()},
+    }
+
+
 def _reference_point(context: Context, folder: Path, reference_ms: float) -> dict[str, float]:
     """The worst that counts: an objective's bound, else 0 or 1 for what is trained, else a tenth above a random sample.
 
@@ -254,20 +281,3 @@ def _refuse_unimportable(study: Study) -> None:
             f"{', '.join(missing)}: worker processes cannot import what was given; put it into a module or a file and "
             "name it 'module:attr' or 'path.py', or use executor='inline'"
         )
-
-
-@contextmanager
-def _no_half_folder(folder: Path) -> Iterator[None]:
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be made ({error.strerror}); give another folder with --run") from error
-    try:
-        yield
-    except Exception:
-        if missing:
-            shutil.rmtree(folder, ignore_errors=True)
-            for parent in missing[1:]:
-                parent.rmdir()
-        raise
