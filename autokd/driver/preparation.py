@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from autokd.checkpoints import write_json
+from autokd.devices import Compute, on_device, pick_device
 from autokd.distill import Training, one_cycle
 from autokd.driver.costs import Costs, random_study, refuse_hopeless_bounds
 from autokd.driver.prior import adopt_prior, refuse_prior
@@ -68,6 +69,7 @@ def prepare(study: Study, folder: Path, prior: Path | None = None, *, widened: b
     with no_half_folder(folder), one_thread():
         _refuse_unimportable(study)
         refuse_record(study.record, folder)
+        pick_device(study.device)
         if study.sampler != OWN_SAMPLER:
             make_sampler(study.sampler, study.seed)
         if study.table:
@@ -142,7 +144,7 @@ def draw_archs(context: Context, number: int) -> Iterator[Arch]:
 def _answers(study: Study, task: Task, folder: Path, *splits: str) -> tuple[Teacher, Path]:
     """The teacher, trained or loaded, and the file with its outputs on the search's splits and these."""
     home = folder / "teacher"
-    teacher = load_teacher(study.teacher, task, folder=home, train=_teacher_trainer(task, study.seed), seed=study.seed)
+    teacher = load_teacher(study.teacher, task, folder=home, train=_teacher_trainer(task, study), seed=study.seed)
     return teacher, teacher_outputs(teacher, task, home, splits=(*SPLITS, *splits)).path
 
 
@@ -256,7 +258,7 @@ def _open_task(study: Study, folder: Path) -> Task:
     return task
 
 
-def _teacher_trainer(task: Task, seed: int) -> Any:
+def _teacher_trainer(task: Task, study: Study) -> Any:
     """What trains a teacher: plain training on every training label, those the students do not see among them."""
 
     def train(network: nn.Module, spec: TrainedSpec) -> None:
@@ -267,9 +269,14 @@ def _teacher_trainer(task: Task, seed: int) -> Any:
             batch_size=spec.batch_size,
             epochs=spec.epochs,
         )
-        labelled = all_labels(task)
+        compute = Compute(pick_device(study.device))
+        labelled = on_device(all_labels(task), compute.device)
         unread = torch.empty(task.views, 0, task.num_outputs)
-        Training(network, labelled, unread, recipe, loss=kd, seed=seed, schedule=one_cycle).run(0, spec.epochs)
+        training = Training(
+            network, labelled, unread, recipe, loss=kd, seed=study.seed, schedule=one_cycle, compute=compute
+        )
+        training.run(0, spec.epochs)
+        network.cpu()  # where it is digested and saved
 
     return train
 

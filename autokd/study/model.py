@@ -145,6 +145,12 @@ class Study(Section):
     reaches, without a password in it: postgresql+psycopg://me@host/database."""
     workers: int = Field(2, ge=1)
     """Students that train at once, one thread each."""
+    device: str = Field("cpu", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    """Where students and a teacher of ours train: cpu, cuda, cuda:1, mps, or auto, which is the best there is."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """Numbers of the forward pass in training; with bf16 weights, loss and optimizer stay float32."""
+    compile: bool = False
+    """Whether torch's compiler makes the forward pass in training: for long trainings, it takes many seconds each."""
     baselines: _Baselines = Field(default_factory=dict)
     """Rival searches: [hard, default, sequential], or {hard: {budget.trials: 20}, mine: {recipe.lr: 0.01}}
     with keys to override. A list of such mappings is searched in stages, each after the first among the
