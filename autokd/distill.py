@@ -13,12 +13,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from autokd.devices import Compute
 from autokd.errors import InfeasibleError
 from autokd.losses import kd
 
 if TYPE_CHECKING:
     from autokd.types import DistillationLoss, Recipe, Task
 
+_ON_CPU = Compute()
 Schedule = Callable[[float], float]
 """The learning rate as a share of its peak, at a share (0 .. 1) of the full budget."""
 
@@ -58,6 +60,7 @@ class Training:
         loss: the soft term named by `recipe.method`.
         seed: of batches and dropout; initial weights are the caller's.
         schedule: learning rate over the budget.
+        compute: how; `task` must give its inputs there, as `devices.on_device` makes it.
 
     Raises:
         InfeasibleError: nothing in the student can be trained.
@@ -73,13 +76,16 @@ class Training:
         loss: DistillationLoss,
         seed: int,
         schedule: Schedule = cosine,
+        compute: Compute = _ON_CPU,
     ) -> None:
         parameters = [parameter for parameter in student.parameters() if parameter.requires_grad]
         if not parameters:
             raise InfeasibleError("the student has no trainable parameters")
+        student = student.to(compute.device)
         self.student = student.to(memory_format=torch.channels_last) if len(task.input_shape) == 3 else student  # type: ignore[call-overload]
         self.task, self.teacher, self.recipe, self.loss = task, teacher, recipe, loss
-        self.seed, self.schedule = seed, schedule
+        self.seed, self.schedule, self.compute = seed, schedule, compute
+        self._forward = compute.forward(self.student)
         self.optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
         self.takes_labels = "labels" in inspect.signature(loss).parameters
 
@@ -89,7 +95,8 @@ class Training:
         Raises:
             FloatingPointError: the loss is no longer finite.
         """
-        with torch.random.fork_rng(devices=[]):
+        device = self.compute.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             self.student.train()
             for epoch in range(start, stop):
                 self._train_epoch(epoch)
@@ -98,7 +105,7 @@ class Training:
         """Writes weights and optimizer state into an existing folder, as safetensors; OSError where it cannot."""
         save_weights(self.student, folder)
         state = self.optimizer.state_dict()["state"]
-        flat = {f"{i}.{key}": value.contiguous() for i, entry in state.items() for key, value in entry.items()}
+        flat = {f"{i}.{key}": value.cpu().contiguous() for i, entry in state.items() for key, value in entry.items()}
         _save(flat, folder / "optimizer.safetensors")
 
     def restore(self, folder: Path) -> None:
@@ -124,14 +131,19 @@ class Training:
         if recipe.alpha > 0 and len(transfer):
             batches = torch.cat([batches, draw(transfer, steps, recipe.batch_size)], dim=1)
         view = epoch % task.views
-        answers = self.teacher[view]
+        answers, device = self.teacher[view], self.compute.device
+        batches = batches.to(device)
         total = torch.zeros(())
         for step, rows in enumerate(batches):
             progress = (epoch + step / steps) / recipe.epochs
             self.optimizer.param_groups[0]["lr"] = recipe.lr * self.schedule(progress)
-            outputs = self.student(task.inputs(rows, view))
+            inputs = task.inputs(rows, view)
+            with self.compute.precision():
+                outputs = self._forward(inputs)
+            outputs = outputs.float()
             labels = task.targets(rows[:num_labelled])
-            total = self._total_loss(outputs, answers[rows] if recipe.alpha > 0 else outputs, labels)
+            soft = answers[rows.to(answers.device)].to(device) if recipe.alpha > 0 else outputs
+            total = self._total_loss(outputs, soft, labels)
             self.optimizer.zero_grad()
             total.backward()
             self.optimizer.step()
@@ -171,12 +183,12 @@ def draw(rows: Tensor, steps: int, batch_size: int) -> Tensor:
 
 
 def predict(student: nn.Module, task: Task, rows: Tensor, *, batch_size: int = 512) -> Tensor:
-    """The student's outputs in eval mode on unaugmented rows, shape (len(rows), num_outputs); its mode is put back."""
-    training = student.training
+    """The student's outputs in eval mode on unaugmented rows, on the CPU, shape (len(rows), num_outputs)."""
+    training, device = student.training, next(student.parameters()).device
     student.eval()
     try:
         with torch.inference_mode():
-            batches = [student(task.inputs(part)) for part in rows.split(batch_size)]
+            batches = [student(task.inputs(part).to(device)).cpu() for part in rows.split(batch_size)]
     finally:
         student.train(training)
     return torch.cat(batches).float().clone() if batches else torch.empty(0, task.num_outputs)
@@ -184,7 +196,7 @@ def predict(student: nn.Module, task: Task, rows: Tensor, *, batch_size: int = 5
 
 def save_weights(student: nn.Module, folder: Path) -> None:
     """Writes `weights.safetensors` into an existing folder; shared tensors are written under each of their names."""
-    tensors = {name: value.detach().clone().contiguous() for name, value in student.state_dict().items()}
+    tensors = {name: value.detach().clone().cpu().contiguous() for name, value in student.state_dict().items()}
     _save(tensors, folder / "weights.safetensors")
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_PASSWORDS = re.compile(r"(://[^:/@\s]*:)[^@\s]+(?=@)|(passw\w*=)[^&\s]+")
+
 
 class AutoKDError(Exception):
-    """A message meant for the user as it stands; the command line prints it as one line, with no traceback."""
+    """A message meant for the user as it stands; the command line prints it as one line, with no traceback.
+
+    A password in a URL, as a user may have written it, is not repeated.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_PASSWORDS.sub(r"\1\2***", message))
 
 
 class InputError(AutoKDError):

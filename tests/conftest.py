@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch and scikit-learn r
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from servers import has_postgres
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,6 +33,10 @@ def needs(what: str) -> pytest.MarkDecorator:
         return pytest.mark.skipif(not _shared().is_dir(), reason="needs shared/ beside the checkout")
     if what == "chromium":
         return pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium on the PATH")
+    if what == "postgres":
+        return pytest.mark.skipif(
+            not has_postgres(), reason="needs a PostgreSQL server's programs, and setpriv for root"
+        )
     return pytest.mark.skipif(importlib.util.find_spec(what) is None, reason=f"needs the package {what}")
 
 

@@ -11,6 +11,7 @@ from conftest import ROOT
 
 FLOORS = (
     ("errors", "types"),
+    ("devices",),
     ("losses", "objectives", "pareto", "registry"),
     ("distill", "export", "schedulers", "study", "tasks", "teachers"),
     ("front", "record"),

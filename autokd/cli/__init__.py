@@ -40,6 +40,7 @@ def search(
     prior: Annotated[
         Path | None, typer.Option("--from", metavar="RUN", help="An earlier run of the same space to learn from.")
     ] = None,
+    widen: Annotated[bool, typer.Option("--widen", help="Go on although the space got more choices.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Students that train at once.")] = None,
     executor: Annotated[str | None, typer.Option(help="inline or processes.")] = None,
     time_limit: Annotated[str | None, typer.Option(help="Stop searching after so long: 90s, 10m, 2h.")] = None,
@@ -63,7 +64,7 @@ def search(
     try:
         with LiveView() as view:
             log.handlers = [view.log_handler()]
-            front = search_study(read, run=folder, prior=prior, seconds=seconds, progress=view.update)
+            front = search_study(read, run=folder, prior=prior, widened=widen, seconds=seconds, progress=view.update)
     except KeyboardInterrupt:
         print(f"autokd: stopped; all that was done is kept in {folder}. The same command goes on.", file=sys.stderr)
         raise typer.Exit(130) from None

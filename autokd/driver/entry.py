@@ -24,7 +24,7 @@ from autokd.driver.setup import Run
 from autokd.errors import InputError, NoFrontError
 from autokd.front import Front, Student
 from autokd.pareto import as_losses, non_dominated
-from autokd.record import Record, TrialRecord, canonical, read_trials
+from autokd.record import Record, TrialRecord, canonical, read_trials, shown_url
 from autokd.registry import resolve
 from autokd.samplers import sampler_for
 from autokd.study import Budget, Study, baseline_study, override
@@ -42,6 +42,7 @@ def search_study(
     *,
     run: Path | None = None,
     prior: Path | None = None,
+    widened: bool = False,
     seconds: float | None = None,
     progress: Progress | None = None,
 ) -> Front:
@@ -52,6 +53,7 @@ def search_study(
         run: the run folder; `runs/<study name>` if None.
         prior: the folder of an earlier run of the same space, maybe with another teacher or other data; the sampler
             learns from its trials, which count as nothing else. A run that goes on keeps what it began with.
+        widened: whether the space or the recipe may have got more choices since the run was begun.
         seconds: no training of the search begins after so long; fresh seeds and baselines come on top.
         progress: told about twice a second.
 
@@ -62,7 +64,7 @@ def search_study(
     """
     folder = run or Path("runs") / study.name
     try:
-        prepared = prepare(study, folder, prior)
+        prepared = prepare(study, folder, prior, widened=widened)
         with _Session(prepared, progress) as session:
             front = _search(prepared, seconds, session)
             if study.baselines.keys() - front.baselines.keys():
@@ -70,8 +72,12 @@ def search_study(
                 write_json(folder / "front.json", front.to_dict())
     except (OSError, SQLAlchemyError, StorageInternalError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
+        if study.record == "sqlite" or isinstance(error, OSError):
+            raise InputError(
+                f"{folder} cannot be written ({reason}); free some disk, and the same command goes on"
+            ) from error
         raise InputError(
-            f"{folder} cannot be written ({reason}); free some disk, and the same command goes on"
+            f"the record in {shown_url(study.record)} was lost ({reason}); once it is back, the same command goes on"
         ) from error
     return front
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,15 +12,27 @@ import torch
 from torch import nn
 
 from autokd.checkpoints import write_json
+from autokd.devices import Compute, on_device, pick_device
 from autokd.distill import Training, one_cycle
 from autokd.driver.costs import Costs, random_study, refuse_hopeless_bounds
 from autokd.driver.prior import adopt_prior, refuse_prior
-from autokd.driver.setup import Run, environment, read_setup, refuse_changes, refuse_held, setup_to_go_on
+from autokd.driver.setup import (
+    Run,
+    environment,
+    no_half_folder,
+    read_setup,
+    record_names,
+    refuse_changes,
+    searches_otherwise,
+    setup_to_go_on,
+)
 from autokd.driver.tables import prepare_table
+from autokd.driver.widening import widen
 from autokd.errors import InputError
 from autokd.executors import one_thread
 from autokd.losses import kd
 from autokd.objectives.latency import measure_reference_ms
+from autokd.record import refuse_held, refuse_record
 from autokd.registry import resolve, source_digest
 from autokd.study import OWN_SAMPLER, Study, dump, make_sampler, not_importable, resolve_objectives, resolve_space
 from autokd.tasks import ArrayTask, TaskSpec, load_task, open_task, save_task
@@ -40,7 +50,7 @@ _TIMED_SAMPLES = 16
 _BOUNDED_SAMPLES = 500
 
 
-def prepare(study: Study, folder: Path, prior: Path | None = None) -> Run:
+def prepare(study: Study, folder: Path, prior: Path | None = None, *, widened: bool = False) -> Run:
     """Opens or begins the run in `folder`.
 
     Bad input leaves no folder behind that was not there before.
@@ -49,24 +59,30 @@ def prepare(study: Study, folder: Path, prior: Path | None = None) -> Run:
         study: what is searched.
         folder: the run folder.
         prior: an earlier run's folder; its trials are copied, and teach the sampler.
+        widened: whether what is searched may have got more choices since the run was begun.
 
     Raises:
         InputError: anything the study names cannot be used, another search holds the run there, or it was begun with
             another study, data, teacher or space.
     """
     refuse_held(folder)
-    with _no_half_folder(folder), one_thread():
+    with no_half_folder(folder), one_thread():
         _refuse_unimportable(study)
+        refuse_record(study.record, folder)
+        pick_device(study.device)
         if study.sampler != OWN_SAMPLER:
             make_sampler(study.sampler, study.seed)
         if study.table:
+            if widened:
+                raise InputError("--widen: the choices of a table are its own; search a longer table with --fresh")
             return prepare_table(study, folder, prior)
         for method in study.recipe.methods:
             resolve_loss(method)
         space, objectives = resolve_space(study), resolve_objectives(study)
         resolve("schedulers", study.scheduler)(objectives, study.budget.rungs)
         setup = setup_to_go_on(folder)
-        refuse_changes(folder, setup, study=dump(study), space=source_digest(space))
+        widening = widened and setup is not None and searches_otherwise(setup, study, space)
+        refuse_changes(folder, setup, study=dump(study), space=source_digest(space), widened=widened)
         if prior is not None:
             refuse_prior(
                 prior, folder, study, space=source_digest(space), objectives=objectives, begun=setup is not None
@@ -84,6 +100,8 @@ def prepare(study: Study, folder: Path, prior: Path | None = None) -> Run:
             setup = _begin(context, teacher, facts, folder, outputs.relative_to(folder))
             if prior is not None:
                 adopt_prior(prior, folder)
+        elif widening:
+            setup = setup | _widened(context, folder, setup)
         write_json(folder / "study.json", setup | {"study": dump(study)})
     return Run(folder, context, setup)
 
@@ -126,7 +144,7 @@ def draw_archs(context: Context, number: int) -> Iterator[Arch]:
 def _answers(study: Study, task: Task, folder: Path, *splits: str) -> tuple[Teacher, Path]:
     """The teacher, trained or loaded, and the file with its outputs on the search's splits and these."""
     home = folder / "teacher"
-    teacher = load_teacher(study.teacher, task, folder=home, train=_teacher_trainer(task, study.seed), seed=study.seed)
+    teacher = load_teacher(study.teacher, task, folder=home, train=_teacher_trainer(task, study), seed=study.seed)
     return teacher, teacher_outputs(teacher, task, home, splits=(*SPLITS, *splits)).path
 
 
@@ -166,6 +184,20 @@ def _begin(context: Context, teacher: Teacher, facts: Mapping[str, Any], folder:
         "reference_ms": reference_ms,
         "reference_point": _reference_point(context, folder, reference_ms),
         "environment": environment(),
+        "records": record_names(context.study),
+    }
+
+
+def _widened(context: Context, folder: Path, setup: Mapping[str, Any]) -> dict[str, Any]:
+    """What a wider space changes in `study.json`; the hypervolume counts as far as the worst of the wider one, too."""
+    names = widen(folder, context, setup)
+    worst = _reference_point(context, folder, float(setup["reference_ms"]))
+    before = setup["reference_point"]
+    farthest = {o.name: max if o.direction == "minimize" else min for o in context.objectives}
+    return {
+        "records": names,
+        "digests": {**setup["digests"], "space": source_digest(context.space)},
+        "reference_point": {name: farthest[name](before[name], value) for name, value in worst.items()},
     }
 
 
@@ -226,7 +258,7 @@ def _open_task(study: Study, folder: Path) -> Task:
     return task
 
 
-def _teacher_trainer(task: Task, seed: int) -> Any:
+def _teacher_trainer(task: Task, study: Study) -> Any:
     """What trains a teacher: plain training on every training label, those the students do not see among them."""
 
     def train(network: nn.Module, spec: TrainedSpec) -> None:
@@ -237,9 +269,14 @@ def _teacher_trainer(task: Task, seed: int) -> Any:
             batch_size=spec.batch_size,
             epochs=spec.epochs,
         )
-        labelled = all_labels(task)
+        compute = Compute(pick_device(study.device))
+        labelled = on_device(all_labels(task), compute.device)
         unread = torch.empty(task.views, 0, task.num_outputs)
-        Training(network, labelled, unread, recipe, loss=kd, seed=seed, schedule=one_cycle).run(0, spec.epochs)
+        training = Training(
+            network, labelled, unread, recipe, loss=kd, seed=study.seed, schedule=one_cycle, compute=compute
+        )
+        training.run(0, spec.epochs)
+        network.cpu()  # where it is digested and saved
 
     return train
 
@@ -251,20 +288,3 @@ def _refuse_unimportable(study: Study) -> None:
             f"{', '.join(missing)}: worker processes cannot import what was given; put it into a module or a file and "
             "name it 'module:attr' or 'path.py', or use executor='inline'"
         )
-
-
-@contextmanager
-def _no_half_folder(folder: Path) -> Iterator[None]:
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be made ({error.strerror}); give another folder with --run") from error
-    try:
-        yield
-    except Exception:
-        if missing:
-            shutil.rmtree(folder, ignore_errors=True)
-            for parent in missing[1:]:
-                parent.rmdir()
-        raise

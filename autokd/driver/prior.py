@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import optuna
 from autokd.checkpoints import write_json
 from autokd.driver.setup import DIGESTS, read_setup
 from autokd.errors import InputError
-from autokd.record import read_study
+from autokd.record import STUDY, close_storage, open_storage, read_study, write_study
 from autokd.study import OWN_SAMPLER, Study, changed_keys, dump
 from autokd.types import Objective
 
@@ -64,14 +62,13 @@ def refuse_prior(
 
 def adopt_prior(other: Path, folder: Path) -> None:
     """Copies what is learnt from: the other run may go on or be deleted, this one stays what it is."""
-    copy = folder / _COPY
+    copy, study, setup = folder / _COPY, read_study(other), read_setup(other)
     copy.mkdir(exist_ok=True)
-    with (
-        closing(sqlite3.connect(other / "record.db")) as source,
-        closing(sqlite3.connect(copy / "record.db")) as target,
-    ):
-        source.backup(target)
-    write_json(copy / "study.json", read_setup(other))
+    storage = open_storage(f"sqlite:///{copy / 'record.db'}")
+    write_study(storage, STUDY, study, study.get_trials(deepcopy=False))
+    close_storage(storage)
+    here = {"study": setup["study"] | {"record": "sqlite"}, "records": [STUDY]}
+    write_json(copy / "study.json", setup | here)
 
 
 def prior_trials(folder: Path) -> list[optuna.trial.FrozenTrial]:

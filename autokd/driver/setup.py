@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,9 +16,11 @@ from typing import Any
 import torch
 
 from autokd.errors import InputError
-from autokd.record import hold, read_study
-from autokd.study import changed_keys
+from autokd.record import STUDY, has_own_database, read_study
+from autokd.registry import source_digest
+from autokd.study import Study, changed_keys, dump
 from autokd.trial import Context
+from autokd.types import SearchSpace
 
 _KEYS = ("study", "digests", "task", "outputs", "teacher", "reference_ms", "reference_point", "environment")
 DIGESTS = {"task": "the data", "teacher": "the teacher", "space": "the source of the space"}
@@ -59,10 +64,9 @@ def environment() -> dict[str, str]:
     }
 
 
-def refuse_held(run: Path) -> None:
-    """Refuses a run whose record another search holds now; one that begins later is refused by `Record` alone."""
-    if (run / "record.lock").exists():
-        hold(run).release()
+def record_names(study: Study) -> list[str]:
+    """Where a run begins, the name of its Optuna study: one of its own, where the database may hold those of others."""
+    return [STUDY if study.record == "sqlite" else f"{study.name}-{uuid.uuid4().hex[:8]}"]
 
 
 def read_setup(run: Path) -> dict[str, Any]:
@@ -92,7 +96,7 @@ def setup_to_go_on(run: Path) -> dict[str, Any] | None:
     Raises:
         InputError: it was begun, and part of it is lost or damaged.
     """
-    begun, recorded = (run / "study.json").exists(), (run / "record.db").exists()
+    begun, recorded = (run / "study.json").exists(), (run / "record.db").exists() or not has_own_database(run)
     if not begun and not recorded:
         return None
     setup = read_setup(run)
@@ -103,16 +107,62 @@ def setup_to_go_on(run: Path) -> dict[str, Any] | None:
     return setup
 
 
+@contextmanager
+def no_half_folder(folder: Path) -> Iterator[None]:
+    """Makes the folder; where what is done inside fails, it is gone again, if it was not there before."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made ({error.strerror}); give another folder with --run") from error
+    try:
+        yield
+    except Exception:
+        if missing:
+            shutil.rmtree(folder, ignore_errors=True)
+            for parent in missing[1:]:
+                parent.rmdir()
+        raise
+
+
+def searches_otherwise(setup: Mapping[str, Any], study: Study, space: SearchSpace) -> bool:
+    """Whether a study searches something else than the run was begun with: its space, its source, or its recipe."""
+    keys = changed_keys(setup["study"], dump(study))
+    return any(map(_says_what_is_searched, keys)) or source_digest(space) != setup["digests"]["space"]
+
+
 def refuse_changes(
-    folder: Path, setup: Mapping[str, Any] | None, *, study: Mapping[str, Any] | None = None, **digests: str
+    folder: Path,
+    setup: Mapping[str, Any] | None,
+    *,
+    study: Mapping[str, Any] | None = None,
+    widened: bool = False,
+    **digests: str,
 ) -> None:
-    """Refuses to go on in a run that was begun with another study, or other digests."""
+    """Refuses to go on in a run that was begun with another study, or other digests.
+
+    Args:
+        folder: the run folder.
+        setup: what `study.json` holds; None where nothing was begun.
+        study: of now, dumped.
+        widened: whether what is searched may have changed.
+        digests: of now.
+    """
     if setup is None:
         return
-    changed = changed_keys(setup["study"], study) if study is not None else []
-    changed += [DIGESTS[key] for key, digest in digests.items() if digest != setup["digests"][key]]
+    keys = changed_keys(setup["study"], study) if study is not None else []
+    parts = [key for key, digest in digests.items() if digest != setup["digests"][key]]
+    searched = [key for key in keys if _says_what_is_searched(key)] + [key for key in parts if key == "space"]
+    if widened:
+        keys, parts = [key for key in keys if key not in searched], [key for key in parts if key != "space"]
+    changed = keys + [DIGESTS[key] for key in parts]
     if changed:
+        only_wider = "; if it only got more choices, --widen goes on with it" if len(searched) == len(changed) else ""
         raise InputError(
-            f"{folder} was begun with another study: {', '.join(changed)} changed; put it back to go on, or start over "
-            "with --fresh, which takes a new folder and deletes nothing"
+            f"{folder} was begun with another study: {', '.join(changed)} changed; put it back to go on, or "
+            f"start over with --fresh, which takes a new folder and deletes nothing{only_wider}"
         )
+
+
+def _says_what_is_searched(key: str) -> bool:
+    return key.partition(".")[0] in ("space", "recipe")

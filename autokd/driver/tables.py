@@ -8,7 +8,7 @@ from typing import Any
 from autokd.checkpoints import write_json
 from autokd.driver.costs import refuse_hopeless_bounds
 from autokd.driver.prior import adopt_prior, refuse_prior
-from autokd.driver.setup import Run, environment, refuse_changes, setup_to_go_on
+from autokd.driver.setup import Run, environment, record_names, refuse_changes, setup_to_go_on
 from autokd.record import canonical
 from autokd.registry import resolve
 from autokd.study import Study, dump
@@ -53,4 +53,5 @@ def _begin(context: TableContext, space: str) -> dict[str, Any]:
         "reference_ms": 0.0,
         "reference_point": {o.name: table.worst[o.name] if o.bound is None else o.bound for o in context.objectives},
         "environment": environment(),
+        "records": record_names(context.study),
     }

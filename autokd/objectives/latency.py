@@ -23,12 +23,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from types import FunctionType
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from autokd.devices import compiled_call
 from autokd.errors import InputError, nearest
 from autokd.objectives.costs import evaluating
 
@@ -213,14 +213,8 @@ def _eager(student: nn.Module, inputs: Tensor, threads: int) -> Call:
 
 
 def _compile(student: nn.Module, inputs: Tensor, threads: int) -> Call:
-    def answer(batch: Tensor) -> object:
-        return student(batch)
-
-    # The compiler keeps its results by code object, tries them one after the other, and runs eagerly after 8
-    # without a word; with a code object of its own each student has just its own result.
-    own = FunctionType(answer.__code__.replace(), globals(), closure=answer.__closure__)
     with _silenced(), torch.inference_mode():
-        compiled = torch.compile(own, dynamic=False)
+        compiled = compiled_call(student)
         compiled(inputs)
     return functools.partial(compiled, inputs)
 

@@ -1,4 +1,4 @@
-"""The one record of a search: Optuna's study, written to `record.db` by one driver."""
+"""The one record of a search: Optuna's study, written to its database by one driver."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from autokd.record.storage import STUDY, hold, open_storage, without_log
+from autokd.record.storage import STUDY, close_storage, take, without_log
 from autokd.record.trials import TrialRecord, as_record, counts
 from autokd.types import Arch, Objective
 
@@ -18,7 +18,7 @@ from autokd.types import Arch, Objective
 class Record:
     """The study of a run, open for the one driver that writes it; `trials` mirrors it in memory, by number.
 
-    Optuna asks and tells in `study`, which is in memory too; what must outlive the driver is written to `record.db`
+    Optuna asks and tells in `study`, which is in memory too; what must outlive the driver is written to its database
     before that, in one transaction a step: a proposal, a rung, a verdict. With Optuna working on SQLite itself a trial
     took some sixty transactions. A proposal that was not finished leaves nothing behind.
 
@@ -29,22 +29,22 @@ class Record:
     this one.
 
     Args:
-        folder: the run folder; `record.db` is made in it if absent.
+        folder: the run folder; its database, `whereabouts`, is made if absent.
         objectives: in the order of the study's directions.
         sampler: an Optuna sampler.
 
     Raises:
-        InputError: another driver holds the record, or the file is not one.
+        InputError: another driver holds the record, or the database cannot be used.
     """
 
     def __init__(self, folder: Path, objectives: Sequence[Objective], sampler: optuna.samplers.BaseSampler) -> None:
-        self._lock = hold(folder)
+        self._lock, self._disk, name = take(folder)
         self.objectives = tuple(objectives)
         directions = [objective.direction for objective in objectives]
-        self._disk, self._memory = open_storage(folder), optuna.storages.InMemoryStorage()
+        self._memory = optuna.storages.InMemoryStorage()
         with without_log():
             self._stored = optuna.create_study(
-                study_name=STUDY, storage=self._disk, directions=directions, load_if_exists=True
+                study_name=name, storage=self._disk, directions=directions, load_if_exists=True
             )
             self.study = optuna.create_study(
                 study_name=STUDY, storage=self._memory, sampler=sampler, directions=directions
@@ -61,8 +61,9 @@ class Record:
         self.epochs_spent = sum(trial.epoch for trial in self.trials)
         self.spent = {trial.number for trial in self.trials if trial.rungs or trial.state in ("pruned", "failed")}
         self._asked: optuna.Trial | None = None
-        self._study_id = self._disk.get_study_id_from_name(STUDY)
-        self._ids = {trial.number: _id(self._disk, trial.number) for trial in self.trials if trial.state == "running"}
+        self._study_id = self._disk.get_study_id_from_name(name)
+        find = self._disk.get_trial_id_from_study_id_trial_number
+        self._ids = {t.number: find(self._study_id, t.number) for t in self.trials if t.state == "running"}
 
     def enqueue(self, params: Mapping[str, Any]) -> None:
         """Makes the next trial asked for one with these parameters."""
@@ -70,8 +71,7 @@ class Record:
 
     def close(self) -> None:
         """Lets another driver in."""
-        self._disk.remove_session()
-        self._disk.engine.dispose()
+        close_storage(self._disk)
         self._lock.release()
 
     def ask(self) -> optuna.Trial:
@@ -122,7 +122,7 @@ class Record:
         """Tells Optuna PRUNED, with how far each broken bound was missed (> 0) as constraints; no value is invented."""
         for name, excess in (constraints or {}).items():
             optuna.Trial(self._stored, self._ids[number]).set_constraint(name, excess)
-            optuna.Trial(self.study, _id(self._memory, number)).set_constraint(name, excess)
+            optuna.Trial(self.study, self._live_id(number)).set_constraint(name, excess)
         self._end(number, state, reason, TrialState.PRUNED)
 
     def fail(self, number: int, reason: str) -> None:
@@ -138,15 +138,20 @@ class Record:
         if state in ("pruned", "failed"):
             self.spent.add(number)
 
+    def _live_id(self, number: int) -> int:
+        """What the study in memory calls the trial of that number."""
+        study = self._memory.get_study_id_from_name(STUDY)
+        return self._memory.get_trial_id_from_study_id_trial_number(study, number)
+
     def _store(self, number: int) -> None:
         """Writes the trial that was asked for last, with its parameters and attributes."""
-        asked = self._memory.get_trial(_id(self._memory, number))
+        asked = self._memory.get_trial(self._live_id(number))
         self._ids[number] = self._disk.create_new_trial(self._study_id, asked)
         self._asked = None
 
     def _note(self, number: int, key: str, value: Mapping[str, Any]) -> None:
         self._disk.set_trial_user_attr(self._ids[number], key, value)
-        self._memory.set_trial_user_attr(_id(self._memory, number), key, value)
+        self._memory.set_trial_user_attr(self._live_id(number), key, value)
 
     def _tell(self, number: int, told: TrialState, values: Sequence[float] | None, *, state: str) -> None:
         self._disk.set_trial_state_values(self._ids.pop(number), told, values)
@@ -158,8 +163,3 @@ class Record:
 
 def _proposal(entry: TrialRecord) -> dict[str, Any]:
     return {"arch": entry.arch, "recipe": entry.recipe, "costs": entry.costs, "predicted": entry.predicted}
-
-
-def _id(storage: optuna.storages.BaseStorage, number: int) -> int:
-    """What a storage calls the trial of that number."""
-    return storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(STUDY), number)

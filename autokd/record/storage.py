@@ -1,20 +1,34 @@
-"""`record.db`: opened, locked, and read back."""
+"""Where the record of a run lies, `record.db` or a database on a server: opened, locked, and read back."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy
 from filelock import BaseFileLock, FileLock, Timeout
+from sqlalchemy.pool import StaticPool
 
 from autokd.errors import InputError
+from autokd.record.mounts import mounts, network_file_system
 from autokd.record.trials import TrialRecord, as_record
 
 STUDY = "autokd"
+"""The Optuna study of a run that has a database of its own."""
+
+_CLAIMS = {
+    "postgresql": "SELECT pg_try_advisory_lock(:number)",
+    "mysql": "SELECT GET_LOCK(CONCAT('autokd ', :number), 0)",
+    "mariadb": "SELECT GET_LOCK(CONCAT('autokd ', :number), 0)",
+}
+"""What gives a connection a lock that ends with it, by kind of server; true if it got it."""
 
 
 def hold(folder: Path) -> BaseFileLock:
@@ -27,28 +41,112 @@ def hold(folder: Path) -> BaseFileLock:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise InputError(
-            f"{folder} is held by another search that is running; wait for it, or give another folder with --run"
-        ) from None
+        raise _held(folder) from None
     return lock
 
 
-def open_storage(folder: Path) -> optuna.storages.RDBStorage:
-    """Optuna's storage of a run, SQLite with a write-ahead log: a killed driver loses nothing it has told.
+def take(folder: Path) -> tuple[BaseFileLock, optuna.storages.RDBStorage, str]:
+    """The lock of a run, the database of its record and the study's name there, for the one driver that writes it.
 
     Raises:
-        InputError: `record.db` is not an SQLite file, or cannot be written.
+        InputError: another search holds it, here or, where the record is on a server, anywhere; or as `open_storage`.
     """
-    path = folder / "record.db"
+    lock = hold(folder)
+    url, name = whereabouts(folder)
     try:
-        return optuna.storages.RDBStorage(
-            f"sqlite:///{path}", engine_kwargs={"connect_args": {"factory": _Connection, "timeout": 60}}
-        )
+        storage = open_storage(url)
+        if not _claim(storage, name):
+            close_storage(storage)
+            raise _held(folder)
+    except InputError:
+        lock.release()
+        raise
+    return lock, storage, name
+
+
+def refuse_held(folder: Path) -> None:
+    """Refuses a run whose record another search holds now; one that begins later is refused by `take` alone."""
+    if not has_own_database(folder):
+        lock, storage, _ = take(folder)
+        close_storage(storage)
+        lock.release()
+    elif (folder / "record.lock").exists():
+        hold(folder).release()
+
+
+def whereabouts(folder: Path) -> tuple[str, str]:
+    """The URL of the database with the record of a run, and the name of its Optuna study there.
+
+    `study.json` says both; without it they are `record.db` in the folder, and `STUDY`.
+    """
+    try:
+        setup = json.loads((folder / "study.json").read_text())
+        url, names = setup["study"].get("record", "sqlite"), setup.get("records", [STUDY])
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):  # what is damaged is said where it is read
+        url, names = "sqlite", [STUDY]
+    return (f"sqlite:///{folder / 'record.db'}" if url == "sqlite" else url), names[-1]
+
+
+def has_own_database(folder: Path) -> bool:
+    """Whether the record of a run is the file `record.db` in its folder."""
+    return whereabouts(folder)[0] == f"sqlite:///{folder / 'record.db'}"
+
+
+def open_storage(url: str) -> optuna.storages.RDBStorage:
+    """Optuna's storage at a URL. SQLite gets a write-ahead log: a killed driver loses nothing it has told.
+
+    Raises:
+        InputError: the database cannot be reached, is none, or is an SQLite file on a network file system.
+    """
+    parsed = sqlalchemy.make_url(url)
+    local = parsed.get_backend_name() == "sqlite"
+    path = Path(parsed.database or "")
+    if local:
+        _refuse_network(path)
+        settings: dict[str, Any] = {"connect_args": {"factory": _Connection, "timeout": 60}}
+    else:
+        settings = {"poolclass": StaticPool, "pool_pre_ping": False}  # one connection, and the lock is of it
+    try:
+        with without_log():
+            return optuna.storages.RDBStorage(url.replace("{", "{{").replace("}", "}}"), engine_kwargs=settings)
+    except ImportError as error:
+        missing = getattr(error.__cause__ or error, "name", None) or parsed.drivername
+        raise InputError(
+            f"record: {shown_url(url)} needs the package {missing}; pip install 'autokd[postgres]' for PostgreSQL"
+        ) from error
     except Exception as error:
-        message = str(error).splitlines()[0]
+        message = " ".join(str(error.__cause__ or error).split())
+        if not local:
+            raise InputError(
+                f"record: {shown_url(url)} cannot be opened ({message}); see that the server runs and lets you in (a "
+                "password comes from ~/.pgpass or PGPASSWORD)"
+            ) from error
         broken = isinstance(error.__cause__, sqlite3.OperationalError)
         remedy = "free some disk, and the same command goes on" if broken else "start over with --fresh"
-        raise InputError(f"{path} cannot be used as a record ({message}); {remedy}") from error
+        raise InputError(f"{path} cannot be used as a record ({str(error).splitlines()[0]}); {remedy}") from error
+
+
+def close_storage(storage: optuna.storages.RDBStorage) -> None:
+    """Gives up its connections, and with them its claims."""
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def refuse_record(url: str, folder: Path) -> None:
+    """Refuses where no record of a run in `folder` can be kept, before anything is done for it.
+
+    Raises:
+        InputError: as `open_storage`.
+    """
+    if url == "sqlite":
+        _refuse_network(folder / "record.db")
+    else:
+        close_storage(open_storage(url))
+
+
+def shown_url(url: str) -> str:
+    """A database's URL as it may be printed, without any password."""
+    return sqlalchemy.make_url(url).set(query={}).render_as_string(hide_password=True)
 
 
 @contextmanager
@@ -72,17 +170,63 @@ def read_trials(folder: Path) -> list[TrialRecord]:
 
 
 def read_study(folder: Path) -> optuna.Study:
-    """Optuna's study of a run, for reading.
+    """Optuna's study of a run as it is now, in memory.
 
     Raises:
         InputError: there is no record in `folder`.
     """
-    if not (folder / "record.db").is_file():
+    url, name = whereabouts(folder)
+    if has_own_database(folder) and not (folder / "record.db").is_file():
         raise InputError(f"{folder} is not a run: it has no record.db; give the folder that `autokd search` wrote")
+    storage = open_storage(url)
     try:
-        return optuna.load_study(study_name=STUDY, storage=open_storage(folder))
+        stored = optuna.load_study(study_name=name, storage=storage)
+        return write_study(optuna.storages.InMemoryStorage(), STUDY, stored, stored.get_trials(deepcopy=False))
     except KeyError:
-        raise InputError(f"{folder / 'record.db'} holds no search; start over with --fresh") from None
+        place = folder / "record.db" if has_own_database(folder) else f"{shown_url(url)}, study {name},"
+        raise InputError(f"{place} holds no search; start over with --fresh") from None
+    finally:
+        close_storage(storage)
+
+
+def write_study(
+    storage: optuna.storages.BaseStorage, name: str, like: optuna.Study, trials: Sequence[optuna.trial.FrozenTrial]
+) -> optuna.Study:
+    """A study with the directions and attributes of another, and with these trials in their order.
+
+    What a write that was broken off has left under that name is deleted first.
+    """
+    with without_log(), warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+        if name in optuna.get_all_study_names(storage):
+            optuna.delete_study(study_name=name, storage=storage)
+        study = optuna.create_study(study_name=name, storage=storage, directions=like.directions)
+        if like.metric_names is not None:
+            study.set_metric_names(like.metric_names)
+        for key, value in like.user_attrs.items():
+            study.set_user_attr(key, value)
+        study.add_trials(trials)
+    return study
+
+
+def _held(folder: Path) -> InputError:
+    return InputError(
+        f"{folder} is held by another search that is running; wait for it, or give another folder with --run"
+    )
+
+
+def _claim(storage: optuna.storages.RDBStorage, name: str) -> bool:
+    """Whether this driver may write the study of that name; no other may as long as the storage's connection lives.
+
+    The lock file of a run folder says nothing to a machine that has another copy of the folder. The lock is of the
+    connection through which the record is written: a driver that lost it cannot write.
+    """
+    statement = _CLAIMS.get(storage.engine.dialect.name)
+    if statement is None:
+        return True
+    # A database on a server has one lock for each number, whoever uses it for what.
+    number = int.from_bytes(hashlib.sha256(f"autokd {name}".encode()).digest()[:8], "big", signed=True)
+    with storage.engine.connect() as connection:
+        return bool(connection.execute(sqlalchemy.text(statement), {"number": number}).scalar())
 
 
 class _Connection(sqlite3.Connection):
@@ -90,3 +234,13 @@ class _Connection(sqlite3.Connection):
         super().__init__(*args, **kwargs)
         self.execute("PRAGMA journal_mode=WAL")
         self.execute("PRAGMA synchronous=NORMAL")
+
+
+def _refuse_network(path: Path) -> None:
+    kind = network_file_system(path, mounts())
+    if kind:
+        raise InputError(
+            f"{path} lies on {kind}: SQLite loses records on a network file system, where its locks cannot be relied "
+            "on; give a folder on a local disk with --run, or keep the record on a server, as "
+            "record=postgresql+psycopg://me@host/database"
+        )

@@ -1,8 +1,9 @@
 """What is searched, as a file or from Python: models, loading with overrides, and the parts they name."""
 
 from autokd.study.baselines import BUILT_IN_BASELINES
+from autokd.study.budget import Budget
 from autokd.study.load import load_study
-from autokd.study.model import Budget, Study, baseline_study, override
+from autokd.study.model import Study, baseline_study, override
 from autokd.study.parts import resolve_objectives, resolve_space
 from autokd.study.plain import MAY_CHANGE, changed_keys, dump, not_importable, schema
 from autokd.study.recipe import Range, RecipeSpace, WholeRange

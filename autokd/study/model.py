@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -23,9 +22,11 @@ from pydantic import (
 
 from autokd.errors import InputError
 from autokd.study.baselines import in_stages
+from autokd.study.budget import Budget
+from autokd.study.database import refuse_no_database
 from autokd.study.explanation import OVERRIDE, Places, explain, located, overridden, shown, wanted
 from autokd.study.paths import absolute
-from autokd.study.recipe import RecipeSpace, Section, as_tuple
+from autokd.study.recipe import RecipeSpace, Section
 from autokd.types import Arch
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -85,36 +86,6 @@ def baseline_study(study: Study, name: str, *, stage: int, epochs: int, archs: S
     return override(study, {**changes, **stages[stage], **own})
 
 
-class Budget(Section):
-    """What a search may spend."""
-
-    trials: int = Field(60, ge=1)
-    """Students to train, also those stopped early; infeasible and repeated ones train nothing and do not count."""
-    rungs: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = (3, 9, 27)
-    """Epochs after which it is decided who trains on; the last is the full training."""
-    epochs: int | None = Field(None, ge=1)
-    """Epochs spent over all students at which the search stops; null sets no limit."""
-    trial_minutes: float = Field(30, gt=0)
-    """Minutes after which a stretch of training between two rungs is taken for hung and stopped."""
-    disk_gb: float = Field(5, gt=0)
-    """Gigabytes the run folder may take; weights of stopped students go first."""
-    reseeds: int = Field(3, ge=0)
-    """Fresh seeds with which students near the front are trained again; 0 leaves the front as it came."""
-
-    @field_validator("rungs")
-    @classmethod
-    def _rungs_rise(cls, rungs: tuple[int, ...]) -> tuple[int, ...]:
-        if not rungs or rungs[0] < 1 or any(a >= b for a, b in pairwise(rungs)):
-            raise ValueError(f"{list(rungs)} given; write epochs that rise from 1 or more, as [3, 9, 27]")
-        return rungs
-
-    @model_validator(mode="after")
-    def _one_student_can_finish(self) -> Self:
-        if self.epochs is not None and self.epochs < self.rungs[-1]:
-            raise ValueError(f"epochs {self.epochs} do not suffice for one student of {self.rungs[-1]} epochs")
-        return self
-
-
 def _objective(settings: Any) -> Any:
     if settings is None:
         return {}
@@ -169,8 +140,17 @@ class Study(Section):
     """A plug-in's name or a reference: who trains on."""
     executor: Literal["inline", "processes"] = "processes"
     """Where students train: in this process, or in `workers` processes."""
+    record: str = "sqlite"
+    """Where the trials are written down: sqlite, a file in the run folder, or the URL of a database that the driver
+    reaches, without a password in it: postgresql+psycopg://me@host/database."""
     workers: int = Field(2, ge=1)
     """Students that train at once, one thread each."""
+    device: str = Field("cpu", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    """Where students and a teacher of ours train: cpu, cuda, cuda:1, mps, or auto, which is the best there is."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """Numbers of the forward pass in training; with bf16 weights, loss and optimizer stay float32."""
+    compile: bool = False
+    """Whether torch's compiler makes the forward pass in training: for long trainings, it takes many seconds each."""
     baselines: _Baselines = Field(default_factory=dict)
     """Rival searches: [hard, default, sequential], or {hard: {budget.trials: 20}, mine: {recipe.lr: 0.01}}
     with keys to override. A list of such mappings is searched in stages, each after the first among the
@@ -189,6 +169,12 @@ class Study(Section):
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} given; write letters, digits, '.', '_' and '-', as it names a folder")
         return name
+
+    @field_validator("record")
+    @classmethod
+    def _names_a_database(cls, record: str) -> str:
+        refuse_no_database(record)
+        return record
 
     @field_validator("task", "teacher", "space", "scheduler")
     @classmethod

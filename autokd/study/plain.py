@@ -10,7 +10,7 @@ from autokd.registry import reference_of
 from autokd.study.model import Study, as_data
 
 MAY_CHANGE = frozenset(
-    {"budget.trials", "budget.epochs", "budget.disk_gb", "budget.trial_minutes", "workers", "executor"}
+    {"budget.trials", "budget.epochs", "budget.disk_gb", "budget.trial_minutes", "workers", "executor", "device"}
 )
 """Keys whose change does not make it another search."""
 

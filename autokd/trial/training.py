@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from autokd.checkpoints import write_json
+from autokd.devices import Compute, answers_on, on_device, pick_device
 from autokd.distill import Training, cosine, one_cycle, predict
 from autokd.errors import InfeasibleError, InputError
 from autokd.record import canonical, finite
@@ -49,6 +51,22 @@ class Context:
     task: Task
     teacher: Tensor
     objectives: tuple[Objective, ...]
+
+    @cached_property
+    def compute(self) -> Compute:
+        """How this process trains students."""
+        study = self.study
+        return Compute(pick_device(study.device), bf16=study.precision == "bf16", compiled=study.compile)
+
+    @cached_property
+    def data(self) -> Task:
+        """The task on the device of this process, copied there once."""
+        return on_device(self.task, self.compute.device)
+
+    @cached_property
+    def answers(self) -> Tensor:
+        """The teacher's outputs, likewise."""
+        return answers_on(self.teacher, self.compute.device)
 
     @property
     def ideal(self) -> dict[str, float]:
@@ -145,12 +163,13 @@ def start_training(context: Context, stretch: Stretch) -> Training:
     study = context.study
     training = Training(
         build_student(context, stretch.arch, seed=stretch.seed),
-        context.task,
-        context.teacher,
+        context.data,
+        context.answers,
         stretch.recipe,
         loss=resolve_loss(stretch.recipe.method),
         seed=stretch.seed,
         schedule=cosine if len(study.budget.rungs) > 1 else one_cycle,
+        compute=context.compute,
     )
     if stretch.source:
         training.restore(Path(stretch.source))
@@ -184,7 +203,7 @@ def evaluate(context: Context, student: nn.Module, split: str) -> dict[str, floa
     Raises:
         FloatingPointError: an output is NaN.
     """
-    outputs = predict(student, context.task, context.task.splits[split])
+    outputs = predict(student, context.data, context.task.splits[split])
     if outputs.isnan().any():
         raise FloatingPointError(f"outputs on {split} are NaN")
     return evaluate_outputs(context, outputs, split)

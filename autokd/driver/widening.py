@@ -1,0 +1,150 @@
+"""A run whose space has got more choices: its record, checked against the wider space and copied into a new study.
+
+Optuna refuses other choices of a parameter in the same study. The study before stays in the database as it was, and
+`study.json`, which names the newest, is replaced when the copy is whole: whatever dies before that has changed nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Mapping
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.trial import FrozenTrial
+
+from autokd.errors import InputError
+from autokd.record import TrialRecord, as_record, canonical, close_storage, read_study, take, write_study
+from autokd.samplers.draw import Draw, holds
+from autokd.trial import Context, reason_of
+
+_LOG = logging.getLogger("autokd")
+_REPLAYS = 50
+
+
+def widen(folder: Path, context: Context, setup: Mapping[str, Any]) -> list[str]:
+    """Copies the record of a run into a study with the distributions of `context`, and returns the studies' names.
+
+    Numbers, states, values, attributes, rungs and constraints stay. A trial gets a parameter that is new where its
+    architecture or recipe says which value it had.
+
+    Args:
+        folder: the run folder.
+        context: the study and its wider space.
+        setup: what `study.json` holds.
+
+    Raises:
+        InputError: something recorded is not in the space any more, or it builds another network than it did.
+    """
+    study = read_study(folder)
+    trials = study.get_trials(deepcopy=False)
+    wider = [_in_wider_space(trial, context) for trial in trials]
+    _refuse_other_networks([as_record(trial) for trial in trials], context)
+    names = [*setup["records"], f"{setup['records'][0]}-{len(setup['records']) + 1}"]
+    lock, storage, _ = take(folder)
+    try:
+        write_study(storage, names[-1], study, wider)
+    except ValueError as error:  # distributions that Optuna does not have in one study
+        raise InputError(f"--widen: {error}; a space must ask for a parameter in one way") from error
+    finally:
+        close_storage(storage)
+        lock.release()
+    _LOG.info("the space is wider: %d trials are kept, in the study %s", len(wider), names[-1])
+    return names
+
+
+def _in_wider_space(trial: FrozenTrial, context: Context) -> FrozenTrial:
+    """The trial with the distributions that the wider space has for it."""
+    record = as_record(trial)
+    known = {f"recipe.{key}": value for key, value in record.recipe.items()} | dict(record.arch or {})
+    wished = {**known, **trial.params}
+    asked: dict[str, BaseDistribution] = {}
+    for seed in range(_REPLAYS):  # a new parameter may decide whether an old one is asked for
+        replay: Any = Draw(np.random.default_rng(seed), wished)
+        try:
+            arch, recipe = context.suggest(replay)
+        except InputError:
+            raise
+        except Exception as error:  # it may have raised when the trial was proposed
+            arch, recipe = record.arch or {}, record.recipe
+            if record.arch is not None:
+                raise _refused(trial, f"suggest {reason_of(error)} for what was picked") from error
+        asked = replay.distributions
+        if asked.keys() >= trial.params.keys():
+            break
+    for name, value in trial.params.items():
+        _refuse_loss(trial, name, value, asked.get(name))
+    drawn = replay.params
+    new = {name for name in asked.keys() - trial.params.keys() if name not in wished or drawn[name] != wished[name]}
+    if record.arch is not None and (canonical(recipe) != canonical(record.recipe) or (not new and arch != record.arch)):
+        was, now = (record.recipe, recipe) if arch == record.arch or new else (record.arch, arch)
+        raise _refused(trial, f"what was picked gave {was}, and would give {now}")
+    same = copy(trial)
+    same.params = {name: value for name, value in {**trial.params, **drawn}.items() if name not in new}
+    same.distributions = {name: asked[name] for name in same.params}
+    return same
+
+
+def _refuse_loss(trial: FrozenTrial, name: str, value: Any, now: BaseDistribution | None) -> None:
+    was = trial.distributions[name]
+    if now is None:
+        raise _refused(trial, f"{name} is not asked for any more")
+    if not holds(now, value):
+        raise _refused(trial, f"{name} is {value!r}, which is outside of {_shown(now)}")
+    lost = [choice for choice in _ends(was) if not holds(now, choice)]
+    if lost:
+        raise _refused(trial, f"{name} could be {lost[0]!r}, which is outside of {_shown(now)}")
+    steps = getattr(was, "step", None), getattr(now, "step", None)
+    finer = steps[1] is not None and (steps[0] is None or not math.isclose(steps[0] % steps[1], 0, abs_tol=1e-9))
+    if finer and not isinstance(was, CategoricalDistribution):
+        raise _refused(trial, f"{name} had {_shown(was)}, which is finer than {_shown(now)}")
+
+
+def _ends(distribution: Any) -> Iterable[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    return distribution.low, distribution.high
+
+
+def _shown(distribution: Any) -> str:
+    if isinstance(distribution, CategoricalDistribution):
+        return ", ".join(map(str, distribution.choices))
+    step = f" by {distribution.step}" if distribution.step is not None else ""
+    return f"{distribution.low} .. {distribution.high}{step}"
+
+
+def _refused(trial: FrozenTrial, reason: str) -> InputError:
+    return InputError(
+        f"--widen: trial {trial.number}: {reason}; a space that goes on keeps all that it had, or the front would name "
+        "students that it does not have: put it back, or start over with --fresh"
+    )
+
+
+def _refuse_other_networks(records: Iterable[TrialRecord], context: Context) -> None:
+    """Refuses a space that makes another network of what is recorded, so far as the exact costs tell."""
+    exact = {objective.name for objective in context.objectives if not objective.trained and not objective.timed}
+    seen: set[str] = set()
+    for record in records:
+        was = {name: value for name, value in record.costs.items() if name in exact}
+        if record.arch is None or not was or canonical(record.arch) in seen:
+            continue
+        seen.add(canonical(record.arch))
+        try:
+            now = context.costs(record.arch)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"--widen: the space no longer builds {record.arch} of trial {record.number} ({reason_of(error)}); "
+                "build must make what it made of all that is recorded"
+            ) from error
+        for name, value in was.items():
+            if not math.isclose(value, now[name], rel_tol=1e-6):
+                raise InputError(
+                    f"--widen: {record.arch} of trial {record.number} had {name} {value:g} and now has {now[name]:g}; "
+                    "build must make what it made of all that is recorded"
+                )

@@ -1,0 +1,54 @@
+"""Whether a path lies on a network file system, where SQLite's locks and shared memory cannot be relied on."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+_NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "afpfs", "webdav", "ncpfs", "coda", "sshfs", "davfs"}
+    | {"lustre", "gpfs", "beegfs", "panfs", "wekafs", "ceph", "cephfs", "glusterfs", "orangefs", "pvfs2", "juicefs"}
+    | {"s3fs", "gcsfuse", "goofys", "mountpoint-s3", "blobfuse", "blobfuse2", "rclone"}
+)
+
+Mount = tuple[str, str]
+"""Where a file system is mounted, and its type."""
+
+
+def network_file_system(path: Path, mounts: Iterable[Mount]) -> str:
+    """The type of the network file system that a path lies on, as `nfs4`; "" where it lies on a local one.
+
+    Of mounts that lie one above the other the deepest counts, of several at one place the last.
+    """
+    path = path.resolve()
+    deepest, kind = 0, ""
+    for point, of_type in mounts:
+        depth = len(Path(point).parts)
+        if depth >= deepest and path.is_relative_to(point):
+            deepest, kind = depth, of_type
+    return kind if kind.removeprefix("fuse.") in _NETWORK else ""
+
+
+def mounts() -> list[Mount]:
+    """What is mounted on this machine (Linux and macOS); empty where that cannot be found out."""
+    try:
+        if sys.platform == "darwin":
+            said = subprocess.run(["/sbin/mount"], capture_output=True, text=True, check=True)
+            return read_mount_command(said.stdout)
+        return read_proc_mounts(Path("/proc/mounts").read_text())
+    except (OSError, subprocess.CalledProcessError):
+        return []
+
+
+def read_proc_mounts(text: str) -> list[Mount]:
+    """What `/proc/mounts` of Linux says; a space in a path is written there as its octal number."""
+    lines = [line.split() for line in text.splitlines()]
+    return [(re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), words[1]), words[2]) for words in lines]
+
+
+def read_mount_command(text: str) -> list[Mount]:
+    """What `mount` of macOS says, as `//me@server/share on /Volumes/share (smbfs, nodev)`."""
+    return [(match[1], match[2]) for match in re.finditer(r"^.+ on (/.*) \((\w+)[,)]", text, re.MULTILINE)]

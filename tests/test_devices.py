@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from command_line import autokd, refused_search, write_study
+from small import small_context, small_study
+
+from autokd.devices import _OnDevice, pick_device
+from autokd.driver import search_study
+from autokd.record import read_trials
+from autokd.trial import Stretch, run_stretch
+from autokd.types import Recipe
+
+CPU = torch.device("cpu")
+needs_no_gpu = pytest.mark.skipif(
+    torch.cuda.is_available() or torch.backends.mps.is_available(), reason="needs a machine without a GPU"
+)
+
+
+@needs_no_gpu
+def test_without_a_gpu_auto_is_the_cpu_and_a_gpu_is_refused(tmp_path: Path) -> None:
+    assert pick_device("auto") == CPU
+    for name in ("cuda", "cuda:1", "mps"):
+        assert f"device: {name} is not there (this machine has cpu); write auto" in refused_search(
+            tmp_path, {"device": name}
+        )
+    assert "device" in refused_search(tmp_path, {"device": "gpu"})
+
+
+def test_a_task_on_a_device_gives_what_it_gives(tmp_path: Path) -> None:
+    task = small_context(tmp_path).task
+    copied: Any = _OnDevice(task, CPU)
+    rows = task.splits["validation"][[3, 1, 2]]
+    assert torch.equal(copied.inputs(rows), task.inputs(rows))
+    assert torch.equal(copied.targets(rows), task.targets(rows))
+    assert copied.num_outputs == task.num_outputs
+
+
+def train(folder: Path, parts: tuple[int, ...], **overrides: Any) -> tuple[Any, bytes]:
+    """Values and weights of one student after 4 epochs, trained in these parts."""
+    context = small_context(folder, **overrides)
+    recipe, source = Recipe(alpha=0.5, method="kd", epochs=4), ""
+    arch = {"depth": 1, "width": 16}
+    for start, stop in zip((0, *parts), parts, strict=False):
+        stretch = Stretch(0, arch, recipe, 1, start, stop, source, str(folder / f"epoch-{stop}"))
+        result = run_stretch(context, stretch)
+        source = stretch.folder
+    return result["values"], (Path(source) / "weights.safetensors").read_bytes()
+
+
+def arch_free(folder: Path) -> str:
+    path = folder / "space.py"
+    path.write_text(
+        "from torch import nn\n\n\ndef suggest(trial):\n    return {'width': trial.suggest_int('width', 4, 16)}\n\n\n"
+        "def build(arch, task):\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, arch['width']), nn.ReLU(),\n"
+        "        nn.Dropout(0.2), nn.Linear(arch['width'], 10))\n"
+    )
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "how", [{"precision": "bf16"}, pytest.param({"compile": True}, marks=pytest.mark.slow)], ids=["bf16", "compile"]
+)
+def test_training_that_was_resumed_is_the_same_in_bf16_and_compiled(how: dict[str, Any], tmp_path: Path) -> None:
+    space = arch_free(tmp_path)
+    whole = train(tmp_path / "whole", (4,), space=space, **how)
+    assert train(tmp_path / "parts", (1, 4), space=space, **how) == whole
+    assert train(tmp_path / "plain", (4,), space=space)[1] != whole[1]
+
+
+def test_a_search_may_go_on_with_another_device_and_not_with_other_numbers(tmp_path: Path) -> None:
+    study, run = write_study(tmp_path, {"budget.trials": 1, "precision": "bf16"}), tmp_path / "run"
+    assert autokd("search", study, "--run", run).code == 0
+    assert autokd("search", study, "device=auto", "--run", run).code == 0
+    assert "precision changed" in autokd("search", study, "precision=float32", "--run", run).err
+
+
+def test_on_the_cpu_auto_gives_the_same_trials(tmp_path: Path) -> None:
+    for device in ("cpu", "auto"):
+        search_study(small_study(device=device, **{"budget.trials": 2}), run=tmp_path / device)
+    if pick_device("auto") == CPU:
+        assert read_trials(tmp_path / "cpu") == read_trials(tmp_path / "auto")
