@@ -11,7 +11,8 @@ from conftest import ROOT
 
 FLOORS = (
     ("errors", "types"),
-    ("losses", "objectives", "pareto", "registry"),
+    ("losses", "objectives", "one_function", "pareto"),
+    ("registry",),
     ("distill", "export", "schedulers", "study", "tasks", "teachers"),
     ("front", "record"),
     ("checkpoints",),
