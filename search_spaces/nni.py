@@ -129,12 +129,12 @@ class NNISpace:
         """What NNI calls a sample: `arch` with places in lists replaced by what stands there."""
         sample = {}
         for label, value in arch.items():
-            mutable = self._mutables.get(label)
+            mutable: Any = self._mutables.get(label)
             listed = hasattr(mutable, "values") and not _are_plain(mutable.values)
             if listed and isinstance(value, list):
-                value = [mutable.values[each] for each in value]  # type: ignore[union-attr]
+                value = [mutable.values[each] for each in value]
             elif listed:
-                value = mutable.values[value]  # type: ignore[union-attr]
+                value = mutable.values[value]
             sample[label] = value
         return sample
 
