@@ -60,7 +60,7 @@ def find_space(reference: str) -> Any:
     if written is None:
         return as_space(found, shown)
     if not callable(found):
-        raise InputError(f"search_spaces {shown}: '{maker}' is a {type(found).__name__} and takes no settings")
+        raise InputError(f"search_spaces {shown}: '{maker}' is of type {type(found).__name__} and takes no settings")
     made = _made(shown, lambda: found(**settings))
     return MadeSpace(as_space(made, shown), found, reference, settings)
 
