@@ -74,7 +74,7 @@ class SearchSpace(Protocol):
     """Two functions; a module, an object or a file that has them is a search space."""
 
     def suggest(self, trial: optuna.Trial) -> Arch:
-        """Picks numbers with `trial.suggest_*`; computes nothing."""
+        """Picks numbers with `trial.suggest_*`; computes nothing. It is told the task if it takes a `task`, too."""
 
     def build(self, arch: Arch, task: Task) -> nn.Module:
         """Makes the network for `arch`; chooses nothing."""

@@ -12,7 +12,8 @@ from conftest import ROOT
 FLOORS = (
     ("errors", "types"),
     ("devices",),
-    ("losses", "objectives", "pareto", "registry"),
+    ("losses", "objectives", "one_function", "pareto"),
+    ("registry",),
     ("distill", "export", "schedulers", "study", "tasks", "teachers"),
     ("front", "record"),
     ("checkpoints",),

@@ -41,7 +41,7 @@ from autokd.teachers.cache import SPLITS, open_outputs, teacher_outputs
 from autokd.teachers.scores import refuse_chance, refuse_unanswered, teacher_score
 from autokd.teachers.sources import load_teacher
 from autokd.teachers.spec import TrainedSpec
-from autokd.trial import Context, checked, evaluate_outputs, reason_of, resolve_loss
+from autokd.trial import Context, evaluate_outputs, reason_of, resolve_loss
 from autokd.types import Arch, Recipe, Task, Teacher
 
 _LOG = logging.getLogger("autokd")
@@ -129,7 +129,7 @@ def draw_archs(context: Context, number: int) -> Iterator[Arch]:
     drawn, given, reason = random_study(context.study.seed), 0, ""
     for _ in range(number):
         try:
-            arch = checked(context.space.suggest(drawn.ask()))
+            arch = context.suggest_arch(drawn.ask())
         except InputError:
             raise
         except Exception as error:  # some draws may; the search records them as failed

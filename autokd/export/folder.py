@@ -83,7 +83,7 @@ def read_config(folder: Path) -> Config:
 
 def _installed(space: str) -> str:
     known = registry.installed("search_spaces")
-    if space in known or space in known.values():
+    if space.partition("(")[0] in (*known, *known.values()):  # in parentheses are settings, which are plain data
         return space
     raise InputError(
         f"this student's search space '{space}' is no installed plug-in (known: {', '.join(known) or 'none'}), and "

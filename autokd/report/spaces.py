@@ -39,7 +39,7 @@ def spaces_lines() -> list[str]:
         try:
             found = registry.resolve("search_spaces", name)
             summaries = [f"{size}: {_summary(found, task)}" for size, task in tasks.items()]
-            first = (found.__doc__ or "").strip().splitlines()
+            first = (getattr(found, "source", found).__doc__ or "").strip().splitlines()
             lines += [f"{name:12s} {first[0] if first else ''}", *(f"{'':12s} {summary}" for summary in summaries)]
         except AutoKDError as error:
             lines.append(f"{name:12s} cannot be used: {error}")

@@ -27,7 +27,7 @@ from threadpoolctl import ThreadpoolController
 
 from autokd.pareto import as_losses
 from autokd.record import as_record, canonical
-from autokd.samplers.draw import Draw, draw_from, nearby
+from autokd.samplers.draw import Draw, draw_from, holds, nearby
 from autokd.samplers.outlook import Candidate, Outlook
 from autokd.trial import breaks
 from autokd.types import Arch, Objective
@@ -99,7 +99,8 @@ class CostAwareSampler(BaseSampler):
             with self._threads.limit(limits=1):  # workers are busy on the other cores
                 self._plans = {trial.number: self._plan(study, trial.number)}
         plan = self._plans[trial.number]
-        return plan[param_name] if param_name in plan else draw_from(param_distribution, self._random)
+        planned = param_name in plan and holds(param_distribution, plan[param_name])
+        return plan[param_name] if planned else draw_from(param_distribution, self._random)
 
     def _plan(self, study: optuna.Study, number: int) -> Mapping[str, Any]:
         tried = _candidates(trial for trial in study.get_trials(deepcopy=False) if trial.number != number)

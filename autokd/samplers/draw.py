@@ -23,6 +23,9 @@ class Draw(FixedTrial):
         wished: values by parameter name; of names that are never asked for, and values out of range, nothing comes.
     """
 
+    imagined = True
+    """Tells a space that no student will come of this trial as it is."""
+
     def __init__(self, generator: np.random.Generator, wished: Mapping[str, Any]) -> None:
         super().__init__({})
         self._generator, self._wished = generator, wished

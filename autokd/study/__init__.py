@@ -4,7 +4,7 @@ from autokd.study.baselines import BUILT_IN_BASELINES
 from autokd.study.budget import Budget
 from autokd.study.load import load_study
 from autokd.study.model import Study, baseline_study, override
-from autokd.study.parts import resolve_objectives, resolve_space
+from autokd.study.parts import resolve_objectives, resolve_space, suggest_arch
 from autokd.study.plain import MAY_CHANGE, changed_keys, dump, not_importable, schema
 from autokd.study.recipe import Range, RecipeSpace, WholeRange
 from autokd.study.sampler import OWN_SAMPLER, make_sampler
@@ -29,5 +29,6 @@ __all__ = [
     "resolve_objectives",
     "resolve_space",
     "schema",
+    "suggest_arch",
     "write_starter",
 ]

@@ -30,7 +30,10 @@ from autokd.study.recipe import RecipeSpace, Section
 from autokd.types import Arch
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_SPACE = "a plug-in's name, 'package.module', 'package.module:attr' or 'path/to/space.py'"
+_SPACE = (
+    "a plug-in's name, 'package.module', 'package.module:attr' or 'path/to/space.py', with settings in parentheses "
+    "where it takes any, as 'timm(models=\"resnet*\")'"
+)
 
 
 def override(study: Study, changes: Mapping[str, Any]) -> Study:
@@ -123,8 +126,8 @@ class Study(Section):
     teacher: Annotated[Any, WithJsonSchema({"type": ["string", "object", "array"]})]
     """{space: resnet, arch: {...}, epochs: 30}, a reference, or a list of them: who students learn from."""
     space: Annotated[Any, WithJsonSchema({"type": ["string", "object"]})]
-    """A plug-in's name, 'package.module', 'package.module:attr' or 'path/to/space.py', or {space: one of these,
-    archs: [{...}, ...]} for those architectures only: the students to search."""
+    """A plug-in's name, 'package.module', 'package.module:attr' or 'path/to/space.py', with settings in parentheses
+    where it takes any, or {space: one of these, archs: [{...}, ...]} for only those: the students to search."""
     recipe: RecipeSpace = RecipeSpace()
     """How students may be trained."""
     objectives: dict[str, _ObjectiveSettings] = Field(

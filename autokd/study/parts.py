@@ -32,6 +32,12 @@ def resolve_space(study: Study) -> SearchSpace:
     return space
 
 
+def suggest_arch(space: SearchSpace, trial: optuna.Trial, task: Task) -> Any:
+    """What a space suggests; it is told the task where its `suggest` takes one."""
+    suggest: Callable[..., Any] = space.suggest
+    return suggest(trial, task) if "task" in inspect.signature(suggest).parameters else suggest(trial)
+
+
 def resolve_objectives(study: Study) -> tuple[Objective, ...]:
     """The study's objectives in its order, with their bounds and settings.
 

@@ -16,9 +16,11 @@ def absolute(value: Any, folder: Path) -> Any:
         return {absolute(key, folder): absolute(each, folder) for key, each in value.items()}
     if not isinstance(value, str) or not re.search(r"[/.]", value):
         return value
-    file, colon, attr = value.partition(":") if ".py:" in value else (value, "", "")
+    # [adapter:]path/to/file.py[:attr][(settings)]
+    python = re.fullmatch(r"(?P<before>\w+:)?(?P<file>[^:()]+\.py)(?P<after>[:(].*)?", value, re.DOTALL)
+    before, file, after = python.group("before", "file", "after") if python else ("", value, "")
     for start in (Path(), folder):
         found = start / file
         if found.is_file() or ("/" in file and found.is_dir()):
-            return f"{os.path.abspath(found)}{colon}{attr}"
+            return f"{before or ''}{os.path.abspath(found)}{after or ''}"
     return value

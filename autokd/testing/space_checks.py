@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from autokd.errors import InfeasibleError
 from autokd.objectives.costs import flops
+from autokd.study import suggest_arch
 from autokd.types import SearchSpace, Task
 
 
@@ -24,7 +25,7 @@ def first_finding(space: SearchSpace, task: Task, trial: optuna.Trial) -> tuple[
         InfeasibleError: the space refuses the architecture for this task.
     """
     try:
-        arch: Any = space.suggest(trial)
+        arch: Any = suggest_arch(space, trial, task)
     except Exception as error:
         return "suggest", f"suggest raised {shown(error)}: let it only call trial.suggest_* and return a dict."
     rows = task.splits["train"][:4]
@@ -90,7 +91,8 @@ def _names_are_free(case: _Case) -> str | None:
 def _same_picks_give_the_same_arch(case: _Case) -> str | None:
     mend = "let each number come from trial.suggest_*, none from random numbers, a counter or the clock"
     try:
-        again = case.space.suggest(optuna.trial.FixedTrial(case.trial.params))  # type: ignore[arg-type]
+        fixed: Any = optuna.trial.FixedTrial(case.trial.params)
+        again = suggest_arch(case.space, fixed, case.task)
     except ValueError as error:
         return f"suggest asked for other choices when the same were picked ({error}): {mend}"
     return None if again == case.arch else f"suggest returned another arch for the same picks, {again!r}: {mend}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -13,6 +14,7 @@ from autokd.errors import InfeasibleError, InputError
 from autokd.objectives.costs import parameters
 from autokd.record import without_log
 from autokd.registry import resolve
+from autokd.study import suggest_arch
 from autokd.testing.space_checks import first_finding, shown
 from autokd.testing.tiny_task import TinyTask
 from autokd.types import SearchSpace, Task
@@ -87,7 +89,7 @@ def describe_space(space: object, task: Task, *, samples: int = 64, seed: int = 
     with torch.random.fork_rng(devices=[]):
         for trial in _ask(samples, seed):
             try:
-                sizes.append(int(parameters(found.build(found.suggest(trial), task), inputs)))
+                sizes.append(int(parameters(found.build(suggest_arch(found, trial, task), task), inputs)))
             except Exception as error:
                 reason = shown(error)
             names |= trial.params.keys()
@@ -112,7 +114,8 @@ class SearchSpaceContract:
 
     def test_nothing_is_wrong_with_it(self) -> None:
         """Each finding of `check_space` is a sentence that says what to mend."""
-        findings = [f"{task.input_shape}: {each}" for task in self.tasks for each in check_space(self.space, task)]
+        space = inspect.getattr_static(self, "space")  # or a function would be taken for a method
+        findings = [f"{task.input_shape}: {each}" for task in self.tasks for each in check_space(space, task)]
         assert not findings, "\n".join(findings)
 
 

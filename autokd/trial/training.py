@@ -22,7 +22,7 @@ from autokd.distill import Training, cosine, one_cycle, predict
 from autokd.errors import InfeasibleError, InputError
 from autokd.record import canonical, finite
 from autokd.registry import resolve
-from autokd.study import Study
+from autokd.study import Study, suggest_arch
 from autokd.types import Arch, DistillationLoss, Evaluation, Objective, Recipe, SearchSpace, Task
 
 if TYPE_CHECKING:
@@ -73,13 +73,21 @@ class Context:
         """The best value by objective, from which the hypervolume is scaled: 1 where larger is better, else 0."""
         return {o.name: 1.0 if o.direction == "maximize" else 0.0 for o in self.objectives}
 
+    def suggest_arch(self, trial: optuna.Trial) -> Arch:
+        """An architecture, as plain data, picked by `trial`.
+
+        Raises:
+            InputError: the space's `suggest` gives no plain dict.
+        """
+        return checked(suggest_arch(self.space, trial, self.task))
+
     def suggest(self, trial: optuna.Trial) -> tuple[Arch, dict[str, Any]]:
         """An architecture and a recipe, as plain data, picked by `trial`.
 
         Raises:
             InputError: the space's `suggest` gives no plain dict.
         """
-        arch = checked(self.space.suggest(trial))
+        arch = self.suggest_arch(trial)
         return arch, dict(vars(self.study.recipe.suggest(trial, epochs=self.study.budget.rungs[-1])))
 
     def costs(self, arch: Arch) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""From a reference (plug-in name, module, `module:attr`, file) to the object it names, and back."""
+"""From a reference (plug-in name, module, `module:attr`, file) to the object it names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import importlib.util
 import re
 import sys
 import traceback
-from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -16,41 +15,13 @@ from typing import Any
 
 from autokd.errors import InputError, nearest
 
-GROUPS = ("search_spaces", "tasks", "teachers", "losses", "objectives", "schedulers", "exporters")
-"""What can be plugged in; a group's entry points are `autokd.<group>`."""
+GROUPS = ("search_spaces", "space_adapters", "tasks", "teachers", "losses", "objectives", "schedulers", "exporters")
+"""What can be plugged in; a group's entry points are `autokd.<group>`. A space adapter makes a search space of
+something else: it is called with what it is to adapt, and settings."""
 
-_REQUIRED = {"search_spaces": ("suggest", "build")}
 _FORMS = "Write 'package.module', 'package.module:attr', 'path/to/file.py', or a plug-in's name"
 _FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<attr>[^:/\\]+))?")
-_FILE_MODULE = "autokd_plugin_"
-
-
-def resolve(group: str, reference: object, *, attributes: Sequence[str] = ()) -> Any:
-    """The object a reference names; anything but a string is that object already.
-
-    Files are found from the current folder and loaded once for each path and content. Modules are found on
-    `sys.path`, which is left as it is.
-
-    Args:
-        group: one of `GROUPS`.
-        reference: a plug-in's name, `package.module`, `package.module:attr`, `path/to/file.py` or
-            `path/to/file.py:attr`, in this order; or the object itself.
-        attributes: names the object must have; those a group always needs are asked for anyway.
-
-    Raises:
-        InputError: nothing is found, importing fails (with file, line and reason), or an attribute is missing.
-    """
-    assert group in GROUPS, group
-    found = _find(group, reference) if isinstance(reference, str) else reference
-    shown = f"'{reference}'" if isinstance(reference, str) else f"of type {type(reference).__name__}"
-    for name in _REQUIRED.get(group, ()):
-        if not callable(getattr(found, name, None)):
-            needed = " and ".join(f"'{each}'" for each in _REQUIRED[group])
-            raise InputError(f"{group} {shown} has no function '{name}'; give it {needed}")
-    for name in attributes:
-        if not hasattr(found, name):
-            raise InputError(f"{group} {shown} has no '{name}'{nearest(name, dir(found))}")
-    return found
+FILE_MODULE = "autokd_plugin_"
 
 
 def installed(group: str) -> dict[str, str]:
@@ -59,44 +30,8 @@ def installed(group: str) -> dict[str, str]:
     return {point.name: point.value for point in sorted(entry_points(group=f"autokd.{group}"))}
 
 
-def reference_of(found: object) -> str | None:
-    """A reference by which another process can import an object, or None if there is none.
-
-    Modules, and whatever is an attribute of a module, can be imported; what lives in `__main__`, in a
-    notebook or inside a function cannot.
-    """
-    if isinstance(found, ModuleType):
-        return _module_reference(found)
-    home = sys.modules.get(getattr(found, "__module__", ""))
-    qualname = getattr(found, "__qualname__", None)
-    if home is not None and qualname is not None and _attribute(home, qualname) is found:
-        reference = _module_reference(home)
-        return None if reference is None else f"{reference}:{qualname}"
-    for module, name in _holders(found):
-        reference = _module_reference(module)
-        if reference is not None:
-            return f"{reference}:{name}"
-    return None
-
-
-def source_digest(found: object) -> str:
-    """SHA-256, in hex, of the source file in which an object lives; "" where there is no such file.
-
-    What that file imports is not part of the digest.
-    """
-    if isinstance(found, ModuleType):
-        home: ModuleType | None = found
-    elif hasattr(found, "__qualname__"):
-        home = sys.modules.get(getattr(found, "__module__", None) or "")
-    else:
-        home = next((module for module, _ in _holders(found)), sys.modules.get(type(found).__module__))
-    file = getattr(home, "__file__", None)
-    if file is None or not file.endswith(".py") or not Path(file).is_file():
-        return ""
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
-
-
-def _find(group: str, reference: str) -> Any:
+def find(group: str, reference: str) -> Any:
+    """The object that a reference names, whatever it is; see `resolve`."""
     file = _FILE.fullmatch(reference)
     if file is not None:
         module = _load_file(group, reference, Path(file["path"]))
@@ -108,6 +43,14 @@ def _find(group: str, reference: str) -> Any:
     name, _, attr = (targets[0] if targets else reference).partition(":")
     module = _import_module(group, reference, name)
     return _attribute_or_error(group, reference, module, attr or None)
+
+
+def attribute(module: ModuleType, path: str) -> Any:
+    """What a dotted name leads to from a module, or None."""
+    found: Any = module
+    for name in path.split("."):
+        found = getattr(found, name, None)
+    return found
 
 
 def _import_module(group: str, reference: str, name: str) -> ModuleType:
@@ -131,7 +74,7 @@ def _load_file(group: str, reference: str, path: Path) -> ModuleType:
         reason = error.strerror or type(error).__name__
         raise InputError(f"{group} '{reference}': cannot read {path}: {reason.lower()}") from None
     digest = hashlib.sha256(bytes(path) + b"\0" + source).hexdigest()[:12]
-    name = f"{_FILE_MODULE}{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{digest}"
+    name = f"{FILE_MODULE}{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -150,39 +93,12 @@ def _load_file(group: str, reference: str, path: Path) -> ModuleType:
 def _attribute_or_error(group: str, reference: str, module: ModuleType, path: str | None) -> Any:
     if path is None:
         return module
-    found = _attribute(module, path)
+    found = attribute(module, path)
     if found is None:
         known = [name for name in vars(module) if not name.startswith("_")]
         file = getattr(module, "__file__", None) or module.__name__
         raise InputError(f"{group} '{reference}': {file} has no '{path}'{nearest(path, known)}")
     return found
-
-
-def _attribute(module: ModuleType, path: str) -> Any:
-    found: Any = module
-    for name in path.split("."):
-        found = getattr(found, name, None)
-    return found
-
-
-def _holders(found: object) -> list[tuple[ModuleType, str]]:
-    """Modules, by import order, that have an object as an attribute, with its name there."""
-    modules = [module for module in list(sys.modules.values()) if isinstance(module, ModuleType)]
-    return [
-        (module, name)
-        for module in modules
-        for name, value in list(vars(module).items())
-        if value is found and not name.startswith("__")
-    ]
-
-
-def _module_reference(module: ModuleType) -> str | None:
-    name = module.__name__
-    if sys.modules.get(name) is not module or name in ("__main__", "__mp_main__"):
-        return None
-    if name.startswith(_FILE_MODULE):
-        return module.__file__
-    return name if getattr(module, "__spec__", None) is not None else None
 
 
 def _not_found(group: str, reference: str, reason: str) -> str:

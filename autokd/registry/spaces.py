@@ -1,0 +1,128 @@
+"""Search spaces that are made: with settings, of a class, of one function, or by an adapter of something foreign."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from autokd.errors import InputError
+from autokd.registry.lookup import find, installed
+
+_SETTINGS = re.compile(r"(?P<maker>[^()]+)\((?P<settings>.*)\)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class MadeSpace:
+    """A search space that was made of something else.
+
+    Args:
+        space: has `suggest` and `build`.
+        source: what it was made of: a function, a class, or what was adapted.
+        reference: names it, where it is more than a reference to `source`.
+        settings: with which it was made.
+    """
+
+    space: Any
+    source: object
+    reference: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def suggest(self) -> Any:
+        """The space's own."""
+        return self.space.suggest
+
+    @property
+    def build(self) -> Any:
+        """The space's own."""
+        return self.space.build
+
+
+def find_space(reference: str) -> Any:
+    """The search space that a reference names or says how to make; see `resolve`."""
+    written = _SETTINGS.fullmatch(reference)
+    maker: str = reference
+    settings: dict[str, Any] = {}
+    if written is not None:
+        maker, settings = written["maker"], _read_settings(reference, written["settings"])
+    adapter, colon, inner = maker.partition(":")
+    shown = f"'{reference}'"
+    if colon and adapter in installed("space_adapters"):
+        adapt = find("space_adapters", adapter)
+        source = find("search_spaces", inner)
+        return MadeSpace(_made(shown, lambda: adapt(source, **settings)), source, reference, settings)
+    found = find("search_spaces", maker)
+    if written is None:
+        return as_space(found, shown)
+    if not callable(found):
+        raise InputError(f"search_spaces {shown}: '{maker}' is of type {type(found).__name__} and takes no settings")
+    made = _made(shown, lambda: found(**settings))
+    return MadeSpace(as_space(made, shown), found, reference, settings)
+
+
+def as_space(found: Any, shown: str) -> Any:
+    """What is found, if it has the two functions; else the space that a class or a function stands for."""
+    if isinstance(found, type):
+        _refuse_other_spaces(found, shown)
+        return MadeSpace(_made(shown, found), found)
+    if callable(getattr(found, "suggest", None)) and callable(getattr(found, "build", None)):
+        return found
+    if not callable(found):
+        _refuse_other_spaces(found, shown)
+    try:
+        inspect.signature(found).bind(None, None)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"search_spaces {shown} is called with {_parameters(found)}; write a function student(trial, task), or, if "
+            "it makes a space, its settings in parentheses"
+        ) from None
+
+    from autokd.one_function import FunctionSpace  # imports torch and optuna
+
+    return MadeSpace(FunctionSpace(found), found)
+
+
+def _refuse_other_spaces(found: Any, shown: str) -> None:
+    missing = [name for name in ("suggest", "build") if not callable(getattr(found, name, None))]
+    if not missing:
+        return
+    hint = "give it 'suggest' and 'build'"
+    if isinstance(found, type) and any(each.__module__.startswith("nni.") for each in found.__mro__):
+        hint = "a model space of NNI is written with 'nni:' before it"
+    elif isinstance(found, ModuleType) and callable(getattr(found, "student", None)):
+        hint = f"if it is the function, write {shown[:-1]}:student'" if shown.endswith("'") else "name the function"
+    raise InputError(f"search_spaces {shown} has no function '{missing[0]}'; {hint}")
+
+
+def _made(shown: str, make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"search_spaces {shown} cannot be made: {type(error).__name__}: {reason}") from error
+
+
+def _read_settings(reference: str, text: str) -> dict[str, Any]:
+    try:
+        call = ast.parse(f"make({text})", mode="eval").body
+        assert isinstance(call, ast.Call)
+        if not call.args and all(each.arg for each in call.keywords):
+            return {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
+    except (SyntaxError, ValueError, AssertionError):
+        pass
+    raise InputError(
+        f"search_spaces '{reference}': ({text}) are no settings; write (key=value, ...) with numbers, quoted texts, "
+        "True, False, None, lists or dicts"
+    )
+
+
+def _parameters(function: Any) -> str:
+    try:
+        return f"({', '.join(inspect.signature(function).parameters)})"
+    except (TypeError, ValueError):
+        return "arguments that are not known"
