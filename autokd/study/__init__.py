@@ -1,6 +1,7 @@
 """What is searched, as a file or from Python: models, loading with overrides, and the parts they name."""
 
 from autokd.study.baselines import BUILT_IN_BASELINES
+from autokd.study.executor import RayExecutor
 from autokd.study.load import load_study
 from autokd.study.model import Budget, Study, baseline_study, override
 from autokd.study.parts import resolve_objectives, resolve_space
@@ -15,6 +16,7 @@ __all__ = [
     "OWN_SAMPLER",
     "Budget",
     "Range",
+    "RayExecutor",
     "RecipeSpace",
     "Study",
     "WholeRange",

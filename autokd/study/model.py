@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
@@ -23,6 +23,7 @@ from pydantic import (
 
 from autokd.errors import InputError
 from autokd.study.baselines import in_stages
+from autokd.study.executor import Executor, hoist_workers
 from autokd.study.explanation import OVERRIDE, Places, explain, located, overridden, shown, wanted
 from autokd.study.paths import absolute
 from autokd.study.recipe import RecipeSpace, Section, as_tuple
@@ -167,8 +168,9 @@ class Study(Section):
     """autokd, or one of Optuna's: tpe, random, nsga2, nsga3, gp, qmc, a class name, or {name: tpe, setting: ...}."""
     scheduler: Annotated[Any, WithJsonSchema({"type": ["string", "object"]})] = "halving"
     """A plug-in's name or a reference: who trains on."""
-    executor: Literal["inline", "processes"] = "processes"
-    """Where students train: in this process, or in `workers` processes."""
+    executor: Executor = "processes"
+    """inline, processes, ray, or {name: ray, address: auto, ...}: students train in this process, in `workers`
+    processes, or on a Ray cluster."""
     workers: int = Field(2, ge=1)
     """Students that train at once, one thread each."""
     baselines: _Baselines = Field(default_factory=dict)
@@ -253,7 +255,7 @@ class Study(Section):
         if isinstance(data, Mapping):
             folder = context.get("folder", Path())
             data = {key: value if key == "name" else absolute(value, folder) for key, value in data.items()}
-            data = {**_BESIDE_A_TABLE, **data} if _tabulated(data.get("task")) else data
+            data = hoist_workers({**_BESIDE_A_TABLE, **data} if _tabulated(data.get("task")) else data)
         try:
             study = handler(data)
         except ValidationError as error:
@@ -267,6 +269,8 @@ class Study(Section):
         return study
 
 
+_NAMED = ("executor", "sampler")
+"""Keys of which a name alone is short for {name: ...}, so that a setting may be overridden beside it."""
 _BESIDE_A_TABLE: Mapping[str, Any] = {"teacher": None, "space": None, "objectives": {}}
 
 
@@ -282,6 +286,8 @@ def _with(data: Mapping[str, Any], path: tuple[str, ...], value: Any, label: str
     head, *rest = path
     if rest:
         inner = data.get(head)
+        if head in _NAMED and isinstance(inner, str):
+            inner = {"name": inner}
         if inner is not None and not isinstance(inner, Mapping):
             raise InputError(f"{label}: '{head}' is {shown(inner)}, which has no '{rest[0]}'; override '{head}' itself")
         value = _with(inner or {}, tuple(rest), value, label)

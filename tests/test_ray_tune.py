@@ -1,0 +1,70 @@
+"""Searches on Ray: the same trials and numbers as elsewhere, one Tune trial for each of the record's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import needs
+from small import small_driver, small_run, small_study
+
+from autokd.driver import search_study
+from autokd.front import Front
+from autokd.record import read_trials
+
+pytestmark = needs("ray")
+
+OPTIONS: dict[str, Any] = {"sampler": "random", "scheduler": "none"}
+
+
+@pytest.fixture(scope="module")
+def ray_here() -> Iterator[None]:
+    """Ray on this machine, started once; searches use it as they find it."""
+    import ray
+
+    ray.init(
+        num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=100_000_000
+    )
+    yield
+    ray.shutdown()
+
+
+def search(folder: Path, **overrides: Any) -> Front:
+    return search_study(small_study(**overrides), run=folder)
+
+
+def students(folder: Path) -> list[tuple[Any, ...]]:
+    return [(t.arch, t.recipe, t.costs, t.rungs, t.state) for t in read_trials(folder)]
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_the_list_of_trials_and_every_number_are_the_same_on_ray(tmp_path: Path) -> None:
+    here = search(tmp_path / "here", **OPTIONS)
+    there = search(tmp_path / "there", executor="ray", workers=2, **OPTIONS)
+    assert students(tmp_path / "there") == students(tmp_path / "here")
+    assert list(there) == list(here)  # fresh seeds and the test split included
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_what_tune_shows_is_what_the_record_says_row_for_row(tmp_path: Path) -> None:
+    from autokd.ray_tune.cluster import connected
+
+    run = small_run(tmp_path, executor="ray", workers=2, **{"budget.trials": 12})
+    driver = small_driver(run)
+    try:
+        with connected(run.context.study) as cluster:
+            ended, grid = cluster.tune(run, driver, seconds=None, notify=lambda message: None)
+    finally:
+        driver.record.close()
+    trained = {trial.number: trial for trial in read_trials(run.folder) if trial.rungs}
+    assert ended == "12 trials are done"
+    assert {trial.state for trial in trained.values()} == {"complete", "pruned"}  # some of them waited for company
+    assert grid.num_errors == 0
+    rows = {row.config["trial"]: row.metrics for row in grid}
+    assert len(grid) == len(rows) == len(trained)
+    for number, trial in trained.items():
+        shown = {name: rows[number][name] for name in trial.values}
+        assert shown == trial.values
+        assert rows[number]["training_iteration"] == trial.epoch
