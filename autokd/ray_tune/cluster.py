@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -17,13 +18,17 @@ from ray import tune
 from ray.exceptions import RayError, WorkerCrashedError
 from ray.tune import ResultGrid
 
+from autokd.checkpoints import drop
 from autokd.driver.core import Driver
-from autokd.driver.loop import Notify
+from autokd.driver.loop import Notify, finished
 from autokd.driver.setup import Run
 from autokd.errors import InputError
 from autokd.ray_tune.doors import AdvanceScheduler, ProposeSearcher, Search, ShowValues
-from autokd.ray_tune.worker import StretchTrainable, Work, train
+from autokd.ray_tune.shipment import ship
+from autokd.ray_tune.storage import Storage
+from autokd.ray_tune.worker import StretchTrainable, Work, train, with_absolute_paths
 from autokd.study import RayExecutor, Study
+from autokd.teachers.files import digest_of
 from autokd.trial import Stretch
 
 _TUNE = {
@@ -74,13 +79,12 @@ class Cluster:
     def tune(self, run: Run, driver: Driver, *, seconds: float | None, notify: Notify) -> tuple[str, ResultGrid]:
         """`run_trials`, and what Tune has to show: a row for each trial that was trained now."""
         settings = self.settings
-        search = Search(
-            driver, workers=self.workers, max_failures=settings.max_failures, seconds=seconds, notify=notify
-        )
+        work = self._work(run)
+        search = Search(driver, workers=self.workers, storage=_storage(work), seconds=seconds, notify=notify)
         with _environment(_TUNE), TemporaryDirectory(prefix="autokd-tune-") as folder:
             tuner = tune.Tuner(
                 tune.with_resources(
-                    tune.with_parameters(StretchTrainable, work=_work(run)),
+                    tune.with_parameters(StretchTrainable, work=work),
                     {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_per_trial},
                 ),
                 tune_config=tune.TuneConfig(
@@ -110,18 +114,33 @@ class Cluster:
             num_gpus=self.settings.gpus_per_trial,
             max_retries=self.settings.max_failures,
         )(train)
-        work, waiting = _work(run), deque(stretches)
+        work, results = self._work(run), finished(stretches)
+        storage = _storage(work)
+        waiting = deque(stretch for stretch in stretches if stretch.folder not in results)
+        for stretch in waiting:  # one that failed before is tried again
+            drop(Path(stretch.folder))
+            if storage is not None:
+                storage.drop(stretch.folder)
         under_way: dict[Any, Stretch] = {}
-        results: dict[str, dict[str, Any]] = {}
         while waiting or under_way:
             while waiting and len(under_way) < self.workers:
                 stretch = waiting.popleft()
-                under_way[task.remote(work, stretch)] = stretch
+                under_way[task.remote(work, with_absolute_paths(stretch))] = stretch
             notify(f"fresh trainings: {len(results)} of {len(stretches)} done")
             done, _ = ray.wait(list(under_way), timeout=0.5)
             for reference in done:
-                results[under_way.pop(reference).folder] = _outcome(reference)
+                folder = under_way.pop(reference).folder
+                results[folder] = _outcome(reference)
+                if storage is not None and storage.result(folder) is not None:
+                    storage.fetch(folder, Path(folder))
         return results
+
+    def _work(self, run: Run) -> Work:
+        shipment, storage = ship(run, elsewhere=self.settings.address != "local"), ""
+        if self.settings.storage:
+            own = f"{run.context.study.name}-{digest_of(shipment.run)[:8]}"  # runs may share the storage
+            storage = f"{self.settings.storage.rstrip('/')}/{own}"
+        return Work(shipment, storage, minutes=run.context.study.budget.trial_minutes)
 
 
 def _outcome(reference: Any) -> dict[str, Any]:
@@ -132,8 +151,8 @@ def _outcome(reference: Any) -> dict[str, Any]:
     return outcome
 
 
-def _work(run: Run) -> Work:
-    return Work(run=str(run.folder.absolute()), minutes=run.context.study.budget.trial_minutes)
+def _storage(work: Work) -> Storage | None:
+    return Storage(work.storage, work.shipment.run) if work.storage else None
 
 
 def _name(trial: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -13,9 +14,10 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from autokd.checkpoints import unrecorded_result
+from autokd.checkpoints import trial_folder, unrecorded_result
 from autokd.driver.core import Driver
 from autokd.driver.loop import Notify
+from autokd.ray_tune.storage import Storage
 from autokd.ray_tune.worker import as_config
 from autokd.trial import Stretch
 
@@ -30,18 +32,18 @@ class Search:
     Args:
         driver: proposes, advances and records.
         workers: stretches under way at once.
-        max_failures: as Tune's; a trial beyond it has failed.
+        storage: where workers leave checkpoints, if not in the run folder; they are copied from there.
         seconds: no stretch begins after so long; None sets no limit.
         notify: told what is being done, about twice a second.
     """
 
     def __init__(
-        self, driver: Driver, *, workers: int, max_failures: int, seconds: float | None, notify: Notify
+        self, driver: Driver, *, workers: int, storage: Storage | None, seconds: float | None, notify: Notify
     ) -> None:
-        self.driver, self.workers, self.max_failures, self.notify = driver, workers, max_failures, notify
+        self.driver, self.workers, self.storage, self.notify = driver, workers, storage, notify
         self.ended = ""
         self.fault: Exception | None = None
-        self.ready: deque[Stretch] = deque(driver.resume())
+        self.ready: deque[Stretch] = deque(self._resume())
         self.under_way: dict[int, Stretch] = {}
         self.paused: dict[int, Trial] = {}
         self._proposing = True
@@ -62,12 +64,23 @@ class Search:
 
     def finish_stretch(self, number: int, outcome: dict[str, Any]) -> bool:
         """Hands what a stretch gave to the driver; whether its trial may go on."""
-        del self.under_way[number]
+        stretch = self.under_way.pop(number)
         try:
+            if self.storage is not None and self.storage.result(stretch.folder) is not None:
+                self.storage.fetch(stretch.folder, Path(stretch.folder))
             self.ready.extendleft(self.driver.advance(number, outcome))
+            if self.storage is not None and stretch.source and "error" not in outcome:
+                self.storage.drop(stretch.source)
         except Exception as error:  # Tune would wrap it; it is raised where Tune lets it through
             self.fault = error
         return self.driver.record.trials[number].state == "running"
+
+    def written(self, number: int) -> dict[str, Any] | None:
+        """What a worker wrote of the stretch under way, if it finished it before it died."""
+        folder = Path(self.under_way[number].folder)
+        if self.storage is not None:
+            return self.storage.result(folder)
+        return unrecorded_result(self.driver.folder, self.driver.record.trials[number])
 
     def tick(self) -> None:
         """What is due between two events: a proposal ahead, a word on how it stands, the end."""
@@ -98,6 +111,21 @@ class Search:
     def _late(self) -> bool:
         return self._deadline is not None and time.monotonic() >= self._deadline
 
+    def _resume(self) -> list[Stretch]:
+        """What an earlier driver left under way; checkpoints that are on one side alone are copied to the other."""
+        storage, folder = self.storage, self.driver.folder
+        if storage is None:
+            return self.driver.resume()
+        for trial in [trial for trial in self.driver.record.trials if trial.state == "running"]:
+            for path in storage.finished(trial_folder(folder, trial.number)):
+                if not (path / "result.json").is_file():
+                    storage.fetch(path, path)
+        stretches = self.driver.resume()
+        for stretch in stretches:
+            if stretch.source and storage.result(stretch.source) is None:
+                storage.put(stretch.source, Path(stretch.source))
+        return stretches
+
     def _propose(self) -> None:
         if self._proposing:
             stretch = self.driver.propose()
@@ -126,10 +154,8 @@ class ProposeSearcher(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Ends a trial that failed once too often; of all others the driver knows."""
         if error:
-            search, number = self.search, self._numbers[trial_id]
-            record = search.driver.record.trials[number]
-            written = unrecorded_result(search.driver.folder, record)
-            search.finish_stretch(number, written or {"error": "the worker process died"})
+            number = self._numbers[trial_id]
+            self.search.finish_stretch(number, self.search.written(number) or {"error": "the worker process died"})
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the record is what a new driver goes on from."""

@@ -28,6 +28,9 @@ class RayExecutor(Section):
     """GPUs set aside for each; .25 lets four share one."""
     max_failures: int = Field(3, ge=0)
     """How often a trial goes on from its last checkpoint elsewhere when its worker or node dies."""
+    storage: str = ""
+    """Where checkpoints go if nodes do not all see the run folder: a folder that they see, or an fsspec URL, as
+    s3://bucket/prefix. The driver keeps a copy in the run folder."""
 
 
 def hoist_workers(study: Mapping[str, Any]) -> Mapping[str, Any]:
