@@ -36,7 +36,7 @@ def add_node(cluster: Any) -> Any:
     return cluster.add_node(num_cpus=1, object_store_memory=100_000_000)
 
 
-def study_on(cluster: Any, home: Path) -> Study:
+def study_on(cluster: Any, home: Path, *, trials: int = 8) -> Study:
     """Eight students of 27 epochs, none stopped early, two at once."""
     changes = {
         "executor": {"name": "ray", "address": cluster.address},
@@ -44,7 +44,7 @@ def study_on(cluster: Any, home: Path) -> Study:
         "scheduler": "none",
         "budget.reseeds": 0,
     }
-    return override(load_study(kills.write_search(home, seed=0, trials=8)), changes)
+    return override(load_study(kills.write_search(home, seed=0, trials=trials)), changes)
 
 
 def search_while(study: Study, home: Path, happens: Callable[[], object], *, after: int) -> list[TrialRecord]:

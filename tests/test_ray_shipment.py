@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,6 @@ from autokd.teachers.cache import open_outputs
 from autokd.trial import load_context
 
 pytestmark = needs("ray")
-
-
-@pytest.fixture(scope="module")
-def ray_here() -> Iterator[None]:
-    """Ray on this machine."""
-    import ray
-
-    ray.init(
-        num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=100_000_000
-    )
-    yield
-    ray.shutdown()
 
 
 @pytest.mark.usefixtures("ray_here")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,6 @@ from autokd.record import read_trials
 pytestmark = needs("ray")
 
 OPTIONS: dict[str, Any] = {"sampler": "random", "scheduler": "none"}
-
-
-@pytest.fixture(scope="module")
-def ray_here() -> Iterator[None]:
-    """Ray on this machine, started once; searches use it as they find it."""
-    import ray
-
-    ray.init(
-        num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=100_000_000
-    )
-    yield
-    ray.shutdown()
 
 
 def search(folder: Path, **overrides: Any) -> Front:

@@ -81,7 +81,10 @@ class Cluster:
         settings = self.settings
         work = self._work(run)
         search = Search(driver, workers=self.workers, storage=_storage(work), seconds=seconds, notify=notify)
-        with _environment(_TUNE), TemporaryDirectory(prefix="autokd-tune-") as folder:
+        with (
+            _environment({**_TUNE, "TUNE_MAX_PENDING_TRIALS_PG": str(self.workers + 1)}),
+            TemporaryDirectory(prefix="autokd-tune-") as folder,
+        ):
             tuner = tune.Tuner(
                 tune.with_resources(
                     tune.with_parameters(StretchTrainable, work=work),

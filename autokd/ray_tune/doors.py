@@ -170,6 +170,7 @@ class AdvanceScheduler(TrialScheduler):
     def __init__(self, search: Search) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.search = search
+        self._added: list[Trial] = []
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Advances a trial; it stops, or pauses until its next stretch is due."""
@@ -182,20 +183,25 @@ class AdvanceScheduler(TrialScheduler):
         return TrialScheduler.NOOP
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """The paused trial whose next stretch is due, given that stretch; paused trials that have ended are stopped."""
+        """The paused trial whose next stretch is due, given that stretch, or one just added; ended ones are stopped.
+
+        Left to itself Tune would give a worker that becomes free to the trial whose own worker is still starting, and
+        end that one: where stretches are shorter than a start, it would never get there.
+        """
         search = self.search
         search.tick()
         for number in [n for n in search.paused if search.driver.record.trials[n].state != "running"]:
             tune_controller.stop_trial(search.paused.pop(number))
         stretch = search.next_stretch(paused=True)
         if stretch is None:
-            return None
+            return self._added.pop(0) if self._added else None
         trial = search.paused.pop(stretch.trial)
         trial.set_config(as_config(stretch))
         return trial
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Nothing: the searcher gave it its stretch."""
+        """Notes a trial that is to begin, or to begin its stretch again after its worker died."""
+        self._added.append(trial)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Nothing while Tune tries again; the disk's errors beyond that are raised."""
