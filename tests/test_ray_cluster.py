@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -98,3 +99,14 @@ def test_a_node_that_joins_takes_part(cluster: Any, tmp_path: Path) -> None:
     trials = search_while(study_on(cluster, tmp_path), tmp_path, lambda: add_node(cluster), after=3)
     assert_nothing_lost(trials, tmp_path, repeated=0)
     assert len({pid for _, pid in kills.begun_stretches(tmp_path)}) == 2
+
+
+def test_kills_of_driver_and_ray_lose_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "kills.jsonl"
+    kills.main(out, kills=3, minutes=10, executor="ray")
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert sum(not line["finished"] for line in lines) == 3
+    assert sum(line["lost"] + line["told_twice"] for line in lines) == 0
+    last = lines[-1]
+    assert last["repeated"] <= kills.WORKERS * 3
+    assert (last["left_running"], last["front_is_the_records"]) == (0, True)
