@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch and scikit-learn read it
 
@@ -56,6 +59,17 @@ def shared() -> Path:
     if not _shared().is_dir():
         pytest.skip("needs shared/ beside the checkout")
     return _shared()
+
+
+@pytest.fixture(scope="module")
+def ray_here() -> Iterator[None]:
+    """Ray on this machine, started once for a module; searches use it as they find it."""
+    import ray
+
+    small: dict[str, Any] = {"num_cpus": 2, "object_store_memory": 100_000_000, "include_dashboard": False}
+    ray.init("local", log_to_driver=False, logging_level=logging.ERROR, **small)
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture

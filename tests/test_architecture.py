@@ -20,7 +20,7 @@ FLOORS = (
     ("trial",),
     ("executors", "samplers", "testing"),
     ("driver",),
-    ("report",),
+    ("ray_tune", "report"),
     ("cli",),
 )
 """Modules and packages of `autokd`, the lowest floor first. A file imports from floors below its own, or from its own
@@ -104,7 +104,7 @@ try:
     {program}
 except SystemExit:
     pass
-print([name for name in ("torch", "optuna", "sklearn", "numpy") if name in sys.modules])
+print([name for name in ("torch", "optuna", "sklearn", "numpy", "ray") if name in sys.modules])
 """
     answer = subprocess.run([sys.executable, "-c", watched], capture_output=True, text=True, check=True)
     assert answer.stdout.splitlines()[-1] == "[]", answer.stdout

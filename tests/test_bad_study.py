@@ -53,7 +53,7 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"name": ".."}, "name: '..' given"),
     ({"seed": -1}, "seed: -1 given; should be greater than or equal to 0"),
     ({"workers": 0}, "workers: 0 given; should be greater than or equal to 1"),
-    ({"executor": "threads"}, "executor: 'threads' given; should be 'inline' or 'processes'"),
+    ({"executor": "threads"}, "executor: 'threads' given; should be 'inline', 'processes' or 'ray'"),
     # parts that there are not
     ({"space": "resnt"}, "no search_spaces named 'resnt': not a plug-in (known: mlp,"),
     ({"objectives": {"accuracy": {}, "latency": {}}}, "did you mean 'latency_ms'?"),
@@ -97,7 +97,7 @@ WORDS = [
     (["seed=1.5"], "override seed=1.5: seed: 1.5 given; should be a whole number"),
     (["--time-limit", "soon"], "time limit 'soon': write a length of time such as 90s, 10m or 2h"),
     (["--time-limit", "0"], "time limit '0'"),
-    (["--executor", "threads"], "executor: 'threads' given; should be 'inline' or 'processes'"),
+    (["--executor", "threads"], "executor: 'threads' given; should be 'inline', 'processes' or 'ray'"),
     (["--workers", "0"], "Invalid value for '--workers'"),
     (["--workers", "two"], "Invalid value for '--workers'"),
     (["--frsh"], "No such option: --frsh"),

@@ -153,7 +153,7 @@ BAD_LINES = [
     ("bound: 2.0e+4", "bound: small", "9: objectives.parameters: bound 'small' given; should be a number"),
     ("accuracy: {}", "accuracy: 3", "8: objectives.accuracy: 3 given; write {} or {bound: 2.0}"),
     ("  accuracy: {}\n", "", "7: objectives: parameters given; write two or more, as accuracy and parameters"),
-    ("budget:", "executor: ray\nbudget:", "10: executor: 'ray' given; should be 'inline' or 'processes'"),
+    ("budget:", "executor: rai\nbudget:", "10: executor: 'rai' given; should be 'inline', 'processes' or 'ray'"),
     ("budget:", "sampler: 3\nbudget:", "10: sampler: 3 given; write a sampler's name, or {name: tpe, setting: ...}"),
     (
         "budget:",

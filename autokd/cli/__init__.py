@@ -42,7 +42,7 @@ def search(
     ] = None,
     widen: Annotated[bool, typer.Option("--widen", help="Go on although the space got more choices.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Students that train at once.")] = None,
-    executor: Annotated[str | None, typer.Option(help="inline or processes.")] = None,
+    executor: Annotated[str | None, typer.Option(help="inline, processes or ray.")] = None,
     time_limit: Annotated[str | None, typer.Option(help="Stop searching after so long: 90s, 10m, 2h.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over in a new folder; nothing is deleted.")] = False,
 ) -> None:
@@ -51,9 +51,8 @@ def search(
     from autokd.report.live import LiveView
     from autokd.study import load_study
 
-    given = list(overrides or [])
-    given += [f"workers={workers}"] if workers is not None else []
-    given += [f"executor={executor}"] if executor is not None else []
+    given = [f"executor={executor}"] if executor is not None else []  # first: its settings may follow
+    given += [*(overrides or []), *([f"workers={workers}"] if workers is not None else [])]
     seconds = None if time_limit is None else read_seconds(time_limit)
     read = load_study(study, given, checks={"task": _check_task, "teacher": _check_teacher})
     folder = run or Path("runs") / read.name

@@ -15,7 +15,8 @@ import torch
 from autokd.checkpoints import OPTIMIZER, checkpoint, drop, trial_folder, write_json
 from autokd.distill import load_weights
 from autokd.driver.costs import scaled_hypervolume
-from autokd.driver.loop import Executors, Notify, Work, train_all
+from autokd.driver.loop import Notify
+from autokd.driver.places import Place
 from autokd.driver.setup import Run
 from autokd.errors import InputError, NoFrontError
 from autokd.front import Front, Student, standard_errors
@@ -36,8 +37,7 @@ def glance(run_folder: Path, context: Context, setup: Mapping[str, Any], trials:
 def finish(
     run: Run,
     trials: Sequence[TrialRecord],
-    executor: Executors,
-    work: Work,
+    place: Place,
     *,
     note: str,
     notify: Notify,
@@ -63,7 +63,7 @@ def finish(
     near = [raw[i] for i in np.flatnonzero(near_front(points, errors))]
     stretches = {student.trial: _fresh_seeds(run, student) for student in near}
     flat = [stretch for group in stretches.values() for stretch in group]
-    results = train_all(executor, work, flat, minutes=context.study.budget.trial_minutes, notify=notify)
+    results = place.train_all(run, flat, notify=notify)
     for stretch in flat:
         drop(Path(stretch.folder), OPTIMIZER)
     near = [student for student in (_averaged(s, stretches[s.trial], results) for s in near) if student is not None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ from autokd.checkpoints import DiskBudget, clean, write_json
 from autokd.driver.answer import final_front, finish, still_answers
 from autokd.driver.core import Driver
 from autokd.driver.costs import scaled_hypervolume
-from autokd.driver.loop import open_executor, run_trials
+from autokd.driver.places import Place, open_place
 from autokd.driver.preparation import prepare
 from autokd.driver.prior import prior_note, prior_trials
 from autokd.driver.setup import Run
@@ -29,7 +28,6 @@ from autokd.registry import resolve
 from autokd.samplers import sampler_for
 from autokd.study import Budget, Study, baseline_study, override
 from autokd.teachers.files import digest_of
-from autokd.trial import run_stretch_in
 
 _LOG = logging.getLogger("autokd")
 
@@ -64,12 +62,14 @@ def search_study(
     """
     folder = run or Path("runs") / study.name
     try:
-        prepared = prepare(study, folder, prior, widened=widened)
-        with _Session(prepared, progress) as session:
-            front = _search(prepared, seconds, session)
-            if study.baselines.keys() - front.baselines.keys():
-                front = replace(front, baselines=_baselines(prepared, session.record.epochs_spent, seconds, progress))
-                write_json(folder / "front.json", front.to_dict())
+        with open_place(study) as place:
+            prepared = prepare(study, folder, prior, widened=widened)
+            with _Session(prepared, progress) as session:
+                front = _search(prepared, place, seconds, session)
+                if study.baselines.keys() - front.baselines.keys():
+                    rivals = _baselines(prepared, session.record.epochs_spent, seconds, progress)
+                    front = replace(front, baselines=rivals)
+                    write_json(folder / "front.json", front.to_dict())
     except (OSError, SQLAlchemyError, StorageInternalError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         if study.record == "sqlite" or isinstance(error, OSError):
@@ -219,21 +219,15 @@ class _Session:
         )
 
 
-def _search(run: Run, seconds: float | None, session: _Session) -> Front:
+def _search(run: Run, place: Place, seconds: float | None, session: _Session) -> Front:
     study = run.context.study
-    inline = study.executor == "inline"
-    work = run.context.run if inline else functools.partial(run_stretch_in, str(run.folder))
-    minutes = study.budget.trial_minutes
-    with open_executor(study.executor, study.workers) as executor:
-        ended = run_trials(
-            session.driver, executor, work, seconds=seconds, trial_minutes=minutes, notify=session.searching
-        )
-        session.take_stock()
-        if session.answered is not None and still_answers(session.answered, session.record.trials):
-            return session.answered  # nothing was added to what was answered: the test split is not read again
-        prior = prior_note(run.folder, study, run.setup["digests"])
-        note = "; ".join([ended, *session.driver.costs.notes(session.record.trials), *([prior] if prior else [])])
-        front = finish(run, session.record.trials, executor, work, note=note, notify=session.notify)
+    ended = place.run_trials(run, session.driver, seconds=seconds, notify=session.searching)
+    session.take_stock()
+    if session.answered is not None and still_answers(session.answered, session.record.trials):
+        return session.answered  # nothing was added to what was answered: the test split is not read again
+    prior = prior_note(run.folder, study, run.setup["digests"])
+    note = "; ".join([ended, *session.driver.costs.notes(session.record.trials), *([prior] if prior else [])])
+    front = finish(run, session.record.trials, place, note=note, notify=session.notify)
     members = {student.trial for student in front}
     clean(run.folder, session.record.trials, front=members, limit_gb=study.budget.disk_gb)
     return front

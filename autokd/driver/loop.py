@@ -90,11 +90,7 @@ def train_all(
     notify: Notify,
 ) -> dict[str, dict[str, Any]]:
     """Trains every stretch whose result and weights are not there yet, and returns all results by folder."""
-    results: dict[str, dict[str, Any]] = {}
-    for stretch in stretches:
-        path = Path(stretch.folder) / "result.json"
-        if path.is_file() and (path.with_name(WEIGHTS)).is_file():
-            results[stretch.folder] = json.loads(path.read_text())
+    results = finished(stretches)
     waiting = deque(stretch for stretch in stretches if stretch.folder not in results)
     jobs = Jobs(executor, work, minutes)
     while waiting or jobs.futures:
@@ -102,6 +98,16 @@ def train_all(
             jobs.submit(waiting.popleft())
         notify(f"fresh trainings: {len(results)} of {len(stretches)} done")
         results |= {stretch.folder: result for stretch, result in jobs.finished()}
+    return results
+
+
+def finished(stretches: Sequence[Stretch]) -> dict[str, dict[str, Any]]:
+    """The results by folder of those stretches whose result and weights are there."""
+    results: dict[str, dict[str, Any]] = {}
+    for stretch in stretches:
+        path = Path(stretch.folder) / "result.json"
+        if path.is_file() and (path.with_name(WEIGHTS)).is_file():
+            results[stretch.folder] = json.loads(path.read_text())
     return results
 
 

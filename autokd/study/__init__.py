@@ -2,6 +2,7 @@
 
 from autokd.study.baselines import BUILT_IN_BASELINES
 from autokd.study.budget import Budget
+from autokd.study.executor import RayExecutor
 from autokd.study.load import load_study
 from autokd.study.model import Study, baseline_study, override
 from autokd.study.parts import resolve_objectives, resolve_space, suggest_arch
@@ -16,6 +17,7 @@ __all__ = [
     "OWN_SAMPLER",
     "Budget",
     "Range",
+    "RayExecutor",
     "RecipeSpace",
     "Study",
     "WholeRange",

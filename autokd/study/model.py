@@ -24,6 +24,7 @@ from autokd.errors import InputError
 from autokd.study.baselines import in_stages
 from autokd.study.budget import Budget
 from autokd.study.database import refuse_no_database
+from autokd.study.executor import Executor, hoist_workers
 from autokd.study.explanation import OVERRIDE, Places, explain, located, overridden, shown, wanted
 from autokd.study.paths import absolute
 from autokd.study.recipe import RecipeSpace, Section
@@ -141,8 +142,9 @@ class Study(Section):
     """autokd, or one of Optuna's: tpe, random, nsga2, nsga3, gp, qmc, a class name, or {name: tpe, setting: ...}."""
     scheduler: Annotated[Any, WithJsonSchema({"type": ["string", "object"]})] = "halving"
     """A plug-in's name or a reference: who trains on."""
-    executor: Literal["inline", "processes"] = "processes"
-    """Where students train: in this process, or in `workers` processes."""
+    executor: Executor = "processes"
+    """inline, processes, ray, or {name: ray, address: auto, ...}: students train in this process, in `workers`
+    processes, or on a Ray cluster."""
     record: str = "sqlite"
     """Where the trials are written down: sqlite, a file in the run folder, or the URL of a database that the driver
     reaches, without a password in it: postgresql+psycopg://me@host/database."""
@@ -242,7 +244,7 @@ class Study(Section):
         if isinstance(data, Mapping):
             folder = context.get("folder", Path())
             data = {key: value if key == "name" else absolute(value, folder) for key, value in data.items()}
-            data = {**_BESIDE_A_TABLE, **data} if _tabulated(data.get("task")) else data
+            data = hoist_workers({**_BESIDE_A_TABLE, **data} if _tabulated(data.get("task")) else data)
         try:
             study = handler(data)
         except ValidationError as error:
@@ -256,6 +258,8 @@ class Study(Section):
         return study
 
 
+_NAMED = ("executor", "sampler")
+"""Keys of which a name alone is short for {name: ...}, so that a setting may be overridden beside it."""
 _BESIDE_A_TABLE: Mapping[str, Any] = {"teacher": None, "space": None, "objectives": {}}
 
 
@@ -271,6 +275,8 @@ def _with(data: Mapping[str, Any], path: tuple[str, ...], value: Any, label: str
     head, *rest = path
     if rest:
         inner = data.get(head)
+        if head in _NAMED and isinstance(inner, str):
+            inner = {"name": inner}
         if inner is not None and not isinstance(inner, Mapping):
             raise InputError(f"{label}: '{head}' is {shown(inner)}, which has no '{rest[0]}'; override '{head}' itself")
         value = _with(inner or {}, tuple(rest), value, label)

@@ -27,7 +27,8 @@ def dump(study: Study) -> dict[str, Any]:
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Dotted keys in which two dumps differ, sorted, without those that may change on resume."""
-    return sorted(set(_differences(old, new, "")) - MAY_CHANGE)
+    changed = set(_differences(old, new, ""))
+    return sorted(key for key in changed if key not in MAY_CHANGE and key.partition(".")[0] != "executor")
 
 
 def not_importable(study: Study) -> list[str]:

@@ -1,6 +1,7 @@
 """Is anything lost when a search dies? Kills searches of digits with all their workers, at random moments.
 
     python studies/claims/kills.py --out kills.jsonl --minutes 30
+    python studies/claims/kills.py --out kills_ray.jsonl --minutes 30 --kills 25 --executor ray
 
 A search of two workers is started, killed with signal 9, and started again by the same command, until it is done; then
 the next one, until there were 30 kills. A kill comes within half a second of the moment when 1 to 12 more stretches of
@@ -71,7 +72,7 @@ def build(arch, task):
 '''
 
 
-def write_search(home: Path, *, seed: int, trials: int = 40) -> Path:
+def write_search(home: Path, *, seed: int, trials: int = 40, executor: str = "processes") -> Path:
     """A study of digits in a folder of its own; its run is `run` beside it."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "space.py").write_text(SPACE)
@@ -82,7 +83,7 @@ def write_search(home: Path, *, seed: int, trials: int = 40) -> Path:
         "space": "space.py",
         "objectives": {"accuracy": {}, "parameters": {}},
         "budget": {"trials": trials, "rungs": [3, 9, 27], "reseeds": 1},
-        "executor": "processes",
+        "executor": executor,
         "workers": WORKERS,
         "seed": seed,
     }
@@ -225,7 +226,7 @@ def report(lines: Sequence[Mapping[str, Any]]) -> None:
     print(f"\nallowed: 0 lost, 0 told twice, 0 left running, at most {WORKERS * sums[0]} repeated")
 
 
-def main(out: Path, *, kills: int, minutes: float) -> None:
+def main(out: Path, *, kills: int, minutes: float, executor: str = "processes") -> None:
     """Kills until there were so many kills and the last search is done, then prints what all cells say."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     deadline = time.monotonic() + 60 * minutes
@@ -237,7 +238,11 @@ def main(out: Path, *, kills: int, minutes: float) -> None:
             break
         search = last["search"] + last["finished"]
         home = out.with_suffix("") / f"search-{search}"
-        study = home / "study.yaml" if (home / "study.yaml").exists() else write_search(home, seed=search)
+        study = (
+            home / "study.yaml"
+            if (home / "study.yaml").exists()
+            else write_search(home, seed=search, executor=executor)
+        )
         seen = home / "seen.json"
         before = json.loads(seen.read_text()) if seen.exists() else {}
         moment = kill_moment(len(lines)) if killed < kills else NEVER
@@ -256,5 +261,6 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, one a cell; appended to")
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no cell after so long")
+    parser.add_argument("--executor", choices=("processes", "ray"), default="processes")
     given = parser.parse_args()
-    main(given.out, kills=given.kills, minutes=given.minutes)
+    main(given.out, kills=given.kills, minutes=given.minutes, executor=given.executor)

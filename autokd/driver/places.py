@@ -1,0 +1,67 @@
+"""The places where a search's students are trained: processes of this machine, or a cluster, by reference."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
+
+from autokd.driver.core import Driver
+from autokd.driver.loop import Executors, Notify, Work, open_executor, run_trials, train_all
+from autokd.driver.setup import Run
+from autokd.executors import InlineExecutor
+from autokd.study import RayExecutor, Study
+from autokd.trial import Stretch, run_stretch_in
+
+_RAY = "autokd.ray_tune"
+"""A door, above this floor: it comes in by reference."""
+
+
+class Place(Protocol):
+    """Where the students of any run are trained."""
+
+    def run_trials(self, run: Run, driver: Driver, *, seconds: float | None, notify: Notify) -> str:
+        """Trains what the driver proposes until it proposes no more, and returns why it ended; as `loop.run_trials`."""
+
+    def train_all(self, run: Run, stretches: Sequence[Stretch], *, notify: Notify) -> dict[str, dict[str, Any]]:
+        """Trains stretches, and returns their results by folder; as `loop.train_all`."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """This machine: the loop over futures on an executor."""
+
+    executor: Executors
+
+    def run_trials(self, run: Run, driver: Driver, *, seconds: float | None, notify: Notify) -> str:
+        """As `loop.run_trials`."""
+        minutes = run.context.study.budget.trial_minutes
+        return run_trials(driver, self.executor, self._work(run), seconds=seconds, trial_minutes=minutes, notify=notify)
+
+    def train_all(self, run: Run, stretches: Sequence[Stretch], *, notify: Notify) -> dict[str, dict[str, Any]]:
+        """As `loop.train_all`."""
+        minutes = run.context.study.budget.trial_minutes
+        return train_all(self.executor, self._work(run), stretches, minutes=minutes, notify=notify)
+
+    def _work(self, run: Run) -> Work:
+        inline = isinstance(self.executor, InlineExecutor)
+        return run.context.run if inline else functools.partial(run_stretch_in, str(run.folder))
+
+
+@contextmanager
+def open_place(study: Study) -> Iterator[Place]:
+    """The place that a study names, left at the end whatever happens.
+
+    Raises:
+        InputError: it cannot be reached.
+    """
+    if isinstance(study.executor, RayExecutor):
+        cluster: AbstractContextManager[Place] = import_module(_RAY).open_cluster(study)
+        with cluster as place:
+            yield place
+    else:
+        with open_executor(study.executor, study.workers) as executor:
+            yield Here(executor)

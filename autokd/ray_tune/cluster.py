@@ -1,0 +1,193 @@
+"""A Ray cluster as a place to train: connected to, filled by Ray Tune, left."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import ray
+from ray import tune
+from ray.exceptions import RayError, WorkerCrashedError
+from ray.tune import ResultGrid
+
+from autokd.checkpoints import drop
+from autokd.driver.core import Driver
+from autokd.driver.loop import Notify, finished
+from autokd.driver.setup import Run
+from autokd.errors import InputError
+from autokd.ray_tune.doors import AdvanceScheduler, ProposeSearcher, Search, ShowValues
+from autokd.ray_tune.shipment import ship
+from autokd.ray_tune.storage import Storage
+from autokd.ray_tune.worker import StretchTrainable, Work, train, with_absolute_paths
+from autokd.study import RayExecutor, Study
+from autokd.teachers.files import digest_of
+from autokd.trial import Stretch
+
+_TUNE = {
+    "RAY_AIR_NEW_OUTPUT": "0",  # it prints a table at any verbosity
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a CSV, a JSON and a TensorBoard file for each trial; we have a record
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # it would swallow Ctrl-C
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the record has them
+}
+"""Settings for which Tune has the environment alone."""
+_CONNECT_SECONDS = 10
+
+
+@contextmanager
+def connected(study: Study) -> Iterator[Cluster]:
+    """The cluster that a study names, for as long as the block; one that was connected to before stays so.
+
+    Raises:
+        InputError: there is none at that address.
+    """
+    settings = study.executor
+    assert isinstance(settings, RayExecutor)
+    mine = not ray.is_initialized()
+    if mine:
+        _connect(settings.address)
+    try:
+        yield Cluster(settings, study.workers)
+    finally:
+        if mine:
+            ray.shutdown()
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that is connected to.
+
+    Args:
+        settings: the study's.
+        workers: students that train at once.
+    """
+
+    settings: RayExecutor
+    workers: int
+
+    def run_trials(self, run: Run, driver: Driver, *, seconds: float | None, notify: Notify) -> str:
+        """As `driver.loop.run_trials`."""
+        return self.tune(run, driver, seconds=seconds, notify=notify)[0]
+
+    def tune(self, run: Run, driver: Driver, *, seconds: float | None, notify: Notify) -> tuple[str, ResultGrid]:
+        """`run_trials`, and what Tune has to show: a row for each trial that was trained now."""
+        settings = self.settings
+        work = self._work(run)
+        search = Search(driver, workers=self.workers, storage=_storage(work), seconds=seconds, notify=notify)
+        with (
+            _environment({**_TUNE, "TUNE_MAX_PENDING_TRIALS_PG": str(self.workers + 1)}),
+            TemporaryDirectory(prefix="autokd-tune-") as folder,
+        ):
+            tuner = tune.Tuner(
+                tune.with_resources(
+                    tune.with_parameters(StretchTrainable, work=work),
+                    {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_per_trial},
+                ),
+                tune_config=tune.TuneConfig(
+                    search_alg=ProposeSearcher(search),
+                    scheduler=AdvanceScheduler(search),
+                    num_samples=-1,
+                    reuse_actors=True,
+                    trial_name_creator=_name,
+                    trial_dirname_creator=_name,
+                ),
+                run_config=tune.RunConfig(
+                    name=run.context.study.name,
+                    storage_path=folder,  # what Tune would restore: not needed
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # stretches write their own
+                    failure_config=tune.FailureConfig(max_failures=settings.max_failures),
+                    callbacks=[ShowValues(search)],
+                    verbose=0,
+                ),
+            )
+            found = tuner.fit()
+        return search.ended, found
+
+    def train_all(self, run: Run, stretches: Sequence[Stretch], *, notify: Notify) -> dict[str, dict[str, Any]]:
+        """As `driver.loop.train_all`."""
+        task = ray.remote(
+            num_cpus=self.settings.cpus_per_trial,
+            num_gpus=self.settings.gpus_per_trial,
+            max_retries=self.settings.max_failures,
+        )(train)
+        work, results = self._work(run), finished(stretches)
+        storage = _storage(work)
+        waiting = deque(stretch for stretch in stretches if stretch.folder not in results)
+        for stretch in waiting:  # one that failed before is tried again
+            drop(Path(stretch.folder))
+            if storage is not None:
+                storage.drop(stretch.folder)
+        under_way: dict[Any, Stretch] = {}
+        while waiting or under_way:
+            while waiting and len(under_way) < self.workers:
+                stretch = waiting.popleft()
+                under_way[task.remote(work, with_absolute_paths(stretch))] = stretch
+            notify(f"fresh trainings: {len(results)} of {len(stretches)} done")
+            done, _ = ray.wait(list(under_way), timeout=0.5)
+            for reference in done:
+                folder = under_way.pop(reference).folder
+                results[folder] = _outcome(reference)
+                if storage is not None and storage.result(folder) is not None:
+                    storage.fetch(folder, Path(folder))
+        return results
+
+    def _work(self, run: Run) -> Work:
+        shipment, storage = ship(run, elsewhere=self.settings.address != "local"), ""
+        if self.settings.storage:
+            own = f"{run.context.study.name}-{digest_of(shipment.run)[:8]}"  # runs may share the storage
+            storage = f"{self.settings.storage.rstrip('/')}/{own}"
+        return Work(shipment, storage, minutes=run.context.study.budget.trial_minutes)
+
+
+def _outcome(reference: Any) -> dict[str, Any]:
+    try:
+        outcome: dict[str, Any] = ray.get(reference)
+    except WorkerCrashedError:
+        return {"error": "the worker process died"}
+    return outcome
+
+
+def _storage(work: Work) -> Storage | None:
+    return Storage(work.storage, work.shipment.run) if work.storage else None
+
+
+def _name(trial: Any) -> str:
+    return f"trial-{trial.config['trial']:05d}"
+
+
+def _connect(address: str) -> None:
+    try:
+        if address.startswith("ray://"):
+            raise ValueError("a search does not run through Ray's client; run it on the cluster by `ray job submit`")
+        host, _, port = address.rpartition(":")
+        if host:  # Ray itself tries for two minutes
+            socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+        dashboard = False if address == "local" else None
+        ray.init(address, include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise InputError(
+            f"executor.address: no Ray cluster at '{address}' ({reason}); start one with `ray start --head` and write "
+            "auto, or write local for one of its own on this machine"
+        ) from error
+
+
+@contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,72 @@
+"""What workers read of a run folder, shipped once to each node that does not see it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from filelock import FileLock
+
+from autokd.driver.setup import Run
+
+_SETUP = "study.json"
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """Study, data and teacher's outputs of a run.
+
+    Args:
+        run: the run folder, on the driver's machine.
+        setup: its `study.json`, by which a node knows whether it sees the folder.
+        files: references into Ray's object store, by path within the run folder; none where all is on one machine.
+    """
+
+    run: str
+    setup: str
+    files: Mapping[str, Any]
+
+
+def ship(run: Run, *, elsewhere: bool) -> Shipment:
+    """The shipment of a run; its files are put into the object store, once, where there may be other machines."""
+    folder = run.folder.absolute()
+    setup = (folder / _SETUP).read_text()
+    named = [folder / run.setup[key] for key in ("task", "outputs") if run.setup[key]]
+    if run.context.study.table:
+        named.append(folder / "table.json")
+    paths = [path for each in named for path in (each.rglob("*") if each.is_dir() else [each]) if path.is_file()]
+    files = {str(path.relative_to(folder)): ray.put(_bytes(path)) for path in paths} if elsewhere else {}
+    return Shipment(str(folder), setup, files)
+
+
+def unpack(shipment: Shipment) -> Path:
+    """The run folder if this node sees it, or else a folder of this node with what was shipped.
+
+    The first process of a node that asks writes it; the others wait for that.
+    """
+    run = Path(shipment.run)
+    if (run / _SETUP).is_file() and (run / _SETUP).read_text() == shipment.setup:
+        return run
+    digest = hashlib.sha256(f"{shipment.run}\n{shipment.setup}".encode()).hexdigest()[:16]
+    home = Path(tempfile.gettempdir()) / f"autokd-{os.getuid()}" / digest
+    home.parent.mkdir(exist_ok=True, mode=0o700)
+    with FileLock(home.with_suffix(".lock")):
+        if not (home / _SETUP).is_file():
+            for name, reference in shipment.files.items():
+                (home / name).parent.mkdir(parents=True, exist_ok=True)
+                (home / name).write_bytes(ray.get(reference).data)
+            part = home / f"{_SETUP}.part"
+            part.write_text(shipment.setup)
+            os.replace(part, home / _SETUP)
+    return home
+
+
+def _bytes(path: Path) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    return np.memmap(path, dtype=np.uint8, mode="r") if path.stat().st_size else np.empty(0, np.uint8)

@@ -1,0 +1,70 @@
+"""Where checkpoints lie between two stretches when nodes share no disk: a path or URL that all of them reach."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from autokd.errors import InputError
+
+_RESULT = "result.json"
+
+
+class Storage:
+    """Checkpoints of a run at an fsspec URL or at a path; each is called by the path it has in the run folder.
+
+    Args:
+        url: as `s3://bucket/prefix` or `/nfs/folder`.
+        run: the run folder, absolute.
+
+    Raises:
+        InputError: nothing that is installed understands the URL.
+    """
+
+    def __init__(self, url: str, run: str) -> None:
+        self.run = run
+        try:
+            self.files, self.root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise InputError(
+                f"executor.storage: '{url}' cannot be used ({error}); write a folder that all nodes see, or a URL of "
+                "which the fsspec package is installed on all of them, as s3://bucket/prefix"
+            ) from error
+
+    def put(self, path: str | Path, folder: Path) -> None:
+        """Copies a folder there; its `result.json`, which says that all is there, last."""
+        self.files.makedirs(self._at(path), exist_ok=True)
+        for file in sorted(folder.iterdir(), key=lambda file: file.name == _RESULT):
+            self.files.put_file(str(file), f"{self._at(path)}/{file.name}")
+
+    def fetch(self, path: str | Path, folder: Path) -> None:
+        """Copies a folder from there; its `result.json` last."""
+        folder.mkdir(parents=True, exist_ok=True)
+        names = [str(file).rpartition("/")[2] for file in self.files.ls(self._at(path), detail=False)]
+        for name in sorted(names, key=lambda name: name == _RESULT):
+            self.files.get_file(f"{self._at(path)}/{name}", str(folder / name))
+
+    def result(self, path: str | Path) -> dict[str, Any] | None:
+        """What a folder's `result.json` says, if it has one."""
+        file = f"{self._at(path)}/{_RESULT}"
+        if not self.files.exists(file):
+            return None
+        found: dict[str, Any] = json.loads(self.files.cat_file(file))
+        return found
+
+    def finished(self, trial: Path) -> list[Path]:
+        """The stretches of a trial that were finished, by the folders of their checkpoints."""
+        found = self.files.glob(f"{self._at(trial)}/*/*/{_RESULT}")
+        return [trial / "/".join(str(file).split("/")[-3:-1]) for file in found]
+
+    def drop(self, path: str | Path) -> None:
+        """Deletes a folder; one that is not there is no error."""
+        if self.files.exists(self._at(path)):
+            self.files.rm(self._at(path), recursive=True)
+
+    def _at(self, path: str | Path) -> str:
+        return f"{self.root.rstrip('/')}/{os.path.relpath(path, self.run)}"

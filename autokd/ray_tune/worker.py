@@ -1,0 +1,145 @@
+"""What runs on a node: one stretch after another, in a process that keeps imports, data and the teacher's outputs."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+
+from autokd.checkpoints import write_json
+from autokd.errors import InputError
+from autokd.ray_tune.shipment import Shipment, unpack
+from autokd.ray_tune.storage import Storage
+from autokd.trial import Stretch, run_stretch_in
+from autokd.types import Recipe
+
+_RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every stretch of a run has in common, as plain data.
+
+    Args:
+        shipment: what workers read of the run folder.
+        storage: where checkpoints go, as `Storage` takes it; "" where all nodes see the run folder.
+        minutes: a stretch that takes longer is ended with an error.
+    """
+
+    shipment: Shipment
+    storage: str
+    minutes: float
+
+
+def as_config(stretch: Stretch) -> dict[str, Any]:
+    """A stretch as the configuration of a Tune trial; the architecture is text, for Tune takes nested keys apart."""
+    return {**asdict(with_absolute_paths(stretch)), "arch": json.dumps(stretch.arch)}
+
+
+def with_absolute_paths(stretch: Stretch) -> Stretch:
+    """The same stretch for a process that works in another folder."""
+    source = os.path.abspath(stretch.source) if stretch.source else ""
+    return replace(stretch, source=source, folder=os.path.abspath(stretch.folder))
+
+
+def as_stretch(config: Mapping[str, Any]) -> Stretch:
+    """The stretch that `as_config` turned into a configuration."""
+    return Stretch(**{**config, "arch": json.loads(config["arch"]), "recipe": Recipe(**config["recipe"])})
+
+
+def train(work: Work, stretch: Stretch) -> dict[str, Any]:
+    """What a stretch gives, here and on one thread; if an earlier attempt finished it and died, what that wrote.
+
+    Raises:
+        OSError: the disk, not the student.
+    """
+    torch.set_num_threads(1)
+    if work.storage:
+        return _train_apart(work, stretch, Storage(work.storage, work.shipment.run))
+    written = Path(stretch.folder) / _RESULT
+    if written.is_file():
+        earlier: dict[str, Any] = json.loads(written.read_text())
+        return earlier
+    return _train(work, stretch, lambda: None)
+
+
+def _train_apart(work: Work, stretch: Stretch, storage: Storage) -> dict[str, Any]:
+    """`train`, in a folder of this node, to which and from which checkpoints are copied."""
+    earlier = storage.result(stretch.folder)
+    if earlier is not None:
+        return earlier
+    with tempfile.TemporaryDirectory(prefix="autokd-") as scratch:
+        source, folder = Path(scratch) / "source", Path(scratch) / "folder"
+        if stretch.source:
+            storage.fetch(stretch.source, source)
+        here = replace(stretch, source=str(source) if stretch.source else "", folder=str(folder))
+        result = _train(work, here, lambda: storage.put(stretch.folder, folder))
+        if folder.is_dir():
+            storage.put(stretch.folder, folder)
+        return result
+
+
+def _train(work: Work, stretch: Stretch, keep: Callable[[], None]) -> dict[str, Any]:
+    reason = f"timed out: a stretch took more than {work.minutes:g} minutes"
+    with _ended_after(60 * work.minutes, Path(stretch.folder), reason, keep):
+        try:
+            run = unpack(work.shipment)
+            if str(run) != work.shipment.run and not work.storage:
+                raise InputError(
+                    f"node {ray.util.get_node_ip_address()} does not see {work.shipment.run}; name a folder that all "
+                    "nodes see, or a URL, by executor.storage"
+                )
+            return run_stretch_in(str(run), stretch)
+        except OSError:
+            raise
+        except Exception as error:
+            return {"error": f"raised {type(error).__name__}: {error}"}
+
+
+class StretchTrainable(tune.Trainable):
+    """A Tune trial, of which each step is one stretch; the next one comes as a new configuration."""
+
+    def setup(self, config: dict[str, Any], *, work: Work) -> None:  # type: ignore[override]
+        """Takes up the first stretch."""
+        self.work = work
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Takes up another stretch, of this or another trial; all that is loaded stays."""
+        self.stretch = as_stretch(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Trains the stretch; its result is text, for Tune takes nested keys apart."""
+        return {"training_iteration": self.stretch.stop, "outcome": json.dumps(train(self.work, self.stretch))}
+
+
+@contextmanager
+def _ended_after(seconds: float, folder: Path, reason: str, keep: Callable[[], None]) -> Iterator[None]:
+    """Ends this process where the block takes longer, and leaves the reason as the result in `folder`."""
+
+    def end() -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / _RESULT, {"error": reason})
+            keep()
+        finally:
+            os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

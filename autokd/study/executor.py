@@ -1,0 +1,67 @@
+"""Where students train: in this process, in processes of this machine, or on a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
+
+from autokd.study.explanation import shown
+from autokd.study.recipe import Section
+
+_LOCAL = ("inline", "processes")
+_RAY = "ray"
+
+
+class RayExecutor(Section):
+    """Students train on a Ray cluster, which Ray Tune fills."""
+
+    name: Literal["ray"] = "ray"
+    """Ray."""
+    address: str = Field("local", min_length=1)
+    """'local' starts Ray on this machine for the search, 'auto' finds the cluster this machine belongs to; or
+    host:port of its head."""
+    cpus_per_trial: float = Field(1, gt=0)
+    """CPUs set aside for each student that trains; it uses one thread."""
+    gpus_per_trial: float = Field(0, ge=0)
+    """GPUs set aside for each; .25 lets four share one."""
+    max_failures: int = Field(3, ge=0)
+    """How often a trial goes on from its last checkpoint elsewhere when its worker or node dies."""
+    storage: str = ""
+    """Where checkpoints go if nodes do not all see the run folder: a folder that they see, or an fsspec URL, as
+    s3://bucket/prefix. The driver keeps a copy in the run folder."""
+
+
+def hoist_workers(study: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A study's data with `executor.workers`, where that was written, as `workers`."""
+    executor = study.get("executor")
+    if not isinstance(executor, Mapping) or "workers" not in executor:
+        return study
+    rest = {key: value for key, value in executor.items() if key != "workers"}
+    return {**study, "executor": rest, "workers": executor["workers"]}
+
+
+def _read(executor: Any) -> Any:
+    """`executor` with `{name: processes}` as `processes` and `ray` as `{name: ray}`."""
+    if isinstance(executor, RayExecutor):
+        return executor
+    settings = dict(executor) if isinstance(executor, Mapping) else {"name": executor}
+    name = settings.get("name")
+    if name == _RAY:
+        return settings
+    if name not in _LOCAL:
+        raise ValueError(f"{shown(executor)} given; should be 'inline', 'processes' or 'ray'")
+    if len(settings) > 1:
+        setting = next(key for key in settings if key != "name")
+        raise ValueError(f"'{setting}' given beside {name}, which has no settings; write executor: {name}")
+    return name
+
+
+def _kind(executor: Any) -> str:
+    return "local" if isinstance(executor, str) else _RAY
+
+
+_Local = Annotated[Literal["inline", "processes"], Tag("local"), WithJsonSchema({"enum": [*_LOCAL, _RAY]})]
+Executor = Annotated[_Local | Annotated[RayExecutor, Tag(_RAY)], Discriminator(_kind), BeforeValidator(_read)]
+"""In a study: a name, or Ray with its settings."""

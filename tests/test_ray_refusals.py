@@ -1,0 +1,35 @@
+"""What cannot be searched on Ray is refused in one line; no cluster is started for it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import refused_search
+from conftest import needs
+
+pytestmark = needs("ray")
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("127.0.0.1:9", "Connection refused"),
+        ("nonsense", "Invalid address format: nonsense"),
+        ("ray://127.0.0.1:10001", "run it on the cluster by `ray job submit`"),
+    ],
+)
+def test_an_address_without_a_cluster_is_refused_in_one_line(
+    address: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    said = refused_search(tmp_path, {}, "--executor", "ray", f"executor.address={address}")
+    assert f"executor.address: no Ray cluster at '{address}' (" in said
+    assert reason in said
+
+
+def test_without_ray_a_search_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    said = refused_search(tmp_path, {}, "--executor", "ray")
+    assert "executor: ray needs ray, which is not installed: run `pip install 'autokd[ray]'`" in said
