@@ -55,7 +55,7 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"workers": 0}, "workers: 0 given; should be greater than or equal to 1"),
     ({"executor": "threads"}, "executor: 'threads' given; should be 'inline', 'processes' or 'ray'"),
     # parts that there are not
-    ({"space": "resnt"}, "no search_spaces named 'resnt': not a plug-in (known: mlp,"),
+    ({"space": "resnt"}, "no search_spaces named 'resnt': not a plug-in (known: hf, mlp,"),
     ({"objectives": {"accuracy": {}, "latency": {}}}, "did you mean 'latency_ms'?"),
     ({"objectives": {"accuracy": {}, "flops": {"devices": 1}}}, "objectives.flops.devices: no such setting"),
     ({"sampler": "tpee"}, "sampler: no sampler is named 'tpee'"),
