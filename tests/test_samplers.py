@@ -126,6 +126,30 @@ def test_what_is_under_way_is_not_proposed_again_and_counts() -> None:
     assert len(widths) > 1  # one alone would promise little once its like are on the way
 
 
+def test_bounds_are_kept_when_nothing_is_left_to_gain() -> None:
+    bounded = objective("size", "minimize", bound=50.0)
+
+    def wide(trial: optuna.Trial) -> tuple[dict[str, Any], dict[str, Any]]:
+        return {"width": trial.suggest_int("width", 1, 200), "kind": trial.suggest_categorical("kind", "abc")}, {}
+
+    sampler = CostAwareSampler(
+        wide,
+        lambda arch: {"size": arch["width"]},
+        (ACCURACY, bounded),
+        reference=REFERENCE | {"size": 50},
+        exact=3,
+        seed=0,
+    )
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    for _ in range(40):
+        trial = study.ask()
+        arch, _ = wide(trial)
+        trial.set_user_attr("proposal", {"arch": arch, "recipe": {}, "costs": {"size": arch["width"]}})
+        trial.set_user_attr("epoch 1", {"accuracy": 0.9})
+        study.tell(trial, [0.9, arch["width"]])
+    assert max(t.params["width"] for t in study.trials) <= 50
+
+
 def test_bounds_on_costs_are_kept() -> None:
     bounded = objective("size", "minimize", bound=30.0)
     study = new_study((ACCURACY, bounded), exact=6)

@@ -15,6 +15,7 @@ finds.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -36,6 +37,7 @@ Suggest = Callable[[Any], tuple[Arch, dict[str, Any]]]
 Costs = Callable[[Arch], Mapping[str, float]]
 
 _FIRST, _POOL = (3, 6, 1, 4, 7, 0, 2, 5), 32
+_TRIED = 4
 _KEPT, _DRAWN, _NEAR, _BEST, _NEAR_BEST, _ROUNDS = 400, 150, 100, 20, 8, 4
 
 
@@ -115,9 +117,11 @@ class CostAwareSampler(BaseSampler):
 
     def _first(self, place: int, seen: set[str]) -> Mapping[str, Any]:
         """One of a random pool: of eight that are spread evenly over the costs, the middle first."""
-        if not self._pool:
-            drawn = self._drawn([{}] * _POOL, seen)
-            self._pool = [each for each in drawn if self._within(each)] or drawn
+        for _ in range(_TRIED):
+            if sum(each.key not in seen for each in self._pool) >= max(len(_FIRST) - place, 1):
+                break
+            drawn = self._drawn([{}] * _POOL, seen | {each.key for each in self._pool})
+            self._pool += [each for each in drawn if self._within(each)]
         costs = as_losses([self._cost(each) for each in self._pool], self.objectives)
         known = costs[:, ~np.isnan(costs).any(axis=0)]
         places = np.argsort(np.argsort(known, axis=0, kind="stable"), axis=0).sum(axis=1)
@@ -149,8 +153,9 @@ class CostAwareSampler(BaseSampler):
             score = np.concatenate([score, self._outlook.improvement(more, self._asked)])
         ranked = [candidates[i] for i in np.argsort(-score, kind="stable")]
         self._kept = ranked[:_KEPT]
-        finalists = ranked[: int(min(self._exact, len(ranked)))]
-        finalists = [each for each in finalists if self._within(each)] or finalists[:1]
+        number = int(min(self._exact, len(ranked)))
+        within = (each for each in ranked[: _TRIED * number] if self._within(each))
+        finalists = list(itertools.islice(within, number)) or ranked[:1]
         return finalists[int(np.argmax(self._outlook.improvement(finalists, self._asked)))].params
 
     def _drawn(self, wishes: Iterable[Mapping[str, Any]], seen: set[str]) -> list[Candidate]:

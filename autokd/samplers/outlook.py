@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution
 
-from autokd.pareto import Floats, as_losses, non_dominated
+from autokd.pareto import Floats, as_losses, hypervolume, non_dominated
 from autokd.record import TrialRecord, canonical, finite
 from autokd.samplers.features import Encoding
 from autokd.samplers.improvement import expected_improvement, free_boxes, nodes
-from autokd.samplers.surrogate import Surrogate
+from autokd.samplers.surrogate import Predict, Surrogate
 from autokd.types import Arch, Objective
 
 _ROOT_OFFSET = 0.08
 _COSTS_FITTED_ON = 300
 _LEARNT_FROM = 1000
 _OWN_RANGE = 4
+_NEGLIGIBLE = 1e-5
 _RECIPE = "recipe."
 
-Predict = Callable[[Floats], tuple[Floats, Floats]]
 _Model = tuple[Predict, float, float]  # what predicts roots, and the range that they are on
 
 Asked = Mapping[str, Mapping[str, float]]
@@ -110,7 +110,9 @@ class Outlook:
         earlier, _ = self._looked_at(self._prior, costs_there)
         earlier[:, -1:] += bool(self._prior)
         self._models = [self._learn(i, history, features, losses, earlier) for i in self._trained]
-        self._free = free_boxes(losses[[each.counts for each in history]], self._reference)
+        front = losses[[each.counts for each in history]]
+        self._free, self._lucky = free_boxes(front, self._reference), False
+        self._lucky = self.improvement(candidates, asked).max() < _NEGLIGIBLE * hypervolume(front, self._reference)
 
     def _learn(self, i: int, history: Sequence[Candidate], features: Floats, losses: Floats, earlier: Floats) -> _Model:
         """The model of a trained objective; puts what is known or expected of `history` into its column of `losses`."""
@@ -149,8 +151,9 @@ class Outlook:
         for i, column in zip(self._costs, costs.T, strict=True):
             columns[i] = column
         for i, (predict, low, span) in zip(self._trained, self._models, strict=True):
-            columns[i] = _unrooted(nodes(*predict(features)), low, span)
-        return expected_improvement(columns, self._free)
+            columns[i] = _unrooted(nodes(*predict(features, training=self._lucky)), low, span)
+        gain = expected_improvement(columns, self._free)
+        return np.where((costs > self._reference[self._costs]).any(axis=1), -1.0, gain)
 
     def _losses(self, candidates: Sequence[Candidate]) -> Floats:
         return as_losses([each.record.values if each.record else {} for each in candidates], self._objectives)

@@ -10,8 +10,8 @@ with its own priors, one length scale a column, gave .42 / .56 / .88 at two seco
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.optimize import minimize
@@ -25,6 +25,13 @@ _SPREAD = 0.3
 _NOISE, _NOISE_SPREAD, _LEAST_NOISE = 0.1, 1.5, 1e-6
 _FITTED_ON = 200
 _STEPS, _REFIT_GROWTH = 40, 1.1
+
+
+class Predict(Protocol):
+    """A fitted process; see `Surrogate.fit`."""
+
+    def __call__(self, rows: Floats, training: bool = False) -> tuple[Floats, Floats]:
+        """Mean and standard deviation."""
 
 
 class GroupedMatern(Kernel):  # type: ignore[misc]
@@ -103,8 +110,10 @@ class Surrogate:
         self._spread = np.append(np.full(len(start), _SPREAD), _NOISE_SPREAD)
         self._seed, self._next = seed, 0
 
-    def fit(self, features: Floats, targets: Floats, noise: Floats) -> Callable[[Floats], tuple[Floats, Floats]]:
+    def fit(self, features: Floats, targets: Floats, noise: Floats) -> Predict:
         """What predicts mean and standard deviation for rows of features, each of shape (rows,).
+
+        The deviation is of the student, or, where `training` is true, of what one training of it would give.
 
         Args:
             features: shape (points, columns).
@@ -125,10 +134,10 @@ class Surrogate:
         process.fit(features, scaled)
         shared = float(np.exp(process.kernel_.theta[-1]))
 
-        def predict(rows: Floats) -> tuple[Floats, Floats]:
+        def predict(rows: Floats, training: bool = False) -> tuple[Floats, Floats]:
             centre, deviation = process.predict(rows, return_std=True)
-            certain = np.sqrt(np.maximum(deviation**2 - shared, 1e-12))  # of the student, not of one more training
-            return mean + scale * centre, scale * certain
+            variance = np.maximum(deviation**2 - shared * (not training), 1e-12)
+            return mean + scale * centre, scale * np.sqrt(variance)
 
         return predict
 
