@@ -144,8 +144,8 @@ def test_spaces_lists_what_is_installed_with_choices_and_parameters() -> None:
     answer = autokd("spaces")
     assert (answer.code, answer.err) == (0, "")
     names = [line.split()[0] for line in answer.out.splitlines() if not line.startswith(" ")]
-    assert names == ["mlp", "mobilenet", "resnet", "vit"]
-    assert answer.out.count(" choices, ") == 2 * len(names)
+    assert names == ["hf", "mlp", "mobilenet", "resnet", "timm", "vit"]
+    assert answer.out.count(" choices, ") == 2 * (len(names) - answer.out.count("cannot be used"))
 
 
 def test_schema_is_json_that_names_every_key_of_a_study() -> None:

@@ -108,6 +108,17 @@ def test_a_parameter_that_is_new_leaves_the_trials_as_they_were(home: Path) -> N
     assert "gelu" not in read_study(home / "run").get_trials()[0].params
 
 
+def test_a_run_of_an_older_version_goes_on_and_may_be_widened(home: Path) -> None:
+    path = home / "run" / "study.json"
+    setup = json.loads(path.read_text())
+    for later in ("record", "device", "precision", "compile"):
+        del setup["study"][later]
+    path.write_text(json.dumps({key: value for key, value in setup.items() if key != "records"}))
+    assert autokd(*search(home, "budget.trials=5")).code == 0
+    assert autokd(*search(home, "budget.trials=6", "--widen", space=WIDER)).code == 0
+    assert json.loads(path.read_text())["records"] == ["autokd", "autokd-2"]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -26,8 +26,13 @@ def dump(study: Study) -> dict[str, Any]:
 
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Dotted keys in which two dumps differ, sorted, without those that may change on resume."""
-    changed = set(_differences(old, new, ""))
+    """Dotted keys in which two dumps differ, sorted, without those that may change on resume.
+
+    An old one may lack keys that came later: it was searched as their defaults say.
+    """
+    optional = {name: field for name, field in Study.model_fields.items() if not field.is_required()}
+    defaults = {name: _plain(as_data(field.get_default(call_default_factory=True))) for name, field in optional.items()}
+    changed = set(_differences({**defaults, **old}, new, ""))
     return sorted(key for key in changed if key not in MAY_CHANGE and key.partition(".")[0] != "executor")
 
 
