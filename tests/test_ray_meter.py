@@ -1,4 +1,4 @@
-"""Latencies on a Ray cluster are measured on the node with the resource `meter`, and by the driver where there is none."""
+"""Latencies on a Ray cluster are measured on its node with the resource `meter`, or else by the driver."""
 
 from __future__ import annotations
 

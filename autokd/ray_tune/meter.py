@@ -85,7 +85,7 @@ class MeterNode:
             raise error.cause from None
         except RayError as error:
             raise UnmeasuredError(
-                f"latencies: the process that measured died every time it was tried ({type(error).__name__})"
+                f"latencies: {type(error).__name__} on the node with the resource 'meter', however often it was tried"
             ) from error
 
 
