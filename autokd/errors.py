@@ -31,6 +31,10 @@ class InfeasibleError(AutoKDError):
     """One student cannot be built or trained on this task; its trial is recorded, and the search goes on."""
 
 
+class UnmeasuredError(AutoKDError):
+    """A latency could not be measured, for the machine that measures was lost; one student's trial is recorded so."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint to append to a message: `; did you mean 'resnet'?`, or nothing where no known name is close."""
     match = get_close_matches(name, list(known), n=1)

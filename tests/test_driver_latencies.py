@@ -36,7 +36,7 @@ def run_with_table(tmp_path: Path, **overrides: Any) -> Run:
 
 def latencies_of(run: Run) -> Latencies:
     objective = next(each for each in run.context.objectives if each.timed)
-    return Latencies(run.context, objective, run.folder, reference_ms=run.reference_ms)
+    return Latencies(run.context, objective, run.folder, meter=run.meter, reference_ms=run.reference_ms)
 
 
 def fill(run: Run, *, number: int = 60, seconds: float = 2.0, scale: float = 1.0) -> None:
@@ -76,7 +76,7 @@ def test_another_source_of_the_space_or_another_batch_is_another_latency(tmp_pat
     fill(run)
     objective = next(each for each in run.context.objectives if each.timed)
     larger = replace(objective, settings=objective.settings | {"batch": 8})
-    other = Latencies(run.context, larger, run.folder, reference_ms=1.0)
+    other = Latencies(run.context, larger, run.folder, meter=run.meter, reference_ms=1.0)
     assert latencies_of(run).known({"width": 2}) is not None
     assert other.known({"width": 2}) is None
     write_space(tmp_path, widths=WIDTHS, build="width = width + 1")
@@ -92,7 +92,7 @@ def test_a_table_is_refused_for_a_space_without_source(tmp_path: Path) -> None:
     Unknown.__module__ = "nowhere"
     objective = next(each for each in run.context.objectives if each.timed)
     with pytest.raises(InputError, match="the space lives in no source file"):
-        Latencies(replace(run.context, study=study), objective, run.folder, reference_ms=1.0)
+        Latencies(replace(run.context, study=study), objective, run.folder, meter=run.meter, reference_ms=1.0)
 
 
 def test_latencies_are_predicted_once_measuring_is_slow(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

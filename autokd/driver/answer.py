@@ -10,7 +10,6 @@ from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
-import torch
 
 from autokd.checkpoints import OPTIMIZER, checkpoint, drop, trial_folder, write_json
 from autokd.distill import load_weights
@@ -20,7 +19,6 @@ from autokd.driver.places import Place
 from autokd.driver.setup import Run
 from autokd.errors import InputError, NoFrontError
 from autokd.front import Front, Student, standard_errors
-from autokd.objectives.latency import measure_together
 from autokd.pareto import as_losses, near_front, non_dominated
 from autokd.record import TrialRecord, counts
 from autokd.trial import Context, Stretch, build_student, evaluate, evaluate_outputs, training_seed
@@ -153,13 +151,12 @@ def _averaged(
 
 
 def _timed_together(run: Run, students: Sequence[Student]) -> list[Student]:
-    """The students with their timed objectives measured anew, interleaved, in this process alone."""
+    """The students with their timed objectives measured anew, interleaved, where latencies are measured."""
     context = run.context
     students = list(students)
-    inputs = torch.zeros(1, *context.task.input_shape)
     for objective in (objective for objective in context.objectives if objective.timed):
-        networks = [build_student(context, student.arch, seed=context.study.seed) for student in students]
-        timings = measure_together(networks, inputs, reference_ms=run.reference_ms, **objective.settings)
+        archs = [student.arch for student in students]
+        timings = run.meter.measure(context, objective, archs, reference_ms=run.reference_ms)
         students = [
             replace(
                 student,

@@ -13,6 +13,7 @@ import optuna
 
 from autokd.checkpoints import checkpoint, drop, trial_folder, unrecorded_result
 from autokd.driver.costs import Costs, random_study
+from autokd.driver.meter import Meter
 from autokd.errors import InputError, NoFrontError
 from autokd.record import Record, TrialRecord, canonical
 from autokd.trial import Context, Stretch, reason_of, training_seed
@@ -31,20 +32,15 @@ class Driver:
         record: the open record.
         scheduler: asked after every stretch whether the trial goes on.
         folder: the run folder; checkpoints go to `trials/` in it.
+        meter: where latencies are measured.
         reference_ms: the idle time of the latency reference network, in ms; divides out the machine's drift.
     """
 
     def __init__(
-        self,
-        context: Context,
-        record: Record,
-        scheduler: Scheduler,
-        *,
-        folder: Path,
-        reference_ms: float,
+        self, context: Context, record: Record, scheduler: Scheduler, *, folder: Path, meter: Meter, reference_ms: float
     ) -> None:
         self.context, self.record, self.scheduler, self.folder = context, record, scheduler, folder
-        self.costs = Costs(context, folder, reference_ms=reference_ms)
+        self.costs = Costs(context, folder, meter=meter, reference_ms=reference_ms)
         self.ended = ""
         self._measured = {canonical(t.arch): t.costs for t in record.trials if t.arch and t.costs and not t.predicted}
         self._known: dict[str, int] = {}

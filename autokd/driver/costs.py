@@ -10,10 +10,11 @@ import numpy as np
 import optuna
 
 from autokd.driver.latencies import Latencies
+from autokd.driver.meter import Meter
 from autokd.errors import InputError
 from autokd.pareto import as_losses, hypervolume
 from autokd.record import TrialRecord, canonical, without_log
-from autokd.trial import Context, breaks, build_student
+from autokd.trial import Context, breaks
 from autokd.types import Arch, Objective
 
 
@@ -25,16 +26,17 @@ class Costs:
     Args:
         context: what the trials share.
         folder: the run folder.
+        meter: where latencies are measured.
         reference_ms: the idle time of the latency reference network, in ms; divides out the machine's drift.
 
     Raises:
         InputError: a table of latencies cannot be used.
     """
 
-    def __init__(self, context: Context, folder: Path, *, reference_ms: float) -> None:
+    def __init__(self, context: Context, folder: Path, *, meter: Meter, reference_ms: float) -> None:
         self.context = context
         self.latencies = {
-            objective.name: Latencies(context, objective, folder, reference_ms=reference_ms)
+            objective.name: Latencies(context, objective, folder, meter=meter, reference_ms=reference_ms)
             for objective in context.objectives
             if objective.timed
         }
@@ -78,9 +80,7 @@ class Costs:
     def _measure_latency(self, name: str, arch: Arch) -> float:
         latencies = self.latencies[name]
         known = latencies.known(arch)
-        if known is not None:
-            return known
-        return latencies.measure(arch, build_student(self.context, arch, seed=self.context.study.seed))
+        return latencies.measure(arch) if known is None else known
 
 
 def random_study(seed: int) -> optuna.Study:

@@ -1,4 +1,4 @@
-"""A table of the latencies of this machine, measured ahead of any search."""
+"""A table of latencies where a study's searches measure them, measured ahead of any search."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 import torch
 
 from autokd.driver.latencies import Latencies, conditions_of
+from autokd.driver.places import open_place
 from autokd.driver.preparation import draw_archs
-from autokd.errors import InputError
-from autokd.objectives.latency import measure_reference_ms
+from autokd.errors import InputError, UnmeasuredError
 from autokd.objectives.latency_prediction import LatencyPrediction
 from autokd.record import canonical
 from autokd.study import Study, resolve_objectives, resolve_space
 from autokd.tasks import open_task
-from autokd.trial import Context, build_student, reason_of
+from autokd.trial import Context, reason_of
 from autokd.types import Arch
 
 _DRAWS_EACH = 20
@@ -50,19 +50,21 @@ def measure_device(
         raise InputError(
             "objectives: none of them is timed; add latency_ms, with the runtime, threads and batch to measure"
         )
-    with tempfile.TemporaryDirectory(prefix="autokd-") as folder:
+    with tempfile.TemporaryDirectory(prefix="autokd-") as folder, open_place(study) as place:
         task = open_task(study.task, seed=study.seed, folder=Path(folder) / "task")
         context = Context(study, resolve_space(study), task, torch.empty(0), (timed,))
-        reference_ms = measure_reference_ms(threads=conditions_of(timed)["threads"])
-        latencies = Latencies(context, replace(timed, table=str(out)), Path(folder), reference_ms=reference_ms)
+        reference_ms = place.meter.reference_ms(threads=conditions_of(timed)["threads"])
+        latencies = Latencies(
+            context, replace(timed, table=str(out)), Path(folder), meter=place.meter, reference_ms=reference_ms
+        )
         done, reason = 0, ""
         for arch in islice(_different(context, number), number):
             notify(f"{done} of {number} measured")
             try:
                 if latencies.known(arch) is None:
-                    latencies.measure(arch, build_student(context, arch, seed=study.seed))
+                    latencies.measure(arch)
                 done += 1
-            except InputError:
+            except (InputError, UnmeasuredError):
                 raise
             except Exception as error:  # one that cannot be built; a search records why
                 reason = reason_of(error)

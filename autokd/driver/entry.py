@@ -63,7 +63,7 @@ def search_study(
     folder = run or Path("runs") / study.name
     try:
         with open_place(study) as place:
-            prepared = prepare(study, folder, prior, widened=widened)
+            prepared = prepare(study, folder, prior, widened=widened, meter=place.meter)
             with _Session(prepared, progress) as session:
                 front = _search(prepared, place, seconds, session)
                 if study.baselines.keys() - front.baselines.keys():
@@ -153,6 +153,7 @@ class _Session:
             self.record,
             scheduler,
             folder=run.folder,
+            meter=run.meter,
             reference_ms=run.reference_ms,
         )
         self.started = time.monotonic()

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import torch
-from torch import nn
-
+from autokd.driver.meter import Meter
 from autokd.errors import InputError
-from autokd.objectives.latency import time_student
 from autokd.objectives.latency_prediction import LatencyPrediction, fit_latency
-from autokd.objectives.latency_table import LatencyTable, Measurement, conditions
+from autokd.objectives.latency_table import LatencyTable, Measurement
 from autokd.registry import reference_of, resolve, source_digest
 from autokd.trial import Context
 from autokd.types import Arch, Objective
@@ -34,33 +30,34 @@ class Latencies:
         context: what the trials share.
         objective: the timed one; its `table` is read and added to, or else a file in the run folder.
         folder: the run folder.
-        reference_ms: the idle time of the reference network on this machine when the run began.
+        meter: where it is measured.
+        reference_ms: the idle time of the reference network there when the run began.
 
     Raises:
         InputError: the table cannot be used.
     """
 
-    def __init__(self, context: Context, objective: Objective, folder: Path, *, reference_ms: float) -> None:
-        self.context, self.objective, self.reference_ms = context, objective, reference_ms
+    def __init__(
+        self, context: Context, objective: Objective, folder: Path, *, meter: Meter, reference_ms: float
+    ) -> None:
+        self.context, self.objective, self.meter, self.reference_ms = context, objective, meter, reference_ms
         self.table = LatencyTable(
-            Path(objective.table) if objective.table else folder / f"{objective.name}.jsonl", _key(context, objective)
+            Path(objective.table) if objective.table else folder / f"{objective.name}.jsonl",
+            _key(context, objective, meter),
         )
         self._fitted: LatencyPrediction | None = None
         self._told = False
 
     def known(self, arch: Arch) -> float | None:
-        """Milliseconds on this run's scale, if the architecture was ever measured on this device."""
+        """Milliseconds on this run's scale, if the architecture was ever measured on such a device."""
         found = self.table.find(arch)
         return None if found is None else self._scaled(found)
 
-    def measure(self, arch: Arch, student: nn.Module) -> float:
+    def measure(self, arch: Arch) -> float:
         """Milliseconds, timed now and kept in the table."""
-        start = time.perf_counter()
-        inputs = torch.zeros(1, *self.context.task.input_shape)
-        timing = time_student(student, inputs, reference_ms=self.reference_ms, **self.objective.settings)
-        seconds = time.perf_counter() - start
-        self.table.add(Measurement(arch, timing.median_ms, timing.cv, self.reference_ms, seconds))
-        return timing.median_ms
+        (measured,) = self.meter.measure(self.context, self.objective, [arch], reference_ms=self.reference_ms)
+        self.table.add(measured)
+        return measured.median_ms
 
     def prediction(self) -> LatencyPrediction | None:
         """What predicts latencies on this run's scale; None before 16 architectures were measured.
@@ -104,7 +101,7 @@ def conditions_of(objective: Objective) -> dict[str, Any]:
     }
 
 
-def _key(context: Context, objective: Objective) -> dict[str, Any]:
+def _key(context: Context, objective: Objective, meter: Meter) -> dict[str, Any]:
     """All that a latency depends on but the architecture; of a space, the source and the name it has there."""
     named = context.study.space
     while isinstance(named, Mapping):
@@ -121,5 +118,5 @@ def _key(context: Context, objective: Objective) -> dict[str, Any]:
         "attribute": (reference_of(space) or "").partition(":")[2],
         "input_shape": list(context.task.input_shape),
         "num_outputs": context.task.num_outputs,
-        **conditions(**conditions_of(objective)),
+        **meter.conditions(**conditions_of(objective)),
     }

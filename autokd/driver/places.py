@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from autokd.driver.core import Driver
 from autokd.driver.loop import Executors, Notify, Work, open_executor, run_trials, train_all
+from autokd.driver.meter import IN_PROCESS, Meter
 from autokd.driver.setup import Run
 from autokd.executors import InlineExecutor
 from autokd.study import RayExecutor, Study
@@ -21,7 +22,11 @@ _RAY = "autokd.ray_tune"
 
 
 class Place(Protocol):
-    """Where the students of any run are trained."""
+    """Where the students of any run are trained, and where they are timed."""
+
+    @property
+    def meter(self) -> Meter:
+        """Where latencies are measured."""
 
     def run_trials(self, run: Run, driver: Driver, *, seconds: float | None, notify: Notify) -> str:
         """Trains what the driver proposes until it proposes no more, and returns why it ended; as `loop.run_trials`."""
@@ -35,6 +40,7 @@ class Here:
     """This machine: the loop over futures on an executor."""
 
     executor: Executors
+    meter: Meter = IN_PROCESS
 
     def run_trials(self, run: Run, driver: Driver, *, seconds: float | None, notify: Notify) -> str:
         """As `loop.run_trials`."""

@@ -15,6 +15,7 @@ from autokd.checkpoints import write_json
 from autokd.devices import Compute, on_device, pick_device
 from autokd.distill import Training, one_cycle
 from autokd.driver.costs import Costs, random_study, refuse_hopeless_bounds
+from autokd.driver.meter import IN_PROCESS, Meter
 from autokd.driver.prior import adopt_prior, refuse_prior
 from autokd.driver.setup import (
     Run,
@@ -28,10 +29,9 @@ from autokd.driver.setup import (
 )
 from autokd.driver.tables import prepare_table
 from autokd.driver.widening import widen
-from autokd.errors import InputError
+from autokd.errors import InputError, UnmeasuredError
 from autokd.executors import one_thread
 from autokd.losses import kd
-from autokd.objectives.latency import measure_reference_ms
 from autokd.record import refuse_held, refuse_record
 from autokd.registry import resolve, source_digest
 from autokd.study import OWN_SAMPLER, Study, dump, make_sampler, not_importable, resolve_objectives, resolve_space
@@ -50,7 +50,9 @@ _TIMED_SAMPLES = 16
 _BOUNDED_SAMPLES = 500
 
 
-def prepare(study: Study, folder: Path, prior: Path | None = None, *, widened: bool = False) -> Run:
+def prepare(
+    study: Study, folder: Path, prior: Path | None = None, *, widened: bool = False, meter: Meter = IN_PROCESS
+) -> Run:
     """Opens or begins the run in `folder`.
 
     Bad input leaves no folder behind that was not there before.
@@ -60,6 +62,7 @@ def prepare(study: Study, folder: Path, prior: Path | None = None, *, widened: b
         folder: the run folder.
         prior: an earlier run's folder; its trials are copied, and teach the sampler.
         widened: whether what is searched may have got more choices since the run was begun.
+        meter: where latencies are measured.
 
     Raises:
         InputError: anything the study names cannot be used, another search holds the run there, or it was begun with
@@ -96,14 +99,16 @@ def prepare(study: Study, folder: Path, prior: Path | None = None, *, widened: b
         refuse_changes(folder, setup, teacher=teacher.digest)
         context = Context(study, space, task, open_outputs(outputs), objectives)
         facts = _teacher_facts(context, teacher)
+        if meter.where and any(objective.timed for objective in objectives):
+            _LOG.info("latencies are measured %s", meter.where)
         if setup is None:
-            setup = _begin(context, teacher, facts, folder, outputs.relative_to(folder))
+            setup = _begin(context, teacher, facts, folder, outputs.relative_to(folder), meter)
             if prior is not None:
                 adopt_prior(prior, folder)
         elif widening:
-            setup = setup | _widened(context, folder, setup)
+            setup = setup | _widened(context, folder, setup, meter)
         write_json(folder / "study.json", setup | {"study": dump(study)})
-    return Run(folder, context, setup)
+    return Run(folder, context, setup, meter)
 
 
 def extend(run: Path, folder: Path) -> Path:
@@ -167,10 +172,12 @@ def _teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
     return {"name": teacher.name, "values": values, "note": note}
 
 
-def _begin(context: Context, teacher: Teacher, facts: Mapping[str, Any], folder: Path, outputs: Path) -> dict[str, Any]:
+def _begin(
+    context: Context, teacher: Teacher, facts: Mapping[str, Any], folder: Path, outputs: Path, meter: Meter
+) -> dict[str, Any]:
     refuse_hopeless_bounds(context, draw_archs(context, _BOUNDED_SAMPLES))
     threads = [objective.settings.get("threads", 1) for objective in context.objectives if objective.timed]
-    reference_ms = measure_reference_ms(threads=max(threads)) if threads else 0.0
+    reference_ms = meter.reference_ms(threads=max(threads)) if threads else 0.0
     return {
         "study": dump(context.study),
         "digests": {
@@ -182,16 +189,16 @@ def _begin(context: Context, teacher: Teacher, facts: Mapping[str, Any], folder:
         "outputs": str(outputs),
         "teacher": dict(facts),
         "reference_ms": reference_ms,
-        "reference_point": _reference_point(context, folder, reference_ms),
+        "reference_point": _reference_point(context, folder, meter, reference_ms),
         "environment": environment(),
         "records": record_names(context.study),
     }
 
 
-def _widened(context: Context, folder: Path, setup: Mapping[str, Any]) -> dict[str, Any]:
+def _widened(context: Context, folder: Path, setup: Mapping[str, Any], meter: Meter) -> dict[str, Any]:
     """What a wider space changes in `study.json`; the hypervolume counts as far as the worst of the wider one, too."""
     names = widen(folder, context, setup)
-    worst = _reference_point(context, folder, float(setup["reference_ms"]))
+    worst = _reference_point(context, folder, meter, float(setup["reference_ms"]))
     before = setup["reference_point"]
     farthest = {o.name: max if o.direction == "minimize" else min for o in context.objectives}
     return {
@@ -201,20 +208,20 @@ def _widened(context: Context, folder: Path, setup: Mapping[str, Any]) -> dict[s
     }
 
 
-def _reference_point(context: Context, folder: Path, reference_ms: float) -> dict[str, float]:
+def _reference_point(context: Context, folder: Path, meter: Meter, reference_ms: float) -> dict[str, float]:
     """The worst that counts: an objective's bound, else 0 or 1 for what is trained, else a tenth above a random sample.
 
     Raises:
         InputError: no architecture of the sample can be built.
     """
     free = replace(context, objectives=tuple(replace(objective, bound=None) for objective in context.objectives))
-    measured = Costs(free, folder, reference_ms=reference_ms)
+    measured = Costs(free, folder, meter=meter, reference_ms=reference_ms)
     costs: list[dict[str, float]] = []
     reason = ""
     for number, arch in enumerate(draw_archs(context, _SAMPLES)):
         try:
             costs.append(measured.measure(arch) if number < _TIMED_SAMPLES else free.costs(arch))
-        except InputError:
+        except (InputError, UnmeasuredError):
             raise
         except Exception as error:
             reason = f"{arch}: {reason_of(error)}"

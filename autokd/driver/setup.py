@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from autokd.driver.meter import IN_PROCESS, Meter
 from autokd.errors import InputError
 from autokd.record import STUDY, has_own_database, read_study
 from autokd.registry import source_digest
@@ -35,11 +36,13 @@ class Run:
         folder: the run folder.
         context: what the trials share.
         setup: what `study.json` holds.
+        meter: where latencies are measured.
     """
 
     folder: Path
     context: Context
     setup: dict[str, Any]
+    meter: Meter = IN_PROCESS
 
     @property
     def reference(self) -> dict[str, float]:

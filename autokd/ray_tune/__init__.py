@@ -1,7 +1,7 @@
 """Searches on a Ray cluster: Ray Tune places, retries and reports; the driver's one record stays the truth.
 
 Read in this order: `cluster` (the door as the driver sees it), `doors` (Tune's searcher and scheduler), `worker` (what
-runs on a node). Importing this imports no Ray.
+runs on a node), `meter` (where latencies are measured). Importing this imports no Ray.
 """
 
 from __future__ import annotations

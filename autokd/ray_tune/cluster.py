@@ -21,9 +21,11 @@ from ray.tune import ResultGrid
 from autokd.checkpoints import drop
 from autokd.driver.core import Driver
 from autokd.driver.loop import Notify, finished
+from autokd.driver.meter import Meter
 from autokd.driver.setup import Run
 from autokd.errors import InputError
 from autokd.ray_tune.doors import AdvanceScheduler, ProposeSearcher, Search, ShowValues
+from autokd.ray_tune.meter import meter_of_cluster
 from autokd.ray_tune.shipment import ship
 from autokd.ray_tune.storage import Storage
 from autokd.ray_tune.worker import StretchTrainable, Work, train, with_absolute_paths
@@ -54,7 +56,7 @@ def connected(study: Study) -> Iterator[Cluster]:
     if mine:
         _connect(settings.address)
     try:
-        yield Cluster(settings, study.workers)
+        yield Cluster(settings, study.workers, meter_of_cluster(retries=settings.max_failures))
     finally:
         if mine:
             ray.shutdown()
@@ -67,10 +69,12 @@ class Cluster:
     Args:
         settings: the study's.
         workers: students that train at once.
+        meter: where latencies are measured.
     """
 
     settings: RayExecutor
     workers: int
+    meter: Meter
 
     def run_trials(self, run: Run, driver: Driver, *, seconds: float | None, notify: Notify) -> str:
         """As `driver.loop.run_trials`."""

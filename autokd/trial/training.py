@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from autokd.checkpoints import write_json
 from autokd.devices import Compute, answers_on, on_device, pick_device
 from autokd.distill import Training, cosine, one_cycle, predict
-from autokd.errors import InfeasibleError, InputError
+from autokd.errors import InfeasibleError, InputError, UnmeasuredError
 from autokd.record import canonical, finite
 from autokd.registry import resolve
 from autokd.study import Study, suggest_arch
@@ -284,4 +284,6 @@ def reason_of(error: BaseException) -> str:
         return f"diverged: {message}"
     if isinstance(error, InfeasibleError):
         return f"cannot be built: {message}"
+    if isinstance(error, UnmeasuredError):
+        return f"not measured: {message}"
     return f"raised {type(error).__name__}: {message}"

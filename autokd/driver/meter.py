@@ -1,0 +1,92 @@
+"""Where latencies are measured, and the measuring itself: in this process, or wherever a place has it done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from autokd.objectives.latency import measure_reference_ms, measure_together
+from autokd.objectives.latency_table import Measurement, conditions
+from autokd.trial import Context, build_student
+from autokd.types import Arch, Objective
+
+
+class Meter(Protocol):
+    """Where latencies of a run are measured: one machine, and one measurement at a time.
+
+    Raises (all methods):
+        UnmeasuredError: the machine was lost, and none like it came in time.
+    """
+
+    @property
+    def where(self) -> str:
+        """For the log; "" where only this process comes into question."""
+
+    def conditions(self, *, runtime: str, threads: int, batch: int) -> dict[str, Any]:
+        """What a latency there depends on besides the student; as `latency_table.conditions`."""
+
+    def reference_ms(self, *, threads: int) -> float:
+        """Idle time of the reference network there, in ms; as `latency.measure_reference_ms`."""
+
+    def measure(
+        self, context: Context, objective: Objective, archs: Sequence[Arch], *, reference_ms: float
+    ) -> list[Measurement]:
+        """Latencies of students, timed together; as `measure_archs`."""
+
+
+@dataclass(frozen=True)
+class ThisProcess:
+    """Measures in the process of the driver.
+
+    Args:
+        where: for the log.
+    """
+
+    where: str = ""
+
+    def conditions(self, *, runtime: str, threads: int, batch: int) -> dict[str, Any]:
+        """As `latency_table.conditions`."""
+        return conditions(runtime=runtime, threads=threads, batch=batch)
+
+    def reference_ms(self, *, threads: int) -> float:
+        """As `latency.measure_reference_ms`."""
+        return measure_reference_ms(threads=threads)
+
+    def measure(
+        self, context: Context, objective: Objective, archs: Sequence[Arch], *, reference_ms: float
+    ) -> list[Measurement]:
+        """As `measure_archs`."""
+        return measure_archs(context, objective, archs, reference_ms=reference_ms)
+
+
+IN_PROCESS = ThisProcess()
+
+
+def measure_archs(
+    context: Context, objective: Objective, archs: Sequence[Arch], *, reference_ms: float
+) -> list[Measurement]:
+    """Builds students and times them in this process, interleaved, so that they can be compared with each other.
+
+    Args:
+        context: what the trials share; the teacher is not asked.
+        objective: the timed one.
+        archs: of the students.
+        reference_ms: the idle time of the reference network on this machine when the run began.
+
+    Raises:
+        InfeasibleError: one cannot be built.
+        InputError: a setting of the objective is out of range, or its runtime is not installed.
+    """
+    students = [build_student(context, arch, seed=context.study.seed) for arch in archs]
+    inputs = torch.zeros(1, *context.task.input_shape)
+    start = time.perf_counter()
+    timings = measure_together(students, inputs, reference_ms=reference_ms, **objective.settings)
+    seconds = (time.perf_counter() - start) / max(len(students), 1)
+    return [
+        Measurement(arch, timing.median_ms, timing.cv, reference_ms, seconds)
+        for arch, timing in zip(archs, timings, strict=True)
+    ]

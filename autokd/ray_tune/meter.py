@@ -1,0 +1,107 @@
+"""Latencies measured on a node that is kept for it: one with the custom resource `meter`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import ray
+import torch
+from ray.exceptions import RayError, RayTaskError
+
+from autokd.driver.meter import Meter, ThisProcess, measure_archs
+from autokd.errors import UnmeasuredError
+from autokd.objectives.latency import measure_reference_ms
+from autokd.objectives.latency_table import Measurement, conditions
+from autokd.study import Study, dump, resolve_objectives, resolve_space
+from autokd.tasks import ArrayTask
+from autokd.trial import Context
+from autokd.types import Arch, Objective
+
+_METER = "meter"
+_PATIENCE_SECONDS = 60.0
+
+
+def meter_of_cluster(*, retries: int) -> Meter:
+    """The cluster's node for measuring if it has one, or else this process."""
+    if _is_there():
+        return MeterNode(retries=retries)
+    return ThisProcess("by the driver, for no node of the cluster has the resource 'meter'")
+
+
+class MeterNode:
+    """Measures by Ray tasks that reserve `{"meter": 1}`: never two at once, whoever asks.
+
+    A process or node that dies at it is replaced, if there is another with the resource or one comes within a minute.
+
+    Args:
+        retries: how often a measurement is begun anew when its process or node dies.
+    """
+
+    where = "on the node with the resource 'meter'"
+
+    def __init__(self, *, retries: int) -> None:
+        self._task = ray.remote(num_cpus=0, resources={_METER: 1}, max_retries=retries)(_call)
+        self._shipped: dict[str, Any] = {}
+
+    def conditions(self, *, runtime: str, threads: int, batch: int) -> dict[str, Any]:
+        """As `latency_table.conditions`."""
+        found: dict[str, Any] = self._there(conditions, runtime=runtime, threads=threads, batch=batch)
+        return found
+
+    def reference_ms(self, *, threads: int) -> float:
+        """As `latency.measure_reference_ms`."""
+        return float(self._there(measure_reference_ms, threads=threads))
+
+    def measure(
+        self, context: Context, objective: Objective, archs: Sequence[Arch], *, reference_ms: float
+    ) -> list[Measurement]:
+        """As `measure_archs`; the task travels once, students are built there."""
+        task = context.task
+        if task.digest not in self._shipped:
+            # A copy, for the original may hold all inputs once more, normalised.
+            self._shipped[task.digest] = ray.put(replace(task) if isinstance(task, ArrayTask) else task)
+        given = (dump(context.study), objective.name, list(archs), reference_ms)
+        measured: list[Measurement] = self._there(_measure, self._shipped[task.digest], *given)
+        return measured
+
+    def _there(self, function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
+        reference = self._task.remote(function, *args, **settings)
+        seen = time.monotonic()
+        while not ray.wait([reference], timeout=1.0)[0]:
+            if _is_there():
+                seen = time.monotonic()
+            elif time.monotonic() - seen > _PATIENCE_SECONDS:
+                ray.cancel(reference, force=True)
+                raise UnmeasuredError(
+                    "latencies: the node with the resource 'meter' is gone; start one by "
+                    """`ray start --num-cpus=0 --resources='{"meter": 1}'`, and the same command goes on"""
+                )
+        try:
+            return ray.get(reference)
+        except RayTaskError as error:
+            raise error.cause from None
+        except RayError as error:
+            raise UnmeasuredError(
+                f"latencies: {type(error).__name__} on the node with the resource 'meter', however often it was tried"
+            ) from error
+
+
+def _is_there() -> bool:
+    return bool(ray.cluster_resources().get(_METER, 0) >= 1)
+
+
+def _call(function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
+    torch.set_num_threads(1)  # as in the driver
+    return function(*args, **settings)
+
+
+def _measure(
+    task: ArrayTask, study: Mapping[str, Any], name: str, archs: Sequence[Arch], reference_ms: float
+) -> list[Measurement]:
+    told = Study.model_validate(study)
+    context = Context(told, resolve_space(told), task, torch.empty(0), resolve_objectives(told))
+    objective = next(objective for objective in context.objectives if objective.name == name)
+    return measure_archs(context, objective, archs, reference_ms=reference_ms)
