@@ -145,7 +145,23 @@ def test_spaces_lists_what_is_installed_with_choices_and_parameters() -> None:
     assert (answer.code, answer.err) == (0, "")
     names = [line.split()[0] for line in answer.out.splitlines() if not line.startswith(" ")]
     assert names == ["hf", "mlp", "mobilenet", "resnet", "timm", "vit"]
-    assert answer.out.count(" choices, ") == 2 * (len(names) - answer.out.count("cannot be used"))
+    assert answer.out.count(" choices, ") == 8
+    assert answer.out.count("makes a space of the settings given") == 2
+
+
+@pytest.mark.parametrize("words", ["spaces", "--help"])
+def test_other_libraries_are_not_imported_to_list_what_there_is(words: str) -> None:
+    command = f"""
+import sys
+sys.argv = ["autokd", "{words}"]
+from autokd.cli import main
+try:
+    main()
+finally:
+    print({{"transformers", "nni", "timm", "ray"}} & sys.modules.keys(), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr == "set()\n"
 
 
 def test_schema_is_json_that_names_every_key_of_a_study() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from autokd import registry
 from autokd.errors import AutoKDError
+from autokd.registry.lookup import find
 from autokd.tasks import open_task
 from autokd.testing import TinyTask, check_space, describe_space
 from autokd.types import Task
@@ -29,7 +30,10 @@ def check_lines(space: str, data: str) -> tuple[list[str], bool]:
 
 
 def spaces_lines() -> list[str]:
-    """A line for each installed search space, with what it holds on 8x8 grey and 32x32 colour images."""
+    """A line for each installed search space, with what it holds on 8x8 grey and 32x32 colour images.
+
+    One that makes spaces of settings is only named.
+    """
     tasks: Mapping[str, Task] = {
         "8x8x1": TinyTask(input_shape=(1, 8, 8), num_outputs=10, seed=0),
         "32x32x3": TinyTask(input_shape=(3, 32, 32), num_outputs=10, seed=0),
@@ -37,10 +41,13 @@ def spaces_lines() -> list[str]:
     lines = []
     for name in sorted(registry.installed("search_spaces")):
         try:
-            found = registry.resolve("search_spaces", name)
-            summaries = [f"{size}: {_summary(found, task)}" for size, task in tasks.items()]
-            first = (getattr(found, "source", found).__doc__ or "").strip().splitlines()
-            lines += [f"{name:12s} {first[0] if first else ''}", *(f"{'':12s} {summary}" for summary in summaries)]
+            found = find("search_spaces", name)
+            if callable(found):  # networks of another library, whose import takes seconds
+                below = [f"makes a space of the settings given: `autokd check '{name}(...)'` says what it holds"]
+            else:
+                below = [f"{size}: {_summary(found, task)}" for size, task in tasks.items()]
+            first = (found.__doc__ or "").strip().splitlines()
+            lines += [f"{name:12s} {first[0] if first else ''}", *(f"{'':12s} {line}" for line in below)]
         except AutoKDError as error:
             lines.append(f"{name:12s} cannot be used: {error}")
     return lines
