@@ -26,8 +26,14 @@ def dump(study: Study) -> dict[str, Any]:
 
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Dotted keys in which two dumps differ, sorted, without those that may change on resume."""
-    return sorted(set(_differences(old, new, "")) - MAY_CHANGE)
+    """Dotted keys in which two dumps differ, sorted, without those that may change on resume.
+
+    A study that was written down before there was a key has its default.
+    """
+    fields = Study.model_fields.items()
+    defaults = {name: each.get_default(call_default_factory=True) for name, each in fields if not each.is_required()}
+    completed = {name: _plain(as_data(value)) for name, value in defaults.items()} | dict(old)
+    return sorted(set(_differences(completed, new, "")) - MAY_CHANGE)
 
 
 def not_importable(study: Study) -> list[str]:
