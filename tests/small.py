@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,13 @@ def write_space(tmp_path: Path, *, widths: Sequence[int], build: str = "") -> st
     path = tmp_path / "space.py"
     path.write_text(SPACE.format(widths=list(widths), build=build or "pass"))
     return str(path)
+
+
+def forget_new_keys(run: Path) -> None:
+    """Makes `study.json` what it was before there were records elsewhere, devices and precisions."""
+    path = run / "study.json"
+    setup = json.loads(path.read_text())
+    del setup["records"]
+    for key in ("record", "device", "precision", "compile"):
+        del setup["study"][key]
+    path.write_text(json.dumps(setup))

@@ -6,11 +6,18 @@ from typing import Any
 import pytest
 import torch
 from command_line import autokd, refused_search, write_study
-from small import small_context, small_study
+from small import small_context, small_run, small_study
+from torch import Tensor, nn
 
 from autokd.devices import _OnDevice, pick_device
-from autokd.driver import search_study
+from autokd.driver import preparation, search_study
 from autokd.record import read_trials
+from autokd.teachers.answers import ask
+from autokd.teachers.cache import open_outputs, teacher_outputs
+from autokd.teachers.ensemble import Ensemble
+from autokd.teachers.networks import NetworkTeacher, frozen
+from autokd.teachers.sources import placed
+from autokd.testing import TinyTask
 from autokd.trial import Stretch, run_stretch
 from autokd.types import Recipe
 
@@ -83,3 +90,48 @@ def test_on_the_cpu_auto_gives_the_same_trials(tmp_path: Path) -> None:
         search_study(small_study(device=device, **{"budget.trials": 2}), run=tmp_path / device)
     if pick_device("auto") == CPU:
         assert read_trials(tmp_path / "cpu") == read_trials(tmp_path / "auto")
+
+
+class Watched(nn.Module):
+    """A network that notes where it is moved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moved: list[Any] = []
+        self.layer = nn.Linear(64, 10)
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        self.moved += args
+        return super().to(*args, **kwargs)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.layer(x.flatten(1))
+
+
+class Unmoved:
+    """A teacher that is no network."""
+
+    name, digest = "unmoved", "2"
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        return inputs.flatten(1)[:, :10]
+
+
+def test_networks_among_teachers_answer_on_the_device_and_their_answers_are_the_same(tmp_path: Path) -> None:
+    task, network = TinyTask(), Watched()
+    here = Ensemble((NetworkTeacher("network", "1", frozen(network)), Unmoved()), (1.0, 1.0))
+    there = placed(here, CPU)
+    assert there.digest == here.digest
+    assert not network.moved
+    cached = teacher_outputs(there, task, tmp_path)
+    assert set(network.moved) == {CPU}
+    rows = task.splits["train"]
+    assert torch.equal(open_outputs(cached.path)[0, rows], ask(here, task, rows, 0))
+    assert teacher_outputs(here, task, tmp_path).warm
+
+
+def test_the_device_of_a_study_is_where_its_teacher_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices: list[Any] = []
+    monkeypatch.setattr(preparation, "placed", lambda teacher, device: devices.append(device) or teacher)
+    small_run(tmp_path, device="auto")
+    assert devices == [pick_device("auto")]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from optuna.trial import TrialState
-from small import small_driver, small_run, small_study, write_space
+from small import forget_new_keys, small_driver, small_run, small_study, write_space
 
 from autokd.checkpoints import write_json
 from autokd.driver import search_study
@@ -74,6 +74,14 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("begun")
     search(folder, **{"budget.trials": 1})
     return folder
+
+
+def test_a_run_of_before_there_was_a_key_goes_on(tmp_path: Path) -> None:
+    search(tmp_path, **{"budget.trials": 1})
+    forget_new_keys(tmp_path / "run")
+    with pytest.raises(InputError, match="begun with another study: precision changed"):
+        search(tmp_path, precision="bf16")
+    assert search(tmp_path, **{"budget.trials": 2}).note == "2 trials are done"
 
 
 def points(*, changed: bool = False) -> Any:

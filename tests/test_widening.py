@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import autokd, refused, write_study
+from command_line import LEFT_OUT, autokd, refused, refused_search, write_study
+from small import forget_new_keys, small_driver, small_run, small_study
+from tables import write_table
 
+from autokd.driver import search_study
 from autokd.record import open_storage, read_study, read_trials
+from autokd.trial import run_stretch
 
 SPACE = """
 from torch import nn
@@ -75,10 +79,10 @@ def everything(run: Path, name: str) -> list[Any]:
 def test_a_wider_space_goes_on_with_all_that_was_done(home: Path) -> None:
     run = home / "run"
     before = read_trials(run)
-    said = refused(*search(home, "budget.trials=20", space=WIDER))
+    said = refused(*search(home, "budget.trials=12", space=WIDER))
     assert "source of the space changed; put it back" in said
     assert said.endswith("if it only got more choices, --widen goes on with it")
-    answer = autokd(*search(home, "budget.trials=20", "--widen"))
+    answer = autokd(*search(home, "budget.trials=12", "--widen"))
     assert answer.code == 0, answer
     trials = read_trials(run)
     assert trials[: len(before)] == before
@@ -86,7 +90,7 @@ def test_a_wider_space_goes_on_with_all_that_was_done(home: Path) -> None:
     assert everything(run, "autokd-2")[: len(before)] == everything(run, "autokd")
     choices = [trial.distributions["width"].choices for trial in read_study(run).get_trials()]  # type: ignore[attr-defined]
     assert set(choices) == {(4, 8, 32)}
-    assert autokd(*search(home, "budget.trials=20", "--widen")).code == 0  # nothing is wider now
+    assert autokd(*search(home, "budget.trials=12", "--widen")).code == 0  # nothing is wider now
     assert json.loads((run / "study.json").read_text())["records"] == ["autokd", "autokd-2"]
     assert autokd("report", run).code == 0
 
@@ -106,17 +110,6 @@ def test_a_parameter_that_is_new_leaves_the_trials_as_they_were(home: Path) -> N
     assert autokd(*search(home, "budget.trials=6", "--widen", space=more)).code == 0
     assert read_trials(home / "run")[: len(before)] == before
     assert "gelu" not in read_study(home / "run").get_trials()[0].params
-
-
-def test_a_run_of_an_older_version_goes_on_and_may_be_widened(home: Path) -> None:
-    path = home / "run" / "study.json"
-    setup = json.loads(path.read_text())
-    for later in ("record", "device", "precision", "compile"):
-        del setup["study"][later]
-    path.write_text(json.dumps({key: value for key, value in setup.items() if key != "records"}))
-    assert autokd(*search(home, "budget.trials=5")).code == 0
-    assert autokd(*search(home, "budget.trials=6", "--widen", space=WIDER)).code == 0
-    assert json.loads(path.read_text())["records"] == ["autokd", "autokd-2"]
 
 
 @pytest.mark.parametrize(
@@ -144,6 +137,41 @@ def test_a_space_that_lost_something_is_refused_and_nothing_changes(
 
 def test_nothing_but_what_is_searched_may_change(home: Path) -> None:
     assert "begun with another study: seed changed" in refused(*search(home, "seed=3", "--widen", space=WIDER))
+
+
+def test_a_run_of_before_there_was_a_key_can_be_widened(home: Path) -> None:
+    before = read_trials(home / "run")
+    forget_new_keys(home / "run")
+    assert autokd(*search(home, "budget.trials=5", "--widen", space=WIDER)).code == 0
+    assert read_trials(home / "run")[: len(before)] == before
+    assert json.loads((home / "run" / "study.json").read_text())["records"] == ["autokd", "autokd-2"]
+
+
+def test_a_trial_that_was_under_way_goes_on_in_the_wider_space(tmp_path: Path) -> None:
+    space = tmp_path / "space.py"
+    space.write_text(SPACE)
+    study = {"space": str(space), "scheduler": "none", "budget.trials": 1}
+    run = small_run(tmp_path, **study)
+    driver = small_driver(run)
+    first = driver.propose()
+    assert first is not None
+    (second,) = driver.advance(first.trial, run_stretch(run.context, first))
+    driver.record.close()  # as if killed while the second stretch is trained
+    (begun,) = read_trials(run.folder)
+    assert begun.state == "running"
+
+    space.write_text(WIDER)
+    search_study(small_study(**study), run=run.folder, widened=True)
+
+    (done,) = read_trials(run.folder)
+    assert (done.state, done.arch, begun.epoch) == ("complete", begun.arch, second.start)
+    assert begun.rungs.items() < done.rungs.items()
+
+
+def test_the_choices_of_a_table_cannot_be_widened(tmp_path: Path) -> None:
+    changes = dict.fromkeys(("teacher", "space", "objectives"), LEFT_OUT)
+    study = {"task": {"table": str(write_table(tmp_path))}, **changes}
+    assert "--widen: the choices of a table are its own" in refused_search(tmp_path, study, "--widen")
 
 
 KILLED = """

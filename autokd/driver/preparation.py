@@ -39,7 +39,7 @@ from autokd.tasks import ArrayTask, TaskSpec, load_task, open_task, save_task
 from autokd.tasks.rows import all_labels
 from autokd.teachers.cache import SPLITS, open_outputs, teacher_outputs
 from autokd.teachers.scores import refuse_chance, refuse_unanswered, teacher_score
-from autokd.teachers.sources import load_teacher
+from autokd.teachers.sources import load_teacher, placed
 from autokd.teachers.spec import TrainedSpec
 from autokd.trial import Context, evaluate_outputs, reason_of, resolve_loss
 from autokd.types import Arch, Recipe, Task, Teacher
@@ -150,6 +150,7 @@ def _answers(study: Study, task: Task, folder: Path, *splits: str) -> tuple[Teac
     """The teacher, trained or loaded, and the file with its outputs on the search's splits and these."""
     home = folder / "teacher"
     teacher = load_teacher(study.teacher, task, folder=home, train=_teacher_trainer(task, study), seed=study.seed)
+    teacher = placed(teacher, pick_device(study.device))
     return teacher, teacher_outputs(teacher, task, home, splits=(*SPLITS, *splits)).path
 
 

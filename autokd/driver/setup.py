@@ -90,7 +90,7 @@ def read_setup(run: Path) -> dict[str, Any]:
     missing = [key for key in _KEYS if key not in setup] if isinstance(setup, dict) else list(_KEYS)
     if missing or not setup["digests"].keys() >= DIGESTS.keys():
         raise InputError(f"{path} is damaged (no {missing[0] if missing else 'digests'}); start over with --fresh")
-    return setup
+    return {"records": [STUDY]} | setup  # runs of before had that one
 
 
 def setup_to_go_on(run: Path) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
 from autokd.errors import InputError
-from autokd.record import STUDY, TrialRecord, as_record, canonical, close_storage, read_study, take, write_study
+from autokd.record import TrialRecord, as_record, canonical, close_storage, read_study, take, write_study
 from autokd.samplers.draw import Draw, holds
 from autokd.trial import Context, reason_of
 
@@ -44,8 +44,7 @@ def widen(folder: Path, context: Context, setup: Mapping[str, Any]) -> list[str]
     trials = study.get_trials(deepcopy=False)
     wider = [_in_wider_space(trial, context) for trial in trials]
     _refuse_other_networks([as_record(trial) for trial in trials], context)
-    before = setup.get("records", [STUDY])
-    names = [*before, f"{before[0]}-{len(before) + 1}"]
+    names = [*setup["records"], f"{setup['records'][0]}-{len(setup['records']) + 1}"]
     lock, storage, _ = take(folder)
     try:
         write_study(storage, names[-1], study, wider)

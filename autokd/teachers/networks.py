@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +25,22 @@ class NetworkTeacher:
     Args:
         name: for tables.
         digest: of the network as it is.
-        network: frozen in place by `frozen`.
+        network: frozen in place by `frozen`; it is moved to `device` when it is first asked.
+        device: where it answers.
     """
 
     name: str
     digest: str
     network: nn.Module
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def outputs(self, inputs: Tensor) -> Tensor:
-        """What the network gives, detached; whoever put it back into train mode since is overruled."""
-        self.network.eval()
+        """What the network gives, detached, on the CPU; whoever put it back into train mode since is overruled."""
+        network = self.network.to(self.device).eval()
         with torch.inference_mode():
-            given = self.network(inputs)
+            given = network(inputs.to(self.device))
         # A copy made outside: autograd refuses inference tensors, and a loss may keep this one.
-        return given.clone() if isinstance(given, Tensor) else given
+        return given.cpu().clone() if isinstance(given, Tensor) else given
 
 
 def frozen(network: nn.Module) -> nn.Module:

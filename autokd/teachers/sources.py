@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from autokd.errors import InputError
@@ -61,6 +63,15 @@ def load_teacher(source: object, task: Task, *, folder: Path, train: Train, seed
     if isinstance(spec, Section):
         return _from_spec(spec, task, folder, train, seed)
     return _from_object(resolve("teachers", spec), task, seed)
+
+
+def placed(teacher: Teacher, device: torch.device) -> Teacher:
+    """The same teacher, whose networks run on a device; what is no network of torch answers where it did."""
+    if isinstance(teacher, NetworkTeacher):
+        return replace(teacher, device=device)
+    if isinstance(teacher, Ensemble):
+        return replace(teacher, members=tuple(placed(member, device) for member in teacher.members))
+    return teacher
 
 
 def _ensemble(sources: Sequence[Any], task: Task, folder: Path, train: Train, seed: int) -> Teacher:
