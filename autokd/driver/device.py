@@ -10,10 +10,9 @@ from pathlib import Path
 
 import torch
 
-from autokd.driver.latencies import Latencies, conditions_of
+from autokd.driver.latencies import Latencies, idle_reference_ms
 from autokd.driver.preparation import draw_archs
 from autokd.errors import InputError
-from autokd.objectives.latency import measure_reference_ms
 from autokd.objectives.latency_prediction import LatencyPrediction
 from autokd.record import canonical
 from autokd.study import Study, resolve_objectives, resolve_space
@@ -53,7 +52,7 @@ def measure_device(
     with tempfile.TemporaryDirectory(prefix="autokd-") as folder:
         task = open_task(study.task, seed=study.seed, folder=Path(folder) / "task")
         context = Context(study, resolve_space(study), task, torch.empty(0), (timed,))
-        reference_ms = measure_reference_ms(threads=conditions_of(timed)["threads"])
+        reference_ms = idle_reference_ms([timed])
         latencies = Latencies(context, replace(timed, table=str(out)), Path(folder), reference_ms=reference_ms)
         done, reason = 0, ""
         for arch in islice(_different(context, number), number):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from autokd.errors import InputError
-from autokd.objectives.latency import time_student
+from autokd.objectives.latency import measure_reference_ms, time_student
 from autokd.objectives.latency_prediction import LatencyPrediction, fit_latency
 from autokd.objectives.latency_table import LatencyTable, Measurement, conditions
 from autokd.registry import reference_of, resolve, source_digest
@@ -101,7 +101,21 @@ def conditions_of(objective: Objective) -> dict[str, Any]:
         "runtime": given.get("runtime", "eager"),
         "threads": given.get("threads", 1),
         "batch": given.get("batch", 1),
+        "device": given.get("device", "cpu"),
     }
+
+
+def idle_reference_ms(objectives: Sequence[Objective]) -> float:
+    """What the reference network takes now where the timed of these objectives are timed, in ms; 0 where none is.
+
+    Raises:
+        InputError: they are timed on several devices, or nothing is timed on that one.
+    """
+    how = [conditions_of(objective) for objective in objectives if objective.timed]
+    devices = sorted({str(each["device"]) for each in how})
+    if len(devices) > 1:
+        raise InputError(f"objectives are timed on {' and '.join(devices)}; a run times on one device: choose one")
+    return measure_reference_ms(threads=max(each["threads"] for each in how), device=devices[0]) if how else 0.0
 
 
 def _key(context: Context, objective: Objective) -> dict[str, Any]:

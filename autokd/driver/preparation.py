@@ -15,6 +15,7 @@ from autokd.checkpoints import write_json
 from autokd.devices import Compute, on_device, pick_device
 from autokd.distill import Training, one_cycle
 from autokd.driver.costs import Costs, random_study, refuse_hopeless_bounds
+from autokd.driver.latencies import idle_reference_ms
 from autokd.driver.prior import adopt_prior, refuse_prior
 from autokd.driver.setup import (
     Run,
@@ -31,7 +32,6 @@ from autokd.driver.widening import widen
 from autokd.errors import InputError
 from autokd.executors import one_thread
 from autokd.losses import kd
-from autokd.objectives.latency import measure_reference_ms
 from autokd.record import refuse_held, refuse_record
 from autokd.registry import resolve, source_digest
 from autokd.study import OWN_SAMPLER, Study, dump, make_sampler, not_importable, resolve_objectives, resolve_space
@@ -170,8 +170,7 @@ def _teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
 
 def _begin(context: Context, teacher: Teacher, facts: Mapping[str, Any], folder: Path, outputs: Path) -> dict[str, Any]:
     refuse_hopeless_bounds(context, draw_archs(context, _BOUNDED_SAMPLES))
-    threads = [objective.settings.get("threads", 1) for objective in context.objectives if objective.timed]
-    reference_ms = measure_reference_ms(threads=max(threads)) if threads else 0.0
+    reference_ms = idle_reference_ms(context.objectives)
     return {
         "study": dump(context.study),
         "digests": {
