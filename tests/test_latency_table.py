@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
+import torch
 
 from autokd.errors import InputError
 from autokd.objectives import latency_table
@@ -85,10 +86,18 @@ def test_a_number_that_is_no_latency_is_passed_over(tmp_path: Path, number: str)
 
 def test_conditions_name_the_device_and_the_versions_of_what_runs_students() -> None:
     eager, onnx = (conditions(runtime=runtime, threads=1, batch=1) for runtime in ("eager", "onnx"))
-    assert eager["device"] == device_name() != ""
+    assert eager["device"] == device_name(torch.device("cpu")) != ""
     assert set(eager["versions"]) == {"torch"}
     assert "" not in {*eager["versions"].values(), *onnx["versions"].values()}
     assert set(onnx["versions"]) == {"torch", "onnxruntime"}
+
+
+def test_on_a_gpu_the_key_names_it_and_on_the_cpu_it_is_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    how = {"runtime": "eager", "threads": 1, "batch": 1}
+    assert conditions(**how, device="cpu") == conditions(**how)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"a GPU, {device}")
+    assert conditions(**how, device="cuda") == conditions(**how) | {"device": "a GPU, cuda"}
 
 
 def test_conditions_can_be_told_of_a_runtime_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,7 +213,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(time, "thread_time_ns", made)
-    monkeypatch.setattr(latency, "_reference", lambda: made.call(0.5))
+    monkeypatch.setattr(latency, "_reference", lambda device: made.call(0.5))
     return made
 
 

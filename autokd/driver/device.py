@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from autokd.driver.latencies import Latencies, conditions_of
+from autokd.driver.latencies import Latencies, idle_reference_ms
 from autokd.driver.places import open_place
 from autokd.driver.preparation import draw_archs
 from autokd.errors import InputError, UnmeasuredError
@@ -53,7 +53,7 @@ def measure_device(
     with tempfile.TemporaryDirectory(prefix="autokd-") as folder, open_place(study) as place:
         task = open_task(study.task, seed=study.seed, folder=Path(folder) / "task")
         context = Context(study, resolve_space(study), task, torch.empty(0), (timed,))
-        reference_ms = place.meter.reference_ms(threads=conditions_of(timed)["threads"])
+        reference_ms = idle_reference_ms([timed], place.meter)
         latencies = Latencies(
             context, replace(timed, table=str(out)), Path(folder), meter=place.meter, reference_ms=reference_ms
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -98,7 +98,21 @@ def conditions_of(objective: Objective) -> dict[str, Any]:
         "runtime": given.get("runtime", "eager"),
         "threads": given.get("threads", 1),
         "batch": given.get("batch", 1),
+        "device": given.get("device", "cpu"),
     }
+
+
+def idle_reference_ms(objectives: Sequence[Objective], meter: Meter) -> float:
+    """What the reference network takes now where the timed of these objectives are timed, in ms; 0 where none is.
+
+    Raises:
+        InputError: they are timed on several devices, or nothing is timed on that one.
+    """
+    how = [conditions_of(objective) for objective in objectives if objective.timed]
+    devices = sorted({str(each["device"]) for each in how})
+    if len(devices) > 1:
+        raise InputError(f"objectives are timed on {' and '.join(devices)}; a run times on one device: choose one")
+    return meter.reference_ms(threads=max(each["threads"] for each in how), device=devices[0]) if how else 0.0
 
 
 def _key(context: Context, objective: Objective, meter: Meter) -> dict[str, Any]:

@@ -26,10 +26,10 @@ class Meter(Protocol):
     def where(self) -> str:
         """For the log; "" where only this process comes into question."""
 
-    def conditions(self, *, runtime: str, threads: int, batch: int) -> dict[str, Any]:
+    def conditions(self, *, runtime: str, threads: int, batch: int, device: str = "cpu") -> dict[str, Any]:
         """What a latency there depends on besides the student; as `latency_table.conditions`."""
 
-    def reference_ms(self, *, threads: int) -> float:
+    def reference_ms(self, *, threads: int, device: str = "cpu") -> float:
         """Idle time of the reference network there, in ms; as `latency.measure_reference_ms`."""
 
     def measure(
@@ -48,13 +48,13 @@ class ThisProcess:
 
     where: str = ""
 
-    def conditions(self, *, runtime: str, threads: int, batch: int) -> dict[str, Any]:
+    def conditions(self, *, runtime: str, threads: int, batch: int, device: str = "cpu") -> dict[str, Any]:
         """As `latency_table.conditions`."""
-        return conditions(runtime=runtime, threads=threads, batch=batch)
+        return conditions(runtime=runtime, threads=threads, batch=batch, device=device)
 
-    def reference_ms(self, *, threads: int) -> float:
+    def reference_ms(self, *, threads: int, device: str = "cpu") -> float:
         """As `latency.measure_reference_ms`."""
-        return measure_reference_ms(threads=threads)
+        return measure_reference_ms(threads=threads, device=device)
 
     def measure(
         self, context: Context, objective: Objective, archs: Sequence[Arch], *, reference_ms: float

@@ -15,6 +15,7 @@ from autokd.checkpoints import write_json
 from autokd.devices import Compute, on_device, pick_device
 from autokd.distill import Training, one_cycle
 from autokd.driver.costs import Costs, random_study, refuse_hopeless_bounds
+from autokd.driver.latencies import idle_reference_ms
 from autokd.driver.meter import IN_PROCESS, Meter
 from autokd.driver.prior import adopt_prior, refuse_prior
 from autokd.driver.setup import (
@@ -177,8 +178,7 @@ def _begin(
     context: Context, teacher: Teacher, facts: Mapping[str, Any], folder: Path, outputs: Path, meter: Meter
 ) -> dict[str, Any]:
     refuse_hopeless_bounds(context, draw_archs(context, _BOUNDED_SAMPLES))
-    threads = [objective.settings.get("threads", 1) for objective in context.objectives if objective.timed]
-    reference_ms = meter.reference_ms(threads=max(threads)) if threads else 0.0
+    reference_ms = idle_reference_ms(context.objectives, meter)
     return {
         "study": dump(context.study),
         "digests": {

@@ -10,6 +10,8 @@ training, the spread of the worst student was 3 %, and 8 % in wall time; on seve
 not see, the clock is wall time all the same. And a round is ten calls: where eight processes share the two cores
 most calls are slowed, a student's more than the reference's, and the median of the fastest of ten agreed better
 between repeats (Kendall tau .96) than that of the fastest of two (.93).
+
+On a GPU all is the same but the clock: a call is timed by events of CUDA, from an idle GPU until its answer is there.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ from __future__ import annotations
 import functools
 import gc
 import logging
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -31,9 +32,9 @@ from torch import Tensor, nn
 from autokd.devices import compiled_call
 from autokd.errors import InputError, nearest
 from autokd.objectives.costs import evaluating
+from autokd.objectives.timers import Call, Timer, timer, timing_device
 
-Call = Callable[[], object]
-
+_CPU = torch.device("cpu")
 _SECONDS = 0.2
 _FEWEST_ROUNDS = 7
 _TURNS_A_ROUND = 5
@@ -63,6 +64,7 @@ def latency_ms(
     batch: int = 1,
     threads: int = 1,
     runtime: str = "eager",
+    device: str = "cpu",
     seconds: float = _SECONDS,
     reference_ms: float | None = None,
 ) -> float:
@@ -73,6 +75,7 @@ def latency_ms(
         batch=batch,
         threads=threads,
         runtime=runtime,
+        device=device,
         seconds=seconds,
         reference_ms=reference_ms,
     )
@@ -86,6 +89,7 @@ def time_student(
     batch: int = 1,
     threads: int = 1,
     runtime: str = "eager",
+    device: str = "cpu",
     seconds: float = _SECONDS,
     reference_ms: float | None = None,
 ) -> Timing:
@@ -96,6 +100,7 @@ def time_student(
         batch=batch,
         threads=threads,
         runtime=runtime,
+        device=device,
         seconds=seconds,
         reference_ms=reference_ms,
     )[0]
@@ -108,6 +113,7 @@ def measure_together(
     batch: int = 1,
     threads: int = 1,
     runtime: str = "eager",
+    device: str = "cpu",
     seconds: float = _SECONDS,
     reference_ms: float | None = None,
 ) -> list[Timing]:
@@ -119,9 +125,10 @@ def measure_together(
         batch: samples a call; that one sample, repeated.
         threads: within an operation; the caller's number is restored.
         runtime: a name in `RUNTIMES`.
+        device: cpu, cuda, cuda:1 or auto; a student is there only while it is timed.
         seconds: spent on each student; at least 7 rounds are made.
-        reference_ms: what `measure_reference_ms` gave on the idle machine for as many threads; None measures
-            without the reference network, so that drift and load stay in the figures.
+        reference_ms: what `measure_reference_ms` gave on the idle machine for this device and as many threads; None
+            measures without the reference network, so that drift and load stay in the figures.
 
     Returns:
         in the order of `students`.
@@ -138,31 +145,38 @@ def measure_together(
         raise InputError(
             f"latency_ms knows no runtime '{runtime}'{nearest(runtime, RUNTIMES)}: write one of {', '.join(RUNTIMES)}"
         )
-    inputs = inputs.expand(batch, *inputs.shape[1:]).contiguous()
+    place = timing_device(device, runtime=runtime)
+    inputs = inputs.expand(batch, *inputs.shape[1:]).contiguous().to(place)
     with ExitStack() as stack:
         for student in students:
             stack.enter_context(evaluating(student))
+            stack.callback(student.cpu)
+            student.to(place)
         calls = [RUNTIMES[runtime](student, inputs, threads) for student in students]
-        return time_calls(calls, threads=threads, seconds=seconds * len(calls), reference_ms=reference_ms)
+        return time_calls(calls, threads=threads, seconds=seconds * len(calls), reference_ms=reference_ms, device=place)
 
 
-def measure_reference_ms(*, threads: int = 1) -> float:
+def measure_reference_ms(*, threads: int = 1, device: str = "cpu") -> float:
     """Time of the reference network, in milliseconds; to be taken once, before any worker trains."""
-    return time_calls([_reference()], threads=threads, seconds=2 * _SECONDS, reference_ms=None)[0].median_ms
+    place = timing_device(device, runtime="eager")
+    calls = [_reference(place)]
+    return time_calls(calls, threads=threads, seconds=2 * _SECONDS, reference_ms=None, device=place)[0].median_ms
 
 
-def time_calls(calls: Sequence[Call], *, threads: int, seconds: float, reference_ms: float | None) -> list[Timing]:
+def time_calls(
+    calls: Sequence[Call], *, threads: int, seconds: float, reference_ms: float | None, device: torch.device = _CPU
+) -> list[Timing]:
     """Times calls interleaved, for `seconds` in all: `measure_together` once its students are ready to run."""
-    clock = time.thread_time_ns if threads == 1 else time.perf_counter_ns
-    lanes = list(calls) if reference_ms is None else [*calls, _reference()]
+    timed = timer(device, threads=threads)
+    lanes = list(calls) if reference_ms is None else [*calls, _reference(device)]
     rounds: list[list[int]] = []
     with _undisturbed(threads):
         for call in lanes:
             for _ in range(_WARM_UP_CALLS):
                 call()
-        end = clock() + seconds * 1e9
-        while clock() < end or len(rounds) < _FEWEST_ROUNDS:
-            turns = [[_fastest_of_two(call, clock) for call in lanes] for _ in range(_TURNS_A_ROUND)]
+        end = timed.now() + seconds * 1e9
+        while timed.now() < end or len(rounds) < _FEWEST_ROUNDS:
+            turns = [[_fastest_of_two(call, timed) for call in lanes] for _ in range(_TURNS_A_ROUND)]
             rounds.append([min(spent) for spent in zip(*turns, strict=True)])
     times = np.array(rounds) / 1e6
     if reference_ms is not None:
@@ -172,13 +186,9 @@ def time_calls(calls: Sequence[Call], *, threads: int, seconds: float, reference
     return [Timing(float(m), float(cv), len(rounds)) for m, cv in zip(median, spread, strict=True)]
 
 
-def _fastest_of_two(call: Call, clock: Callable[[], int]) -> int:
+def _fastest_of_two(call: Call, timed: Timer) -> int:
     """Nanoseconds, >= 1; the first call also warms the caches that the others in turn have cooled."""
-    start = clock()
-    call()
-    between = clock()
-    call()
-    return max(min(between - start, clock() - between), 1)
+    return max(min(timed.spent(call), timed.spent(call)), 1)
 
 
 @contextmanager
@@ -196,7 +206,7 @@ def _undisturbed(threads: int) -> Iterator[None]:
             gc.enable()
 
 
-def _reference() -> Call:
+def _reference(device: torch.device) -> Call:
     """A small convolutional network, always the same: part arithmetic, part overhead, as small students are."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -205,7 +215,7 @@ def _reference() -> Call:
             convolution = nn.Conv2d(channels_in, channels_out, 3, padding=1)
             layers += [convolution, nn.BatchNorm2d(channels_out), nn.ReLU()]
         network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10)).eval()
-        return functools.partial(network, torch.randn(1, 1, 8, 8))
+        return functools.partial(network.to(device), torch.randn(1, 1, 8, 8).to(device))
 
 
 def _eager(student: nn.Module, inputs: Tensor, threads: int) -> Call:

@@ -18,7 +18,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from autokd.errors import InputError
+from autokd.objectives.timers import timing_device
 from autokd.types import Arch
 
 
@@ -93,11 +96,15 @@ class LatencyTable:
             raise InputError(f"{self.path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 
-def conditions(*, runtime: str, threads: int, batch: int) -> dict[str, Any]:
-    """The part of a key that is this machine and how it is made to run students."""
+def conditions(*, runtime: str, threads: int, batch: int, device: str = "cpu") -> dict[str, Any]:
+    """The part of a key that is this machine and how it is made to run students.
+
+    Raises:
+        InputError: nothing is timed on that device.
+    """
     packages = ["torch", "onnxruntime"] if runtime == "onnx" else ["torch"]
     return {
-        "device": device_name(),
+        "device": device_name(timing_device(device, runtime=runtime)),
         "runtime": runtime,
         "versions": {package: _version(package) for package in packages},
         "threads": threads,
@@ -105,8 +112,10 @@ def conditions(*, runtime: str, threads: int, batch: int) -> dict[str, Any]:
     }
 
 
-def device_name() -> str:
-    """The processor's model as the operating system names it, or at least its kind."""
+def device_name(device: torch.device) -> str:
+    """The GPU's model as CUDA names it; the processor's as the operating system does, or at least its kind."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
     try:
         if platform.system() == "Darwin":
             command = ["sysctl", "-n", "machdep.cpu.brand_string"]

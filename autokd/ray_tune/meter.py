@@ -46,14 +46,14 @@ class MeterNode:
         self._task = ray.remote(num_cpus=0, resources={_METER: 1}, max_retries=retries)(_call)
         self._shipped: dict[str, Any] = {}
 
-    def conditions(self, *, runtime: str, threads: int, batch: int) -> dict[str, Any]:
+    def conditions(self, *, runtime: str, threads: int, batch: int, device: str = "cpu") -> dict[str, Any]:
         """As `latency_table.conditions`."""
-        found: dict[str, Any] = self._there(conditions, runtime=runtime, threads=threads, batch=batch)
+        found: dict[str, Any] = self._there(conditions, runtime=runtime, threads=threads, batch=batch, device=device)
         return found
 
-    def reference_ms(self, *, threads: int) -> float:
+    def reference_ms(self, *, threads: int, device: str = "cpu") -> float:
         """As `latency.measure_reference_ms`."""
-        return float(self._there(measure_reference_ms, threads=threads))
+        return float(self._there(measure_reference_ms, threads=threads, device=device))
 
     def measure(
         self, context: Context, objective: Objective, archs: Sequence[Arch], *, reference_ms: float

@@ -38,7 +38,8 @@ from scipy.stats import kendalltau
 from sklearn.datasets import load_digits
 from torch import nn
 
-from autokd.objectives.latency import RUNTIMES, Call, measure_reference_ms, time_calls
+from autokd.objectives.latency import RUNTIMES, measure_reference_ms, time_calls
+from autokd.objectives.timers import Call
 from search_spaces import mlp, mobilenet, resnet
 
 STUDENTS, REPEATS, WORKERS = 20, 10, 2

@@ -1,0 +1,80 @@
+"""How one call is timed, and on which device: by the processor's clock, or by events on a GPU."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from autokd.devices import pick_device
+from autokd.errors import InputError
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Timer:
+    """Nanoseconds.
+
+    Args:
+        now: a clock, for how long measuring goes on.
+        spent: what one call takes, until its answer is there.
+    """
+
+    now: Callable[[], int]
+    spent: Callable[[Call], int]
+
+
+def timing_device(name: str, *, runtime: str) -> torch.device:
+    """The device on which students are timed in a runtime.
+
+    Raises:
+        InputError: there is no such device, or nothing is timed on it.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(name)):
+        raise InputError(f"objectives.latency_ms.device: {name!r} given; write cpu, cuda, cuda:1 or auto")
+    try:
+        device = pick_device(name)
+    except InputError as error:
+        raise InputError(f"objectives.latency_ms.{error}") from None
+    if device.type not in _TIMERS or (runtime == "onnx" and device.type != "cpu"):
+        raise InputError(
+            f"objectives.latency_ms.device: with runtime '{runtime}' nothing is timed on {device.type}; write cpu"
+        )
+    return device
+
+
+def timer(device: torch.device, *, threads: int) -> Timer:
+    """What times calls on a device."""
+    return _TIMERS[device.type](device, threads)
+
+
+def _on_processor(device: torch.device, threads: int) -> Timer:
+    clock = time.thread_time_ns if threads == 1 else time.perf_counter_ns
+
+    def spent(call: Call) -> int:
+        start = clock()
+        call()
+        return clock() - start
+
+    return Timer(clock, spent)
+
+
+def _on_gpu(device: torch.device, threads: int) -> Timer:
+    def spent(call: Call) -> int:
+        with torch.cuda.device(device):
+            start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            torch.cuda.synchronize()
+            start.record()
+            call()
+            end.record()
+            end.synchronize()
+            return round(start.elapsed_time(end) * 1e6)
+
+    return Timer(time.perf_counter_ns, spent)
+
+
+_TIMERS: Mapping[str, Callable[[torch.device, int], Timer]] = {"cpu": _on_processor, "cuda": _on_gpu}
