@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 import torch
@@ -76,6 +78,20 @@ def test_training_that_was_resumed_is_the_same_in_bf16_and_compiled(how: dict[st
     whole = train(tmp_path / "whole", (4,), space=space, **how)
     assert train(tmp_path / "parts", (1, 4), space=space, **how) == whole
     assert train(tmp_path / "plain", (4,), space=space)[1] != whole[1]
+
+
+@pytest.mark.slow
+def test_the_compiler_keeps_no_student_that_was_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._dynamo.convert_frame import input_codes, output_codes
+
+    students: list[Any] = []
+    load = nn.Module.train
+    monkeypatch.setattr(nn.Module, "train", lambda self, mode=True: students.append(ref(self)) or load(self, mode))
+    train(tmp_path, (1,), space=arch_free(tmp_path), compile=True)
+    gc.collect()
+    assert students
+    assert [each for each in students if each() is not None] == []
+    assert len(input_codes.seen) == len(output_codes.seen) == 0
 
 
 def test_a_search_may_go_on_with_another_device_and_not_with_other_numbers(tmp_path: Path) -> None:

@@ -162,6 +162,8 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
         result = {"error": reason_of(error)}
     else:
         training.save(folder)
+    if context.study.compile:
+        torch.compiler.reset()  # or its tables keep the code of every student this process trained
     write_json(folder / "result.json", result)
     return result
 
