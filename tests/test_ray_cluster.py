@@ -110,3 +110,41 @@ def test_kills_of_driver_and_ray_lose_nothing(tmp_path: Path) -> None:
     last = lines[-1]
     assert last["repeated"] <= kills.WORKERS * 3
     assert (last["left_running"], last["front_is_the_records"]) == (0, True)
+
+
+def test_a_worker_that_dies_between_two_stretches_costs_nothing(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autokd.ray_tune.doors import Search
+
+    killed: list[int] = []
+    finish = Search.finish_stretch
+
+    def finish_and_kill(self: Search, number: int, outcome: dict[str, Any]) -> bool:
+        goes_on = finish(self, number, outcome)
+        begun = kills.begun_stretches(tmp_path)
+        if len(begun) in (2, 6) and begun[-1][1] not in killed:  # the one worker waits now
+            killed.append(begun[-1][1])
+            os.kill(killed[-1], signal.SIGKILL)
+        return goes_on
+
+    monkeypatch.setattr(Search, "finish_stretch", finish_and_kill)
+    search_study(override(study_on(cluster, tmp_path), {"workers": 1}), run=tmp_path / "run")
+    assert len(killed) == 2
+    assert_nothing_lost(read_trials(tmp_path / "run"), tmp_path, repeated=0)
+
+
+def test_students_share_a_gpu_as_far_as_it_goes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from ray.cluster_utils import Cluster
+
+    found = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 8, "num_gpus": 1, "object_store_memory": 100_000_000}
+    )
+    try:
+        changes = {"executor.gpus_per_trial": 0.5, "workers": 4}  # of a GPU that Ray is told of; students use the CPU
+        search_study(override(study_on(found, tmp_path), changes), run=tmp_path / "run")
+    finally:
+        found.shutdown()
+    assert "Ray's nodes have room for 2 of 4 students at once (1 CPU and 0.5 GPU each); the others wait" in caplog.text
+    assert_nothing_lost(read_trials(tmp_path / "run"), tmp_path, repeated=0)
+    assert len({pid for _, pid in kills.begun_stretches(tmp_path)}) == 2

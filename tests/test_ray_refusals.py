@@ -29,6 +29,19 @@ def test_an_address_without_a_cluster_is_refused_in_one_line(
     assert reason in said
 
 
+def test_a_dead_cluster_in_the_environment_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    said = refused_search(tmp_path, {}, "--executor", "ray", "executor.address=auto")
+    assert "executor.address: no Ray cluster at '127.0.0.1:9', as RAY_ADDRESS says, (" in said
+    assert "Connection refused" in said
+
+
+def test_more_than_this_machine_has_is_refused(tmp_path: Path) -> None:
+    said = refused_search(tmp_path, {}, "--executor", "ray", "executor.cpus_per_trial=4000")
+    assert "executor: 4000 CPU asked for each student, but Ray on this machine has" in said
+    assert not (tmp_path / "runs").exists()
+
+
 def test_without_ray_a_search_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     said = refused_search(tmp_path, {}, "--executor", "ray")

@@ -147,7 +147,7 @@ def retrain_student(
 @app.command("export")
 def export_student(
     run: RunFolder,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Ends in .safetensors, .pt2 or .onnx.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="Ends in .safetensors, .pt2 or .onnx; a path or a URL.")],
     trial: Annotated[int, typer.Option(help="The trial's number.")],
 ) -> None:
     """Write one student to a file: its retrained weights where there are any, else those of the search."""

@@ -116,8 +116,10 @@ def retrain(
     return summary
 
 
-def export_trial(run: Path, number: int, out: Path) -> str:
-    """Writes one student to `out`: the retrained one where there is one, else the search's own; says which.
+def export_trial(run: Path, number: int, out: str | Path) -> str:
+    """Writes one student to `out`, a path or a URL, as `export_student` takes it, and says which one.
+
+    It is the retrained one where there is one, else the search's own.
 
     Raises:
         InputError: no such trial, its weights are gone, or the file cannot be written or differs from the student.

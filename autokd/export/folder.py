@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import tempfile
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +17,7 @@ from autokd import registry
 from autokd.errors import InputError
 from autokd.export.card import Card, Config, model_card, reason
 from autokd.types import SearchSpace, Task
+from autokd.urls import files_at, is_url
 
 
 def safetensors_folder(student: nn.Module, inputs: Tensor, path: Path, card: Card) -> str:
@@ -35,13 +37,15 @@ def load_student(folder: str | Path, *, space: object = None) -> nn.Module:
     have code imported. If the space's source has changed since, the log says so.
 
     Args:
-        folder: with the weights and `config.json`.
+        folder: with the weights and `config.json`; a path or, as text, an fsspec URL.
         space: the search space or a reference to it, where it is no installed plug-in; None takes the
         installed one.
 
     Raises:
         InputError: the folder is no exported student, its space is not installed, or the weights do not fit.
     """
+    if is_url(folder):
+        return _load_from_url(str(folder), space)
     config = read_config(Path(folder))
     weights = Path(folder, config.weights)
     found = registry.resolve("search_spaces", _installed(config.space) if space is None else space)
@@ -66,6 +70,18 @@ def load_student(folder: str | Path, *, space: object = None) -> nn.Module:
     except (RuntimeError, safetensors.SafetensorError) as error:
         raise InputError(f"'{weights}' does not fit search space '{config.space}': {reason(error)}") from error
     return student.eval()
+
+
+def _load_from_url(url: str, space: object) -> nn.Module:
+    files, at = files_at(url, what="cannot load:")
+    with tempfile.TemporaryDirectory(prefix="autokd-") as copied:
+        try:
+            files.get_file(f"{at}/config.json", f"{copied}/config.json")
+            name = read_config(Path(copied)).weights
+            files.get_file(f"{at}/{name}", f"{copied}/{name}")
+        except OSError as error:
+            raise InputError(f"'{url}' is no exported student: {reason(error)}; name the folder itself") from error
+        return load_student(copied, space=space)
 
 
 def read_config(folder: Path) -> Config:

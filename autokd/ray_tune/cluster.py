@@ -48,7 +48,7 @@ def connected(study: Study) -> Iterator[Cluster]:
     """The cluster that a study names, for as long as the block; one that was connected to before stays so.
 
     Raises:
-        InputError: there is none at that address.
+        InputError: there is none at that address, or this machine alone has no room for one student.
     """
     settings = study.executor
     assert isinstance(settings, RayExecutor)
@@ -56,6 +56,7 @@ def connected(study: Study) -> Iterator[Cluster]:
     if mine:
         _connect(settings.address)
     try:
+        _look_for_room(settings, study.workers)
         yield Cluster(settings, study.workers, meter_of_cluster(retries=settings.max_failures))
     finally:
         if mine:
@@ -166,19 +167,40 @@ def _name(trial: Any) -> str:
     return f"trial-{trial.config['trial']:05d}"
 
 
+def _look_for_room(settings: RayExecutor, workers: int) -> None:
+    """Says so where fewer students than asked for train at once; Ray itself would wait in silence."""
+    asked = {"CPU": settings.cpus_per_trial, "GPU": settings.gpus_per_trial}
+    asked = {name: amount for name, amount in asked.items() if amount}
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    room = sum(min(int(node.get(name, 0) / amount + 1e-9) for name, amount in asked.items()) for node in nodes)
+    wanted = " and ".join(f"{amount:g} {name}" for name, amount in asked.items())
+    if not room and settings.address == "local":
+        there = " and ".join(f"{nodes[0].get(name, 0):g} {name}" for name in asked)
+        raise InputError(
+            f"executor: {wanted} asked for each student, but Ray on this machine has {there}; ask for less by "
+            "executor.cpus_per_trial and executor.gpus_per_trial, or name a cluster by executor.address"
+        )
+    if room < workers:
+        logging.getLogger("autokd").warning(
+            "Ray's nodes have room for %d of %d students at once (%s each); the others wait", room, workers, wanted
+        )
+
+
 def _connect(address: str) -> None:
+    named = (os.environ.get("RAY_ADDRESS") or address) if address == "auto" else address
     try:
         if address.startswith("ray://"):
             raise ValueError("a search does not run through Ray's client; run it on the cluster by `ray job submit`")
-        host, _, port = address.rpartition(":")
+        host, _, port = named.rpartition(":")
         if host:  # Ray itself tries for two minutes
             socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
         dashboard = False if address == "local" else None
         ray.init(address, include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, RayError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        where = f"'{address}'" if named == address else f"'{named}', as RAY_ADDRESS says,"
         raise InputError(
-            f"executor.address: no Ray cluster at '{address}' ({reason}); start one with `ray start --head` and write "
+            f"executor.address: no Ray cluster at {where} ({reason}); start one with `ray start --head` and write "
             "auto, or write local for one of its own on this machine"
         ) from error
 

@@ -75,6 +75,10 @@ class Search:
             self.fault = error
         return self.driver.record.trials[number].state == "running"
 
+    def begin_again(self, number: int) -> None:
+        """Puts back a stretch whose worker died before it began."""
+        self.ready.appendleft(self.under_way.pop(number))
+
     def written(self, number: int) -> dict[str, Any] | None:
         """What a worker wrote of the stretch under way, if it finished it before it died."""
         folder = Path(self.under_way[number].folder)
@@ -153,8 +157,8 @@ class ProposeSearcher(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Ends a trial that failed once too often; of all others the driver knows."""
-        if error:
-            number = self._numbers[trial_id]
+        number = self._numbers[trial_id]
+        if error and number in self.search.under_way:  # else the scheduler has put it back
             self.search.finish_stretch(number, self.search.written(number) or {"error": "the worker process died"})
 
     def save(self, checkpoint_path: str) -> None:
@@ -194,6 +198,7 @@ class AdvanceScheduler(TrialScheduler):
             tune_controller.stop_trial(search.paused.pop(number))
         stretch = search.next_stretch(paused=True)
         if stretch is None:
+            self._added = [trial for trial in self._added if trial.status == Trial.PENDING]
             return self._added.pop(0) if self._added else None
         trial = search.paused.pop(stretch.trial)
         trial.set_config(as_config(stretch))
@@ -204,7 +209,14 @@ class AdvanceScheduler(TrialScheduler):
         self._added.append(trial)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """Nothing while Tune tries again; the disk's errors beyond that are raised."""
+        """Nothing while Tune tries again; the disk's errors beyond that are raised.
+
+        Where an idle worker has died, Tune finds out when it hands it the next stretch, requeues the trial for it and
+        gives it up by the same failure: it still waits then, and its stretch begins again as another trial of Tune's.
+        """
+        if trial.status == Trial.PENDING:
+            self.search.begin_again(trial.config["trial"])
+            return
         error = trial.get_pickled_error()
         cause = error.as_instanceof_cause() if isinstance(error, RayTaskError) else error
         if isinstance(cause, OSError) and not trial.should_recover():

@@ -7,9 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
-from autokd.errors import InputError
+from autokd.urls import files_at
 
 _RESULT = "result.json"
 
@@ -27,13 +25,7 @@ class Storage:
 
     def __init__(self, url: str, run: str) -> None:
         self.run = run
-        try:
-            self.files, self.root = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
-            raise InputError(
-                f"executor.storage: '{url}' cannot be used ({error}); write a folder that all nodes see, or a URL of "
-                "which the fsspec package is installed on all of them, as s3://bucket/prefix"
-            ) from error
+        self.files, self.root = files_at(url, what="executor.storage:")
 
     def put(self, path: str | Path, folder: Path) -> None:
         """Copies a folder there; its `result.json`, which says that all is there, last."""
