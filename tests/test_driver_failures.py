@@ -154,7 +154,8 @@ STRETCH = Stretch(trial=0, arch={}, recipe=Recipe(), seed=0, start=0, stop=1, so
 def only(jobs: Jobs) -> dict[str, Any]:
     """The one result of what is under way."""
     while True:
-        for _, result in jobs.finished():
+        jobs.wait()
+        for _, result in jobs.done():
             return result
 
 

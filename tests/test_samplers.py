@@ -22,7 +22,7 @@ from autokd.samplers import CostAwareSampler
 from autokd.samplers.draw import Draw, draw_from, holds, nearby
 from autokd.samplers.features import Encoding
 from autokd.samplers.improvement import expected, expected_improvement, free_boxes, nodes
-from autokd.samplers.outlook import extrapolated
+from autokd.samplers.losses import extrapolated
 from autokd.samplers.surrogate import Surrogate
 from autokd.study import make_sampler
 from autokd.types import Objective

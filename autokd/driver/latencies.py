@@ -10,6 +10,7 @@ from typing import Any
 
 from autokd.driver.meter import Meter
 from autokd.errors import InputError
+from autokd.objectives.latency import SECONDS
 from autokd.objectives.latency_prediction import LatencyPrediction, fit_latency
 from autokd.objectives.latency_table import LatencyTable, Measurement
 from autokd.registry import reference_of, resolve, source_digest
@@ -53,9 +54,11 @@ class Latencies:
         found = self.table.find(arch)
         return None if found is None else self._scaled(found)
 
-    def measure(self, arch: Arch) -> float:
-        """Milliseconds, timed now and kept in the table."""
-        (measured,) = self.meter.measure(self.context, self.objective, [arch], reference_ms=self.reference_ms)
+    def measure(self, arch: Arch, *, seconds: float = SECONDS) -> float:
+        """Milliseconds, timed now for so many seconds and kept in the table."""
+        (measured,) = self.meter.measure(
+            self.context, self.objective, [arch], reference_ms=self.reference_ms, seconds=seconds
+        )
         self.table.add(measured)
         return measured.median_ms
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,32 +53,41 @@ def run_trials(
     started = time.monotonic()
     ready = deque(driver.resume())
     jobs = Jobs(executor, work, trial_minutes)
+    elsewhere = isinstance(executor, ProcessExecutor)
+    proposal: Future[Stretch | None] | None = None
     proposing = True
-    try:
-        while True:
-            in_time = seconds is None or time.monotonic() - started < seconds
-            while in_time and jobs.free and (ready or proposing):
-                if not ready:
-                    proposing = _propose(driver, ready)
-                if ready:
+    with ThreadPoolExecutor(1) if elsewhere else InlineExecutor() as proposer:
+        try:
+            while True:
+                in_time = seconds is None or time.monotonic() - started < seconds
+                while in_time and jobs.free and ready:
                     jobs.submit(ready.popleft())
-            if in_time and proposing and len(ready) < executor.workers and isinstance(executor, ProcessExecutor):
-                proposing = _propose(driver, ready)  # ahead: a worker that ends need not wait for it
-            notify("searching")
-            for stretch, result in jobs.finished():
-                ready.extendleft(driver.advance(stretch.trial, result))
-            if not in_time and not jobs.futures:
-                for stretch in [*ready, *driver.release()]:
-                    driver.give_up(stretch, "the time limit was reached")
-                return "the time limit was reached"
-            if not (jobs.futures or ready or proposing):
-                ready.extend(driver.release())
-                if not ready:
-                    return driver.ended
-    except KeyboardInterrupt:
-        for stretch, result in jobs.done():
-            driver.advance(stretch.trial, result)
-        raise
+                if proposal is None:
+                    notify("searching")
+                    if in_time and proposing and len(ready) < executor.workers and (elsewhere or jobs.free):
+                        proposal = proposer.submit(driver.propose)  # ahead, where workers need not wait for it
+                jobs.wait(*([proposal] if proposal else []))
+                if proposal is not None:
+                    if not proposal.done():
+                        continue  # the driver is busy: what ended waits to be told, its workers take what is ready
+                    stretch, proposal = proposal.result(), None
+                    proposing = stretch is not None
+                    ready.extend([stretch] if stretch else [])
+                for stretch, result in jobs.done():
+                    ready.extendleft(driver.advance(stretch.trial, result))
+                if not in_time and not jobs.futures:
+                    for stretch in [*ready, *driver.release()]:
+                        driver.give_up(stretch, "the time limit was reached")
+                    return "the time limit was reached"
+                if not (jobs.futures or ready or proposing):
+                    ready.extend(driver.release())
+                    if not ready:
+                        return driver.ended
+        except KeyboardInterrupt:
+            proposer.shutdown()
+            for stretch, result in jobs.done():
+                driver.advance(stretch.trial, result)
+            raise
 
 
 def train_all(
@@ -97,7 +106,8 @@ def train_all(
         while waiting and jobs.free:
             jobs.submit(waiting.popleft())
         notify(f"fresh trainings: {len(results)} of {len(stretches)} done")
-        results |= {stretch.folder: result for stretch, result in jobs.finished()}
+        jobs.wait()
+        results |= {stretch.folder: result for stretch, result in jobs.done()}
     return results
 
 
@@ -112,11 +122,12 @@ def finished(stretches: Sequence[Stretch]) -> dict[str, dict[str, Any]]:
 
 
 class Jobs:
-    """Stretches under way on an executor, each with its deadline."""
+    """Stretches under way on an executor, each with its deadline, and those that have ended."""
 
     def __init__(self, executor: Executors, work: Work, minutes: float) -> None:
         self.executor, self.work, self.seconds = executor, work, 60 * minutes
         self.futures: dict[Future[dict[str, Any]], tuple[Stretch, float]] = {}
+        self._ended: list[tuple[Stretch, Future[dict[str, Any]]]] = []
         self._late: set[Future[Any]] = set()
 
     @property
@@ -129,21 +140,25 @@ class Jobs:
         deadline = time.monotonic() + self.seconds
         self.futures[self.executor.submit(self.work, stretch)] = (stretch, deadline)
 
-    def finished(self) -> Iterator[tuple[Stretch, dict[str, Any]]]:
-        """Stretches that have ended, with their results; waits half a second for one at most."""
-        if self.futures:
-            wait(self.futures, timeout=_TICK_SECONDS, return_when=FIRST_COMPLETED)
+    def wait(self, *others: Future[Any]) -> None:
+        """Until one of those under way, or another future, has ended; half a second at most."""
+        wait([*self.futures, *others], timeout=_TICK_SECONDS, return_when=FIRST_COMPLETED)
         for future, (_, deadline) in self.futures.items():
             if not future.done() and time.monotonic() > deadline:
                 self._late.add(future)
                 self.executor.stop(future)
-        yield from self.done()
+        self._collect()
 
     def done(self) -> Iterator[tuple[Stretch, dict[str, Any]]]:
-        """Stretches that have ended by now, each once."""
-        for future in [future for future in self.futures if future.done()]:
-            stretch, _ = self.futures.pop(future)
+        """Stretches that have ended by now with their results, each once."""
+        self._collect()
+        while self._ended:
+            stretch, future = self._ended.pop(0)
             yield stretch, self._result(future)
+
+    def _collect(self) -> None:
+        for future in [future for future in self.futures if future.done()]:
+            self._ended.append((self.futures.pop(future)[0], future))
 
     def _result(self, future: Future[dict[str, Any]]) -> dict[str, Any]:
         if future in self._late:
@@ -156,13 +171,6 @@ class Jobs:
             raise
         except Exception as error:
             return {"error": f"raised {type(error).__name__}: {error}"}
-
-
-def _propose(driver: Driver, ready: deque[Stretch]) -> bool:
-    stretch = driver.propose()
-    if stretch is not None:
-        ready.append(stretch)
-    return stretch is not None
 
 
 @contextmanager

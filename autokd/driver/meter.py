@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from autokd.objectives.latency import measure_reference_ms, measure_together
+from autokd.objectives.latency import SECONDS, measure_reference_ms, measure_together
 from autokd.objectives.latency_table import Measurement, conditions
 from autokd.trial import Context, build_student
 from autokd.types import Arch, Objective
@@ -33,7 +33,13 @@ class Meter(Protocol):
         """Idle time of the reference network there, in ms; as `latency.measure_reference_ms`."""
 
     def measure(
-        self, context: Context, objective: Objective, archs: Sequence[Arch], *, reference_ms: float
+        self,
+        context: Context,
+        objective: Objective,
+        archs: Sequence[Arch],
+        *,
+        reference_ms: float,
+        seconds: float = SECONDS,
     ) -> list[Measurement]:
         """Latencies of students, timed together; as `measure_archs`."""
 
@@ -57,17 +63,23 @@ class ThisProcess:
         return measure_reference_ms(threads=threads, device=device)
 
     def measure(
-        self, context: Context, objective: Objective, archs: Sequence[Arch], *, reference_ms: float
+        self,
+        context: Context,
+        objective: Objective,
+        archs: Sequence[Arch],
+        *,
+        reference_ms: float,
+        seconds: float = SECONDS,
     ) -> list[Measurement]:
         """As `measure_archs`."""
-        return measure_archs(context, objective, archs, reference_ms=reference_ms)
+        return measure_archs(context, objective, archs, reference_ms=reference_ms, seconds=seconds)
 
 
 IN_PROCESS = ThisProcess()
 
 
 def measure_archs(
-    context: Context, objective: Objective, archs: Sequence[Arch], *, reference_ms: float
+    context: Context, objective: Objective, archs: Sequence[Arch], *, reference_ms: float, seconds: float = SECONDS
 ) -> list[Measurement]:
     """Builds students and times them in this process, interleaved, so that they can be compared with each other.
 
@@ -76,6 +88,7 @@ def measure_archs(
         objective: the timed one.
         archs: of the students.
         reference_ms: the idle time of the reference network on this machine when the run began.
+        seconds: spent on each where the objective's settings do not say.
 
     Raises:
         InfeasibleError: one cannot be built.
@@ -84,9 +97,11 @@ def measure_archs(
     students = [build_student(context, arch, seed=context.study.seed) for arch in archs]
     inputs = torch.zeros(1, *context.task.input_shape)
     start = time.perf_counter()
-    timings = measure_together(students, inputs, reference_ms=reference_ms, **objective.settings)
-    seconds = (time.perf_counter() - start) / max(len(students), 1)
+    timings = measure_together(
+        students, inputs, reference_ms=reference_ms, **{"seconds": seconds, **objective.settings}
+    )
+    taken = (time.perf_counter() - start) / max(len(students), 1)
     return [
-        Measurement(arch, timing.median_ms, timing.cv, reference_ms, seconds)
+        Measurement(arch, timing.median_ms, timing.cv, reference_ms, taken)
         for arch, timing in zip(archs, timings, strict=True)
     ]

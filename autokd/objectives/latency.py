@@ -35,7 +35,8 @@ from autokd.objectives.costs import evaluating
 from autokd.objectives.timers import Call, Timer, timer, timing_device
 
 _CPU = torch.device("cpu")
-_SECONDS = 0.2
+SECONDS = 0.2
+"""Spent on timing a student where nothing else is said."""
 _FEWEST_ROUNDS = 7
 _TURNS_A_ROUND = 5
 _WARM_UP_CALLS = 5
@@ -65,7 +66,7 @@ def latency_ms(
     threads: int = 1,
     runtime: str = "eager",
     device: str = "cpu",
-    seconds: float = _SECONDS,
+    seconds: float = SECONDS,
     reference_ms: float | None = None,
 ) -> float:
     """Median time to answer one batch, in milliseconds a batch (not a sample); as `time_student`."""
@@ -90,7 +91,7 @@ def time_student(
     threads: int = 1,
     runtime: str = "eager",
     device: str = "cpu",
-    seconds: float = _SECONDS,
+    seconds: float = SECONDS,
     reference_ms: float | None = None,
 ) -> Timing:
     """Times one student; as `measure_together` with it alone."""
@@ -114,7 +115,7 @@ def measure_together(
     threads: int = 1,
     runtime: str = "eager",
     device: str = "cpu",
-    seconds: float = _SECONDS,
+    seconds: float = SECONDS,
     reference_ms: float | None = None,
 ) -> list[Timing]:
     """Times students interleaved, each once a round, so that they can be compared with each other.
@@ -160,7 +161,7 @@ def measure_reference_ms(*, threads: int = 1, device: str = "cpu") -> float:
     """Time of the reference network, in milliseconds; to be taken once, before any worker trains."""
     place = timing_device(device, runtime="eager")
     calls = [_reference(place)]
-    return time_calls(calls, threads=threads, seconds=2 * _SECONDS, reference_ms=None, device=place)[0].median_ms
+    return time_calls(calls, threads=threads, seconds=2 * SECONDS, reference_ms=None, device=place)[0].median_ms
 
 
 def time_calls(

@@ -13,7 +13,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from autokd.driver.meter import Meter, ThisProcess, measure_archs
 from autokd.errors import UnmeasuredError
-from autokd.objectives.latency import measure_reference_ms
+from autokd.objectives.latency import SECONDS, measure_reference_ms
 from autokd.objectives.latency_table import Measurement, conditions
 from autokd.study import Study, dump, resolve_objectives, resolve_space
 from autokd.tasks import ArrayTask
@@ -56,14 +56,20 @@ class MeterNode:
         return float(self._there(measure_reference_ms, threads=threads, device=device))
 
     def measure(
-        self, context: Context, objective: Objective, archs: Sequence[Arch], *, reference_ms: float
+        self,
+        context: Context,
+        objective: Objective,
+        archs: Sequence[Arch],
+        *,
+        reference_ms: float,
+        seconds: float = SECONDS,
     ) -> list[Measurement]:
         """As `measure_archs`; the task travels once, students are built there."""
         task = context.task
         if task.digest not in self._shipped:
             # A copy, for the original may hold all inputs once more, normalised.
             self._shipped[task.digest] = ray.put(replace(task) if isinstance(task, ArrayTask) else task)
-        given = (dump(context.study), objective.name, list(archs), reference_ms)
+        given = (dump(context.study), objective.name, list(archs), reference_ms, seconds)
         measured: list[Measurement] = self._there(_measure, self._shipped[task.digest], *given)
         return measured
 
@@ -99,9 +105,9 @@ def _call(function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
 
 
 def _measure(
-    task: ArrayTask, study: Mapping[str, Any], name: str, archs: Sequence[Arch], reference_ms: float
+    task: ArrayTask, study: Mapping[str, Any], name: str, archs: Sequence[Arch], reference_ms: float, seconds: float
 ) -> list[Measurement]:
     told = Study.model_validate(study)
     context = Context(told, resolve_space(told), task, torch.empty(0), resolve_objectives(told))
     objective = next(objective for objective in context.objectives if objective.name == name)
-    return measure_archs(context, objective, archs, reference_ms=reference_ms)
+    return measure_archs(context, objective, archs, reference_ms=reference_ms, seconds=seconds)

@@ -31,7 +31,14 @@ def sampler_for(
     # To know a network's costs it must be built, 8 to 45 ms.
     exact = math.inf if context.costs_are_free else _BUILT
     return CostAwareSampler(
-        context.suggest, context.costs, context.objectives, reference=reference, exact=exact, seed=seed, prior=prior
+        context.suggest,
+        context.costs,
+        context.objectives,
+        reference=reference,
+        exact=exact,
+        seed=seed,
+        hurried=context.study.executor != "inline",
+        prior=prior,
     )
 
 

@@ -16,6 +16,7 @@ finds.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 from threadpoolctl import ThreadpoolController
 
-from autokd.pareto import as_losses
+from autokd.pareto import Floats, as_losses
 from autokd.record import as_record, canonical
 from autokd.samplers.draw import Draw, draw_from, holds, nearby
 from autokd.samplers.outlook import Candidate, Outlook
@@ -55,6 +56,8 @@ class CostAwareSampler(BaseSampler):
         exact: for how many of the most promising candidates `costs` is asked at each proposal; a model of those known
             stands for the rest; math.inf where asking is free.
         seed: 0 .. 2**32 - 1.
+        hurried: students train meanwhile and must not wait: what is asked for within as long as it took to look around
+            is answered from that look, with what was proposed since counted as under way.
         prior: trials of an earlier run of the same space, with other data or another teacher maybe. They take the
             place of the first eight, and no student is spared because it was trained there.
 
@@ -70,15 +73,18 @@ class CostAwareSampler(BaseSampler):
         reference: Mapping[str, float],
         exact: float,
         seed: int,
+        hurried: bool = False,
         prior: Sequence[FrozenTrial] = (),
     ) -> None:
         self._suggest, self._costs, self.objectives, self._exact = suggest, costs, tuple(objectives), exact
-        self._random = np.random.default_rng(seed)
+        self._random, self._hurried = np.random.default_rng(seed), hurried
         self._outlook = Outlook(objectives, reference, seed=seed)
         self._asked: dict[str, Mapping[str, float]] = {}
         self._broken: set[str] = set()
         self._pool: list[Candidate] = []
         self._kept: list[Candidate] = []
+        self._chosen: Candidate | None = None
+        self._fresh_until = 0.0
         self._threads = ThreadpoolController()
         self._plans: dict[int, Mapping[str, Any]] = {}
         self._prior = [each for each in _candidates(prior) if each.trained]
@@ -113,7 +119,15 @@ class CostAwareSampler(BaseSampler):
         history = [each for each in tried if each.promises]
         if not self._prior and (len(history) < len(_FIRST) or not any(each.trained for each in history)):
             return self._first(len(history), seen)
-        return self._most_promising(history, seen)
+        began = time.monotonic()
+        if began < self._fresh_until:
+            another = self._another(history, seen)
+            if another is not None:
+                return another.params
+        self._chosen = self._most_promising(history, seen)
+        if self._hurried:
+            self._fresh_until = 2 * time.monotonic() - began
+        return self._chosen.params if self._chosen else {}
 
     def _first(self, place: int, seen: set[str]) -> Mapping[str, Any]:
         """One of a random pool: of eight that are spread evenly over the costs, the middle first."""
@@ -130,7 +144,16 @@ class CostAwareSampler(BaseSampler):
         left = [each for each in (wanted, *ranked) if each is not None and each.key not in seen]
         return left[0].params if left else {}
 
-    def _most_promising(self, history: Sequence[Candidate], seen: set[str]) -> Mapping[str, Any]:
+    def _another(self, history: Sequence[Candidate], seen: set[str]) -> Candidate | None:
+        """The most promising of those that the last look around left, if one promises anything."""
+        if self._chosen is not None and any(each.key == self._chosen.key and each.counts for each in history):
+            self._outlook.suppose(self._chosen, self._asked)
+        left = [each for each in self._kept if each.key not in seen]
+        gain = self._outlook.improvement(left, self._asked)
+        self._chosen = self._best(left, gain) if gain.max(initial=0.0) > 0 else None
+        return self._chosen
+
+    def _most_promising(self, history: Sequence[Candidate], seen: set[str]) -> Candidate | None:
         members = [each for each in history if each.counts]
         best_so_far = self._outlook.front(members) or self._outlook.front(self._prior)
         candidates = [each for each in self._kept if each.key not in seen]
@@ -138,7 +161,7 @@ class CostAwareSampler(BaseSampler):
         anywhere: list[dict[str, Any]] = [{}] * _DRAWN
         candidates += self._drawn(anywhere + self._changed(best_so_far, _NEAR), known)
         if not candidates:
-            return {}
+            return None
         if self._exact >= len(candidates):
             candidates = [each for each in candidates if self._within(each)] or candidates
         self._outlook.learn(history, candidates, self._asked, self._prior)
@@ -151,12 +174,16 @@ class CostAwareSampler(BaseSampler):
                 more = [each for each in more if self._within(each)]
             candidates = candidates + more
             score = np.concatenate([score, self._outlook.improvement(more, self._asked)])
+        return self._best(candidates, score)
+
+    def _best(self, candidates: Sequence[Candidate], score: Floats) -> Candidate:
+        """The best by score, at exact costs as far as those are asked for; the others are kept for next time."""
         ranked = [candidates[i] for i in np.argsort(-score, kind="stable")]
         self._kept = ranked[:_KEPT]
         number = int(min(self._exact, len(ranked)))
         within = (each for each in ranked[: _TRIED * number] if self._within(each))
         finalists = list(itertools.islice(within, number)) or ranked[:1]
-        return finalists[int(np.argmax(self._outlook.improvement(finalists, self._asked)))].params
+        return finalists[int(np.argmax(self._outlook.improvement(finalists, self._asked)))]
 
     def _drawn(self, wishes: Iterable[Mapping[str, Any]], seen: set[str]) -> list[Candidate]:
         """New students that `suggest` makes of wishes, each once."""

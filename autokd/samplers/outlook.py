@@ -13,18 +13,15 @@ from optuna.distributions import BaseDistribution
 from autokd.pareto import Floats, as_losses, hypervolume, non_dominated
 from autokd.record import TrialRecord, canonical, finite
 from autokd.samplers.features import Encoding
-from autokd.samplers.improvement import expected_improvement, free_boxes, nodes
-from autokd.samplers.surrogate import Predict, Surrogate
+from autokd.samplers.improvement import expected_improvement, free_boxes
+from autokd.samplers.losses import LossModel, extrapolated
+from autokd.samplers.surrogate import Surrogate
 from autokd.types import Arch, Objective
 
-_ROOT_OFFSET = 0.08
 _COSTS_FITTED_ON = 300
 _LEARNT_FROM = 1000
-_OWN_RANGE = 4
 _NEGLIGIBLE = 1e-5
 _RECIPE = "recipe."
-
-_Model = tuple[Predict, float, float]  # what predicts roots, and the range that they are on
 
 Asked = Mapping[str, Mapping[str, float]]
 """Costs that are known exactly, by canonical architecture."""
@@ -110,32 +107,37 @@ class Outlook:
         earlier, _ = self._looked_at(self._prior, costs_there)
         earlier[:, -1:] += bool(self._prior)
         self._models = [self._learn(i, history, features, losses, earlier) for i in self._trained]
-        front = losses[[each.counts for each in history]]
-        self._free, self._lucky = free_boxes(front, self._reference), False
-        self._lucky = self.improvement(candidates, asked).max() < _NEGLIGIBLE * hypervolume(front, self._reference)
+        self._front = losses[[each.counts for each in history]]
+        self._free, self._lucky = free_boxes(self._front, self._reference), False
+        least = _NEGLIGIBLE * hypervolume(self._front, self._reference)
+        self._lucky = self.improvement(candidates, asked).max() < least
 
-    def _learn(self, i: int, history: Sequence[Candidate], features: Floats, losses: Floats, earlier: Floats) -> _Model:
+    def suppose(self, candidate: Candidate, asked: Asked) -> None:
+        """Counts a candidate as under way until the next `learn`."""
+        features, costs = self._looked_at([candidate], asked)
+        losses = np.empty((1, len(self._objectives)))
+        losses[:, self._costs] = costs
+        for i, model in zip(self._trained, self._models, strict=True):
+            losses[:, i] = model.suppose(features)
+        self._front = np.concatenate([self._front, losses])
+        self._free = free_boxes(self._front, self._reference)
+
+    def _learn(
+        self, i: int, history: Sequence[Candidate], features: Floats, losses: Floats, earlier: Floats
+    ) -> LossModel:
         """The model of a trained objective; puts what is known or expected of `history` into its column of `losses`."""
         final, doubt = self._final(i, history)
         before, doubt_before = self._final(i, self._prior)
         known, old = np.isfinite(final), np.isfinite(before)
-        low, span = _range(final[known] if known.sum() >= _OWN_RANGE or not old.any() else before[old])
-        root, noise = _rooted(final, doubt, low, span)
-        range_before = _range(before[old]) if old.any() else (low, span)
-        old_root, old_noise = _rooted(before[old], doubt_before[old], *range_before)
-
-        def fit(rows: Any) -> Predict:
-            pairs = ((features[rows], earlier[old]), (root[rows], old_root), (noise[rows], old_noise))
-            return self._surrogate(i).fit(*(np.concatenate(pair) for pair in pairs))
-
-        predict = fit(known)
+        model = LossModel(
+            self._surrogate(i),
+            (features[known], final[known], doubt[known]),
+            (earlier[old], before[old], doubt_before[old]),
+        )
         losses[known, i] = final[known]
         if not known.all():  # under way: what is expected of them stands until they say more
-            mean, _ = predict(features[~known])
-            losses[~known, i] = _unrooted(mean, low, span)
-            root[~known], noise[~known] = mean, 0.0
-            predict = fit(slice(None))
-        return predict, low, span
+            losses[~known, i] = model.suppose(features[~known])
+        return model
 
     def _final(self, i: int, candidates: Sequence[Candidate]) -> tuple[Floats, Floats]:
         """Losses at full training, as far as known, and the doubt about them."""
@@ -150,8 +152,8 @@ class Outlook:
         columns: list[Floats] = [np.empty(0)] * len(self._objectives)
         for i, column in zip(self._costs, costs.T, strict=True):
             columns[i] = column
-        for i, (predict, low, span) in zip(self._trained, self._models, strict=True):
-            columns[i] = _unrooted(nodes(*predict(features, training=self._lucky)), low, span)
+        for i, model in zip(self._trained, self._models, strict=True):
+            columns[i] = model.nodes(features, training=self._lucky)
         gain = expected_improvement(columns, self._free)
         return np.where((costs > self._reference[self._costs]).any(axis=1), -1.0, gain)
 
@@ -220,60 +222,8 @@ class Outlook:
         return values
 
 
-def extrapolated(records: Sequence[TrialRecord], name: str) -> tuple[Floats, Floats]:
-    """Each trial's value at full training, and the standard deviation of that guess; NaN where nothing is known.
-
-    What was trained in full is as it is. A trial stopped at an earlier rung is taken to gain as those did that went
-    through the same rung and on to the end: by least squares over them, with the slope drawn towards 1; where there
-    were none, it keeps its value, in doubt by as much as values spread.
-    """
-    last = max((record.epoch for record in records), default=0)
-    values = [{epoch: rung[name] for epoch, rung in record.rungs.items() if name in rung} for record in records]
-    final, doubt = np.full(len(records), np.nan), np.zeros(len(records))
-    known = [value for row in values for value in row.values()]
-    spread = float(np.std(known)) if known else 0.0
-    ends = {
-        epoch: [(row[epoch], row[last]) for row in values if epoch in row and last in row]
-        for epoch in {epoch for row in values for epoch in row}
-    }
-    for k, row in enumerate(values):
-        if not row:
-            continue
-        epoch = max(row)
-        final[k] = row[epoch]
-        if epoch < last:
-            pairs = ends[epoch]
-            final[k], doubt[k] = _gained(row[epoch], np.array(pairs)) if pairs else (row[epoch], spread)
-    return final, doubt
-
-
-def _gained(value: float, pairs: Floats) -> tuple[float, float]:
-    before, after = pairs.T
-    centre, gain = before.mean(), after.mean() - before.mean()
-    away = before - centre
-    ridge = max(float(away @ away) / len(pairs), 1e-12)  # as one more pair with slope 1
-    slope = 1 + float(away @ (after - after.mean() - away)) / (float(away @ away) + ridge)
-    left = after - after.mean() - slope * away
-    return centre + gain + slope * (value - centre), float(np.sqrt((left @ left + ridge) / len(pairs)))
-
-
 _TINY = 1e-12
 
 
 def _logarithm(costs: Floats) -> Floats:
     return np.asarray(np.log(np.maximum(costs, 0.0) + _TINY))
-
-
-def _range(losses: Floats) -> tuple[float, float]:
-    """The least, and how far above it nine in ten are."""
-    low = float(losses.min())
-    return low, (float(np.quantile(losses, 0.9)) - low) or 1.0
-
-
-def _rooted(losses: Floats, doubt: Floats, low: float, span: float) -> tuple[Floats, Floats]:
-    root = np.sqrt(np.maximum((losses - low) / span, 0) + _ROOT_OFFSET)
-    return root, doubt / span / (2 * root)
-
-
-def _unrooted(roots: Floats, low: float, span: float) -> Floats:
-    return np.asarray(low + span * (np.maximum(roots, 0.0) ** 2 - _ROOT_OFFSET))
