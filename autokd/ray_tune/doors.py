@@ -13,6 +13,7 @@ from ray.exceptions import RayTaskError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
+from ray.util.metrics import Gauge
 
 from autokd.checkpoints import trial_folder, unrecorded_result
 from autokd.driver.core import Driver
@@ -234,15 +235,28 @@ class AdvanceScheduler(TrialScheduler):
 
 
 class ShowValues(tune.Callback):
-    """Puts the numbers of the record into Tune's results, for its dashboard and its `ResultGrid`."""
+    """Puts the numbers of the record into Tune's results, for its `ResultGrid`, and among the metrics of the cluster.
+
+    There they are the gauge `ray_autokd_objective`, which Ray's dashboard draws where Prometheus collects for it.
+    """
 
     def __init__(self, search: Search) -> None:
         self.search = search
+        self._gauge = Gauge(
+            "autokd_objective",
+            description="An objective of a trial, as its latest rung has it.",
+            tag_keys=("study", "trial", "objective"),
+        )
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """Replaces the text of the outcome."""
         outcome = json.loads(result.pop("outcome"))
-        result.update(self.search.driver.record.trials[trial.config["trial"]].values)
+        number, driver = trial.config["trial"], self.search.driver
+        values = driver.record.trials[number].values
+        result.update(values)
+        for name, value in values.items():
+            tags = {"study": driver.context.study.name, "trial": str(number), "objective": name}
+            self._gauge.set(float(value), tags)
         result.update({key: outcome[key] for key in ("error", "seconds") if key in outcome})
