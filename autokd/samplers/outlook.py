@@ -20,7 +20,7 @@ from autokd.types import Arch, Objective
 
 _COSTS_FITTED_ON = 300
 _LEARNT_FROM = 1000
-_NEGLIGIBLE = 1e-5
+_NEGLIGIBLE = 1e-3
 _RECIPE = "recipe."
 
 Asked = Mapping[str, Mapping[str, float]]
