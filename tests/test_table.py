@@ -181,6 +181,11 @@ def test_what_a_table_does_not_hold_counts_as_no_trial_and_our_sampler_proposes_
     assert (ours.trials["complete"], ours.trials["infeasible"], ours.trials["duplicate"]) == (5, 0, 0)
 
 
+def test_a_number_may_be_written_in_another_way(tmp_path: Path) -> None:
+    cells = [[f"{row[0]:.1f}", *row[1:3], f"{row[3]:.2e}", *row[4:]] for row in rows()]
+    assert set(read_table(write_table(tmp_path, cells=cells)).rows) == set(read_table(write_table(tmp_path)).rows)
+
+
 def test_a_value_that_is_missing_at_a_rung_fails_there(tmp_path: Path) -> None:
     cells = rows()
     cells[23][COLUMNS.index("accuracy@9")] = ""

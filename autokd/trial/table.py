@@ -201,7 +201,7 @@ def _read_rows(lines: Iterator[list[str]], description: _Description) -> tuple[l
     if missing:
         raise ValueError(f"there is no column {missing[0]}, which the JSON beside it names")
     places = [columns.index(name) for name in description.parameters]
-    choices = [(name, {str(choice) for choice in known}) for name, known in description.parameters.items()]
+    texts = [{str(choice): str(choice) for choice in choices} for choices in description.parameters.values()]
     numbers = [(columns.index(name), name) for name in description.objectives]
     for name, objective in description.objectives.items():
         rungs = _rungs(name, columns) if objective.trained else ()
@@ -210,12 +210,16 @@ def _read_rows(lines: Iterator[list[str]], description: _Description) -> tuple[l
     for number, cells in enumerate(lines, start=2):
         if len(cells) != len(columns):
             raise ValueError(f"line {number} has {len(cells)} cells, not {len(columns)}")
-        key = tuple([cells[place] for place in places])
+        for place, known, (name, choices) in zip(places, texts, description.parameters.items(), strict=True):
+            if cells[place] not in known:
+                same = [str(choice) for choice in choices if _same_number(cells[place], choice)]
+                if not same:
+                    named = ", ".join(map(str, choices))
+                    raise ValueError(f"line {number}: {name} is '{cells[place]}', none of its choices: {named}")
+                known[cells[place]] = same[0]
+        key = tuple([known[cells[place]] for place, known in zip(places, texts, strict=True)])
         if key in rows:
             raise ValueError(f"line {number} has the same parameters as an earlier one; leave one out")
-        for text, (name, known) in zip(key, choices, strict=True):
-            if text not in known:
-                raise ValueError(f"line {number}: {name} is '{text}', none of its choices: {', '.join(sorted(known))}")
         row: dict[str, float] = {}
         for place, column in numbers:
             try:
@@ -226,6 +230,14 @@ def _read_rows(lines: Iterator[list[str]], description: _Description) -> tuple[l
                 row[column] = value
         rows[key] = row
     return columns, rows
+
+
+def _same_number(text: str, choice: Choice) -> bool:
+    """Whether a cell has a choice that is a number, written in another way."""
+    try:
+        return not isinstance(choice, bool | str) and float(text) == choice
+    except ValueError:
+        return False
 
 
 def _rungs(name: str, columns: Sequence[str]) -> frozenset[int]:
