@@ -73,7 +73,8 @@ LATENCY = OBJECTIVES["latency_ms"]
 TABLES: list[tuple[dict[str, Any], str]] = [
     (with_cell(4, "accuracy", "high"), "table.csv.gz: line 4: accuracy is 'high'; write a number, or nothing"),
     (with_cell(4, "accuracy@3", "x"), "line 4: accuracy@3 is 'x'"),
-    (with_cell(2, "depth", "1.0"), "line 2: depth is '1.0', none of its choices: 1, 2, 3"),
+    (with_cell(2, "depth", "1.5"), "line 2: depth is '1.5', none of its choices: 1, 2, 3"),
+    (with_cell(2, "bn", "0"), "line 2: bn is '0', none of its choices: False, True"),
     ({"cells": [*rows(), rows()[0]]}, "line 26 has the same parameters as an earlier one"),
     ({"cells": [rows()[0][:4]]}, "line 2 has 4 cells, not 9"),
     ({"cells": []}, "no row has a number in column accuracy"),

@@ -112,6 +112,16 @@ def test_a_finished_cell_is_not_run_again_and_one_that_went_too_short_is(
     assert ran[4:] == [("random", 0, 50), ("tpe", 0, 50)]
 
 
+def test_the_folder_of_the_cells_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = {"share": {"25": 0.5}, "repeats": 0, "seconds_per_proposal": 0.1, "proposals": 25}
+    key = {"table": "tiny", "sampler": "random", "seed": 0, "evaluations": 25}
+    monkeypatch.setattr(search_efficiency, "run_cell", lambda *asked: key | cell)
+    cells = tmp_path / "new" / "cells.jsonl"
+    arguments = ["--table", write_table(tmp_path), "--samplers", "random", "--seeds", 1, "--evaluations", 25]
+    run(monkeypatch, *arguments, "--json", cells)
+    assert json.loads(cells.read_text()) == key | cell
+
+
 def test_missing_cells_and_how_to_get_them_are_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -158,18 +158,32 @@ def test_only_the_objectives_that_are_named_are_searched(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("cell", ["", "nan", "inf"])
-def test_a_row_without_a_value_fails_with_its_reason_and_the_search_goes_on(tmp_path: Path, cell: str) -> None:
+def test_a_row_without_a_value_is_infeasible_and_the_search_goes_on(tmp_path: Path, cell: str) -> None:
     cells = rows()
     cells[5][COLUMNS.index("accuracy")] = cell
     del cells[7]
     search_study(study_of(write_table(tmp_path, cells=cells)), run=tmp_path / "run")
     trials = [trial for trial in read_trials(tmp_path / "run") if trial.state != "duplicate"]
-    failed = {trial.reason for trial in trials if trial.state == "failed"}
-    assert failed == {
+    lacking = {trial.reason for trial in trials if trial.state == "infeasible"}
+    assert lacking == {
         "cannot be built: the table has no accuracy in its row",
         "cannot be built: the table has no row of it",
     }
     assert sum(trial.state == "complete" for trial in trials) == 22
+
+
+def test_what_a_table_does_not_hold_counts_as_no_trial_and_our_sampler_proposes_none_of_it(tmp_path: Path) -> None:
+    path = write_table(tmp_path, cells=rows()[::5])
+    at_random = search_study(study_of(path), run=tmp_path / "random")
+    assert at_random.trials["complete"] == 5
+    assert at_random.trials["failed"] == 0
+    ours = search_study(study_of(path, sampler="autokd", **{"budget.trials": 5}), run=tmp_path / "ours")
+    assert (ours.trials["complete"], ours.trials["infeasible"], ours.trials["duplicate"]) == (5, 0, 0)
+
+
+def test_a_number_may_be_written_in_another_way(tmp_path: Path) -> None:
+    cells = [[f"{row[0]:.1f}", *row[1:3], f"{row[3]:.2e}", *row[4:]] for row in rows()]
+    assert set(read_table(write_table(tmp_path, cells=cells)).rows) == set(read_table(write_table(tmp_path)).rows)
 
 
 def test_a_value_that_is_missing_at_a_rung_fails_there(tmp_path: Path) -> None:

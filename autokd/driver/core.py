@@ -14,7 +14,7 @@ import optuna
 from autokd.checkpoints import checkpoint, drop, trial_folder, unrecorded_result
 from autokd.driver.costs import Costs, random_study
 from autokd.driver.meter import Meter
-from autokd.errors import InputError, NoFrontError
+from autokd.errors import InfeasibleError, InputError, NoFrontError
 from autokd.record import Record, TrialRecord, canonical
 from autokd.trial import Context, Stretch, reason_of, training_seed
 from autokd.types import Arch, Point, Recipe, Scheduler
@@ -139,6 +139,9 @@ class Driver:
             self.record.fail(number, "the space's suggest is not usable")
             raise
         except Exception as error:
+            if isinstance(error, InfeasibleError) and not self.context.trains:  # a table without a row of it
+                self.record.prune(number, "infeasible", reason_of(error))
+                return None
             self.record.fail(number, reason_of(error))
             self._refuse_if_all_fail()
             return None

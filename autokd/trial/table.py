@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import csv
 import gzip
 import hashlib
@@ -10,6 +11,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,8 +55,15 @@ class Table:
     rows: Mapping[tuple[str, ...], Row]
 
     def suggest(self, trial: optuna.Trial) -> Arch:
-        """A choice of each parameter."""
-        return {name: trial.suggest_categorical(name, choices) for name, choices in self.parameters.items()}
+        """A choice of each parameter; of a trial that is only thought of (`trial.imagined`) one that has a row."""
+        whole = len(self.rows) == math.prod(map(len, self.parameters.values()))
+        anything = whole or not getattr(trial, "imagined", False)
+        arch: Arch = {}
+        chosen: tuple[str, ...] = ()
+        for name, choices in self.parameters.items():
+            arch[name] = trial.suggest_categorical(name, choices if anything else self._following(chosen))
+            chosen += (str(arch[name]),)
+        return arch
 
     def build(self, arch: Arch, task: Task) -> nn.Module:
         """Raises `InfeasibleError`: there are numbers here, and no networks."""
@@ -80,14 +89,35 @@ class Table:
             raise InfeasibleError(f"the table has no {column} in its row")
         return row[column]
 
+    def _following(self, chosen: tuple[str, ...]) -> tuple[Choice, ...]:
+        """The choices of the next parameter with which some row goes on, after those chosen before it."""
+        if chosen not in self._branches:
+            found = []
+            for choice in [*self.parameters.values()][len(chosen)]:
+                start = (*chosen, str(choice))
+                place = bisect.bisect_left(self._sorted, start)
+                if place < len(self._sorted) and self._sorted[place][: len(start)] == start:
+                    found.append(choice)
+            self._branches[chosen] = tuple(found)
+        return self._branches[chosen]
+
+    @cached_property
+    def _sorted(self) -> list[tuple[str, ...]]:
+        return sorted(self.rows)
+
+    @cached_property
+    def _branches(self) -> dict[tuple[str, ...], tuple[Choice, ...]]:
+        return {}
+
 
 def read_table(path: Path) -> Table:
     """The table in `NAME.csv.gz`, which `NAME.json` beside it describes.
 
     The JSON has `parameters` (column: its choices) and `objectives` (column: `direction`, and `trained`, true where a
     training is needed to know it); other keys and columns are not read. A parameter's cell is the text of one of its
-    choices. A column `accuracy@3` has the objective `accuracy` after 3 epochs of a longer training, the column
-    `accuracy` has it at the end. A cell that is empty or not finite says that the value is not known.
+    choices, or the same number written otherwise. A column `accuracy@3` has the objective `accuracy` after 3 epochs of
+    a longer training, the column `accuracy` has it at the end. A cell that is empty or not finite says that the value
+    is not known.
 
     Raises:
         InputError: a file cannot be read, or is not as above.
@@ -171,7 +201,7 @@ def _read_rows(lines: Iterator[list[str]], description: _Description) -> tuple[l
     if missing:
         raise ValueError(f"there is no column {missing[0]}, which the JSON beside it names")
     places = [columns.index(name) for name in description.parameters]
-    choices = [(name, {str(choice) for choice in known}) for name, known in description.parameters.items()]
+    texts = [{str(choice): str(choice) for choice in choices} for choices in description.parameters.values()]
     numbers = [(columns.index(name), name) for name in description.objectives]
     for name, objective in description.objectives.items():
         rungs = _rungs(name, columns) if objective.trained else ()
@@ -180,12 +210,16 @@ def _read_rows(lines: Iterator[list[str]], description: _Description) -> tuple[l
     for number, cells in enumerate(lines, start=2):
         if len(cells) != len(columns):
             raise ValueError(f"line {number} has {len(cells)} cells, not {len(columns)}")
-        key = tuple([cells[place] for place in places])
+        for place, known, (name, choices) in zip(places, texts, description.parameters.items(), strict=True):
+            if cells[place] not in known:
+                same = [str(choice) for choice in choices if _same_number(cells[place], choice)]
+                if not same:
+                    named = ", ".join(map(str, choices))
+                    raise ValueError(f"line {number}: {name} is '{cells[place]}', none of its choices: {named}")
+                known[cells[place]] = same[0]
+        key = tuple([known[cells[place]] for place, known in zip(places, texts, strict=True)])
         if key in rows:
             raise ValueError(f"line {number} has the same parameters as an earlier one; leave one out")
-        for text, (name, known) in zip(key, choices, strict=True):
-            if text not in known:
-                raise ValueError(f"line {number}: {name} is '{text}', none of its choices: {', '.join(sorted(known))}")
         row: dict[str, float] = {}
         for place, column in numbers:
             try:
@@ -196,6 +230,14 @@ def _read_rows(lines: Iterator[list[str]], description: _Description) -> tuple[l
                 row[column] = value
         rows[key] = row
     return columns, rows
+
+
+def _same_number(text: str, choice: Choice) -> bool:
+    """Whether a cell has a choice that is a number, written in another way."""
+    try:
+        return not isinstance(choice, bool | str) and float(text) == choice
+    except ValueError:
+        return False
 
 
 def _rungs(name: str, columns: Sequence[str]) -> frozenset[int]:

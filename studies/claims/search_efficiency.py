@@ -202,6 +202,7 @@ def main() -> None:
         tables = {table.name: table for table in map(read_table, options.table)}
     except InputError as error:
         parser.error(str(error))
+    options.json.parent.mkdir(parents=True, exist_ok=True)
     cells = read_cells(options.json)
     asked = wanted([*tables.values()], samplers, options.seeds, options.evaluations)
     pythons = {name: environment(name, options.peers_env) for name in {SAMPLERS[sampler] for sampler in samplers}}
