@@ -53,7 +53,8 @@ def expected_improvement(candidates: list[Floats], free: Boxes) -> Floats:
 def free_boxes(points: Floats, reference: Floats) -> Boxes:
     """The region below the reference that no point dominates, as boxes that do not overlap.
 
-    Low ends may be -inf. By slices along the last objective, each cut in the same way in one objective less.
+    Low ends may be -inf. By slices along the last objective, each cut in the same way in one objective less; boxes that
+    go on in the next slice are one.
 
     Args:
         points: losses, shape (points, objectives), one objective or more; dominated ones are no harm.
@@ -62,15 +63,30 @@ def free_boxes(points: Floats, reference: Floats) -> Boxes:
     if len(reference) == 1:
         return np.array([[-np.inf]]), np.array([[min(reference[0], points.min(initial=np.inf))]])
     front = points[(points < reference).all(axis=1)]
-    front = front[non_dominated(front)]
+    if len(reference) > 2:
+        front = front[non_dominated(front)]
     order = front[np.argsort(front[:, -1], kind="stable")]
     edges = np.concatenate([[-np.inf], order[:, -1], reference[-1:]])
-    low, high = [], []
-    for i in np.flatnonzero(np.diff(edges) > 0):
-        below, above = free_boxes(order[:i, :-1], reference[:-1])
-        low.append(np.column_stack([below, np.full(len(below), edges[i])]))
-        high.append(np.column_stack([above, np.full(len(above), edges[i + 1])]))
-    return np.concatenate(low), np.concatenate(high)
+    slices = np.flatnonzero(np.diff(edges) > 0)
+    if len(reference) == 2:
+        least = np.minimum.accumulate([reference[0], *order[:, 0]])
+        low = np.column_stack([np.full(len(slices), -np.inf), edges[slices]])
+        return low, np.column_stack([least[slices], edges[slices + 1]])
+    cut = [free_boxes(order[:i, :-1], reference[:-1]) for i in slices]
+    counts = [len(below) for below, _ in cut]
+    low = np.column_stack([np.concatenate([below for below, _ in cut]), np.repeat(edges[slices], counts)])
+    high = np.column_stack([np.concatenate([above for _, above in cut]), np.repeat(edges[slices + 1], counts)])
+    return _joined(low, high)
+
+
+def _joined(low: Floats, high: Floats) -> Boxes:
+    """Boxes of which two that meet in the last objective, and are the same in all others, are one."""
+    sides = np.concatenate([low[:, :-1], high[:, :-1]], axis=1)
+    order = np.lexsort([low[:, -1], *sides.T])
+    low, high, sides = low[order], high[order], sides[order]
+    apart = (sides[1:] != sides[:-1]).any(axis=1) | (high[:-1, -1] != low[1:, -1])
+    first, last = np.append(True, apart), np.append(apart, True)
+    return low[first], np.column_stack([high[first, :-1], high[last, -1]])
 
 
 def _expected_room(levels: Floats, losses: Floats) -> NDArray[np.float64]:
