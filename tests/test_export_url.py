@@ -70,7 +70,7 @@ def test_whatever_a_file_system_raises_is_a_refusal(inputs: Tensor) -> None:
 
 
 def test_urls_that_cannot_be_used_are_refused(inputs: Tensor) -> None:
-    with pytest.raises(InputError, match=r"cannot export: 'nothing://x/student.pt2' cannot be used \(Protocol not known"):
+    with pytest.raises(InputError, match=r"cannot export: 'nothing://x/student.pt2' cannot be used \(Protocol"):
         export_student(sample_student(), inputs, "nothing://x/student.pt2", card=sample_card())
     with pytest.raises(InputError, match=r"'memory://nowhere' is no exported student: .*name the folder itself"):
         load_student("memory://nowhere")
