@@ -27,7 +27,7 @@ def files_at(url: str, *, what: str) -> tuple[Any, str]:
     """
     try:
         files, path = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:
+    except (ImportError, ValueError, TypeError, OSError) as error:  # TypeError: it wants more than a URL
         raise InputError(
             f"{what} '{url}' cannot be used ({error}); write a folder, or a URL of which the fsspec package is "
             "installed, as s3://bucket/prefix with s3fs"

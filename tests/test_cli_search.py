@@ -214,6 +214,27 @@ def test_a_reader_that_stops_reading_is_no_error(tmp_path: Path) -> None:
     assert answer.stderr == ""
 
 
+TWICE = """
+import signal
+from autokd import cli
+
+def app():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        print("in order", flush=True)
+        signal.raise_signal(signal.SIGINT)
+
+cli.app = app
+cli.main()
+"""
+
+
+def test_a_second_ctrl_c_ends_it_at_once_without_a_traceback() -> None:
+    answer = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, check=False, timeout=60)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (-signal.SIGINT, "in order\n", "")
+
+
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path: Path) -> None:
     study = write_study(tmp_path, {"budget": {"trials": 10, "rungs": [300], "reseeds": 0}, "executor": "processes"})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -47,8 +48,29 @@ def test_an_earlier_export_is_replaced_and_others_files_are_not(bucket: Any, inp
     assert bucket.cat_file("/bucket/mine/README.md") == b"mine"
 
 
+def test_a_url_without_a_folder_is_no_path_of_this_machine(
+    bucket: Any, inputs: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    export_student(sample_student(), inputs, "memory://student.pt2", card=sample_card())
+    assert bucket.find("/") == ["/student.pt2"]
+    export_student(sample_student(), inputs, "file://student.pt2", card=sample_card())
+    assert [path.name for path in tmp_path.iterdir()] == ["student.pt2"]
+
+
+def test_whatever_a_file_system_raises_is_a_refusal(inputs: Tensor) -> None:
+    with pytest.raises(InputError, match=r"cannot write 'data://x/student.pt2': Read only filesystem"):
+        export_student(sample_student(), inputs, "data://x/student.pt2", card=sample_card())
+    for call in (
+        lambda url: export_student(sample_student(), inputs, f"{url}/student.pt2", card=sample_card()),
+        load_student,
+    ):
+        with pytest.raises(InputError, match=r"'reference://x.*' cannot be used \(.*missing 1 required"):
+            call("reference://x")
+
+
 def test_urls_that_cannot_be_used_are_refused(inputs: Tensor) -> None:
-    with pytest.raises(InputError, match=r"cannot export: 'nothing://x' cannot be used \(Protocol not known"):
+    with pytest.raises(InputError, match=r"cannot export: 'nothing://x/student.pt2' cannot be used \(Protocol"):
         export_student(sample_student(), inputs, "nothing://x/student.pt2", card=sample_card())
     with pytest.raises(InputError, match=r"'memory://nowhere' is no exported student: .*name the folder itself"):
         load_student("memory://nowhere")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autokd.cli.answers import Commands
+from autokd.cli.answers import Commands, take_interrupts
 from autokd.cli.words import read_numbers, read_seconds
 from autokd.errors import InputError
 
@@ -256,6 +256,7 @@ def init(
 def main() -> None:
     """The command `autokd`."""
     sys.path.append(os.getcwd())  # a study may name modules of the current folder; nothing installed is shadowed
+    take_interrupts()
     app()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,20 @@ class Commands(TyperGroup):
         """Does what they say."""
         with _answering(ctx):
             return super().invoke(ctx)
+
+
+def take_interrupts() -> None:
+    """From now on the first Ctrl-C ends this process in order, and the second at once, as a kill would.
+
+    Where a shell has Ctrl-C ignored, it stays so.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def _interrupt(*_: object) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    raise KeyboardInterrupt
 
 
 @contextmanager

@@ -85,17 +85,20 @@ def _move(written: Path, out: Path) -> None:
 
 def _upload(written: Path, url: str) -> None:
     """`_move` to a URL."""
-    files, at = files_at(url.rpartition("/")[0], what="cannot export:")
-    companions = _companions(written)
+    files, path = files_at(url, what="cannot export:")
+    at, companions = path.rpartition("/")[0], _companions(written)
     taken = [name for name in companions if files.exists(f"{at}/{name}")]
     if taken:
         with tempfile.TemporaryDirectory(prefix="autokd-") as copied:
             for name in taken:
                 files.get_file(f"{at}/{name}", f"{copied}/{name}")
             _refuse_others(Path(copied), taken, url)
-    files.makedirs(at, exist_ok=True)
-    for name in [written.name, *companions]:
-        files.put_file(str(written.with_name(name)), f"{at}/{name}")
+    try:
+        files.makedirs(at, exist_ok=True)
+        for name in [written.name, *companions]:
+            files.put_file(str(written.with_name(name)), f"{at}/{name}")
+    except Exception as error:  # each file system has errors of its own
+        raise OSError(reason(error)) from error
 
 
 def _companions(written: Path) -> list[str]:

@@ -79,7 +79,9 @@ def _load_from_url(url: str, space: object) -> nn.Module:
             files.get_file(f"{at}/config.json", f"{copied}/config.json")
             name = read_config(Path(copied)).weights
             files.get_file(f"{at}/{name}", f"{copied}/{name}")
-        except OSError as error:
+        except InputError:
+            raise
+        except Exception as error:  # each file system has errors of its own
             raise InputError(f"'{url}' is no exported student: {reason(error)}; name the folder itself") from error
         return load_student(copied, space=space)
 
