@@ -29,6 +29,14 @@ def test_an_address_without_a_cluster_is_refused_in_one_line(
     assert reason in said
 
 
+def test_the_address_of_the_dashboard_is_not_that_of_the_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:8265")
+    said = refused_search(tmp_path, {}, "--executor", "ray", "executor.address=auto")
+    assert "that is where `ray job` submits to; a search connects to the head itself, as host:6379" in said
+
+
 def test_a_dead_cluster_in_the_environment_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     said = refused_search(tmp_path, {}, "--executor", "ray", "executor.address=auto")

@@ -75,6 +75,15 @@ def test_a_url_that_nothing_understands_is_refused(tmp_path: Path) -> None:
         Storage("nothing://x", str(tmp_path))
 
 
+def test_a_place_where_nothing_can_be_written_is_refused(tmp_path: Path) -> None:
+    from autokd.errors import InputError
+    from autokd.ray_tune.storage import Storage
+
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"executor.storage: '.*file/below' cannot be written \(NotADirectoryError: "):
+        Storage(str(tmp_path / "file" / "below"), str(tmp_path)).make()
+
+
 @pytest.mark.usefixtures("ray_here")
 def test_with_a_storage_the_numbers_are_the_same_and_the_run_folder_has_all_weights(tmp_path: Path) -> None:
     options: dict[str, Any] = {"sampler": "random", "scheduler": "none", "budget.trials": 3}

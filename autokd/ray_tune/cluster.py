@@ -160,7 +160,11 @@ def _outcome(reference: Any) -> dict[str, Any]:
 
 
 def _storage(work: Work) -> Storage | None:
-    return Storage(work.storage, work.shipment.run) if work.storage else None
+    if not work.storage:
+        return None
+    storage = Storage(work.storage, work.shipment.run)
+    storage.make()
+    return storage
 
 
 def _name(trial: Any) -> str:
@@ -191,6 +195,8 @@ def _connect(address: str) -> None:
     try:
         if address.startswith("ray://"):
             raise ValueError("a search does not run through Ray's client; run it on the cluster by `ray job submit`")
+        if named.startswith("http"):
+            raise ValueError("that is where `ray job` submits to; a search connects to the head itself, as host:6379")
         host, _, port = named.rpartition(":")
         if host:  # Ray itself tries for two minutes
             socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from autokd.errors import InputError
 from autokd.urls import files_at
 
 _RESULT = "result.json"
@@ -26,6 +27,20 @@ class Storage:
     def __init__(self, url: str, run: str) -> None:
         self.run = run
         self.files, self.root = files_at(url, what="executor.storage:")
+
+    def make(self) -> None:
+        """Makes its folder, so that a place where nothing can be written is refused before anything is trained.
+
+        Raises:
+            InputError: it cannot be made.
+        """
+        try:
+            self.files.makedirs(self.root, exist_ok=True)
+        except Exception as error:  # each file system has errors of its own
+            raise InputError(
+                f"executor.storage: '{self.root}' cannot be written ({type(error).__name__}: {error}); name a folder that all nodes "
+                "see and may write to, or a URL, as s3://bucket/prefix"
+            ) from error
 
     def put(self, path: str | Path, folder: Path) -> None:
         """Copies a folder there; its `result.json`, which says that all is there, last."""
