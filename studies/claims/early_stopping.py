@@ -154,6 +154,7 @@ def main() -> None:
     parser.add_argument("--peers-env", type=Path, help="folder of the environments of other projects; made by pip")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
+    options.json.parent.mkdir(parents=True, exist_ok=True)
     lines = options.json.read_text().splitlines() if options.json.is_file() else []
     cells: dict[Key, Cell] = {tuple(cell["key"]): cell for cell in map(json.loads, lines)}
     schedulers = [

@@ -145,6 +145,7 @@ def main() -> None:
         print(json.dumps(run_cell(*json.loads(options.cell))))
         return
     end = time.monotonic() + 60 * options.minutes
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
     for cell in CELLS:
         if cell in [line["cell"] for line in lines] or time.monotonic() > end:

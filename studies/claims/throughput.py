@@ -275,6 +275,7 @@ def main() -> None:
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     end = time.monotonic() + 60 * options.minutes
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
     if has_torchdistill():  # then a cell without it is not finished
         lines = [line for line in lines if "torchdistill" in line.get("seconds", {"torchdistill"})]
