@@ -270,7 +270,6 @@ def main() -> None:
     parser.add_argument("--fashion", default="", help="an npz or a folder of idx files; else where its study says")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     lines = options.out.read_text().splitlines() if options.out.is_file() else []
     cells = [cell for cell in map(json.loads, lines) if cell["seconds"] == options.seconds]
     known = {(cell["task"], cell["arm"], cell["seed"]) for cell in cells}
