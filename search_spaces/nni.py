@@ -108,7 +108,7 @@ class NNISpace:
     def _frozen(self, space: Any, sample: dict[str, Any], arguments: dict[str, Any]) -> nn.Module:
         try:
             frozen: nn.Module = space.freeze(sample)
-        except NotImplementedError:  # a module with add_mutable and no freeze of its own: NNI's own advice
+        except NotImplementedError:  # NNI's, of a module that calls add_mutable and has no freeze; it advises this
             with model_context(sample):
                 frozen = self.model_space(**arguments)
         except Exception as error:
