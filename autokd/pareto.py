@@ -34,35 +34,6 @@ def non_dominated(points: Floats) -> NDArray[np.bool_]:
     return front
 
 
-def ranks(points: Floats) -> NDArray[np.int64]:
-    """0 on the front, 1 on the front of the points it leaves, and so on, shape (points,); -1 with a NaN.
-
-    Source: non-dominated sorting, Deb et al. (2002), https://doi.org/10.1109/4235.996017, section III-A.
-    """
-    known = ~np.isnan(points).any(axis=1)
-    found = np.full(len(points), -1)
-    found[known] = moocore.pareto_rank(points[known])
-    return found
-
-
-def crowding(points: Floats) -> Floats:
-    """Room around each point among the others, >= 0, shape (points,); infinite at either end of an objective.
-
-    The sum over objectives of the gap between the next smaller and the next larger value, in units of that
-    objective's range, so that neither units nor the order of points matter; an objective in which all are
-    equal adds nothing. Points must be finite. Source: as in `ranks`, section III-B; there ties are broken
-    by position.
-    """
-    room = np.zeros(len(points))
-    for column in points.T:
-        distinct, place = np.unique(column, return_inverse=True)
-        if distinct.size > 1:
-            gaps = np.full(distinct.size, np.inf)
-            gaps[1:-1] = (distinct[2:] - distinct[:-2]) / (distinct[-1] - distinct[0])
-            room += gaps[place]
-    return room
-
-
 def hypervolume(points: Floats, reference: Floats) -> float:
     """The volume that points dominate up to a reference point, exactly; >= 0.
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from itertools import combinations
-from random import Random
 
 import numpy as np
 import pytest
@@ -58,39 +57,6 @@ def test_the_front_is_what_no_point_dominates(points: pareto.Floats) -> None:
 def test_equal_points_are_both_on_the_front_and_nan_never() -> None:
     points = np.array([[1.0, 2.0], [1.0, 2.0], [np.nan, 0.0], [0.0, np.nan]])
     assert pareto.non_dominated(points).tolist() == [True, True, False, False]
-
-
-@given(_points(high=30))
-@settings(deadline=None)
-def test_each_front_is_that_of_the_points_the_ones_before_leave(points: pareto.Floats) -> None:
-    ranks = pareto.ranks(points)
-    for rank in range(ranks.max(initial=-1) + 1):
-        left = ranks >= rank
-        assert pareto.non_dominated(points[left]).tolist() == (ranks[left] == rank).tolist()
-        assert (ranks == rank).any()
-
-
-def test_nan_is_on_no_front() -> None:
-    points = np.array([[np.nan, 0.0], [2.0, 2.0], [1.0, 1.0], [1.0, 1.0]])
-    assert pareto.ranks(points).tolist() == [-1, 1, 0, 0]
-    assert pareto.ranks(points[:1]).tolist() == [-1]
-
-
-@given(_points(), st.randoms())
-@settings(deadline=None)
-def test_crowding_follows_the_points_when_they_are_shuffled(points: pareto.Floats, random: Random) -> None:
-    order = random.sample(range(len(points)), len(points))
-    np.testing.assert_array_equal(pareto.crowding(points)[order], pareto.crowding(points[order]))
-
-
-def test_crowding_is_the_gap_in_units_of_the_range() -> None:
-    points = np.array([[0.0, 400.0], [1.0, 300.0], [3.0, 100.0], [4.0, 0.0]])
-    np.testing.assert_allclose(pareto.crowding(points), [np.inf, 3 / 4 + 3 / 4, 3 / 4 + 3 / 4, np.inf])
-
-
-def test_an_objective_in_which_all_are_equal_crowds_nobody() -> None:
-    points = np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0]])
-    assert pareto.crowding(points).tolist() == [np.inf, 1.0, np.inf]
 
 
 @given(_points(high=8))
