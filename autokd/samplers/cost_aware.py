@@ -89,7 +89,8 @@ class CostAwareSampler(BaseSampler):
         self._fresh_until = 0.0
         self._threads = ThreadpoolController()
         self._plans: dict[int, Mapping[str, Any]] = {}
-        self._prior = [each for each in _candidates(prior) if each.trained]
+        self._prior = [each for each in map(_candidate, prior) if each is not None and each.trained]
+        self._ended: dict[int, Candidate] = {}
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Empty: which parameters there are is known by running the study's own `suggest`."""
@@ -113,7 +114,7 @@ class CostAwareSampler(BaseSampler):
         return plan[param_name] if planned else draw_from(param_distribution, self._random)
 
     def _plan(self, study: optuna.Study, number: int) -> Mapping[str, Any]:
-        tried = _candidates(trial for trial in study.get_trials(deepcopy=False) if trial.number != number)
+        tried = self._tried([trial for trial in study.get_trials(deepcopy=False) if trial.number != number])
         for each in tried:
             if each.record is not None and each.record.costs:
                 self._asked[each.arch_key] = {**self._asked.get(each.arch_key, {}), **each.record.costs}
@@ -130,6 +131,17 @@ class CostAwareSampler(BaseSampler):
         if self._hurried:
             self._fresh_until = 2 * time.monotonic() - began
         return self._chosen.params if self._chosen else {}
+
+    def _tried(self, trials: Iterable[FrozenTrial]) -> list[Candidate]:
+        """Those of the trials that had an architecture; what has ended stays as it is and is read once."""
+        found = []
+        for trial in trials:
+            candidate = self._ended.get(trial.number) or _candidate(trial)
+            if candidate is not None:
+                found.append(candidate)
+                if trial.state.is_finished():
+                    self._ended[trial.number] = candidate
+        return found
 
     def _first(self, place: int, seen: set[str]) -> Mapping[str, Any]:
         """One of a random pool: of eight that are spread evenly over the costs, the middle first."""
@@ -225,12 +237,8 @@ class CostAwareSampler(BaseSampler):
         return not broken and not any(breaks(objective, costs) for objective in self.objectives)
 
 
-def _candidates(trials: Iterable[FrozenTrial]) -> list[Candidate]:
-    """Those of the trials that had an architecture."""
-    found = []
-    for trial in trials:
-        record = as_record(trial)
-        if record.arch is not None:
-            key = canonical(record.arch, record.recipe)
-            found.append(Candidate(key, trial.params, trial.distributions, record.arch, record))
-    return found
+def _candidate(trial: FrozenTrial) -> Candidate | None:
+    record = as_record(trial)
+    if record.arch is None:
+        return None
+    return Candidate(canonical(record.arch, record.recipe), trial.params, trial.distributions, record.arch, record)

@@ -26,28 +26,22 @@ class LossModel:
     """
 
     def __init__(self, surrogate: Surrogate, now: Sample, earlier: Sample) -> None:
-        self._surrogate = surrogate
         (rows, losses, doubts), (old_rows, old_losses, old_doubts) = now, earlier
         self._range = _range(losses if len(losses) >= _OWN_RANGE or not len(old_losses) else old_losses)
         old_range = _range(old_losses) if len(old_losses) else self._range
         known = rows, *_rooted(losses, doubts, *self._range)
         old = old_rows, *_rooted(old_losses, old_doubts, *old_range)
-        self._fit([np.concatenate(parts) for parts in zip(known, old, strict=True)])
+        self._process = surrogate.fit(*(np.concatenate(parts) for parts in zip(known, old, strict=True)))
 
     def suppose(self, features: Floats) -> Floats:
         """The losses expected of students, which are taken for true from now on."""
-        mean, _ = self._predict(features)
-        supposed = features, mean, np.zeros(len(mean))
-        self._fit([np.concatenate(parts) for parts in zip(self._known, supposed, strict=True)])
+        mean, _ = self._process(features)
+        self._process = self._process.supposing(features)
         return _unrooted(mean, *self._range)
 
     def nodes(self, features: Floats, *, training: bool) -> Floats:
-        """What stands for the losses, as `improvement.nodes` gives it; see `Surrogate.fit` for `training`."""
-        return _unrooted(nodes(*self._predict(features, training=training)), *self._range)
-
-    def _fit(self, known: Sequence[Floats]) -> None:
-        self._known = known
-        self._predict = self._surrogate.fit(*known)
+        """What stands for the losses, as `improvement.nodes` gives it; see `Process` for `training`."""
+        return _unrooted(nodes(*self._process(features, training=training)), *self._range)
 
 
 def extrapolated(records: Sequence[TrialRecord], name: str) -> tuple[Floats, Floats]:
@@ -62,29 +56,26 @@ def extrapolated(records: Sequence[TrialRecord], name: str) -> tuple[Floats, Flo
     final, doubt = np.full(len(records), np.nan), np.zeros(len(records))
     known = [value for row in values for value in row.values()]
     spread = float(np.std(known)) if known else 0.0
-    ends = {
-        epoch: [(row[epoch], row[last]) for row in values if epoch in row and last in row]
-        for epoch in {epoch for row in values for epoch in row}
-    }
-    for k, row in enumerate(values):
-        if not row:
-            continue
-        epoch = max(row)
-        final[k] = row[epoch]
-        if epoch < last:
-            pairs = ends[epoch]
-            final[k], doubt[k] = _gained(row[epoch], np.array(pairs)) if pairs else (row[epoch], spread)
+    reached = np.array([max(row, default=0) for row in values])
+    for epoch in set(reached.tolist()) - {0}:
+        those = np.flatnonzero(reached == epoch)
+        here = np.array([values[k][epoch] for k in those])
+        pairs = [(row[epoch], row[last]) for row in values if epoch in row and last in row]
+        if epoch == last:
+            final[those] = here
+        else:
+            final[those], doubt[those] = _gained(here, np.array(pairs)) if pairs else (here, spread)
     return final, doubt
 
 
-def _gained(value: float, pairs: Floats) -> tuple[float, float]:
+def _gained(values: Floats, pairs: Floats) -> tuple[Floats, float]:
     before, after = pairs.T
     centre, gain = before.mean(), after.mean() - before.mean()
     away = before - centre
     ridge = max(float(away @ away) / len(pairs), 1e-12)  # as one more pair with slope 1
     slope = 1 + float(away @ (after - after.mean() - away)) / (float(away @ away) + ridge)
     left = after - after.mean() - slope * away
-    return centre + gain + slope * (value - centre), float(np.sqrt((left @ left + ridge) / len(pairs)))
+    return centre + gain + slope * (values - centre), float(np.sqrt((left @ left + ridge) / len(pairs)))
 
 
 def _range(losses: Floats) -> tuple[float, float]:

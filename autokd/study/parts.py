@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import json
 from collections.abc import Callable, Mapping
@@ -35,7 +36,12 @@ def resolve_space(study: Study) -> SearchSpace:
 def suggest_arch(space: SearchSpace, trial: optuna.Trial, task: Task) -> Any:
     """What a space suggests; it is told the task where its `suggest` takes one."""
     suggest: Callable[..., Any] = space.suggest
-    return suggest(trial, task) if "task" in inspect.signature(suggest).parameters else suggest(trial)
+    return suggest(trial, task) if _takes_task(suggest) else suggest(trial)
+
+
+@functools.cache
+def _takes_task(suggest: Callable[..., Any]) -> bool:
+    return "task" in inspect.signature(suggest).parameters
 
 
 def resolve_objectives(study: Study) -> tuple[Objective, ...]:
