@@ -15,7 +15,7 @@ from conftest import ROOT
 from autokd.errors import InputError
 
 sys.path.insert(0, str(ROOT))
-from studies.claims import search_efficiency
+from studies.claims import search_efficiency, warm_start
 from studies.claims.tables import Table, read_table, share
 
 WIDTHS, OPS = [8, 16, 32.5], ["skip", "conv 3x3"]
@@ -152,3 +152,17 @@ def test_a_peer_in_a_process_of_its_own_finds_the_front_of_a_tiny_table(
     assert [cell["share"]["50"] for cell in cells] == [pytest.approx(1)] * 3
     assert [cell["repeats"] for cell in cells] == [44] * 3
     assert "plotly" in out.with_suffix(".html").read_text()
+
+
+def test_a_warm_start_is_compared_with_a_search_anew_and_a_seed_is_run_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, cells = write_table(tmp_path), tmp_path / "warm.jsonl"
+    arguments = ["--earlier", table, "--table", table, "--trials", 3, "--seeds", 1, "--json", cells]
+    for _ in range(2):
+        monkeypatch.setattr(sys, "argv", ["warm_start.py", *map(str, arguments)])
+        warm_start.main()
+    said = capsys.readouterr().out
+    (cell,) = map(json.loads, cells.read_text().splitlines())
+    assert cell["from"]["10"] == cell["anew"]["10"] == pytest.approx(1)  # all six architectures
+    assert "missing seeds: none" in said

@@ -73,11 +73,11 @@ def grid(evaluations: int) -> list[int]:
 
 def run_cell(table: Table, sampler: str, seed: int, evaluations: int, python: str) -> Cell:
     """What one sampler reached on one table with one seed."""
-    found = (
-        _searched(table, seed, evaluations)
-        if sampler == "autokd"
-        else run_peer(table, sampler, seed, evaluations, python)
-    )
+    if sampler == "autokd":
+        with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder:
+            found = searched(table, Path(folder) / "run", seed=seed, evaluations=evaluations)
+    else:
+        found = run_peer(table, sampler, seed, evaluations, python)
     rows, proposals = found["rows"], found["proposals"]
     return {
         "table": table.name,
@@ -91,8 +91,8 @@ def run_cell(table: Table, sampler: str, seed: int, evaluations: int, python: st
     }
 
 
-def _searched(table: Table, seed: int, evaluations: int) -> dict[str, Any]:
-    """The study on the table, searched as any other; its trials in the order in which they came."""
+def searched(table: Table, run: Path, *, seed: int, evaluations: int, prior: Path | None = None) -> dict[str, Any]:
+    """The study on the table, searched as any other into `run`; its trials in the order in which they came."""
     settings = {
         "name": "cell",
         "task": {"table": str(table.path)},
@@ -101,10 +101,8 @@ def _searched(table: Table, seed: int, evaluations: int) -> dict[str, Any]:
         "executor": "inline",
         "seed": seed,
     }
-    with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder:
-        run = Path(folder) / "run"
-        search_study(Study.model_validate(settings), run=run)
-        trials, told = read_trials(run), read_study(run).get_trials()
+    search_study(Study.model_validate(settings), run=run, prior=prior)
+    trials, told = read_trials(run), read_study(run).get_trials()
     complete = [told[trial.number] for trial in trials if trial.state == "complete"]
     ended = [trial.datetime_complete for trial in told if trial.datetime_complete]
     started = [trial.datetime_start for trial in told if trial.datetime_start]

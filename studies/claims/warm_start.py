@@ -1,0 +1,86 @@
+"""What is an earlier run worth? Searches that begin anew against searches that learn from a run on other data.
+
+    python studies/claims/warm_start.py --earlier T1.csv.gz --table T2.csv.gz --json warm_start.jsonl --minutes 30
+
+Both tables have the same parameters. A cell is one seed: a search of --earlier with --trials trials, then two of
+--table with that seed, one `--from` the earlier run and one without. Shown is HV/HV* as in `search_efficiency.py`.
+Finished cells are appended to --json and not repeated; what is missing is printed. Without tables those of the project
+are taken: digits with 100 labels first, then with 30 % of the labels wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
+from studies.claims.search_efficiency import searched
+from studies.claims.tables import Table, read_table, share
+
+TABLES = Path(__file__).parents[1] / "tables"
+MARKS = (10, 15, 25, 50, 100)
+ARMS = ("anew", "from")
+
+
+def run_cell(earlier: Table, table: Table, *, seed: int, trials: int) -> dict[str, Any]:
+    """HV/HV* of both searches of a table after so many trainings."""
+    cell: dict[str, Any] = {"earlier": earlier.name, "table": table.name, "seed": seed, "trials": trials}
+    with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder:
+        first = Path(folder) / "earlier"
+        searched(earlier, first, seed=seed, evaluations=trials)
+        for arm in ARMS:
+            prior = first if arm == "from" else None
+            found = searched(table, Path(folder) / arm, seed=seed, evaluations=MARKS[-1], prior=prior)
+            cell[arm] = share(table, found["rows"], found["spent"], MARKS)
+    return cell
+
+
+def summary(cells: list[Mapping[str, Any]]) -> str:
+    """Medians and quartiles of both at the marks, and how many seeds the earlier run helped."""
+    lines = [f"{'':6}" + "".join(f"{mark:>20}" for mark in MARKS)]
+    for arm in ARMS:
+        columns = [np.percentile([cell[arm][str(mark)] for cell in cells], (25, 50, 75)) for mark in MARKS]
+        entries = [f"{middle:.3f} [{low:.3f} {high:.3f}]" for low, middle, high in columns]
+        lines.append(f"{arm:6}" + "".join(f"{entry:>20}" for entry in entries))
+    better = [sum(cell["from"][str(mark)] > cell["anew"][str(mark)] for cell in cells) for mark in MARKS]
+    lines.append("better" + "".join(f"{f'{number} of {len(cells)}':>20}" for number in better))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Runs the missing cells as long as time allows, then prints the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--earlier", type=Path, default=TABLES / "digits_labels.csv.gz")
+    parser.add_argument("--table", type=Path, default=TABLES / "digits_noise.csv.gz")
+    parser.add_argument("--trials", type=int, default=100, help="of the earlier run; default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--json", type=Path, default=Path("warm_start.jsonl"), help="one finished cell a line")
+    parser.add_argument("--minutes", type=float, default=30, help="no cell begins after so long")
+    options = parser.parse_args()
+    end = time.monotonic() + 60 * options.minutes
+    earlier, table = read_table(options.earlier), read_table(options.table)
+    lines = options.json.read_text().splitlines() if options.json.is_file() else []
+    wanted = {"earlier": earlier.name, "table": table.name, "trials": options.trials}
+    cells = [cell for cell in map(json.loads, lines) if wanted.items() <= cell.items()]
+    known = {cell["seed"] for cell in cells}
+    missing = [seed for seed in range(options.seeds) if seed not in known]
+    while missing and time.monotonic() < end:
+        cells.append(run_cell(earlier, table, seed=missing.pop(0), trials=options.trials))
+        with options.json.open("a") as file:
+            file.write(json.dumps(cells[-1]) + "\n")
+    print(f"HV/HV* of {table.name} after so many trainings, from {options.trials} of {earlier.name} and anew")
+    if cells:
+        print(summary(cells))
+    print(f"missing seeds: {', '.join(map(str, missing)) or 'none'}")
+
+
+if __name__ == "__main__":
+    main()
