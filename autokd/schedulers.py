@@ -67,10 +67,11 @@ def halving(objectives: Sequence[Objective], rungs: Sequence[int]) -> Scheduler:
         if point.epoch not in kept:
             return True
         # A peer may be the same trial with other values: the point counts as given.
-        others = [peer for peer in peers if peer.trial != point.trial and not _unknown(peer)]
-        if share(point.epoch, 1 + len(others)) < 1:
+        others = [peer.values for peer in peers if peer.trial != point.trial]
+        losses = pareto.as_losses([point.values, *others], objectives)
+        losses = losses[~np.isnan(losses).any(axis=1)]
+        if share(point.epoch, len(losses)) < 1:
             return None
-        losses = pareto.as_losses([point.values, *(peer.values for peer in others)], objectives)
         dominating = _dominating_first(losses)
         if not dominating.any():
             return True
