@@ -216,6 +216,7 @@ def test_a_reader_that_stops_reading_is_no_error(tmp_path: Path) -> None:
 
 TWICE = """
 import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs the tests may have it ignored
 from autokd import cli
 
 def app():
