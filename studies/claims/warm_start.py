@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from autokd.errors import InputError
+
 sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
 from studies.claims.search_efficiency import searched
 from studies.claims.tables import Table, read_table, share
@@ -66,7 +68,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30, help="no cell begins after so long")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
-    earlier, table = read_table(options.earlier), read_table(options.table)
+    try:
+        earlier, table = read_table(options.earlier), read_table(options.table)
+    except InputError as error:
+        parser.error(str(error))
+    if earlier.choices != table.choices:
+        parser.error(f"{options.earlier} and {options.table} differ in their parameters; give two tables of one space")
+    options.json.parent.mkdir(parents=True, exist_ok=True)
     lines = options.json.read_text().splitlines() if options.json.is_file() else []
     wanted = {"earlier": earlier.name, "table": table.name, "trials": options.trials}
     cells = [cell for cell in map(json.loads, lines) if wanted.items() <= cell.items()]
