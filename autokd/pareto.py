@@ -3,8 +3,9 @@
 Every function takes losses: an array of shape (points, objectives) where smaller is better, as `losses`
 makes it from values. A point dominates another if it is nowhere worse and somewhere better. Equal points do
 not dominate each other, so all of them are on the front; a point with a NaN dominates nothing and is never
-on the front. moocore computes what a front is and its volume: it gave what code of our own had given, 7 times faster
-at least, 100 times with three objectives.
+on the front. moocore computes what a front is and its volume. Of the libraries compared on fronts of 30 and 300 points
+in two to four objectives, all with the same volumes, moarchiving took 38 times as long at least, pymoo as long (it asks
+moocore) and its fronts up to six times, at ten times the size; code of our own 7 times, 100 with three objectives.
 """
 
 from __future__ import annotations
