@@ -169,6 +169,15 @@ def test_a_late_stretch_is_ended_and_its_worker_replaced(workers: ProcessExecuto
     assert only(jobs) == {"epoch": 1}
 
 
+def test_as_many_students_are_proposed_ahead_as_begin_while_one_is_proposed(workers: ProcessExecutor) -> None:
+    jobs = Jobs(workers, answer, minutes=10)
+    assert jobs.taken_in([]) == jobs.taken_in([60.0]) == 1  # nothing has ended: how long a stretch takes is not known
+    jobs.submit(STRETCH)
+    only(jobs)
+    (stretch,) = jobs._lasted
+    assert [jobs.taken_in([stretch / 9, pauses * stretch]) for pauses in (0.5, 2.5, 90)] == [1, 3, 4]
+
+
 def hang(stretch: Stretch) -> dict[str, Any]:
     time.sleep(600)
     return {}

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -272,7 +273,7 @@ def test_a_trial_stopped_early_is_taken_to_gain_as_others_did() -> None:
     ],
 )
 def test_draws_and_neighbours_stay_within_a_distribution(distribution: Any) -> None:
-    generator = np.random.default_rng(0)
+    generator = Random(0)
     for _ in range(50):
         value = draw_from(distribution, generator)
         assert holds(distribution, value)
@@ -281,7 +282,7 @@ def test_draws_and_neighbours_stay_within_a_distribution(distribution: Any) -> N
 
 
 def test_a_draw_takes_wishes_that_are_possible_and_draws_the_rest() -> None:
-    draw = Draw(np.random.default_rng(0), {"kind": "cells", "width": 99, "op0": "skip", "other": 1})
+    draw = Draw(Random(0), {"kind": "cells", "width": 99, "op0": "skip", "other": 1})
     arch, _ = suggest(draw)  # type: ignore[arg-type]
     assert (arch["kind"], arch["ops"][0]) == ("cells", "skip")
     assert 1 <= arch["width"] <= 10

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ Notify = Callable[[str], None]
 
 Executors = InlineExecutor | ProcessExecutor
 _TICK_SECONDS = 0.5
+_RECENT = 16
+_MOST_AHEAD = 4
 
 
 def run_trials(
@@ -55,6 +58,7 @@ def run_trials(
     jobs = Jobs(executor, work, trial_minutes)
     elsewhere = isinstance(executor, ProcessExecutor)
     proposal: Future[Stretch | None] | None = None
+    begun, lasted = 0.0, deque[float](maxlen=_RECENT)
     proposing = True
     with ThreadPoolExecutor(1) if elsewhere else InlineExecutor() as proposer:
         try:
@@ -64,13 +68,15 @@ def run_trials(
                     jobs.submit(ready.popleft())
                 if proposal is None:
                     notify("searching")
-                    if in_time and proposing and len(ready) < executor.workers and (elsewhere or jobs.free):
+                    if in_time and proposing and len(ready) < jobs.taken_in(lasted) and (elsewhere or jobs.free):
+                        begun = time.monotonic()
                         proposal = proposer.submit(driver.propose)  # ahead, where workers need not wait for it
                 jobs.wait(*([proposal] if proposal else []))
                 if proposal is not None:
                     if not proposal.done():
                         continue  # the driver is busy: what ended waits to be told, its workers take what is ready
                     stretch, proposal = proposal.result(), None
+                    lasted.append(time.monotonic() - begun)
                     proposing = stretch is not None
                     ready.extend([stretch] if stretch else [])
                 for stretch, result in jobs.done():
@@ -122,13 +128,20 @@ def finished(stretches: Sequence[Stretch]) -> dict[str, dict[str, Any]]:
 
 
 class Jobs:
-    """Stretches under way on an executor, each with its deadline, and those that have ended."""
+    """Stretches under way on an executor, each with when it began, and those that have ended."""
 
     def __init__(self, executor: Executors, work: Work, minutes: float) -> None:
         self.executor, self.work, self.seconds = executor, work, 60 * minutes
         self.futures: dict[Future[dict[str, Any]], tuple[Stretch, float]] = {}
         self._ended: list[tuple[Stretch, Future[dict[str, Any]]]] = []
         self._late: set[Future[Any]] = set()
+        self._lasted = deque[float](maxlen=_RECENT)
+
+    def taken_in(self, pauses: Collection[float]) -> int:
+        """How many stretches may be begun during the longest of these pauses, in seconds: as many as there are workers
+        at least, and four times that at most."""
+        stretch = sum(self._lasted) / len(self._lasted) if self._lasted else math.inf
+        return self.executor.workers * min(max(math.ceil(max(pauses, default=0.0) / stretch), 1), _MOST_AHEAD)
 
     @property
     def free(self) -> int:
@@ -137,14 +150,14 @@ class Jobs:
 
     def submit(self, stretch: Stretch) -> None:
         """Sets a stretch under way."""
-        deadline = time.monotonic() + self.seconds
-        self.futures[self.executor.submit(self.work, stretch)] = (stretch, deadline)
+        begun = time.monotonic()
+        self.futures[self.executor.submit(self.work, stretch)] = (stretch, begun)
 
     def wait(self, *others: Future[Any]) -> None:
         """Until one of those under way, or another future, has ended; half a second at most."""
         wait([*self.futures, *others], timeout=_TICK_SECONDS, return_when=FIRST_COMPLETED)
-        for future, (_, deadline) in self.futures.items():
-            if not future.done() and time.monotonic() > deadline:
+        for future, (_, begun) in self.futures.items():
+            if not future.done() and time.monotonic() > begun + self.seconds:
                 self._late.add(future)
                 self.executor.stop(future)
         self._collect()
@@ -158,7 +171,9 @@ class Jobs:
 
     def _collect(self) -> None:
         for future in [future for future in self.futures if future.done()]:
-            self._ended.append((self.futures.pop(future)[0], future))
+            stretch, begun = self.futures.pop(future)
+            self._lasted.append(time.monotonic() - begun)
+            self._ended.append((stretch, future))
 
     def _result(self, future: Future[dict[str, Any]]) -> dict[str, Any]:
         if future in self._late:

@@ -11,9 +11,9 @@ import math
 from collections.abc import Iterable, Mapping
 from copy import copy
 from pathlib import Path
+from random import Random
 from typing import Any
 
-import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
@@ -64,7 +64,7 @@ def _in_wider_space(trial: FrozenTrial, context: Context) -> FrozenTrial:
     wished = {**known, **trial.params}
     asked: dict[str, BaseDistribution] = {}
     for seed in range(_REPLAYS):  # a new parameter may decide whether an old one is asked for
-        replay: Any = Draw(np.random.default_rng(seed), wished)
+        replay: Any = Draw(Random(seed), wished)
         try:
             arch, recipe = context.suggest(replay)
         except InputError:

@@ -25,6 +25,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ class CostAwareSampler(BaseSampler):
         prior: Sequence[FrozenTrial] = (),
     ) -> None:
         self._suggest, self._costs, self.objectives, self._exact = suggest, costs, tuple(objectives), exact
-        self._random, self._hurried = np.random.default_rng(seed), hurried
+        self._random, self._hurried = Random(seed), hurried
         self._outlook = Outlook(objectives, reference, seed=seed)
         self._asked: dict[str, Mapping[str, float]] = {}
         self._broken: set[str] = set()
@@ -183,8 +184,7 @@ class CostAwareSampler(BaseSampler):
             return None
         if self._exact >= len(candidates):
             candidates = [each for each in candidates if self._within(each)] or candidates
-        self._outlook.learn(history, candidates, self._asked, self._prior)
-        score = self._outlook.improvement(candidates, self._asked)
+        score = self._outlook.learn(history, candidates, self._asked, self._prior)
         for _ in range(_ROUNDS):
             known |= {each.key for each in candidates}
             best = [candidates[i] for i in np.argsort(-score, kind="stable")[:_BEST]]
@@ -222,7 +222,7 @@ class CostAwareSampler(BaseSampler):
     def _changed(self, students: Sequence[Candidate], number: int) -> list[dict[str, Any]]:
         """Wishes for neighbours of students: mostly one parameter is another, else up to three."""
         return [
-            nearby(each.params, each.distributions, max(1, int(self._random.integers(-1, 4))), self._random)
+            nearby(each.params, each.distributions, max(1, self._random.randint(-1, 3)), self._random)
             for each in (students[i % len(students)] for i in range(number if students else 0))
         ]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from random import Random
 from typing import Any
 
-import numpy as np
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -26,7 +27,7 @@ class Draw(FixedTrial):
     imagined = True
     """Tells a space that no student will come of this trial as it is."""
 
-    def __init__(self, generator: np.random.Generator, wished: Mapping[str, Any]) -> None:
+    def __init__(self, generator: Random, wished: Mapping[str, Any]) -> None:
         super().__init__({})
         self._generator, self._wished = generator, wished
 
@@ -54,47 +55,44 @@ def holds(distribution: BaseDistribution, value: Any) -> bool:
     return bool(distribution._contains(distribution.to_internal_repr(value)))
 
 
-def draw_from(distribution: BaseDistribution, generator: np.random.Generator) -> Any:
+def draw_from(distribution: BaseDistribution, generator: Random) -> Any:
     """A value at random: evenly, or evenly on the logarithm, on the distribution's grid where it has one."""
     if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[int(generator.integers(len(distribution.choices)))]
+        return generator.choice(distribution.choices)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
     low, high, step = distribution.low, distribution.high, distribution.step
     if isinstance(distribution, IntDistribution) and distribution.log:
-        value = np.exp(generator.uniform(np.log(low - 0.5), np.log(high + 0.5)))
-        return int(min(max(round(value), low), high))
+        value = math.exp(generator.uniform(math.log(low - 0.5), math.log(high + 0.5)))
+        return min(max(round(value), low), high)
     if step is not None:
-        steps = int(generator.integers(round((high - low) / step) + 1))
-        return type(low)(min(low + steps * step, high))
+        return type(low)(min(low + generator.randrange(round((high - low) / step) + 1) * step, high))
     if distribution.log:
-        return float(min(max(np.exp(generator.uniform(np.log(low), np.log(high))), low), high))
-    return float(generator.uniform(low, high))
+        return min(max(math.exp(generator.uniform(math.log(low), math.log(high))), low), high)
+    return generator.uniform(low, high)
 
 
 def nearby(
     params: Mapping[str, Any],
     distributions: Mapping[str, BaseDistribution],
     changes: int,
-    generator: np.random.Generator,
+    generator: Random,
 ) -> dict[str, Any]:
     """The same values but for some: left out, to be drawn, or, where numbers, moved by about a tenth of the range."""
     wished = dict(params)
-    names = list(params)
-    for name in generator.choice(names, min(changes, len(names)), replace=False):
+    for name in generator.sample(list(params), min(changes, len(params))):
         value, distribution = wished.pop(name), distributions[name]
         if not isinstance(distribution, CategoricalDistribution) and generator.random() < 0.5:
             wished[name] = _moved(value, distribution, generator)
     return wished
 
 
-def _moved(value: float, distribution: Any, generator: np.random.Generator) -> Any:
+def _moved(value: float, distribution: Any, generator: Random) -> Any:
     low, high, step = distribution.low, distribution.high, distribution.step
     if distribution.log:
-        moved = value * np.exp(generator.normal(0, 0.1 * np.log(high / low)))
+        moved = value * math.exp(generator.gauss(0, 0.1 * math.log(high / low)))
     else:
-        moved = value + generator.normal(0, 0.1 * (high - low))
+        moved = value + generator.gauss(0, 0.1 * (high - low))
     if step is not None:
-        towards = np.sign(moved - value) or 1.0
-        moved = value + step * (round((moved - value) / step) or towards)  # at least one step
+        moved = value + step * (round((moved - value) / step) or math.copysign(1, moved - value))  # one step or more
     moved = min(max(moved, low), high)
     return round(moved) if isinstance(distribution, IntDistribution) else float(moved)

@@ -28,12 +28,11 @@ class Encoding:
     """
 
     def __init__(self, proposals: Sequence[Proposal]) -> None:
-        found: dict[str, list[BaseDistribution]] = {}
+        met: dict[str, dict[Any, BaseDistribution]] = {}
         for _, distributions in proposals:
-            for name, distribution in distributions.items():
-                known = found.setdefault(name, [])
-                if distribution not in known:
-                    known.append(distribution)
+            for name, distribution in distributions.items():  # Optuna's own == takes twenty times as long
+                met.setdefault(name, {}).setdefault((type(distribution), *vars(distribution).values()), distribution)
+        found = {name: list(different.values()) for name, different in met.items()}
         self.names = sorted(found)
         self._choices: dict[str, list[Any]] = {}
         self._ranges: dict[str, tuple[float, float, bool]] = {}
@@ -53,6 +52,13 @@ class Encoding:
         counted = sum(len(self._choices[names[0]]) for names in self._alike)
         edges = np.cumsum([0, *widths, *([counted] if counted else [])])
         self.groups = [(int(a), int(b)) for a, b in itertools.pairwise(edges)]
+        self.columns = int(edges[-1])
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both make the same columns of any proposal."""
+        return isinstance(other, Encoding) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
     def encode(self, proposals: Sequence[Proposal]) -> Floats:
         """Shape (len(proposals), columns)."""

@@ -75,6 +75,7 @@ class Outlook:
         self._costs = [i for i, objective in enumerate(objectives) if not objective.trained]
         self._reference = as_losses([reference], objectives)[0]
         self._surrogates: dict[Any, Surrogate] = {}
+        self._encoding, self._rows = Encoding(()), dict[str, Floats]()
 
     def front(self, members: Sequence[Candidate]) -> list[Candidate]:
         """The non-dominated among those that were trained, by what is known of them."""
@@ -87,8 +88,11 @@ class Outlook:
         candidates: Sequence[Candidate],
         asked: Asked,
         prior: Sequence[Candidate] = (),
-    ) -> None:
-        """Fits models of the costs and of what training gives, and notes the front with what is under way on it.
+    ) -> Floats:
+        """Fits models of the costs and of what training gives, notes the front with what is under way on it.
+
+        Returns:
+            the `improvement` by each candidate.
 
         Of more than a thousand the latest are learnt from, and those that count. What was trained in an earlier search
         (`prior`) is on a scale of its own, and as like this one's as the data say: a feature tells the two apart.
@@ -96,7 +100,7 @@ class Outlook:
         history = [each for i, each in enumerate(history) if each.counts or i >= len(history) - _LEARNT_FROM]
         history, self._prior = history[-_LEARNT_FROM:], list(prior)[-_LEARNT_FROM:]
         everyone = [*history, *candidates]
-        self._encoding = Encoding([(each.params, each.distributions) for each in [*everyone, *self._prior]])
+        self._encode_as([*everyone, *self._prior])
         exact = self._asked_costs(everyone, asked)
         self._predict_costs = self._cost_models(everyone, exact)
         logs = self._log_costs(everyone, exact)
@@ -109,8 +113,9 @@ class Outlook:
         self._models = [self._learn(i, history, features, losses, earlier) for i in self._trained]
         self._front = losses[[each.counts for each in history]]
         self._free, self._lucky = free_boxes(self._front, self._reference), False
-        least = _NEGLIGIBLE * hypervolume(self._front, self._reference)
-        self._lucky = self.improvement(candidates, asked).max() < least
+        gain = self.improvement(candidates, asked)
+        self._lucky = bool(gain.max() < _NEGLIGIBLE * hypervolume(self._front, self._reference))
+        return self.improvement(candidates, asked) if self._lucky else gain
 
     def suppose(self, candidate: Candidate, asked: Asked) -> None:
         """Counts a candidate as under way until the next `learn`."""
@@ -177,8 +182,19 @@ class Outlook:
             self._surrogates[key] = Surrogate(groups, terms, seed=self._seed)
         return self._surrogates[key]
 
+    def _encode_as(self, known: Sequence[Candidate]) -> None:
+        """Chooses the columns; where they are as before, what was encoded of those known stays."""
+        encoding = Encoding([(each.params, each.distributions) for each in known])
+        same = encoding == self._encoding
+        self._encoding = encoding
+        self._rows = {each.key: self._rows[each.key] for each in known if each.key in self._rows} if same else {}
+
     def _encoded(self, candidates: Sequence[Candidate]) -> Floats:
-        return self._encoding.encode([(each.params, each.distributions) for each in candidates])
+        new = {each.key: each for each in candidates if each.key not in self._rows}
+        if new:
+            rows = self._encoding.encode([(each.params, each.distributions) for each in new.values()])
+            self._rows.update(zip(new, rows, strict=True))
+        return np.array([self._rows[each.key] for each in candidates]).reshape(len(candidates), self._encoding.columns)
 
     def _looked_at(self, candidates: Sequence[Candidate], asked: Asked) -> tuple[Floats, Floats]:
         """Features, and losses by cost, exact where known."""

@@ -44,6 +44,7 @@ class GroupedMatern(Kernel):  # type: ignore[misc]
         scales: Floats,
     ) -> None:
         self.groups, self.terms, self.scales = groups, terms, scales
+        self._apart: tuple[Floats, list[Floats]] | None = None
 
     @property
     def hyperparameter_scales(self) -> Hyperparameter:
@@ -58,11 +59,12 @@ class GroupedMatern(Kernel):  # type: ignore[misc]
         for term in self.terms:
             variance, lengths = self.scales[place], self.scales[place + 1 : place + 1 + len(term)]
             place += 1 + len(term)
-            ranges = [slice(*self.groups[group]) for group in term]
             if eval_gradient:
-                parts = [_squared_distances(x[:, a] / b, y[:, a] / b) for a, b in zip(ranges, lengths, strict=True)]
+                apart = self._distances(x)
+                parts = [apart[group] / length**2 for group, length in zip(term, lengths, strict=True)]
                 squared = np.sum(parts, axis=0)
             else:
+                ranges = [slice(*self.groups[group]) for group in term]
                 near, far = (_scaled(rows, ranges, lengths) for rows in (x, y))
                 squared = _squared_distances(near, far)
             radius = np.sqrt(5 * squared)
@@ -73,6 +75,12 @@ class GroupedMatern(Kernel):  # type: ignore[misc]
                 slope = decay * (1 + radius) * (5 / 3)
                 gradient += [value, *(slope * part for part in parts)]
         return (total, np.stack(gradient, axis=-1)) if eval_gradient else total
+
+    def _distances(self, x: Floats) -> list[Floats]:
+        """Squared distances between rows by group, kept while scales are looked for."""
+        if self._apart is None or self._apart[0] is not x:
+            self._apart = (x, [_squared_distances(x[:, a:b], x[:, a:b]) for a, b in self.groups])
+        return self._apart[1]
 
     def diag(self, x: Floats) -> Floats:
         """The sum of variances for each row."""
