@@ -71,6 +71,13 @@ def asked_by(function: Any, arch: dict[str, Any]) -> dict[str, Any]:
     return trial.params
 
 
+def is_asked_for(arch: dict[str, Any]) -> bool:
+    try:
+        return asked_by(student, arch) == arch
+    except ValueError:  # it lacks a parameter
+        return False
+
+
 def test_an_architecture_is_what_was_suggested_and_fixed_trials_build_it_again() -> None:
     space = resolve("search_spaces", student)
     trial = optuna.create_study().ask()
@@ -87,7 +94,7 @@ def test_after_some_runs_what_is_imagined_is_what_the_function_would_ask_for() -
     before = len(RUNS)
     imagined = [picks(space, seed) for seed in range(200, 500)]
     assert len(RUNS) == before
-    assert mean(asked_by(student, arch) == arch for arch in imagined) > 0.9
+    assert mean(is_asked_for(arch) for arch in imagined) > 0.9
     assert len({frozenset(arch) for arch in imagined}) > 10
 
 

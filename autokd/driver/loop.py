@@ -64,14 +64,16 @@ def run_trials(
         try:
             while True:
                 in_time = seconds is None or time.monotonic() - started < seconds
-                while in_time and jobs.free and ready:
-                    jobs.submit(ready.popleft())
+                if in_time:
+                    jobs.take(ready)
                 if proposal is None:
                     notify("searching")
                     if in_time and proposing and len(ready) < jobs.taken_in(lasted) and (elsewhere or jobs.free):
                         begun = time.monotonic()
                         proposal = proposer.submit(driver.propose)  # ahead, where workers need not wait for it
                 jobs.wait(*([proposal] if proposal else []))
+                if in_time and elsewhere:
+                    jobs.take(ready)  # before what has ended is told, which takes longer
                 if proposal is not None:
                     if not proposal.done():
                         continue  # the driver is busy: what ended waits to be told, its workers take what is ready
@@ -109,8 +111,7 @@ def train_all(
     waiting = deque(stretch for stretch in stretches if stretch.folder not in results)
     jobs = Jobs(executor, work, minutes)
     while waiting or jobs.futures:
-        while waiting and jobs.free:
-            jobs.submit(waiting.popleft())
+        jobs.take(waiting)
         notify(f"fresh trainings: {len(results)} of {len(stretches)} done")
         jobs.wait()
         results |= {stretch.folder: result for stretch, result in jobs.done()}
@@ -138,15 +139,23 @@ class Jobs:
         self._lasted = deque[float](maxlen=_RECENT)
 
     def taken_in(self, pauses: Collection[float]) -> int:
-        """How many stretches may be begun during the longest of these pauses, in seconds: as many as there are workers
-        at least, and four times that at most."""
+        """How many students workers may begin in the longest of these pauses, in seconds.
+
+        As first stretches have lasted of late; as many as there are workers at least, and four times that at most.
+        """
         stretch = sum(self._lasted) / len(self._lasted) if self._lasted else math.inf
-        return self.executor.workers * min(max(math.ceil(max(pauses, default=0.0) / stretch), 1), _MOST_AHEAD)
+        rounds = math.ceil(max(pauses, default=0.0) / stretch)
+        return self.executor.workers * min(max(rounds, 1), _MOST_AHEAD)
 
     @property
     def free(self) -> int:
         """Workers without a stretch."""
         return self.executor.workers - len(self.futures)
+
+    def take(self, ready: deque[Stretch]) -> None:
+        """Sets the first of those that are ready under way, as many as there are workers for."""
+        while ready and self.free:
+            self.submit(ready.popleft())
 
     def submit(self, stretch: Stretch) -> None:
         """Sets a stretch under way."""
@@ -172,7 +181,8 @@ class Jobs:
     def _collect(self) -> None:
         for future in [future for future in self.futures if future.done()]:
             stretch, begun = self.futures.pop(future)
-            self._lasted.append(time.monotonic() - begun)
+            if stretch.start == 0:
+                self._lasted.append(time.monotonic() - begun)
             self._ended.append((stretch, future))
 
     def _result(self, future: Future[dict[str, Any]]) -> dict[str, Any]:

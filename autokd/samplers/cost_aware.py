@@ -46,7 +46,7 @@ Suggest = Callable[[Any], tuple[Arch, dict[str, Any]]]
 Costs = Callable[[Arch], Mapping[str, float]]
 
 _FIRST, _POOL = (2, 4, 0, 3, 1), 32
-_TRIED = 4
+_TRIED, _FRESH = 4, 2
 _KEPT, _DRAWN, _NEAR, _BEST, _NEAR_BEST, _ROUNDS = 400, 150, 100, 20, 8, 4
 
 
@@ -64,8 +64,8 @@ class CostAwareSampler(BaseSampler):
         exact: for how many of the most promising candidates `costs` is asked at each proposal; a model of those known
             stands for the rest; math.inf where asking is free.
         seed: 0 .. 2**32 - 1.
-        hurried: students train meanwhile and must not wait: what is asked for within as long as it took to look around
-            is answered from that look, with what was proposed since counted as under way.
+        hurried: students train meanwhile and must not wait: what is asked for within twice as long as it took to look
+            around is answered from that look, with what was proposed since counted as under way.
         prior: trials of an earlier run of the same space, with other data or another teacher maybe. They take the
             place of the first five, and no student is spared because it was trained there.
 
@@ -135,7 +135,8 @@ class CostAwareSampler(BaseSampler):
                 return another.params
         self._chosen = self._most_promising(history, seen)
         if self._hurried:
-            self._fresh_until = 2 * time.monotonic() - began
+            now = time.monotonic()
+            self._fresh_until = now + _FRESH * (now - began)
         return self._chosen.params if self._chosen else {}
 
     def _tried(self, trials: Iterable[FrozenTrial]) -> list[Candidate]:

@@ -24,7 +24,7 @@ from autokd.pareto import Floats
 
 _SPREAD = 0.3
 _NOISE, _NOISE_SPREAD, _LEAST_NOISE = 0.1, 1.5, 1e-6
-_FITTED_ON, _JITTER = 200, 1e-8
+_FITTED_ON, _JITTER = 100, 1e-8
 _STEPS, _REFIT_GROWTH = 40, 1.1
 
 
@@ -136,7 +136,7 @@ class Surrogate:
     Args:
         groups: as for `GroupedMatern`.
         terms: as for `GroupedMatern`.
-        seed: chooses the rows on which scales are found where there are more than 200.
+        seed: chooses the rows on which scales are found where there are more than 100.
     """
 
     def __init__(self, groups: Sequence[tuple[int, int]], terms: Sequence[Sequence[int]], *, seed: int) -> None:
