@@ -58,8 +58,6 @@ class Encoding:
         """Whether both make the same columns of any proposal."""
         return isinstance(other, Encoding) and vars(self) == vars(other)
 
-    __hash__ = None  # type: ignore[assignment]
-
     def encode(self, proposals: Sequence[Proposal]) -> Floats:
         """Shape (len(proposals), columns)."""
         columns = [self._columns(name, [params.get(name, _ABSENT) for params, _ in proposals]) for name in self.names]

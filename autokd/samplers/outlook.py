@@ -89,13 +89,13 @@ class Outlook:
         asked: Asked,
         prior: Sequence[Candidate] = (),
     ) -> Floats:
-        """Fits models of the costs and of what training gives, notes the front with what is under way on it.
-
-        Returns:
-            the `improvement` by each candidate.
+        """Fits models of the costs and of what training gives, and notes the front with what is under way on it.
 
         Of more than a thousand the latest are learnt from, and those that count. What was trained in an earlier search
         (`prior`) is on a scale of its own, and as like this one's as the data say: a feature tells the two apart.
+
+        Returns:
+            the `improvement` by each candidate.
         """
         history = [each for i, each in enumerate(history) if each.counts or i >= len(history) - _LEARNT_FROM]
         history, self._prior = history[-_LEARNT_FROM:], list(prior)[-_LEARNT_FROM:]
