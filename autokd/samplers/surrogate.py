@@ -136,7 +136,8 @@ class Surrogate:
     Args:
         groups: as for `GroupedMatern`.
         terms: as for `GroupedMatern`.
-        seed: chooses the rows on which scales are found where there are more than 100.
+        seed: chooses the rows on which scales are found where there are more than 100; with 200 finding them took a
+            second, for which workers waited.
     """
 
     def __init__(self, groups: Sequence[tuple[int, int]], terms: Sequence[Sequence[int]], *, seed: int) -> None:
