@@ -14,7 +14,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from autokd.record import TrialRecord, canonical
 from autokd.samplers.draw import draw_from
 from autokd.samplers.features import Encoding
+from autokd.samplers.losses import LossModel, Sample
 from autokd.samplers.outlook import Candidate, Outlook
+from autokd.samplers.surrogate import Surrogate
 from autokd.types import Objective
 
 OBJECTIVES = (
@@ -77,3 +79,48 @@ def test_encodings_are_equal_where_they_make_the_same_columns() -> None:
     assert narrow == same
     assert narrow != wide
     assert (narrow.columns, wide.columns) == (6, 7)
+
+
+PLACES = np.linspace(0, 1, 12)[:, None]
+"""Students in a space of one number."""
+NOBODY: Sample = (np.zeros((0, 1)), np.zeros(0), np.zeros(0))
+
+
+def loss_model(losses: Sequence[float], *, at: Sequence[int], worst: float, earlier: Sample = NOBODY) -> LossModel:
+    surrogate, failures = (Surrogate([(0, 1)], [[0]], seed=0) for _ in range(2))
+    return LossModel(surrogate, failures, (PLACES[at], np.array(losses), np.zeros(len(at))), earlier, worst)
+
+
+def test_a_student_that_fails_changes_nothing_in_what_is_expected_of_others_but_how_probable_failing_is() -> None:
+    losses, places = [0.02, 0.03, 0.03, 0.05, 0.06, 0.07, 0.08], [0, 1, 2, 3, 5, 6, 7]
+    with_failures = loss_model([*losses, 0.9, 0.9], at=[*places, 9, 11], worst=0.9)
+    without = loss_model(losses, at=places, worst=0.9)
+    assert np.array_equal(with_failures.nodes(PLACES, bold=False), without.nodes(PLACES, bold=False))
+    assert (without.works(PLACES) == 1).all()
+    works = with_failures.works(PLACES)
+    assert works[4] > 0.9
+    assert works[10] < 0.1
+
+
+def test_to_be_bold_is_to_hope_for_more() -> None:
+    model = loss_model([0.02, 0.03, 0.05, 0.07, 0.08], at=[0, 1, 3, 5, 6], worst=0.9)
+    careful, bold = (np.ptp(model.nodes(PLACES, bold=each), axis=1) for each in (False, True))
+    assert (bold > 1.5 * careful).all()
+
+
+def test_students_that_miss_what_is_asked_for_by_little_have_not_failed() -> None:
+    model = loss_model([0.02, 0.03, 0.05, 0.07, 0.08], at=[0, 1, 3, 5, 6], worst=0.025)
+    assert (model.works(PLACES) == 1).all()
+
+
+def test_students_fail_only_where_some_do_not() -> None:
+    model = loss_model([0.9, 0.9, 0.9], at=[0, 4, 9], worst=0.9)
+    assert (model.works(PLACES) == 1).all()
+    assert model.suppose(PLACES[:1]) == pytest.approx(0.9, abs=0.05)
+
+
+def test_failures_of_an_earlier_search_count_as_well() -> None:
+    earlier = PLACES[[0, 2, 4, 5, 6, 10]], np.array([0.1, 0.12, 0.15, 0.17, 0.2, 0.9]), np.zeros(6)
+    model = loss_model([0.02, 0.03, 0.05, 0.07], at=[1, 3, 5, 6], worst=0.9, earlier=earlier)
+    assert model.works(PLACES)[10] < 0.1
+    assert loss_model([], at=[], worst=0.9, earlier=earlier).works(PLACES)[10] < 0.1

@@ -112,10 +112,10 @@ class Outlook:
         earlier[:, -1:] += bool(self._prior)
         self._models = [self._learn(i, history, features, losses, earlier) for i in self._trained]
         self._front = losses[[each.counts for each in history]]
-        self._free, self._lucky = free_boxes(self._front, self._reference), False
+        self._free, self._bold = free_boxes(self._front, self._reference), False
         gain = self.improvement(candidates, asked)
-        self._lucky = bool(gain.max() < _NEGLIGIBLE * hypervolume(self._front, self._reference))
-        return self.improvement(candidates, asked) if self._lucky else gain
+        self._bold = bool(gain.max() < _NEGLIGIBLE * hypervolume(self._front, self._reference))
+        return self.improvement(candidates, asked) if self._bold else gain
 
     def suppose(self, candidate: Candidate, asked: Asked) -> None:
         """Counts a candidate as under way until the next `learn`."""
@@ -135,9 +135,11 @@ class Outlook:
         before, doubt_before = self._final(i, self._prior)
         known, old = np.isfinite(final), np.isfinite(before)
         model = LossModel(
-            self._surrogate(i),
+            self._surrogate("trained", i),
+            self._surrogate("failures", i),
             (features[known], final[known], doubt[known]),
             (earlier[old], before[old], doubt_before[old]),
+            self._reference[i],
         )
         losses[known, i] = final[known]
         if not known.all():  # under way: what is expected of them stands until they say more
@@ -158,14 +160,16 @@ class Outlook:
         for i, column in zip(self._costs, costs.T, strict=True):
             columns[i] = column
         for i, model in zip(self._trained, self._models, strict=True):
-            columns[i] = model.nodes(features, training=self._lucky)
+            columns[i] = model.nodes(features, bold=self._bold)
         gain = expected_improvement(columns, self._free)
+        for model in self._models:
+            gain *= model.works(features)
         return np.where((costs > self._reference[self._costs]).any(axis=1), -1.0, gain)
 
     def _losses(self, candidates: Sequence[Candidate]) -> Floats:
         return as_losses([each.record.values if each.record else {} for each in candidates], self._objectives)
 
-    def _surrogate(self, i: int) -> Surrogate:
+    def _surrogate(self, what: str, i: int) -> Surrogate:
         groups, costs = list(self._encoding.groups), len(self._costs)
         end = groups[-1][1] if groups else 0
         groups += [(end + k, end + k + 1) for k in range(costs)]
@@ -174,7 +178,7 @@ class Outlook:
         names = self._encoding.names
         recipe = [k for k, name in enumerate(names) if name.startswith(_RECIPE)]
         terms = [list(range(len(groups))), list(range(len(names), shared)), recipe]
-        return self._kept(("trained", i), groups, [term for term in terms if term])
+        return self._kept((what, i), groups, [term for term in terms if term])
 
     def _kept(self, what: Any, groups: list[tuple[int, int]], terms: list[list[int]]) -> Surrogate:
         key = (*what, tuple(groups), tuple(self._encoding.names))

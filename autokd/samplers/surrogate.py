@@ -105,16 +105,17 @@ class Process:
         self._kernel, self._features = kernel, features
         self._factor, self._weights, self._scale = factor, weights, scale
 
-    def __call__(self, rows: Floats, training: bool = False) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of rows, each of shape (rows,).
+    @property
+    def noise(self) -> float:
+        """Standard deviation of what trainings of one student give."""
+        return float(self._scale[1] * np.sqrt(self._kernel.k2.noise_level))
 
-        The deviation is of the student, or, where `training` is true, of what one training of it would give.
-        """
+    def __call__(self, rows: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of students, each of shape (rows,)."""
         mean, scale = self._scale
         between = self._kernel(rows, self._features)
         known = solve_triangular(self._factor, between.T, lower=True)
-        own = self._kernel.diag(rows) if training else self._kernel.k1.diag(rows)
-        variance = np.maximum(own - (known**2).sum(axis=0), 1e-12)
+        variance = np.maximum(self._kernel.k1.diag(rows) - (known**2).sum(axis=0), 1e-12)
         return mean + scale * (between @ self._weights), scale * np.sqrt(variance)
 
     def supposing(self, rows: Floats) -> Process:
