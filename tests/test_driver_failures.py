@@ -79,7 +79,7 @@ REASONS = {
     "leaves": "raised SystemExit: 0",
     "exits": "the worker process died",
     "killed": "the worker process died",
-    "hangs": "timed out: a stretch took more than 0.25 minutes",
+    "hangs": "timed out: a stretch took more than 0.5 minutes",
 }
 INLINE = ["raises", "nan", "memory", "allocator", "leaves"]
 FIXED = {"alpha": 0.5, "temperature": 4.0, "method": "kd", "lr": 0.01}
@@ -130,7 +130,7 @@ def test_whatever_goes_wrong_inline_is_recorded_with_its_reason_and_costs_no_oth
 def test_whatever_goes_wrong_in_a_worker_is_recorded_with_its_reason_and_costs_no_other_trial(
     tmp_path: Path, well: dict[int, dict[str, float]]
 ) -> None:
-    options = {"executor": "processes", "workers": 2, "budget.trial_minutes": 0.25}
+    options = {"executor": "processes", "workers": 2, "budget.trial_minutes": 0.5}
     front = search(tmp_path, ["well", "also well", *REASONS], **options)
     assert front.trials["failed"] == len(REASONS)
     assert_recorded_apart(tmp_path, list(REASONS), well=well)
