@@ -174,7 +174,9 @@ def test_bad_folders_of_images_are_refused(tmp_path: Path, monkeypatch: pytest.M
         return str(caught.value)
 
     folder.mkdir()
-    assert "has neither images in folders class/name.png nor idx files" in message()
+    assert "has neither images in folders class/name.png nor idx files; put the images so" in message()
+    (folder / "pets.npz").touch()
+    assert message().endswith(f"nor idx files; name {folder / 'pets.npz'}, which lies there")
     for name in ("train/cat", "train/dog", "test/cow"):
         (folder / name).mkdir(parents=True)
         for i in range(5):

@@ -99,7 +99,9 @@ def images(folder: Path) -> Source:
                 )
         listed = {part: [_image_files(root / each) for each in classes] for part, root in roots.items()}
     if not classes:
-        raise InputError(f"{folder} has neither images in folders class/name.png nor idx files; put the images so")
+        packed = min(folder.glob("*.npz"), default=None)
+        instead = f"name {packed}, which lies there" if packed else "put the images so"
+        raise InputError(f"{folder} has neither images in folders class/name.png nor idx files; {instead}")
     first_file = listed["train"][0][0]
 
     def read(file: Path) -> Array:
