@@ -275,9 +275,7 @@ def main() -> None:
     known = {(cell["task"], cell["arm"], cell["seed"]) for cell in cells}
     turns = [(name, ARMS[(seed + i) % 3], seed) for seed in range(options.seeds) for name in SIZES for i in range(3)]
     missing = {}
-    for name, arm, seed in turns:
-        if (name, arm, seed) in known:
-            continue
+    for name, arm, seed in [turn for turn in turns if turn not in known]:
         if time.monotonic() > end:
             missing[name, arm, seed] = "no time"
             continue
