@@ -38,6 +38,10 @@ class InlineExecutor(Executor):
             future.set_exception(error)
         return future
 
+    def start(self) -> list[Future[None]]:
+        """Nothing: this process has started."""
+        return []
+
     def stop(self, future: Future[Any]) -> None:
         """Does nothing: a call that was submitted here has ended."""
 
@@ -50,12 +54,21 @@ class ProcessExecutor(Executor):
 
     Args:
         workers: number of slots, >= 1; no more calls than this may be under way at once.
+        initializer: what a worker runs before its first call; importable.
     """
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
+    def __init__(self, workers: int, initializer: Callable[[], None] | None = None) -> None:
+        self.workers, self._initializer = workers, initializer
         self._free: list[ProcessPoolExecutor | None] = [None] * workers
         self._busy: dict[Future[Any], ProcessPoolExecutor] = {}
+
+    def start(self) -> list[Future[None]]:
+        """Spawns the workers that were not, which `submit` does one by one; the futures end as workers are ready."""
+        self._collect()
+        pools = [self._pool() for pool in self._free if pool is None]
+        self._free = [*(pool for pool in self._free if pool is not None), *pools]
+        with _main_hidden(), _interrupts_held():
+            return [pool.submit(_nothing) for pool in pools]
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Hands `fn` to a free slot; `fn` and its arguments are pickled, so `fn` must be importable.
@@ -66,13 +79,13 @@ class ProcessExecutor(Executor):
         self._collect()
         if not self._free:
             raise RuntimeError(f"all {self.workers} workers are busy")
-        pool = self._free.pop() or _spawn()
+        pool = self._free.pop() or self._pool()
         try:
             with _main_hidden(), _interrupts_held():
                 try:
                     future = pool.submit(fn, *args, **kwargs)
                 except BrokenProcessPool:  # its process was killed while it was idle
-                    pool = _spawn()
+                    pool = self._pool()
                     future = pool.submit(fn, *args, **kwargs)
         except BaseException:
             self._free.append(None)
@@ -105,6 +118,10 @@ class ProcessExecutor(Executor):
                 pool.shutdown(wait=False)
             self._free.append(None if broken else pool)
 
+    def _pool(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(1, context, initializer=_start_worker, initargs=(self._initializer,))
+
 
 @contextmanager
 def one_thread() -> Iterator[None]:
@@ -121,21 +138,21 @@ def _broken(future: Future[Any]) -> bool:
     return isinstance(future.exception(), BrokenProcessPool)
 
 
-def _spawn() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        max_workers=1, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
-    )
-
-
 def _kill(pool: ProcessPoolExecutor) -> None:
     # The pool's processes are reachable by no public name; without them a hung worker cannot be ended.
     for process in list((pool._processes or {}).values()):
         process.kill()
 
 
-def _start_worker() -> None:
+def _start_worker(initializer: Callable[[], None] | None) -> None:
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    if initializer is not None:
+        initializer()
+
+
+def _nothing() -> None:
+    """The first call of a worker that is started before there is one."""
 
 
 def _end_with_parent() -> None:

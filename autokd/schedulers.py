@@ -8,7 +8,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from autokd import pareto
 from autokd.errors import InputError
@@ -94,6 +93,8 @@ def _dominating_first(points: pareto.Floats) -> NDArray[np.bool_]:
 
 def _nearest_first(costs: pareto.Floats) -> NDArray[np.bool_]:
     """Which are as near to the first as its company is, by their places in the order of each cost, shape (points,)."""
+    from scipy.stats import rankdata  # slow to import, and not wanted before there is company
+
     places = rankdata(costs, axis=0)
     away = np.abs(places - places[0]).max(axis=1, initial=0.0)
     return np.asarray(away <= np.sort(away)[:_COMPANY][-1])

@@ -104,7 +104,16 @@ try:
     {program}
 except SystemExit:
     pass
-print([name for name in ("torch", "optuna", "sklearn", "numpy", "ray") if name in sys.modules])
 """
+    assert imported(watched, "torch", "optuna", "sklearn", "numpy", "ray") == "[]"
+
+
+def test_a_search_begins_without_what_is_slow_to_import_and_wanted_later() -> None:
+    assert imported("import autokd.driver", "sklearn", "pandas", "scipy.stats", "torch._dynamo") == "[]"
+
+
+def imported(program: str, *names: str) -> str:
+    """Which of these a program has imported at its end."""
+    watched = f"{program}\nimport sys\nprint([name for name in {names} if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", watched], capture_output=True, text=True, check=True)
-    assert answer.stdout.splitlines()[-1] == "[]", answer.stdout
+    return answer.stdout.splitlines()[-1]

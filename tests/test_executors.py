@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,23 @@ def test_workers_are_other_processes_of_one_thread_and_are_used_again(pool: Proc
     assert {future.result() for future in again} <= pids  # one may do both, where it was done in time
     assert len(pids | {os.getpid()}) == 3
     assert pool.submit(torch.get_num_threads).result() == 1
+
+
+def test_workers_can_start_before_there_is_a_call() -> None:
+    before = set(multiprocessing.active_children())
+    with ProcessExecutor(2) as executor:
+        starting = executor.start()
+        workers = set(multiprocessing.active_children()) - before
+        assert len(starting) == len(workers) == 2
+        assert executor.start() == []
+        assert {executor.submit(os.getpid).result() for _ in range(2)} <= {worker.pid for worker in workers}
+        wait(starting)
+    assert InlineExecutor().start() == []
+
+
+def test_a_worker_runs_its_initializer_before_its_first_call() -> None:
+    with ProcessExecutor(1, partial(torch.set_num_interop_threads, 3)) as executor:
+        assert executor.submit(torch.get_num_interop_threads).result() == 3
 
 
 def test_a_call_that_raises_keeps_its_worker(pool: ProcessExecutor) -> None:

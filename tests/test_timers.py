@@ -10,7 +10,9 @@ import torch
 from command_line import refused_search
 
 from autokd.driver.latencies import idle_reference_ms
+from autokd.driver.loop import open_executor
 from autokd.driver.meter import IN_PROCESS
+from autokd.driver.places import Here
 from autokd.errors import InputError
 from autokd.objectives import latency
 from autokd.objectives.timers import timer, timing_device
@@ -100,3 +102,12 @@ def test_a_run_times_on_one_device() -> None:
     with pytest.raises(InputError, match="timed on cpu and cuda"):
         idle_reference_ms(timed, IN_PROCESS)
     assert idle_reference_ms([], IN_PROCESS) == 0
+
+
+def test_nothing_is_timed_while_workers_start() -> None:
+    with open_executor("processes", 2) as executor:
+        place = Here(executor)
+        meter = place.meter
+        place.start()
+        assert meter.reference_ms(threads=1) > 0
+        assert [future.done() for future in meter.starting] == [True, True]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from autokd.driver.meter import Meter
 from autokd.errors import InputError
 from autokd.pareto import as_losses, hypervolume
 from autokd.record import TrialRecord, canonical, without_log
-from autokd.trial import Context, breaks
+from autokd.trial import Context, breaks, reason_of
 from autokd.types import Arch, Objective
 
 _GLANCE_SECONDS = 0.05  # who is on the front at last is timed anew, and longer
@@ -89,6 +89,27 @@ def random_study(seed: int) -> optuna.Study:
     """An Optuna study in memory to draw random parameters from; nothing is recorded, and nothing is logged."""
     with without_log():
         return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed % 2**32))
+
+
+def draw_archs(context: Context, number: int) -> Iterator[Arch]:
+    """Architectures at random from the space, the same for the same study; nothing is recorded.
+
+    Raises:
+        InputError: `suggest` gives no plain dict, or raises every time.
+    """
+    drawn, given, reason = random_study(context.study.seed), 0, ""
+    for _ in range(number):
+        try:
+            arch = context.suggest_arch(drawn.ask())
+        except InputError:
+            raise
+        except Exception as error:  # some draws may; the search records them as failed
+            reason = reason_of(error)
+            continue
+        given += 1
+        yield arch
+    if not given:
+        raise InputError(f"space {context.study.space!r}: suggest gave nothing in {number} draws; it {reason}")
 
 
 def refuse_hopeless_bounds(context: Context, archs: Iterable[Arch]) -> None:

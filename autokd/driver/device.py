@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
+from autokd.driver.costs import draw_archs
 from autokd.driver.latencies import Latencies, idle_reference_ms
 from autokd.driver.places import open_place
-from autokd.driver.preparation import draw_archs
 from autokd.errors import InputError, UnmeasuredError
 from autokd.objectives.latency_prediction import LatencyPrediction
 from autokd.record import canonical

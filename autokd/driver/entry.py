@@ -63,7 +63,7 @@ def search_study(
     folder = run or Path("runs") / study.name
     try:
         with open_place(study) as place:
-            prepared = prepare(study, folder, prior, widened=widened, meter=place.meter)
+            prepared = prepare(study, folder, prior, widened=widened, place=place)
             with _Session(prepared, progress) as session:
                 front = _search(prepared, place, seconds, session)
                 if study.baselines.keys() - front.baselines.keys():

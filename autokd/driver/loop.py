@@ -16,7 +16,7 @@ from typing import Any
 from autokd.checkpoints import WEIGHTS
 from autokd.driver.core import Driver
 from autokd.executors import InlineExecutor, ProcessExecutor
-from autokd.trial import Stretch
+from autokd.trial import Stretch, warm_up
 
 Work = Callable[[Stretch], dict[str, Any]]
 """Trains a stretch: `trial.run_stretch` with a context, or `run_stretch_in` with a run folder."""
@@ -201,7 +201,7 @@ class Jobs:
 @contextmanager
 def open_executor(name: str, workers: int) -> Iterator[Executors]:
     """The executor of that name, closed at the end whatever happens."""
-    executor = ProcessExecutor(workers) if name == "processes" else InlineExecutor()
+    executor = ProcessExecutor(workers, warm_up) if name == "processes" else InlineExecutor()
     try:
         yield executor
     finally:

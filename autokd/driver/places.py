@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
 
 from autokd.driver.core import Driver
 from autokd.driver.loop import Executors, Notify, Work, open_executor, run_trials, train_all
-from autokd.driver.meter import IN_PROCESS, Meter
+from autokd.driver.meter import Meter, ThisProcess
 from autokd.driver.setup import Run
 from autokd.executors import InlineExecutor
 from autokd.study import RayExecutor, Study
@@ -28,6 +29,9 @@ class Place(Protocol):
     def meter(self) -> Meter:
         """Where latencies are measured."""
 
+    def start(self) -> None:
+        """Has workers start, where there are any yet to; they get ready while the caller goes on."""
+
     def run_trials(self, run: Run, driver: Driver, *, seconds: float | None, notify: Notify) -> str:
         """Trains what the driver proposes until it proposes no more, and returns why it ended; as `loop.run_trials`."""
 
@@ -40,7 +44,16 @@ class Here:
     """This machine: the loop over futures on an executor."""
 
     executor: Executors
-    meter: Meter = IN_PROCESS
+    _starting: list[Future[None]] = field(default_factory=list, init=False)
+
+    @property
+    def meter(self) -> ThisProcess:
+        """This process, when workers are ready."""
+        return ThisProcess(starting=self._starting)
+
+    def start(self) -> None:
+        """Spawns the worker processes, which import for some seconds."""
+        self._starting.extend(self.executor.start())
 
     def run_trials(self, run: Run, driver: Driver, *, seconds: float | None, notify: Notify) -> str:
         """As `loop.run_trials`."""
@@ -55,6 +68,10 @@ class Here:
     def _work(self, run: Run) -> Work:
         inline = isinstance(self.executor, InlineExecutor)
         return run.context.run if inline else functools.partial(run_stretch_in, str(run.folder))
+
+
+HERE = Here(InlineExecutor())
+"""This process."""
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from torch import nn
 from autokd.checkpoints import write_json
 from autokd.devices import Compute, on_device, pick_device
 from autokd.distill import Training, one_cycle
-from autokd.driver.costs import Costs, random_study, refuse_hopeless_bounds
+from autokd.driver.costs import Costs, draw_archs, refuse_hopeless_bounds
 from autokd.driver.latencies import idle_reference_ms
-from autokd.driver.meter import IN_PROCESS, Meter
+from autokd.driver.meter import Meter
+from autokd.driver.places import HERE, Place
 from autokd.driver.prior import adopt_prior, refuse_prior
 from autokd.driver.setup import (
     Run,
@@ -35,6 +36,7 @@ from autokd.executors import one_thread
 from autokd.losses import kd
 from autokd.record import refuse_held, refuse_record
 from autokd.registry import resolve, source_digest
+from autokd.samplers import import_ahead
 from autokd.study import OWN_SAMPLER, Study, dump, make_sampler, not_importable, resolve_objectives, resolve_space
 from autokd.tasks import ArrayTask, TaskSpec, load_task, open_task, save_task
 from autokd.tasks.rows import all_labels
@@ -43,7 +45,7 @@ from autokd.teachers.scores import refuse_chance, refuse_unanswered, teacher_sco
 from autokd.teachers.sources import load_teacher, placed
 from autokd.teachers.spec import TrainedSpec
 from autokd.trial import Context, evaluate_outputs, reason_of, resolve_loss
-from autokd.types import Arch, Recipe, Task, Teacher
+from autokd.types import Recipe, Task, Teacher
 
 _LOG = logging.getLogger("autokd")
 _SAMPLES = 64
@@ -52,7 +54,7 @@ _BOUNDED_SAMPLES = 500
 
 
 def prepare(
-    study: Study, folder: Path, prior: Path | None = None, *, widened: bool = False, meter: Meter = IN_PROCESS
+    study: Study, folder: Path, prior: Path | None = None, *, widened: bool = False, place: Place = HERE
 ) -> Run:
     """Opens or begins the run in `folder`.
 
@@ -63,7 +65,7 @@ def prepare(
         folder: the run folder.
         prior: an earlier run's folder; its trials are copied, and teach the sampler.
         widened: whether what is searched may have got more choices since the run was begun.
-        meter: where latencies are measured.
+        place: where students will be trained, and latencies are measured.
 
     Raises:
         InputError: anything the study names cannot be used, another search holds the run there, or it was begun with
@@ -93,6 +95,8 @@ def prepare(
             )
         if isinstance(study.task, ArrayTask):
             refuse_changes(folder, setup, task=study.task.digest)
+        place.start()  # what takes seconds to import comes in while the data are read and the teacher answers
+        import_ahead(study)
         task = _open_task(study, folder)
         _LOG.info("task: %s", task.summary() if isinstance(task, ArrayTask) else task.name)
         refuse_changes(folder, setup, task=task.digest)
@@ -100,6 +104,7 @@ def prepare(
         refuse_changes(folder, setup, teacher=teacher.digest)
         context = Context(study, space, task, open_outputs(outputs), objectives)
         facts = _teacher_facts(context, teacher)
+        meter = place.meter
         if meter.where and any(objective.timed for objective in objectives):
             _LOG.info("latencies are measured %s", meter.where)
         if setup is None:
@@ -124,27 +129,6 @@ def extend(run: Path, folder: Path) -> Path:
     paths = {"task": str((run / setup["task"]).absolute()), "outputs": str(outputs.absolute()), "reserve": True}
     write_json(folder / "study.json", setup | paths)
     return folder
-
-
-def draw_archs(context: Context, number: int) -> Iterator[Arch]:
-    """Architectures at random from the space, the same for the same study; nothing is recorded.
-
-    Raises:
-        InputError: `suggest` gives no plain dict, or raises every time.
-    """
-    drawn, given, reason = random_study(context.study.seed), 0, ""
-    for _ in range(number):
-        try:
-            arch = context.suggest_arch(drawn.ask())
-        except InputError:
-            raise
-        except Exception as error:  # some draws may; the search records them as failed
-            reason = reason_of(error)
-            continue
-        given += 1
-        yield arch
-    if not given:
-        raise InputError(f"space {context.study.space!r}: suggest gave nothing in {number} draws; it {reason}")
 
 
 def _answers(study: Study, task: Task, folder: Path, *splits: str) -> tuple[Teacher, Path]:

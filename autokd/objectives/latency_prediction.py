@@ -8,12 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
-from sklearn.feature_extraction import DictVectorizer
-from sklearn.linear_model import RidgeCV
-from sklearn.model_selection import KFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from autokd.types import Arch
 
@@ -58,6 +52,13 @@ def fit_latency(archs: Sequence[Arch], ms: Sequence[float]) -> LatencyPrediction
         archs: at least 10, different.
         ms: what was measured of each, > 0.
     """
+    from scipy.stats import spearmanr  # these take seconds to import, and most searches predict no latency
+    from sklearn.feature_extraction import DictVectorizer
+    from sklearn.linear_model import RidgeCV
+    from sklearn.model_selection import KFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     model = make_pipeline(DictVectorizer(sparse=False), StandardScaler(), RidgeCV(_PENALTIES))
     features, logs = [_features(arch) for arch in archs], np.log(ms)
     folds = KFold(_FOLDS, shuffle=True, random_state=0)

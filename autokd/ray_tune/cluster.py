@@ -77,6 +77,9 @@ class Cluster:
     workers: int
     meter: Meter
 
+    def start(self) -> None:
+        """Nothing: Tune starts a process with its first student."""
+
     def run_trials(self, run: Run, driver: Driver, *, seconds: float | None, notify: Notify) -> str:
         """As `driver.loop.run_trials`."""
         return self.tune(run, driver, seconds=seconds, notify=notify)[0]

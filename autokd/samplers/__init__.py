@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from importlib import import_module
+from threading import Thread
 
 import optuna
 from optuna.trial import FrozenTrial
 
 from autokd.samplers.cost_aware import CostAwareSampler
-from autokd.study import OWN_SAMPLER, make_sampler
+from autokd.study import OWN_SAMPLER, Study, make_sampler
 from autokd.trial import Context
 
 _BUILT = 8
+
+
+def import_ahead(study: Study) -> None:
+    """Begins to import what our own sampler learns with, 2 s of scikit-learn, while the caller goes on."""
+    if study.sampler == OWN_SAMPLER:
+        Thread(target=import_module, args=("autokd.samplers.surrogate",)).start()
 
 
 def sampler_for(
@@ -42,4 +50,4 @@ def sampler_for(
     )
 
 
-__all__ = ["CostAwareSampler", "sampler_for"]
+__all__ = ["CostAwareSampler", "import_ahead", "sampler_for"]

@@ -40,7 +40,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import threadpool_limits
 
 from autokd.pareto import Floats, as_losses
 from autokd.record import as_record, canonical
@@ -100,7 +100,6 @@ class CostAwareSampler(BaseSampler):
         self._kept: list[Candidate] = []
         self._chosen: Candidate | None = None
         self._fresh_until = 0.0
-        self._threads = ThreadpoolController()
         self._plans: dict[int, Mapping[str, Any]] = {}
         self._prior = [each for each in map(_candidate, prior) if each is not None and each.trained]
         self._ended: dict[int, Candidate] = {}
@@ -120,7 +119,7 @@ class CostAwareSampler(BaseSampler):
     ) -> Any:
         """The planned value; what is to be trained is chosen when the trial asks for its first parameter."""
         if trial.number not in self._plans:
-            with self._threads.limit(limits=1):  # workers are busy on the other cores
+            with threadpool_limits(1):  # workers are busy on the other cores
                 self._plans = {trial.number: self._plan(study, trial.number)}
         plan = self._plans[trial.number]
         planned = param_name in plan and holds(param_distribution, plan[param_name])

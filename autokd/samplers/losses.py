@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,9 @@ from scipy.special import ndtr
 from autokd.pareto import Floats
 from autokd.record import TrialRecord
 from autokd.samplers.improvement import nodes
-from autokd.samplers.surrogate import Surrogate
+
+if TYPE_CHECKING:
+    from autokd.samplers.surrogate import Surrogate
 
 _ROOT_OFFSET = 0.08
 _OWN_RANGE = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
@@ -15,8 +15,10 @@ from autokd.record import TrialRecord, canonical, finite
 from autokd.samplers.features import Encoding
 from autokd.samplers.improvement import expected_improvement, free_boxes
 from autokd.samplers.losses import LossModel, extrapolated
-from autokd.samplers.surrogate import Surrogate
 from autokd.types import Arch, Objective
+
+if TYPE_CHECKING:
+    from autokd.samplers.surrogate import Surrogate
 
 _COSTS_FITTED_ON = 300
 _LEARNT_FROM = 1000
@@ -181,6 +183,8 @@ class Outlook:
         return self._kept((what, i), groups, [term for term in terms if term])
 
     def _kept(self, what: Any, groups: list[tuple[int, int]], terms: list[list[int]]) -> Surrogate:
+        from autokd.samplers.surrogate import Surrogate  # slow to import: see `import_ahead`
+
         key = (*what, tuple(groups), tuple(self._encoding.names))
         if key not in self._surrogates:
             self._surrogates[key] = Surrogate(groups, terms, seed=self._seed)

@@ -13,7 +13,6 @@ from torch import nn
 from autokd.errors import InputError
 from autokd.registry import resolve
 from autokd.teachers.answers_file import from_outputs
-from autokd.teachers.classifier import from_classifier, from_sklearn
 from autokd.teachers.ensemble import Ensemble
 from autokd.teachers.networks import (
     NetworkTeacher,
@@ -106,6 +105,8 @@ def _from_spec(spec: Section, task: Task, folder: Path, train: Train, seed: int)
         case OnnxSpec():
             return from_onnx(spec)
         case SklearnSpec():
+            from autokd.teachers.classifier import from_sklearn  # scikit-learn is slow to import
+
             return from_sklearn(spec, task, seed=seed)
         case OutputsSpec():
             return from_outputs(spec, task)
@@ -118,6 +119,8 @@ def _from_object(found: Any, task: Task, seed: int) -> Teacher:
     if isinstance(found, nn.Module):
         return _frozen(type(found).__name__, found)
     if hasattr(found, "predict_proba") and not isinstance(found, type):
+        from autokd.teachers.classifier import from_classifier
+
         return from_classifier(found, task, seed=seed)
     raise InputError(
         f"a {type(found).__name__} is no teacher; give a torch module, a classifier with predict_proba, an object "

@@ -3,7 +3,7 @@
 In `training` students are trained; in `tabulated` they are looked up in a `table`; `loading` opens either from a run.
 """
 
-from autokd.trial.loading import load_context, run_stretch_in
+from autokd.trial.loading import load_context, run_stretch_in, warm_up
 from autokd.trial.table import Table, read_table
 from autokd.trial.tabulated import TableContext, table_context
 from autokd.trial.training import (
@@ -42,4 +42,5 @@ __all__ = [
     "start_training",
     "table_context",
     "training_seed",
+    "warm_up",
 ]

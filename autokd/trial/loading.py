@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from autokd.study import Study, resolve_objectives, resolve_space
 from autokd.tasks import load_task
 from autokd.tasks.rows import with_reserve
@@ -32,6 +34,11 @@ def load_context(run: str) -> Context:
         teacher=open_outputs(Path(run) / setup["outputs"]),
         objectives=resolve_objectives(study),
     )
+
+
+def warm_up() -> None:
+    """Has a new process import what the first optimizer brings with it, 2 s of torch's compiler."""
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
 
 
 def run_stretch_in(run: str, stretch: Stretch) -> dict[str, Any]:
