@@ -99,14 +99,14 @@ def test_whatever_goes_wrong_on_ray_is_recorded_with_its_reason_and_costs_no_oth
         executor={"name": "ray", "max_failures": 1, "workers": 2},
         space=str(tmp_path / "space.py"),
         recipe={"alpha": 0.5, "temperature": 4.0, "method": "kd", "lr": 0.01},
-        **{"budget.trials": 4, "budget.reseeds": 0, "budget.trial_minutes": 0.1},
+        **{"budget.trials": 4, "budget.reseeds": 0, "budget.trial_minutes": 0.5},
     )
     trials = [trial for trial in read_trials(tmp_path / "run") if trial.state != "duplicate"]
     assert {(trial.arch or {})["how"]: (trial.state, trial.reason) for trial in trials} == {
         "well": ("complete", ""),
         "raises": ("failed", "raised ValueError: as it was told"),
         "killed": ("failed", "the worker process died"),
-        "hangs": ("failed", "timed out: a stretch took more than 0.1 minutes"),
+        "hangs": ("failed", "timed out: a stretch took more than 0.5 minutes"),
     }
     assert front.trials["failed"] == 3
 
