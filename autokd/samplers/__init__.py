@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib import import_module
-from threading import Thread
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -17,10 +18,13 @@ from autokd.trial import Context
 _BUILT = 8
 
 
-def import_ahead(study: Study) -> None:
-    """Begins to import what our own sampler learns with, 2 s of scikit-learn, while the caller goes on."""
-    if study.sampler == OWN_SAMPLER:
-        Thread(target=import_module, args=("autokd.samplers.surrogate",)).start()
+@contextmanager
+def importing_ahead(study: Study) -> Iterator[None]:
+    """Imports meanwhile what our own sampler learns with, 2 s of scikit-learn; it has come in at the end."""
+    with ThreadPoolExecutor(1) as beside:
+        if study.sampler == OWN_SAMPLER:
+            beside.submit(import_module, "autokd.samplers.surrogate")
+        yield
 
 
 def sampler_for(
@@ -50,4 +54,4 @@ def sampler_for(
     )
 
 
-__all__ = ["CostAwareSampler", "import_ahead", "sampler_for"]
+__all__ = ["CostAwareSampler", "importing_ahead", "sampler_for"]
