@@ -36,7 +36,6 @@ from autokd.executors import one_thread
 from autokd.losses import kd
 from autokd.record import refuse_held, refuse_record
 from autokd.registry import resolve, source_digest
-from autokd.samplers import importing_ahead
 from autokd.study import OWN_SAMPLER, Study, dump, make_sampler, not_importable, resolve_objectives, resolve_space
 from autokd.tasks import ArrayTask, TaskSpec, load_task, open_task, save_task
 from autokd.tasks.rows import all_labels
@@ -95,13 +94,12 @@ def prepare(
             )
         if isinstance(study.task, ArrayTask):
             refuse_changes(folder, setup, task=study.task.digest)
-        place.start()  # what takes seconds to import comes in while the data are read and the teacher answers
-        with importing_ahead(study):
-            task = _open_task(study, folder)
-            _LOG.info("task: %s", task.summary() if isinstance(task, ArrayTask) else task.name)
-            refuse_changes(folder, setup, task=task.digest)
-            teacher, outputs = _answers(study, task, folder)
-            refuse_changes(folder, setup, teacher=teacher.digest)
+        place.start()  # workers import for seconds, while the data are read and the teacher answers
+        task = _open_task(study, folder)
+        _LOG.info("task: %s", task.summary() if isinstance(task, ArrayTask) else task.name)
+        refuse_changes(folder, setup, task=task.digest)
+        teacher, outputs = _answers(study, task, folder)
+        refuse_changes(folder, setup, teacher=teacher.digest)
         context = Context(study, space, task, open_outputs(outputs), objectives)
         facts = _teacher_facts(context, teacher)
         meter = place.meter

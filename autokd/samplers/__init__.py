@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 import optuna
 from optuna.trial import FrozenTrial
 
 from autokd.samplers.cost_aware import CostAwareSampler
-from autokd.study import OWN_SAMPLER, Study, make_sampler
+from autokd.study import OWN_SAMPLER, make_sampler
 from autokd.trial import Context
 
 _BUILT = 8
-
-
-@contextmanager
-def importing_ahead(study: Study) -> Iterator[None]:
-    """Imports meanwhile what our own sampler learns with, 2 s of scikit-learn; it has come in at the end."""
-    with ThreadPoolExecutor(1) as beside:
-        if study.sampler == OWN_SAMPLER:
-            beside.submit(import_module, "autokd.samplers.surrogate")
-        yield
 
 
 def sampler_for(
@@ -40,6 +29,7 @@ def sampler_for(
     """
     if context.study.sampler != OWN_SAMPLER:
         return make_sampler(context.study.sampler, seed)
+    import_module("autokd.samplers.surrogate")  # 2 s of scikit-learn: now, as workers start, and not when they wait
     # To know a network's costs it must be built, 8 to 45 ms.
     exact = math.inf if context.costs_are_free else _BUILT
     return CostAwareSampler(
@@ -54,4 +44,4 @@ def sampler_for(
     )
 
 
-__all__ = ["CostAwareSampler", "importing_ahead", "sampler_for"]
+__all__ = ["CostAwareSampler", "sampler_for"]
