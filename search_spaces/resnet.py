@@ -39,7 +39,7 @@ def build(arch: dict[str, Any], task: Any) -> nn.Module:
         raise ValueError(f"resnet needs inputs of shape (channels, height, width), not {task.input_shape}")
     channels_in, height, width = task.input_shape
     channels, size = arch["width"], max(height, width)
-    layers: list[nn.Module] = [_convolution(channels_in, channels, 3, 1), nn.ReLU()]
+    layers: list[nn.Module] = [_convolution(channels_in, channels, 3, 1), nn.ReLU(inplace=True)]
     for i, stage in enumerate(arch["stages"]):
         stride = 2 if i > 0 and size > 1 else 1
         size = -(-size // stride)
@@ -61,12 +61,12 @@ class _BasicBlock(nn.Module):
         self.second = _convolution(channels_out, channels_out, kernel, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.second(functional.relu(self.first(x)))
+        y = self.second(functional.relu(self.first(x), inplace=True))
         if self.stride > 1:
-            x = x[:, :, :: self.stride, :: self.stride]
+            x = functional.avg_pool2d(x, 1, self.stride)  # a slice's gradient would not be channels last, and slow
         if self.new_channels:
             x = functional.pad(x, (0, 0, 0, 0, 0, self.new_channels))
-        return functional.relu(x + y)
+        return functional.relu(x + y, inplace=True)
 
 
 def _convolution(channels_in: int, channels_out: int, kernel: int, stride: int) -> nn.Sequential:
