@@ -165,6 +165,19 @@ def test_a_resnet_of_zero_weights_in_its_blocks_passes_the_stem_on() -> None:
     assert not blocks[:, 4:].any()
 
 
+def test_gradients_that_a_resnet_block_hands_down_are_channels_last() -> None:
+    arch = {"width": 4, "stages": [{"blocks": 1, "kernel": 3, "widen": 1}, {"blocks": 1, "kernel": 3, "widen": 2}]}
+    network = resnet.build(arch, DIGITS).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    inputs = DIGITS.inputs(torch.arange(4)).to(memory_format=torch.channels_last)
+    gradients: list[torch.Tensor] = []
+
+    before = network[:3](inputs)
+    before.register_hook(gradients.append)
+    network[3:](before).sum().backward()
+
+    assert gradients[0].is_contiguous(memory_format=torch.channels_last)
+
+
 @pytest.mark.slow
 def test_search_spaces_import_neither_autokd_nor_optuna() -> None:
     program = (
