@@ -95,12 +95,13 @@ class Front:
         maximum: Mapping[str, float] | None = None,
         minimum: Mapping[str, float] | None = None,
     ) -> Student:
-        """One student of the front.
+        """One student of the front; the order of the students does not matter.
 
         Args:
-            by: an objective, of which the best is taken, or `knee`: the student farthest from the line or plane through
-                the ends of the front.
-            weights: instead of `by`: weight of each objective, >= 0; the best scaled, weighted student is taken.
+            by: an objective, of which the best is taken (and the knee of those that tie), or `knee`: the student whose
+                largest loss is smallest, with losses scaled to 0 .. 1 over the students within the bounds.
+            weights: instead of `by`: weight of each objective, >= 0; the student whose largest scaled, weighted loss is
+                smallest is taken.
             maximum: the most an objective may be.
             minimum: the least an objective may be.
 
@@ -111,7 +112,7 @@ class Front:
             self._check(name)
         within = [
             student
-            for student in self.front
+            for student in sorted(self.front, key=lambda student: student.trial)
             if all(student.values[name] <= bound for name, bound in (maximum or {}).items())
             and all(student.values[name] >= bound for name, bound in (minimum or {}).items())
         ]
@@ -123,9 +124,11 @@ class Front:
             if wanted.min() < 0 or wanted.sum() == 0:
                 raise InputError(f"weights {dict(weights)}: give numbers >= 0, one of them above 0")
             return within[pareto.weighted(points, wanted)]
-        if by == "knee":
-            return within[pareto.knee(points)]
-        return within[int(np.argmin(points[:, [o["name"] for o in self.objectives].index(by)]))]
+        if by != "knee":
+            column = points[:, [o["name"] for o in self.objectives].index(by)]
+            best = np.flatnonzero(column == column.min())
+            within, points = [within[i] for i in best], points[best]
+        return within[pareto.knee(points)]
 
     def _as_objectives(self) -> list[Objective]:
         return [

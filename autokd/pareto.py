@@ -20,6 +20,8 @@ from autokd.types import Objective
 
 Floats = NDArray[np.float64]
 
+_DECIMALS = 12
+
 
 def as_losses(values: Sequence[Mapping[str, float]], objectives: Sequence[Objective]) -> Floats:
     """Values as losses, shape (len(values), len(objectives)): maximised ones negated, absent ones NaN."""
@@ -51,41 +53,39 @@ def hypervolume(points: Floats, reference: Floats) -> float:
 
 
 def knee(points: Floats) -> int:
-    """Index of the front's point farthest below the plane through its extremes; the lowest wins ties.
+    """Index of the front's point whose largest loss is smallest: `weighted` with the same weight for every objective.
 
-    Losses are scaled to 0 .. 1 over the front first. With two objectives the plane is the line through the
-    two ends. With more, extremes may coincide (the smallest network is the fastest, too): the plane is then
-    the one that treats such objectives alike, so that two costs which move together do not count twice.
+    The choice does not depend on the order of the points, on units, or on an objective that is given twice. It is
+    steady, too: if one point moves by no more than e <= 1/2 in each of its scaled losses, and the same points stay on
+    the front, then the largest scaled loss of the chosen point changes by at most e / (1 - e), which is 2e or less.
+    (An objective that was the same for all points before has no scale, and is left out of this.)
 
     Raises:
         ValueError: no row is without NaN.
-
-    Source: Das (1999), Structural Optimization 18, pages 107 to 115: the bulge above the hull of the
-    extremes.
     """
-    front, scaled = _scaled_front(points)
-    extremes = [np.lexsort((scaled.sum(axis=1), column))[0] for column in scaled.T]
-    normal = np.linalg.lstsq(scaled[extremes], np.ones(len(extremes)), rcond=None)[0]
-    return int(front[np.argmin(scaled @ np.maximum(normal, 0.0))])
+    return weighted(points, np.ones(points.shape[1]))
 
 
 def weighted(points: Floats, weights: Floats | Sequence[float]) -> int:
     """Index of the front's point whose largest weighted loss is smallest (Chebyshev).
 
-    Losses are scaled to 0 .. 1 over the front first. Unlike a weighted sum, this can choose every point of
-    a front, also where the front bends inwards. Ties go to the smallest weighted sum, then to the lowest
-    index.
+    Losses are scaled to 0 .. 1 over the front first. Unlike a weighted sum, this can choose every point of a front,
+    also where the front bends inwards. Ties go to the smallest sum over distinct weighted losses (an objective that
+    is given twice counts once), then to the smallest loss in the first objective, the second, and so on; only equal
+    points are told apart by their index. Numbers that agree to 12 decimals are ties, so that the rounding of another
+    unit decides nothing.
 
     Args:
         points: losses, shape (points, objectives).
-        weights: >= 0, shape (objectives,); twice the weight allows half the loss.
+        weights: >= 0, one of them above 0, shape (objectives,); twice the weight allows half the loss.
 
     Raises:
         ValueError: no row is without NaN.
     """
     front, scaled = _scaled_front(points)
-    terms = scaled * np.asarray(weights)
-    return int(front[np.lexsort((front, terms.sum(axis=1), terms.max(axis=1)))[0]])
+    terms = np.round(scaled * (np.asarray(weights) / np.max(weights)), _DECIMALS)
+    sums = np.round(np.unique(terms, axis=1).sum(axis=1), _DECIMALS)
+    return int(front[np.lexsort((front, *scaled.T[::-1], sums, terms.max(axis=1)))[0]])
 
 
 def near_front(points: Floats, standard_errors: Floats, k: float = 2.0) -> NDArray[np.bool_]:
@@ -110,9 +110,9 @@ def _beaten(points: Floats, others: Floats) -> NDArray[np.bool_]:
 
 
 def _scaled_front(points: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """Indices of the points on the front, and their losses scaled to 0 .. 1; 0 where all are equal."""
+    """Indices of the points on the front, and their losses scaled to 0 .. 1, to 12 decimals; 0 where all are equal."""
     front = np.flatnonzero(non_dominated(points))
     if front.size == 0:
         raise ValueError("no point without NaN to choose from")
     lowest, span = points[front].min(axis=0), np.ptp(points[front], axis=0)
-    return front, (points[front] - lowest) / np.where(span > 0, span, 1.0)
+    return front, np.round((points[front] - lowest) / np.where(span > 0, span, 1.0), _DECIMALS)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,24 @@ def test_weights_move_the_pick_along_the_front() -> None:
     assert front.pick(weights={"accuracy": 1.0}).trial == 0
     assert front.pick(weights={"parameters": 1.0}).trial == 3
     assert front.pick(weights={"accuracy": 1.0, "parameters": 1.0}).trial == 1
+
+
+@pytest.mark.parametrize("how", [{}, {"by": "accuracy"}, {"weights": {"accuracy": 1.0, "parameters": 1.0}}])
+def test_the_order_of_students_does_not_move_the_pick(how: dict[str, Any]) -> None:
+    students = front_of((0.9, 300), (0.8, 200), (0.7, 100), (0.9, 300)).front
+    for order in permutations(students):
+        assert front_of(front=list(order)).pick(**how) == front_of(front=students).pick(**how)
+
+
+def test_students_that_tie_on_an_objective_are_told_apart_by_the_others() -> None:
+    students = [
+        Student(number, {}, {}, {"accuracy": 0.9, "latency_ms": latency, "parameters": parameters})
+        for number, (latency, parameters) in enumerate([(1.0, 900.0), (1.2, 300.0), (2.0, 100.0)])
+    ]
+    front = front_of(
+        front=students, objectives=[*OBJECTIVES, {"name": "latency_ms", "direction": "minimize", "unit": "ms"}]
+    )
+    assert front.pick(by="accuracy").trial == 1
 
 
 def test_a_front_of_one_is_picked_whatever_is_asked() -> None:

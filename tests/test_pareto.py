@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from random import Random
 
 import numpy as np
 import pytest
@@ -12,12 +13,32 @@ from autokd import pareto
 from autokd.types import Objective
 
 REFERENCE = 10.0
+CROWDED = [
+    (0.981, 0.0458, 10082),
+    (0.979, 0.0260, 8294),
+    (0.977, 0.0247, 5482),
+    (0.975, 0.0156, 6160),
+    (0.970, 0.0244, 2138),
+    (0.968, 0.0151, 3985),
+    (0.963, 0.0151, 1660),
+    (0.946, 0.0149, 1135),
+    (0.929, 0.0148, 910),
+    (0.868, 0.0145, 760),
+    (0.854, 0.0244, 390),
+    (0.667, 0.0150, 310),
+]
+"""Accuracy, latency and parameters of students of which the smallest is nearly the fastest."""
 
 
 def _points(low: int = 1, high: int = 9, objectives: tuple[int, int] = (2, 4)) -> st.SearchStrategy[pareto.Floats]:
     """Small whole numbers, so that ties and repeated points are common."""
     shapes = st.tuples(st.integers(low, high), st.integers(*objectives))
     return shapes.flatmap(lambda shape: arrays(np.float64, shape, elements=st.integers(0, 9).map(float)))
+
+
+def _scaled(points: pareto.Floats) -> pareto.Floats:
+    span = np.ptp(points, axis=0)
+    return np.asarray((points - points.min(axis=0)) / np.where(span > 0, span, 1.0))
 
 
 def _dominates(one: pareto.Floats, other: pareto.Floats) -> bool:
@@ -94,28 +115,79 @@ def test_another_point_never_lowers_the_hypervolume(points: pareto.Floats) -> No
     assert pareto.hypervolume(points, reference) >= fewer - 1e-9 * fewer
 
 
-def test_the_knee_is_farthest_below_the_line_through_the_ends() -> None:
-    points = np.array([[0.0, 100.0], [0.2, 20.0], [0.6, 10.0], [1.0, 0.0]])
-    assert pareto.knee(points) == 1
+def test_the_knee_loses_little_of_anything_where_the_extremes_nearly_coincide() -> None:
+    accuracy, latency_ms, parameters = np.array(CROWDED).T
+    chosen = pareto.knee(np.stack([-accuracy, latency_ms, parameters], axis=1))
+    assert 0.93 <= accuracy[chosen] <= 0.965
+    assert parameters[chosen] < 2300
 
 
-def test_the_lowest_index_wins_a_tied_knee() -> None:
+@given(_points())
+@settings(deadline=None)
+def test_the_knee_has_the_smallest_largest_loss(points: pareto.Floats) -> None:
+    members = np.flatnonzero(pareto.non_dominated(points))
+    chosen = pareto.knee(points)
+    assert chosen in members
+    largest = _scaled(points[members]).max(axis=1)
+    assert largest[members.tolist().index(chosen)] == pytest.approx(largest.min())
+
+
+def test_the_lowest_index_wins_between_equal_points_only() -> None:
     assert pareto.knee(np.array([[4.0, 0.0], [1.0, 1.0], [0.0, 4.0], [1.0, 1.0]])) == 1
     assert pareto.knee(np.array([[1.0, 1.0]])) == 0
+    assert pareto.knee(np.array([[4.0, 0.0], [0.0, 4.0]])) == 1
+    assert pareto.knee(np.array([[0.0, 4.0], [4.0, 0.0]])) == 0
 
 
-def test_a_cost_stated_twice_does_not_move_the_knee() -> None:
-    points = np.array([[0.0, 100.0], [0.2, 35.0], [0.45, 20.0], [1.0, 0.0]])
-    assert pareto.knee(points[:, [0, 1, 1]]) == pareto.knee(points) == 1
-
-
-@given(_points(), st.integers(0, 3), st.sampled_from([0.5, 2.0, 1024.0]))
+@given(_points(), st.randoms(use_true_random=False))
 @settings(deadline=None)
-def test_the_knee_is_on_the_front_whatever_the_units(points: pareto.Floats, which: int, unit: float) -> None:
-    chosen = pareto.knee(points)
-    assert pareto.non_dominated(points)[chosen]
-    scales = np.where(np.arange(points.shape[1]) == which, unit, 1.0)
-    assert pareto.knee(points * scales) == chosen
+def test_the_order_of_points_does_not_move_the_knee(points: pareto.Floats, random: Random) -> None:
+    order = random.sample(range(len(points)), len(points))
+    np.testing.assert_array_equal(points[order][pareto.knee(points[order])], points[pareto.knee(points)])
+
+
+@given(_points(), st.integers(0, 3), st.floats(1e-3, 1e3), st.floats(-100, 100))
+@settings(deadline=None)
+def test_units_do_not_move_the_knee(points: pareto.Floats, which: int, unit: float, shift: float) -> None:
+    changed = points.copy()
+    changed[:, which % points.shape[1]] *= unit
+    changed[:, which % points.shape[1]] += shift
+    assert pareto.knee(changed) == pareto.knee(points)
+
+
+@given(_points(), st.integers(0, 3), st.floats(1e-3, 1e3), st.floats(-100, 100))
+@settings(deadline=None)
+def test_an_objective_stated_twice_does_not_move_the_knee(
+    points: pareto.Floats, which: int, unit: float, shift: float
+) -> None:
+    again = points[:, which % points.shape[1]] * unit + shift
+    assert pareto.knee(np.column_stack([points, again])) == pareto.knee(points)
+
+
+def test_an_objective_stated_twice_counts_once_where_largest_losses_tie() -> None:
+    points = np.array([[0.0, 4.0, 4.0], [2.0, 1.0, 2.0], [2.0, 2.0, 0.0], [4.0, 0.0, 1.0]])
+    assert pareto.knee(points) == 2
+    assert pareto.knee(points[:, [0, 1, 1, 1, 2]]) == pareto.knee(points[:, [2, 2, 0, 1]]) == 2
+
+
+@given(
+    arrays(np.float64, st.tuples(st.integers(2, 9), st.integers(2, 4)), elements=st.floats(0.01, 1)),
+    st.integers(0, 8),
+    arrays(np.float64, 4, elements=st.floats(-1, 1)),
+    st.floats(0, 0.5),
+)
+@settings(deadline=None)
+def test_a_move_of_one_point_moves_the_worst_loss_of_the_knee_by_at_most_twice_as_much(
+    points: pareto.Floats, which: int, direction: pareto.Floats, size: float
+) -> None:
+    front = points / points.sum(axis=1, keepdims=True)
+    assume((np.ptp(front, axis=0) > 0).all())
+    before = _scaled(front)
+    after = before.copy()
+    after[which % len(points)] += size * direction[: points.shape[1]]
+    assume(pareto.non_dominated(after).all())
+    worst = before[pareto.knee(before)].max(), _scaled(after)[pareto.knee(after)].max()
+    assert abs(worst[1] - worst[0]) <= size / (1 - size) + 1e-9 <= 2 * size + 2e-9
 
 
 @given(_points())

@@ -93,7 +93,7 @@ def show_front(
 @app.command("pick")
 def pick_student(
     run: RunFolder,
-    by: Annotated[str, typer.Option(help="An objective, or knee.")] = "knee",
+    by: Annotated[str, typer.Option(help="An objective, or knee: it loses least where it loses most.")] = "knee",
     weights: Annotated[str | None, typer.Option(help="As accuracy=2,latency_ms=1; instead of --by.")] = None,
     max_: Annotated[list[str] | None, typer.Option("--max", help="As parameters=20000; may be repeated.")] = None,
     min_: Annotated[list[str] | None, typer.Option("--min", help="As accuracy=0.9; may be repeated.")] = None,
