@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
@@ -101,13 +100,6 @@ def drop(folder: Path, *names: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     for name in names:
         (folder / name).unlink(missing_ok=True)
-
-
-def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Writes `data` so that a reader sees all of it or the file that was there before."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(data, indent=1))
-    os.replace(part, path)
 
 
 def _attempts(run: Path, number: int) -> list[Path]:

@@ -11,7 +11,7 @@ from conftest import ROOT
 
 FLOORS = (
     ("errors", "types"),
-    ("devices", "urls"),
+    ("devices", "files", "urls"),
     ("losses", "objectives", "one_function", "pareto"),
     ("registry",),
     ("distill", "export", "schedulers", "study", "tasks", "teachers"),

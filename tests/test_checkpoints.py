@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,8 @@ from autokd.checkpoints import (
     size_gb,
     trial_folder,
     unrecorded_result,
-    write_json,
 )
+from autokd.files import write_json
 from autokd.record import TrialRecord
 
 
@@ -130,23 +128,3 @@ def test_a_trial_that_never_trained_takes_no_room(tmp_path: Path) -> None:
 def test_dropping_what_is_absent_is_no_error(tmp_path: Path) -> None:
     drop(tmp_path / "nowhere")
     drop(tmp_path, WEIGHTS)
-
-
-def test_json_that_cannot_be_put_in_place_leaves_what_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "result.json"
-    write_json(path, {"a": 1})
-
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        write_json(path, {"a": 2})
-    assert json.loads(path.read_text()) == {"a": 1}
-
-
-def test_json_leaves_no_other_file(tmp_path: Path) -> None:
-    write_json(tmp_path / "result.json", {"a": 1})
-    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]

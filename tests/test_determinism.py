@@ -102,5 +102,5 @@ def test_a_teacher_of_ours_does_not_depend_on_the_callers_threads_or_random_stat
         torch.set_num_threads(threads)
         torch.manual_seed(threads)
         run = small_run(tmp_path / str(threads), teacher=teacher)
-        digests.add(run.setup["digests"]["teacher"])
+        digests.add(run.setup.digests.teacher)
     assert len(digests) == 1

@@ -11,9 +11,10 @@ import pytest
 from optuna.trial import TrialState
 from small import small_driver, small_run, write_space
 
-from autokd.checkpoints import OPTIMIZER, WEIGHTS, drop, write_json
+from autokd.checkpoints import OPTIMIZER, WEIGHTS, drop
 from autokd.driver import Driver
 from autokd.errors import InputError, NoFrontError
+from autokd.files import write_json
 from autokd.trial import Stretch, run_stretch
 
 FIXED = {"recipe": {"alpha": 0.5, "temperature": 4.0, "method": "kd", "lr": 0.01}, "budget.trials": 50}

@@ -10,9 +10,9 @@ import pytest
 from optuna.trial import TrialState
 from small import forget_new_keys, small_driver, small_run, small_study, write_space
 
-from autokd.checkpoints import write_json
 from autokd.driver import search_study
 from autokd.errors import InputError
+from autokd.files import write_json
 from autokd.front import Front
 from autokd.record import read_study, read_trials
 from autokd.tasks import from_arrays

@@ -34,7 +34,7 @@ def test_a_node_that_does_not_see_the_run_folder_is_sent_it_once(
     home = shipment.unpack(sent)
     assert torch.equal(load_context(str(home)).teacher.nan_to_num(), run.context.teacher.nan_to_num())
     assert load_context(str(home)).task.digest == run.context.task.digest
-    assert open_outputs(home / run.setup["outputs"]).shape == run.context.teacher.shape
+    assert open_outputs(home / run.setup.outputs).shape == run.context.teacher.shape
     monkeypatch.setattr("ray.get", lambda reference: pytest.fail("sent twice"))
     assert shipment.unpack(sent) == home
 

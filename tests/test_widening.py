@@ -190,7 +190,7 @@ def dying(real):
         return real(*args, **kwargs)
     return call
 RDBStorage._create_new_trial = dying(RDBStorage._create_new_trial)  # the public one is gone round by Optuna
-preparation.write_json = dying(preparation.write_json)
+preparation.write_setup = dying(preparation.write_setup)
 main()
 """
 

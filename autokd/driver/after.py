@@ -12,17 +12,18 @@ from typing import Any
 
 from torch import nn
 
-from autokd.checkpoints import OPTIMIZER, checkpoint, drop, write_json
+from autokd.checkpoints import OPTIMIZER, checkpoint, drop
 from autokd.distill import load_weights
 from autokd.driver.answer import final_front, glance, note_test_read, still_answers
 from autokd.driver.loop import Notify, open_executor, train_all
 from autokd.driver.preparation import extend
-from autokd.driver.setup import read_setup
 from autokd.errors import InputError
 from autokd.export import export_student
+from autokd.files import write_json
 from autokd.front import Front
 from autokd.record import TrialRecord, read_trials
 from autokd.registry import reference_of, source_digest
+from autokd.study import read_setup
 from autokd.trial import Context, Stretch, build_student, evaluate, load_context, run_stretch_in, training_seed
 from autokd.types import Recipe
 
@@ -156,15 +157,15 @@ def export_trial(run: Path, number: int, out: str | Path) -> str:
             },
             "values": values,
             "seeds": [context.study.seed],
-            "teacher": setup["teacher"] | {"digest": setup["digests"]["teacher"]},
-            "versions": {k: v for k, v in setup["environment"].items() if k in ("autokd", "torch", "python")},
+            "teacher": {**setup.teacher, "digest": setup.digests.teacher},
+            "versions": {k: v for k, v in setup.environment.items() if k in ("autokd", "torch", "python")},
         },
     )
     return f"trial {number} ({which}): {said}"
 
 
 def _context(run: Path) -> Context:
-    if not (run / read_setup(run)["task"]).exists():
+    if not (run / read_setup(run).task).exists():
         raise InputError(
             f"{run} holds no data: its task was a Python object that is kept in no file, so that only a finished front "
             "can be read; search a task of autokd.tasks to retrain and export"

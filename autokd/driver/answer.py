@@ -11,21 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from autokd.checkpoints import OPTIMIZER, checkpoint, drop, trial_folder, write_json
+from autokd.checkpoints import OPTIMIZER, checkpoint, drop, trial_folder
 from autokd.distill import load_weights
 from autokd.driver.costs import scaled_hypervolume
 from autokd.driver.loop import Notify
 from autokd.driver.places import Place
 from autokd.driver.setup import Run
 from autokd.errors import InputError, NoFrontError
+from autokd.files import write_json
 from autokd.front import Front, Student, standard_errors
 from autokd.pareto import as_losses, near_front, non_dominated
 from autokd.record import TrialRecord, counts
+from autokd.study import Setup
 from autokd.trial import Context, Stretch, build_student, evaluate, evaluate_outputs, training_seed
 from autokd.types import Recipe
 
 
-def glance(run_folder: Path, context: Context, setup: Mapping[str, Any], trials: Sequence[TrialRecord]) -> Front:
+def glance(run_folder: Path, context: Context, setup: Setup, trials: Sequence[TrialRecord]) -> Front:
     """The raw front of what is recorded so far: one training each, nothing measured again, test not read."""
     complete = [trial for trial in trials if trial.state == "complete"]
     students = _undominated(context, _raw(context, complete))
@@ -73,7 +75,9 @@ def finish(
         for s in students
     }
     students, teacher = _read_test(run, students, folders, {trial.number: trial for trial in trials})
-    setup = run.setup | ({"teacher": run.setup["teacher"] | {"test": teacher}} if teacher else {})
+    setup = run.setup
+    if teacher:
+        setup = setup.model_copy(update={"teacher": {**setup.teacher, "test": teacher}})
     spent = sum(stretch.stop for stretch in flat)
     front = _front(context, setup, trials, students, run.folder, final=True, note=note, extra_epochs=spent)
     write_json(run.folder / "front.json", front.to_dict())
@@ -207,7 +211,7 @@ def count_test_reads(run: Path) -> int:
 
 def _front(
     context: Context,
-    setup: Mapping[str, Any],
+    setup: Setup,
     trials: Sequence[TrialRecord],
     students: Sequence[Student],
     folder: Path,
@@ -225,10 +229,10 @@ def _front(
         front=ordered,
         trials=counts(trials),
         epochs_spent=sum(trial.epoch for trial in trials) + extra_epochs,
-        teacher={"test": {}} | setup["teacher"] if setup["teacher"] else {},
+        teacher={"test": {}, **setup.teacher} if setup.teacher else {},
         baselines={},
-        hypervolume=scaled_hypervolume([s.values for s in ordered], context, setup["reference_point"]),
-        reference=dict(setup["reference_point"]),
+        hypervolume=scaled_hypervolume([s.values for s in ordered], context, setup.reference_point),
+        reference=dict(setup.reference_point),
         validation_labels=_rows(context),
         standard_error=_standard_error(context, ordered),
         test_reads=count_test_reads(folder),

@@ -12,7 +12,7 @@ from typing import Any
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
-from autokd.checkpoints import DiskBudget, clean, write_json
+from autokd.checkpoints import DiskBudget, clean
 from autokd.driver.answer import final_front, finish, still_answers
 from autokd.driver.core import Driver
 from autokd.driver.costs import scaled_hypervolume
@@ -21,6 +21,7 @@ from autokd.driver.preparation import prepare
 from autokd.driver.prior import prior_note, prior_trials
 from autokd.driver.setup import Run
 from autokd.errors import InputError, NoFrontError
+from autokd.files import write_json
 from autokd.front import Front, Student
 from autokd.pareto import as_losses, non_dominated
 from autokd.record import Record, TrialRecord, canonical, read_trials, shown_url
@@ -141,7 +142,7 @@ class _Session:
         self.answered = final_front(run.folder)
         known = prior_trials(run.folder)
         if known:
-            _LOG.info(prior_note(run.folder, study, run.setup["digests"]))
+            _LOG.info(prior_note(run.folder, study, run.setup.digests))
         sampler = sampler_for(run.context, run.reference, study.seed, known)
         self.record = Record(run.folder, run.context.objectives, sampler)
         if self.record.trials:  # a seeded sampler would repeat what it suggested before
@@ -226,7 +227,7 @@ def _search(run: Run, place: Place, seconds: float | None, session: _Session) ->
     session.take_stock()
     if session.answered is not None and still_answers(session.answered, session.record.trials):
         return session.answered  # nothing was added to what was answered: the test split is not read again
-    prior = prior_note(run.folder, study, run.setup["digests"])
+    prior = prior_note(run.folder, study, run.setup.digests)
     note = "; ".join([ended, *session.driver.costs.notes(session.record.trials), *([prior] if prior else [])])
     front = finish(run, session.record.trials, place, note=note, notify=session.notify)
     members = {student.trial for student in front}
@@ -243,7 +244,7 @@ def _baselines(run: Run, epochs: int, seconds: float | None, progress: Progress 
     study = run.context.study
     shared = {
         "task": run.context.task,
-        "teacher": {"outputs": str(run.folder / run.setup["outputs"])},
+        "teacher": {"outputs": str(run.folder / run.setup.outputs)},
     }
     found: dict[str, Any] = {}
     for name, stages in study.baselines.items():

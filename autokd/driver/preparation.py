@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from autokd.checkpoints import write_json
 from autokd.devices import Compute, on_device, pick_device
 from autokd.distill import Training, one_cycle
 from autokd.driver.costs import Costs, draw_archs, refuse_hopeless_bounds
@@ -23,7 +22,6 @@ from autokd.driver.setup import (
     Run,
     environment,
     no_half_folder,
-    read_setup,
     record_names,
     refuse_changes,
     searches_otherwise,
@@ -36,7 +34,19 @@ from autokd.executors import one_thread
 from autokd.losses import kd
 from autokd.record import refuse_held, refuse_record
 from autokd.registry import resolve, source_digest
-from autokd.study import OWN_SAMPLER, Study, dump, make_sampler, not_importable, resolve_objectives, resolve_space
+from autokd.study import (
+    OWN_SAMPLER,
+    Digests,
+    Setup,
+    Study,
+    dump,
+    make_sampler,
+    not_importable,
+    read_setup,
+    resolve_objectives,
+    resolve_space,
+    write_setup,
+)
 from autokd.tasks import ArrayTask, TaskSpec, load_task, open_task, save_task
 from autokd.tasks.rows import all_labels
 from autokd.teachers.cache import SPLITS, open_outputs, teacher_outputs
@@ -110,22 +120,23 @@ def prepare(
             if prior is not None:
                 adopt_prior(prior, folder)
         elif widening:
-            setup = setup | _widened(context, folder, setup, meter)
-        write_json(folder / "study.json", setup | {"study": dump(study)})
+            setup = _widened(context, folder, setup, meter)
+        setup = setup.model_copy(update={"study": dump(study)})
+        write_setup(folder, setup)
     return Run(folder, context, setup, meter)
 
 
 def extend(run: Path, folder: Path) -> Path:
     """A folder from which workers train on the `reserve` rows of a run, too, the teacher having answered them once."""
     setup = read_setup(run)
-    task = load_task(run / setup["task"])
+    task = load_task(run / setup.task)
     if not len(task.splits["reserve"]):
         raise InputError(f"the search in {run} left no training rows out; retrain without --reserve")
-    study = Study.model_validate(setup["study"])
+    study = Study.model_validate(setup.study)
     _, outputs = _answers(study, task, run, "reserve")
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {"task": str((run / setup["task"]).absolute()), "outputs": str(outputs.absolute()), "reserve": True}
-    write_json(folder / "study.json", setup | paths)
+    paths = {"task": str((run / setup.task).absolute()), "outputs": str(outputs.absolute()), "reserve": True}
+    write_setup(folder, setup.model_copy(update=paths))
     return folder
 
 
@@ -158,37 +169,39 @@ def _teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
 
 def _begin(
     context: Context, teacher: Teacher, facts: Mapping[str, Any], folder: Path, outputs: Path, meter: Meter
-) -> dict[str, Any]:
+) -> Setup:
     refuse_hopeless_bounds(context, draw_archs(context, _BOUNDED_SAMPLES))
     reference_ms = idle_reference_ms(context.objectives, meter)
-    return {
-        "study": dump(context.study),
-        "digests": {
-            "task": context.task.digest,
-            "teacher": teacher.digest,
-            "space": source_digest(context.space),
-        },
-        "task": "task",
-        "outputs": str(outputs),
-        "teacher": dict(facts),
-        "reference_ms": reference_ms,
-        "reference_point": _reference_point(context, folder, meter, reference_ms),
-        "environment": environment(),
-        "records": record_names(context.study),
-    }
+    return Setup(
+        study=dump(context.study),
+        digests=Digests(
+            task=context.task.digest,
+            teacher=teacher.digest,
+            space=source_digest(context.space),
+        ),
+        task="task",
+        outputs=str(outputs),
+        teacher=dict(facts),
+        reference_ms=reference_ms,
+        reference_point=_reference_point(context, folder, meter, reference_ms),
+        environment=environment(),
+        records=record_names(context.study),
+    )
 
 
-def _widened(context: Context, folder: Path, setup: Mapping[str, Any], meter: Meter) -> dict[str, Any]:
-    """What a wider space changes in `study.json`; the hypervolume counts as far as the worst of the wider one, too."""
+def _widened(context: Context, folder: Path, setup: Setup, meter: Meter) -> Setup:
+    """The run with its wider space; the hypervolume counts as far as the worst of the wider one, too."""
     names = widen(folder, context, setup)
-    worst = _reference_point(context, folder, meter, float(setup["reference_ms"]))
-    before = setup["reference_point"]
+    worst = _reference_point(context, folder, meter, setup.reference_ms)
+    before = setup.reference_point
     farthest = {o.name: max if o.direction == "minimize" else min for o in context.objectives}
-    return {
-        "records": names,
-        "digests": {**setup["digests"], "space": source_digest(context.space)},
-        "reference_point": {name: farthest[name](before[name], value) for name, value in worst.items()},
-    }
+    return setup.model_copy(
+        update={
+            "records": names,
+            "digests": setup.digests.model_copy(update={"space": source_digest(context.space)}),
+            "reference_point": {name: farthest[name](before[name], value) for name, value in worst.items()},
+        }
+    )
 
 
 def _reference_point(context: Context, folder: Path, meter: Meter, reference_ms: float) -> dict[str, float]:

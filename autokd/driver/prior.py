@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import optuna
 
-from autokd.checkpoints import write_json
-from autokd.driver.setup import DIGESTS, read_setup
+from autokd.driver.setup import DIGESTS
 from autokd.errors import InputError
-from autokd.record import STUDY, close_storage, open_storage, read_study, write_study
-from autokd.study import OWN_SAMPLER, Study, changed_keys, dump
+from autokd.record import close_storage, open_storage, read_study, write_study
+from autokd.study import OWN_SAMPLER, STUDY, Digests, Study, changed_keys, dump, read_setup, write_setup
 from autokd.types import Objective
 
 _COPY = "prior"
@@ -40,9 +38,9 @@ def refuse_prior(
     if begun and not (folder / _COPY).exists():
         raise InputError(f"--from {other}: {folder} began without it; take a new folder with --fresh")
     setup = read_setup(other)
-    if setup["digests"]["space"] != space:
+    if setup.digests.space != space:
         raise InputError(
-            f"--from {other}: its space is not that of this study ({setup['study'].get('space')!r} there, "
+            f"--from {other}: its space is not that of this study ({setup.study.get('space')!r} there, "
             f"{study.space!r} here, or its source differs); give a run of the same space"
         )
     trained = [objective.name for objective in objectives if objective.trained]
@@ -67,8 +65,8 @@ def adopt_prior(other: Path, folder: Path) -> None:
     storage = open_storage(f"sqlite:///{copy / 'record.db'}")
     write_study(storage, STUDY, study, study.get_trials(deepcopy=False))
     close_storage(storage)
-    here = {"study": setup["study"] | {"record": "sqlite"}, "records": [STUDY]}
-    write_json(copy / "study.json", setup | here)
+    here = {"study": {**setup.study, "record": "sqlite"}, "records": (STUDY,)}
+    write_setup(copy, setup.model_copy(update=here))
 
 
 def prior_trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
@@ -76,13 +74,13 @@ def prior_trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
     return read_study(folder / _COPY).get_trials(deepcopy=False) if (folder / _COPY).exists() else []
 
 
-def prior_note(folder: Path, study: Study, digests: Mapping[str, Any]) -> str:
+def prior_note(folder: Path, study: Study, digests: Digests) -> str:
     """In words what a run learns from, and what was different there; "" where it learns from none."""
     if not (folder / _COPY).exists():
         return ""
     setup = read_setup(folder / _COPY)
-    other = [words for key, words in DIGESTS.items() if setup["digests"][key] != digests[key]]
-    other += [key for key in changed_keys(setup["study"], dump(study)) if key != "name"]
+    other = [words for key, words in DIGESTS.items() if getattr(setup.digests, key) != getattr(digests, key)]
+    other += [key for key in changed_keys(setup.study, dump(study)) if key != "name"]
     differs = f"different there: {', '.join(other)}" if other else "nothing was different there"
     known = len(prior_trials(folder))
-    return f"the sampler knows {known} trials of the earlier run {setup['study']['name']}; {differs}"
+    return f"the sampler knows {known} trials of the earlier run {setup.study['name']}; {differs}"

@@ -1,8 +1,7 @@
-"""A prepared run, and what its `study.json` holds: read back, and compared with what a search is about to do."""
+"""A prepared run, and what it was begun with, compared with what a search is about to do."""
 
 from __future__ import annotations
 
-import json
 import platform
 import shutil
 import uuid
@@ -17,13 +16,12 @@ import torch
 
 from autokd.driver.meter import IN_PROCESS, Meter
 from autokd.errors import InputError
-from autokd.record import STUDY, has_own_database, read_study
+from autokd.record import has_own_database, read_study
 from autokd.registry import source_digest
-from autokd.study import Study, changed_keys, dump
+from autokd.study import SETUP_FILE, STUDY, Setup, Study, changed_keys, dump, read_setup
 from autokd.trial import Context
 from autokd.types import SearchSpace
 
-_KEYS = ("study", "digests", "task", "outputs", "teacher", "reference_ms", "reference_point", "environment")
 DIGESTS = {"task": "the data", "teacher": "the teacher", "space": "the source of the space"}
 """What a run's digests are of."""
 
@@ -41,18 +39,18 @@ class Run:
 
     folder: Path
     context: Context
-    setup: dict[str, Any]
+    setup: Setup
     meter: Meter = IN_PROCESS
 
     @property
     def reference(self) -> dict[str, float]:
         """Worst value by objective, for the hypervolume; fixed when the run began."""
-        return dict(self.setup["reference_point"])
+        return dict(self.setup.reference_point)
 
     @property
     def reference_ms(self) -> float:
         """Idle time of the latency reference network when the run began, in ms; 0 where nothing is timed."""
-        return float(self.setup["reference_ms"])
+        return self.setup.reference_ms
 
 
 def environment() -> dict[str, str]:
@@ -67,39 +65,18 @@ def environment() -> dict[str, str]:
     }
 
 
-def record_names(study: Study) -> list[str]:
+def record_names(study: Study) -> tuple[str, ...]:
     """Where a run begins, the name of its Optuna study: one of its own, where the database may hold those of others."""
-    return [STUDY if study.record == "sqlite" else f"{study.name}-{uuid.uuid4().hex[:8]}"]
+    return (STUDY if study.record == "sqlite" else f"{study.name}-{uuid.uuid4().hex[:8]}",)
 
 
-def read_setup(run: Path) -> dict[str, Any]:
-    """What `study.json` of a run holds.
-
-    Raises:
-        InputError: there is none, or it is damaged.
-    """
-    path = run / "study.json"
-    try:
-        setup: dict[str, Any] = json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(
-            f"{run} is not a run: {path} cannot be read ({error.strerror}); give the folder that `autokd search` wrote"
-        ) from error
-    except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}); start over with --fresh") from error
-    missing = [key for key in _KEYS if key not in setup] if isinstance(setup, dict) else list(_KEYS)
-    if missing or not setup["digests"].keys() >= DIGESTS.keys():
-        raise InputError(f"{path} is damaged (no {missing[0] if missing else 'digests'}); start over with --fresh")
-    return {"records": [STUDY]} | setup  # runs of before had that one
-
-
-def setup_to_go_on(run: Path) -> dict[str, Any] | None:
+def setup_to_go_on(run: Path) -> Setup | None:
     """What a run that was begun holds, or None where none was.
 
     Raises:
         InputError: it was begun, and part of it is lost or damaged.
     """
-    begun, recorded = (run / "study.json").exists(), (run / "record.db").exists() or not has_own_database(run)
+    begun, recorded = (run / SETUP_FILE).exists(), (run / "record.db").exists() or not has_own_database(run)
     if not begun and not recorded:
         return None
     setup = read_setup(run)
@@ -128,15 +105,15 @@ def no_half_folder(folder: Path) -> Iterator[None]:
         raise
 
 
-def searches_otherwise(setup: Mapping[str, Any], study: Study, space: SearchSpace) -> bool:
+def searches_otherwise(setup: Setup, study: Study, space: SearchSpace) -> bool:
     """Whether a study searches something else than the run was begun with: its space, its source, or its recipe."""
-    keys = changed_keys(setup["study"], dump(study))
-    return any(map(_says_what_is_searched, keys)) or source_digest(space) != setup["digests"]["space"]
+    keys = changed_keys(setup.study, dump(study))
+    return any(map(_says_what_is_searched, keys)) or source_digest(space) != setup.digests.space
 
 
 def refuse_changes(
     folder: Path,
-    setup: Mapping[str, Any] | None,
+    setup: Setup | None,
     *,
     study: Mapping[str, Any] | None = None,
     widened: bool = False,
@@ -153,8 +130,8 @@ def refuse_changes(
     """
     if setup is None:
         return
-    keys = changed_keys(setup["study"], study) if study is not None else []
-    parts = [key for key, digest in digests.items() if digest != setup["digests"][key]]
+    keys = changed_keys(setup.study, study) if study is not None else []
+    parts = [key for key, digest in digests.items() if digest != getattr(setup.digests, key)]
     searched = [key for key in keys if _says_what_is_searched(key)] + [key for key in parts if key == "space"]
     if widened:
         keys, parts = [key for key in keys if key not in searched], [key for key in parts if key != "space"]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from autokd.checkpoints import write_json
 from autokd.driver.costs import refuse_hopeless_bounds
 from autokd.driver.prior import adopt_prior, refuse_prior
 from autokd.driver.setup import Run, environment, record_names, refuse_changes, setup_to_go_on
 from autokd.record import canonical
 from autokd.registry import resolve
-from autokd.study import Study, dump
+from autokd.study import Digests, Setup, Study, dump, write_setup
 from autokd.trial import TableContext, read_table, table_context
 
 _COPY = "table.csv.gz"
@@ -38,20 +36,21 @@ def prepare_table(study: Study, folder: Path, prior: Path | None) -> Run:
         setup = _begin(context, space)
         if prior is not None:
             adopt_prior(prior, folder)
-    write_json(folder / "study.json", setup | {"study": dump(study)})
+    setup = setup.model_copy(update={"study": dump(study)})
+    write_setup(folder, setup)
     return Run(folder, context, setup)
 
 
-def _begin(context: TableContext, space: str) -> dict[str, Any]:
+def _begin(context: TableContext, space: str) -> Setup:
     table = context.table
-    return {
-        "study": dump(context.study),
-        "digests": {"task": table.digest, "teacher": "", "space": space},
-        "task": _COPY,
-        "outputs": "",
-        "teacher": {},
-        "reference_ms": 0.0,
-        "reference_point": {o.name: table.worst[o.name] if o.bound is None else o.bound for o in context.objectives},
-        "environment": environment(),
-        "records": record_names(context.study),
-    }
+    return Setup(
+        study=dump(context.study),
+        digests=Digests(task=table.digest, teacher="", space=space),
+        task=_COPY,
+        outputs="",
+        teacher={},
+        reference_ms=0.0,
+        reference_point={o.name: table.worst[o.name] if o.bound is None else o.bound for o in context.objectives},
+        environment=environment(),
+        records=record_names(context.study),
+    )

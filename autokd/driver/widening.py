@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from copy import copy
 from pathlib import Path
 from random import Random
@@ -20,13 +20,14 @@ from optuna.trial import FrozenTrial
 from autokd.errors import InputError
 from autokd.record import TrialRecord, as_record, canonical, close_storage, read_study, take, write_study
 from autokd.samplers.draw import Draw, holds
+from autokd.study import Setup
 from autokd.trial import Context, reason_of
 
 _LOG = logging.getLogger("autokd")
 _REPLAYS = 50
 
 
-def widen(folder: Path, context: Context, setup: Mapping[str, Any]) -> list[str]:
+def widen(folder: Path, context: Context, setup: Setup) -> tuple[str, ...]:
     """Copies the record of a run into a study with the distributions of `context`, and returns the studies' names.
 
     Numbers, states, values, attributes, rungs and constraints stay. A trial gets a parameter that is new where its
@@ -44,7 +45,7 @@ def widen(folder: Path, context: Context, setup: Mapping[str, Any]) -> list[str]
     trials = study.get_trials(deepcopy=False)
     wider = [_in_wider_space(trial, context) for trial in trials]
     _refuse_other_networks([as_record(trial) for trial in trials], context)
-    names = [*setup["records"], f"{setup['records'][0]}-{len(setup['records']) + 1}"]
+    names = (*setup.records, f"{setup.records[0]}-{len(setup.records) + 1}")
     lock, storage, _ = take(folder)
     try:
         write_study(storage, names[-1], study, wider)

@@ -15,8 +15,7 @@ import ray
 from filelock import FileLock
 
 from autokd.driver.setup import Run
-
-_SETUP = "study.json"
+from autokd.study import SETUP_FILE
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,8 @@ class Shipment:
 def ship(run: Run, *, elsewhere: bool) -> Shipment:
     """The shipment of a run; its files are put into the object store, once, where there may be other machines."""
     folder = run.folder.absolute()
-    setup = (folder / _SETUP).read_text()
-    named = [folder / run.setup[key] for key in ("task", "outputs") if run.setup[key]]
+    setup = (folder / SETUP_FILE).read_text()
+    named = [folder / name for name in (run.setup.task, run.setup.outputs) if name]
     if run.context.study.table:
         named.append(folder / "table.json")
     paths = [path for each in named for path in (each.rglob("*") if each.is_dir() else [each]) if path.is_file()]
@@ -52,19 +51,19 @@ def unpack(shipment: Shipment) -> Path:
     The first process of a node that asks writes it; the others wait for that.
     """
     run = Path(shipment.run)
-    if (run / _SETUP).is_file() and (run / _SETUP).read_text() == shipment.setup:
+    if (run / SETUP_FILE).is_file() and (run / SETUP_FILE).read_text() == shipment.setup:
         return run
     digest = hashlib.sha256(f"{shipment.run}\n{shipment.setup}".encode()).hexdigest()[:16]
     home = Path(tempfile.gettempdir()) / f"autokd-{os.getuid()}" / digest
     home.parent.mkdir(exist_ok=True, mode=0o700)
     with FileLock(home.with_suffix(".lock")):
-        if not (home / _SETUP).is_file():
+        if not (home / SETUP_FILE).is_file():
             for name, reference in shipment.files.items():
                 (home / name).parent.mkdir(parents=True, exist_ok=True)
                 (home / name).write_bytes(ray.get(reference).data)
-            part = home / f"{_SETUP}.part"
+            part = home / f"{SETUP_FILE}.part"
             part.write_text(shipment.setup)
-            os.replace(part, home / _SETUP)
+            os.replace(part, home / SETUP_FILE)
     return home
 
 

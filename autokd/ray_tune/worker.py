@@ -16,8 +16,8 @@ import ray
 import torch
 from ray import tune
 
-from autokd.checkpoints import write_json
 from autokd.errors import InputError
+from autokd.files import write_json
 from autokd.ray_tune.shipment import Shipment, unpack
 from autokd.ray_tune.storage import Storage
 from autokd.trial import Stretch, run_stretch_in

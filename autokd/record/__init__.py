@@ -2,7 +2,6 @@
 
 from autokd.record.record import Record
 from autokd.record.storage import (
-    STUDY,
     close_storage,
     has_own_database,
     open_storage,
@@ -20,7 +19,6 @@ from autokd.record.trials import STATES, TrialRecord, as_record, canonical, coun
 
 __all__ = [
     "STATES",
-    "STUDY",
     "Record",
     "TrialRecord",
     "as_record",

@@ -10,8 +10,9 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from autokd.record.storage import STUDY, close_storage, take, without_log
+from autokd.record.storage import close_storage, take, without_log
 from autokd.record.trials import TrialRecord, as_record, counts
+from autokd.study import STUDY
 from autokd.types import Arch, Objective
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,9 +18,7 @@ from sqlalchemy.pool import StaticPool
 from autokd.errors import InputError
 from autokd.record.mounts import mounts, network_file_system
 from autokd.record.trials import TrialRecord, as_record
-
-STUDY = "autokd"
-"""The Optuna study of a run that has a database of its own."""
+from autokd.study import SETUP_FILE, STUDY, read_setup
 
 _CLAIMS = {
     "postgresql": "SELECT pg_try_advisory_lock(:number)",
@@ -79,12 +76,11 @@ def whereabouts(folder: Path) -> tuple[str, str]:
 
     `study.json` says both; without it they are `record.db` in the folder, and `STUDY`.
     """
-    try:
-        setup = json.loads((folder / "study.json").read_text())
-        url, names = setup["study"].get("record", "sqlite"), setup.get("records", [STUDY])
-    except (OSError, ValueError, AttributeError, KeyError, TypeError):  # what is damaged is said where it is read
-        url, names = "sqlite", [STUDY]
-    return (f"sqlite:///{folder / 'record.db'}" if url == "sqlite" else url), names[-1]
+    url, name = "sqlite", STUDY
+    if (folder / SETUP_FILE).exists():
+        setup = read_setup(folder)
+        url, name = setup.study.get("record", "sqlite"), setup.records[-1]
+    return (f"sqlite:///{folder / 'record.db'}" if url == "sqlite" else url), name
 
 
 def has_own_database(folder: Path) -> bool:

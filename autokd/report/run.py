@@ -12,9 +12,10 @@ from typing import Any
 
 import optuna
 
-from autokd.driver import load_front, read_setup
+from autokd.driver import load_front
 from autokd.record import TrialRecord, read_study, read_trials
 from autokd.report.html import write_report
+from autokd.study import read_setup
 
 _FEWEST_TRIALS = 8
 
@@ -33,8 +34,12 @@ def write_run_report(run: Path) -> Path:
             "front": data,
             "trials": [_row(trial) for trial in trials],
             "importance": importance(run, data["objectives"]),
-            "study": setup["study"],
-            "environment": setup["environment"] | {"processor": platform.processor(), "cores": str(os.cpu_count())},
+            "study": setup.study,
+            "environment": {
+                **setup.environment,
+                "processor": platform.processor(),
+                "cores": str(os.cpu_count()),
+            },
             "hypervolume": front.hypervolume,
             "reference_point": front.reference,
             "validation_labels": front.validation_labels,

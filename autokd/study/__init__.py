@@ -8,6 +8,7 @@ from autokd.study.model import Study, baseline_study, override
 from autokd.study.parts import resolve_objectives, resolve_space, suggest_arch
 from autokd.study.plain import MAY_CHANGE, changed_keys, dump, not_importable, schema
 from autokd.study.recipe import Range, RecipeSpace, WholeRange
+from autokd.study.run import SETUP_FILE, STUDY, Digests, Setup, read_setup, write_setup
 from autokd.study.sampler import OWN_SAMPLER, make_sampler
 from autokd.study.starter import write_starter
 
@@ -15,10 +16,14 @@ __all__ = [
     "BUILT_IN_BASELINES",
     "MAY_CHANGE",
     "OWN_SAMPLER",
+    "SETUP_FILE",
+    "STUDY",
     "Budget",
+    "Digests",
     "Range",
     "RayExecutor",
     "RecipeSpace",
+    "Setup",
     "Study",
     "WholeRange",
     "baseline_study",
@@ -28,9 +33,11 @@ __all__ = [
     "make_sampler",
     "not_importable",
     "override",
+    "read_setup",
     "resolve_objectives",
     "resolve_space",
     "schema",
     "suggest_arch",
+    "write_setup",
     "write_starter",
 ]

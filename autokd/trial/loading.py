@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from autokd.study import Study, resolve_objectives, resolve_space
+from autokd.study import Study, read_setup, resolve_objectives, resolve_space
 from autokd.tasks import load_task
 from autokd.tasks.rows import with_reserve
 from autokd.teachers.cache import open_outputs
@@ -22,16 +21,16 @@ from autokd.types import Task
 @functools.lru_cache(maxsize=4)
 def load_context(run: str) -> Context:
     """The context of a run from its folder, as `driver.preparation` wrote it; kept for the life of the process."""
-    setup = json.loads((Path(run) / "study.json").read_text())
-    study = Study.model_validate(setup["study"])
+    setup = read_setup(Path(run))
+    study = Study.model_validate(setup.study)
     if study.table:
-        return table_context(study, read_table(Path(run) / setup["task"]))
-    task: Task = load_task(Path(run) / setup["task"])
+        return table_context(study, read_table(Path(run) / setup.task))
+    task: Task = load_task(Path(run) / setup.task)
     return Context(
         study=study,
         space=resolve_space(study),
-        task=with_reserve(task) if setup.get("reserve") else task,
-        teacher=open_outputs(Path(run) / setup["outputs"]),
+        task=with_reserve(task) if setup.reserve else task,
+        teacher=open_outputs(Path(run) / setup.outputs),
         objectives=resolve_objectives(study),
     )
 

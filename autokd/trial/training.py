@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from autokd.checkpoints import write_json
 from autokd.devices import Compute, answers_on, on_device, pick_device
 from autokd.distill import Training, cosine, one_cycle, predict
 from autokd.errors import InfeasibleError, InputError, UnmeasuredError
+from autokd.files import write_json
 from autokd.record import canonical, finite
 from autokd.registry import resolve
 from autokd.study import Study, suggest_arch

@@ -223,7 +223,7 @@ def pack(run: Run, trained: Mapping[str, Mapping[str, float]], measured: Mapping
         "objectives": {o.name: {"direction": o.direction, "trained": o.trained} for o in resolve_objectives(study)},
         "rungs": list(study.budget.rungs),
         "splits": {split: len(numbers) for split, numbers in splits.items()},
-        "teacher": run.setup["teacher"],
+        "teacher": run.setup.teacher,
         "noise": noise(study, trained),
         "machine": measured["machine"],
         "latency": measured["latency"],

@@ -1,0 +1,108 @@
+"""What a run is: the file `study.json` in its folder, as one frozen model that every part of AutoKD reads.
+
+A file of format 0, which had no `format` yet, is read as well. A file of a later format is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from autokd.errors import InputError
+from autokd.files import write_json
+
+STUDY = "autokd"
+"""The Optuna study of a run that has a database of its own."""
+
+SETUP_FILE = "study.json"
+"""The name of the file in the run folder."""
+
+_FORMAT = 1
+
+
+class Digests(BaseModel):
+    """What a run was begun with, each as a digest; "" where there is none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    """Of the data, labels, splits and augmentation, or of the table."""
+    teacher: str
+    """Of everything that its answers depend on."""
+    space: str
+    """Of the source file of the space and its settings, or of the choices of the table."""
+
+
+class Setup(BaseModel):
+    """What a run was begun with, and where in its folder the parts of it are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = _FORMAT
+    """Version of this file."""
+    study: Mapping[str, Any]
+    """The study as `dump` gives it. It may name objects that only the program that began the run has."""
+    digests: Digests
+    """What the run was begun with."""
+    task: str
+    """The folder of the data, or the file of the table, seen from the run folder."""
+    outputs: str
+    """The file of the teacher's answers, seen from the run folder; "" where a table is searched."""
+    teacher: Mapping[str, Any]
+    """Name, values on validation and a note on what these are worth; empty where a table is searched."""
+    reference_ms: float
+    """Idle time of the latency reference network when the run began, in ms; 0 where nothing is timed."""
+    reference_point: Mapping[str, int | float]
+    """Worst value by objective, for the hypervolume."""
+    environment: Mapping[str, str]
+    """The versions and the machine with which the run began."""
+    records: tuple[str, ...] = (STUDY,)
+    """Names of its Optuna studies, the one in use last; a wider space begins a new one."""
+    reserve: bool = False
+    """Whether the training rows that the search left out are trained on, too."""
+
+
+def read_setup(folder: Path) -> Setup:
+    """What a run is, from its folder.
+
+    Raises:
+        InputError: there is no run, its file is damaged, or a later version of AutoKD wrote it.
+    """
+    path = folder / SETUP_FILE
+    try:
+        data = json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(
+            f"{folder} is not a run: {path} cannot be read ({error.strerror}); give the folder that `autokd search` "
+            "wrote"
+        ) from error
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    written = data.get("format", 0) if isinstance(data, dict) else 0
+    if isinstance(written, int) and written > _FORMAT:
+        raise InputError(
+            f"{path} is of format {written}, and AutoKD {version('autokd')} reads formats up to {_FORMAT}; use the "
+            "version of AutoKD that wrote it, or search in another folder"
+        )
+    try:
+        setup = Setup.model_validate(data if isinstance(data, dict) else {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        problem = f"no {key}" if first["type"] == "missing" else f"{key}: {first['msg']}"
+        raise _damaged(path, problem) from error
+    return setup.model_copy(update={"format": _FORMAT})
+
+
+def write_setup(folder: Path, setup: Setup) -> None:
+    """Writes the file; a reader sees all of it, or the file that was there before."""
+    write_json(folder / SETUP_FILE, setup.model_dump())
+
+
+def _damaged(path: Path, problem: str) -> InputError:
+    return InputError(f"{path} is damaged ({problem}); start over with --fresh")
