@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from autokd.devices import Compute
 from autokd.errors import InfeasibleError
 from autokd.losses import kd
+from autokd.networks import Laid, as_given, in_fast_format, laid_for
 
 if TYPE_CHECKING:
     from autokd.types import DistillationLoss, Recipe, Task
@@ -81,8 +82,10 @@ class Training:
         parameters = [parameter for parameter in student.parameters() if parameter.requires_grad]
         if not parameters:
             raise InfeasibleError("the student has no trainable parameters")
-        student = student.to(compute.device)
-        self.student = student.to(memory_format=torch.channels_last) if len(task.input_shape) == 3 else student  # type: ignore[call-overload]
+        self.student = student.to(compute.device)
+        self._laid: Laid = as_given
+        if len(task.input_shape) == 3:
+            self.student, self._laid = in_fast_format(self.student, task.inputs(task.splits["train"][:2]))
         self.task, self.teacher, self.recipe, self.loss = task, teacher, recipe, loss
         self.seed, self.schedule, self.compute = seed, schedule, compute
         self._forward = compute.forward(self.student)
@@ -137,7 +140,7 @@ class Training:
         for step, rows in enumerate(batches):
             progress = (epoch + step / steps) / recipe.epochs
             self.optimizer.param_groups[0]["lr"] = recipe.lr * self.schedule(progress)
-            inputs = task.inputs(rows, view)
+            inputs = self._laid(task.inputs(rows, view))
             with self.compute.precision():
                 outputs = self._forward(inputs)
             outputs = outputs.float()
@@ -184,14 +187,17 @@ def draw(rows: Tensor, steps: int, batch_size: int) -> Tensor:
 
 def predict(student: nn.Module, task: Task, rows: Tensor, *, batch_size: int = 512) -> Tensor:
     """The student's outputs in eval mode on unaugmented rows, on the CPU, shape (len(rows), num_outputs)."""
+    if not len(rows):
+        return torch.empty(0, task.num_outputs)
     training, device = student.training, next(student.parameters()).device
     student.eval()
     try:
+        laid = laid_for(student, task.inputs(rows[:2]).to(device))
         with torch.inference_mode():
-            batches = [student(task.inputs(part).to(device)).cpu() for part in rows.split(batch_size)]
+            batches = [student(laid(task.inputs(part).to(device))).cpu() for part in rows.split(batch_size)]
     finally:
         student.train(training)
-    return torch.cat(batches).float().clone() if batches else torch.empty(0, task.num_outputs)
+    return torch.cat(batches).float().clone()
 
 
 def save_weights(student: nn.Module, folder: Path) -> None:

@@ -11,7 +11,7 @@ from conftest import ROOT
 
 FLOORS = (
     ("errors", "types"),
-    ("devices", "files", "urls"),
+    ("devices", "files", "networks", "urls"),
     ("losses", "objectives", "one_function", "pareto"),
     ("registry",),
     ("distill", "export", "schedulers", "study", "tasks", "teachers"),

@@ -16,6 +16,7 @@ from autokd import registry
 from autokd.errors import InputError, nearest
 from autokd.export.card import Card, reason
 from autokd.export.folder import load_student, read_config
+from autokd.networks import laid_for
 from autokd.urls import files_at, is_url
 
 __all__ = ["Exporter", "export_student", "load_student"]
@@ -62,7 +63,8 @@ def export_student(student: nn.Module, inputs: Tensor, out: str | Path, *, card:
     try:
         with tempfile.TemporaryDirectory(dir=home, prefix=".export-") as folder, torch.no_grad():
             written = Path(folder, Path(out).name)
-            done = exporter(student.eval(), inputs, written, Card.model_validate(card))
+            inputs = laid_for(student.eval(), inputs)(inputs)
+            done = exporter(student, inputs, written, Card.model_validate(card))
             if url:
                 _upload(written, url)
             else:

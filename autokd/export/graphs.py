@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from autokd.errors import InputError
 from autokd.export.card import Card, reason
+from autokd.networks import contiguous
 
 LARGEST_RELATIVE_DIFFERENCE = 1e-4
 """An exported network may differ from the student by this much of the student's largest output."""
@@ -59,7 +60,11 @@ def onnx(student: nn.Module, inputs: Tensor, path: Path, card: Card) -> str:
 
 
 def _compared(student: nn.Module, exported: Callable[[Tensor], Tensor], inputs: Tensor) -> str:
-    """The largest difference between both networks' outputs, in words; `InputError` where it is too large."""
+    """The largest difference between both networks' outputs, in words; `InputError` where it is too large.
+
+    Whoever runs the file gives it contiguous inputs, whatever the format in which the student was traced.
+    """
+    inputs = contiguous(inputs)
     expected = student(inputs)
     differences = torch.cat([exported(inputs) - expected, exported(inputs[:1]) - student(inputs[:1])])
     absolute = differences.abs().max().item()

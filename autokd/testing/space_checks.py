@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from autokd.errors import InfeasibleError
+from autokd.networks import contiguous
 from autokd.objectives.costs import flops
 from autokd.study import suggest_arch
 from autokd.types import SearchSpace, Task
@@ -29,7 +30,7 @@ def first_finding(space: SearchSpace, task: Task, trial: optuna.Trial) -> tuple[
     except Exception as error:
         return "suggest", f"suggest raised {shown(error)}: let it only call trial.suggest_* and return a dict."
     rows = task.splits["train"][:4]
-    case = _Case(space, task, trial, arch, task.inputs(rows), task.targets(rows))
+    case = _Case(space, task, trial, arch, contiguous(task.inputs(rows)), task.targets(rows))
     for doing, check in _CHECKS.items():
         try:
             problem = check(case)
