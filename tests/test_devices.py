@@ -17,7 +17,7 @@ from autokd.record import read_trials
 from autokd.teachers.answers import ask
 from autokd.teachers.cache import open_outputs, teacher_outputs
 from autokd.teachers.ensemble import Ensemble
-from autokd.teachers.networks import NetworkTeacher, frozen
+from autokd.teachers.networks import NetworkTeacher
 from autokd.teachers.sources import placed
 from autokd.testing import TinyTask
 from autokd.trial import Stretch, run_stretch
@@ -108,22 +108,6 @@ def test_on_the_cpu_auto_gives_the_same_trials(tmp_path: Path) -> None:
         assert read_trials(tmp_path / "cpu") == read_trials(tmp_path / "auto")
 
 
-class Watched(nn.Module):
-    """A network that notes where it is moved."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.moved: list[Any] = []
-        self.layer = nn.Linear(64, 10)
-
-    def to(self, *args: Any, **kwargs: Any) -> Any:
-        self.moved += args
-        return super().to(*args, **kwargs)
-
-    def forward(self, x: Tensor) -> Any:
-        return self.layer(x.flatten(1))
-
-
 class Unmoved:
     """A teacher that is no network."""
 
@@ -134,16 +118,21 @@ class Unmoved:
 
 
 def test_networks_among_teachers_answer_on_the_device_and_their_answers_are_the_same(tmp_path: Path) -> None:
-    task, network = TinyTask(), Watched()
-    here = Ensemble((NetworkTeacher("network", "1", frozen(network)), Unmoved()), (1.0, 1.0))
+    task, network = TinyTask(), nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    here = Ensemble((NetworkTeacher("network", "1", network), Unmoved()), (1.0, 1.0))
     there = placed(here, CPU)
     assert there.digest == here.digest
-    assert not network.moved
     cached = teacher_outputs(there, task, tmp_path)
-    assert set(network.moved) == {CPU}
     rows = task.splits["train"]
     assert torch.equal(open_outputs(cached.path)[0, rows], ask(here, task, rows, 0))
     assert teacher_outputs(here, task, tmp_path).warm
+
+
+def test_a_network_that_is_asked_elsewhere_stays_where_its_owner_has_it() -> None:
+    network = nn.Linear(64, 10)
+    with pytest.raises(NotImplementedError, match="no data"):  # `meta` takes everything, and answers nothing
+        NetworkTeacher("network", "1", network, torch.device("meta")).outputs(torch.zeros(1, 64))
+    assert network.weight.device == CPU
 
 
 def test_the_device_of_a_study_is_where_its_teacher_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,7 +191,7 @@ def test_a_network_that_gives_no_tensor_is_refused(tmp_path: Path) -> None:
         def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
             return inputs, inputs
 
-    with pytest.raises(InputError, match="gives a tuple, not one tensor"):
+    with pytest.raises(InputError, match="teacher 'pair' gives a tuple, not one tensor"):
         teacher_outputs(NetworkTeacher("pair", "3", Pair()), TinyTask(), tmp_path)
 
 

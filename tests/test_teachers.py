@@ -20,7 +20,7 @@ from autokd.errors import InputError
 from autokd.teachers.answers import logits_of_probabilities
 from autokd.teachers.cache import open_outputs, teacher_outputs
 from autokd.teachers.ensemble import Ensemble
-from autokd.teachers.networks import NetworkTeacher, frozen
+from autokd.teachers.networks import NetworkTeacher
 from autokd.teachers.scores import teacher_score
 from autokd.teachers.sources import load_teacher
 from autokd.teachers.spec import TrainedSpec
@@ -69,13 +69,15 @@ def load(source: Any, folder: Path, *, task: TinyTask = TASK, train: Any = None,
     return load_teacher(source, task, folder=folder, train=train, seed=seed)
 
 
-def test_a_module_is_frozen_and_answers_in_eval_mode(tmp_path: Path) -> None:
+def test_a_module_answers_in_eval_mode_and_is_left_as_it_was(tmp_path: Path) -> None:
     module = nn.Sequential(network(), nn.Dropout(0.5))
-    teacher = load(module, tmp_path)
-    assert not any(parameter.requires_grad for parameter in module.parameters())
-    module.train()
-    answers = teacher.outputs(TASK.inputs(ROWS))
-    assert not module.training
+    module[0].eval()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    answers = load(module, tmp_path).outputs(TASK.inputs(ROWS))
+    assert (module.training, module[0].training, module[1].training) == (True, False, True)
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in module.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert not answers.requires_grad
     assert not answers.is_inference()
     assert torch.equal(answers, module[0](TASK.inputs(ROWS)))
 
@@ -98,7 +100,7 @@ def test_the_digest_tells_networks_that_answer_differently(change: Any, same: bo
 
 
 class TestNetworkTeacher(TeacherContract):
-    teacher = NetworkTeacher("network", network_digest(network()), frozen(network()))
+    teacher = NetworkTeacher("network", network_digest(network()), network())
 
 
 def test_an_object_with_the_three_members_is_a_teacher_itself_or_by_reference(tmp_path: Path) -> None:

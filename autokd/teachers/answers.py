@@ -8,7 +8,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from autokd.errors import AutoKDError, InputError
+from autokd.errors import AutoKDError, InfeasibleError, InputError
+from autokd.forward import logits_in
 from autokd.losses import log_probabilities
 from autokd.teachers.files import one_line
 from autokd.types import Task, Teacher
@@ -38,7 +39,9 @@ def ask(teacher: Teacher, task: Task, rows: Tensor, view: int) -> Tensor:
         return teacher.answers(task, rows, view)
     inputs = task.inputs(rows, view)
     try:
-        given = teacher.outputs(inputs)
+        given = logits_in(teacher.outputs(inputs))
+    except InfeasibleError as error:
+        raise InputError(f"teacher '{teacher.name}' {error}") from error
     except AutoKDError:
         raise
     except Exception as error:  # whatever a foreign network raises, the user named it
@@ -46,11 +49,6 @@ def ask(teacher: Teacher, task: Task, rows: Tensor, view: int) -> Tensor:
             f"teacher '{teacher.name}' fails on inputs of shape {tuple(inputs.shape)} of task '{task.name}': "
             f"{type(error).__name__}: {one_line(error)}"
         ) from error
-    if not isinstance(given, Tensor):
-        raise InputError(
-            f"teacher '{teacher.name}' gives a {type(given).__name__}, not one tensor of shape (batch, "
-            f"{task.num_outputs}); wrap it so that it returns its logits"
-        )
     expected = (len(rows), task.num_outputs)
     if tuple(given.shape) != expected:
         raise InputError(
@@ -59,6 +57,23 @@ def ask(teacher: Teacher, task: Task, rows: Tensor, view: int) -> Tensor:
         )
     refuse_rows(teacher.name, rows[~torch.isfinite(given).all(dim=1)], view)
     return given.float()
+
+
+def in_parts(answer: Callable[[Tensor], Tensor], inputs: Tensor, least: int, most: int | None) -> Tensor:
+    """What something that takes only batches of certain sizes answers to a batch of any size.
+
+    Args:
+        answer: asked with `least` to `most` rows at once.
+        inputs: the batch; parts of it that are too small are filled up with its last row.
+        least: rows at the least.
+        most: rows at the most; None where any number will do.
+    """
+    given = []
+    for part in inputs.split(most or max(len(inputs), 1)):
+        missing = max(0, least - len(part))
+        filled = torch.cat([part, part[-1:].expand(missing, *part.shape[1:])]) if missing else part
+        given.append(answer(filled)[: len(part)])
+    return torch.cat(given)
 
 
 def refuse_rows(name: str, rows: Tensor, view: int) -> None:

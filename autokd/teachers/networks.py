@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from autokd.errors import InputError
+from autokd.forward import call, in_eval_mode, needs_contiguous
 from autokd.registry import resolve
 from autokd.teachers.files import one_line
 from autokd.teachers.spec import NetworkSpec, SpaceSpec, TimmSpec, TorchvisionSpec, TrainedSpec
@@ -20,12 +23,12 @@ from autokd.types import Task
 
 @dataclass(frozen=True)
 class NetworkTeacher:
-    """A torch network in eval mode.
+    """A torch network that answers in eval mode; whoever gave it finds it as it was.
 
     Args:
         name: for tables.
         digest: of the network as it is.
-        network: frozen in place by `frozen`; it is moved to `device` when it is first asked.
+        network: asked without gradients; where it lies on another device, a copy of it is asked.
         device: where it answers.
     """
 
@@ -35,17 +38,20 @@ class NetworkTeacher:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def outputs(self, inputs: Tensor) -> Tensor:
-        """What the network gives, detached, on the CPU; whoever put it back into train mode since is overruled."""
-        network = self.network.to(self.device).eval()
-        with torch.inference_mode():
-            given = network(inputs.to(self.device))
-        # A copy made outside: autograd refuses inference tensors, and a loss may keep this one.
-        return given.cpu().clone() if isinstance(given, Tensor) else given
+        """What the network gives, detached, on the CPU; see `forward.logits_in` for where in it the answer is."""
+        network, inputs = self._there, inputs.to(self.device)
+        with torch.no_grad(), in_eval_mode(network):
+            if needs_contiguous(network, inputs):
+                inputs = inputs.contiguous()
+            return call(network, inputs).detach().cpu()
 
-
-def frozen(network: nn.Module) -> nn.Module:
-    """The same network in eval mode and with no parameter that asks for a gradient."""
-    return network.eval().requires_grad_(False)
+    @cached_property
+    def _there(self) -> nn.Module:
+        """The network on the device: itself, or a copy."""
+        tensors = [*self.network.parameters(), *self.network.buffers()]
+        if all(_on(tensor, self.device) for tensor in tensors):
+            return self.network
+        return copy.deepcopy(self.network).to(self.device)
 
 
 def from_space(spec: TrainedSpec | SpaceSpec, task: Task, *, seed: int) -> nn.Module:
@@ -132,6 +138,10 @@ def _made(shown: str, make: Callable[[], Any], seed: int) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise InputError(f"teacher: {shown} gives a {type(network).__name__}, not a torch.nn.Module")
     return network
+
+
+def _on(tensor: Tensor, device: torch.device) -> bool:
+    return tensor.device.type == device.type and device.index in (None, tensor.device.index)
 
 
 def _extra(package: str) -> Any:

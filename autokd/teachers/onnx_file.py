@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from autokd.errors import InputError
-from autokd.teachers.answers import AS_LOGITS
+from autokd.teachers.answers import AS_LOGITS, in_parts
 from autokd.teachers.files import digest_of, existing_file, file_digest, one_line
 from autokd.teachers.spec import OnnxSpec
 
@@ -34,12 +33,12 @@ class OnnxTeacher:
     def outputs(self, inputs: Tensor) -> Tensor:
         """Shape (batch, num_outputs); a file of fixed batch size gets batches of that size, the last one filled up."""
         source = self.session.get_inputs()[0]
-        size = source.shape[0] if isinstance(source.shape[0], int) else len(inputs)
-        parts = []
-        for part in inputs.split(size):
-            filled = torch.cat([part, part[-1:].expand(size - len(part), *part.shape[1:])])
-            parts.append(self.session.run(None, {source.name: filled.contiguous().numpy()})[0][: len(part)])
-        return AS_LOGITS[self.gives](torch.from_numpy(np.concatenate(parts)))
+        size = source.shape[0] if source.shape and isinstance(source.shape[0], int) else None
+
+        def answer(part: Tensor) -> Tensor:
+            return torch.from_numpy(self.session.run(None, {source.name: part.contiguous().numpy()})[0])
+
+        return AS_LOGITS[self.gives](in_parts(answer, inputs, size or 1, size))
 
 
 def from_onnx(spec: OnnxSpec) -> OnnxTeacher:

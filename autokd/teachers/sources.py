@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.export import ExportedProgram
 
 from autokd.errors import InputError
 from autokd.registry import resolve
@@ -20,9 +21,9 @@ from autokd.teachers.networks import (
     from_space,
     from_timm,
     from_torchvision,
-    frozen,
 )
 from autokd.teachers.onnx_file import from_onnx
+from autokd.teachers.programs import PROGRAMS, from_exported, load_program
 from autokd.teachers.spec import (
     NetworkSpec,
     OnnxSpec,
@@ -44,9 +45,10 @@ def load_teacher(source: object, task: Task, *, folder: Path, train: Train, seed
     """The teacher that a study or a caller names; whether its answers fit the task shows when it is first asked.
 
     Args:
-        source: a study's `teacher:` section, parsed or not; a torch module, which is frozen in place; a
-            scikit-learn classifier; an object that is a `Teacher`; a reference to one of these three; or a list of
-            any of these, whose probabilities are averaged (see `Ensemble`).
+        source: a study's `teacher:` section, parsed or not; a torch module or an exported program; a
+            scikit-learn classifier; an object that is a `Teacher`; a reference to one of these; the file of a
+            program, of TorchScript or `torch.export`; or a list of any of these, whose probabilities are averaged
+            (see `Ensemble`).
         task: what it must answer.
         folder: where a teacher trained by us is kept; member i of a list has the folder `i` in it.
         train: trains a network in place, for sections that ask for it.
@@ -61,6 +63,8 @@ def load_teacher(source: object, task: Task, *, folder: Path, train: Train, seed
     spec = parse_teacher(source) if isinstance(source, Mapping) else source
     if isinstance(spec, Section):
         return _from_spec(spec, task, folder, train, seed)
+    if _is_program(spec):
+        return _from_program(str(spec))
     return _from_object(resolve("teachers", spec), task, seed)
 
 
@@ -91,17 +95,23 @@ def _from_spec(spec: Section, task: Task, folder: Path, train: Train, seed: int)
     match spec:
         case TrainedSpec():
             network = from_training(spec, task, folder=folder, train=train, seed=seed)
-            return _frozen(spec.space, network)
+            return _network(spec.space, network)
         case SpaceSpec():
             network = from_space(spec, task, seed=seed)
             load_weights(network, Path(spec.weights))
-            return _frozen(spec.space, network)
+            return _network(spec.space, network)
+        case NetworkSpec() if _is_program(spec.network):
+            if spec.args or spec.weights is not None:
+                raise InputError(
+                    f"teacher {spec.network} is a program with its weights; leave out 'args' and 'weights'"
+                )
+            return _from_program(spec.network)
         case NetworkSpec():
-            return _frozen(spec.network.rpartition(":")[2], from_reference(spec, seed=seed))
+            return _network(spec.network.rpartition(":")[2], from_reference(spec, seed=seed))
         case TimmSpec():
-            return _frozen(spec.timm, from_timm(spec, task, seed=seed))
+            return _network(spec.timm, from_timm(spec, task, seed=seed))
         case TorchvisionSpec():
-            return _frozen(spec.torchvision, from_torchvision(spec, task, seed=seed))
+            return _network(spec.torchvision, from_torchvision(spec, task, seed=seed))
         case OnnxSpec():
             return from_onnx(spec)
         case SklearnSpec():
@@ -117,7 +127,9 @@ def _from_object(found: Any, task: Task, seed: int) -> Teacher:
     if all(hasattr(found, member) for member in ("name", "digest", "outputs")):
         return found
     if isinstance(found, nn.Module):
-        return _frozen(type(found).__name__, found)
+        return _network(type(found).__name__, found)
+    if isinstance(found, ExportedProgram):
+        return from_exported("ExportedProgram", found)
     if hasattr(found, "predict_proba") and not isinstance(found, type):
         from autokd.teachers.classifier import from_classifier
 
@@ -128,5 +140,14 @@ def _from_object(found: Any, task: Task, seed: int) -> Teacher:
     )
 
 
-def _frozen(name: str, network: nn.Module) -> NetworkTeacher:
-    return NetworkTeacher(name, network_digest(network), frozen(network))
+def _is_program(source: object) -> bool:
+    return isinstance(source, str | Path) and Path(source).suffix in PROGRAMS
+
+
+def _from_program(file: str) -> Teacher:
+    name, program = Path(file).stem, load_program(file)
+    return from_exported(name, program) if isinstance(program, ExportedProgram) else _network(name, program)
+
+
+def _network(name: str, network: nn.Module) -> NetworkTeacher:
+    return NetworkTeacher(name, network_digest(network), network)

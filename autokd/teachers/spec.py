@@ -76,7 +76,7 @@ class NetworkSpec(Section):
 
     Attributes:
         network: `module:attr` or `path/to/file.py:attr`: a function or class that makes the network, or the
-            network itself.
+            network itself; or the file of a program with its weights, of `torch.export` (`.pt2`) or TorchScript.
         args: keyword arguments for that function or class.
         weights: `.safetensors`, `.pt`, `.pth` or `.npz`, found from the current folder; None where the
             network comes with its weights.

@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from autokd.errors import InputError
 from autokd.teachers.files import existing_file, one_line
@@ -85,14 +86,19 @@ def save_weights(network: nn.Module, path: Path) -> None:
 
 
 def network_digest(network: nn.Module) -> str:
-    """SHA-256, in hex, over weights, structure, plain settings and source of classes that are not torch's."""
+    """SHA-256, in hex, over weights, structure, plain settings, and source of classes that are not torch's.
+
+    A program of TorchScript or of torch.fx is told by its own code, and by the constants in it.
+    """
     digest = hashlib.sha256(repr(network).encode())
-    for name, module in network.named_modules():
-        settings = {key: value for key, value in sorted(vars(module).items()) if _plain(key, value)}
-        digest.update(f"{name} {type(module).__qualname__} {settings} {_source(type(module))}".encode())
     tensors = dict(network.named_parameters(remove_duplicate=False)) | dict(
         network.named_buffers(remove_duplicate=False)
     )
+    for name, module in network.named_modules():
+        settings = {key: value for key, value in sorted(vars(module).items()) if _plain(key, value)}
+        code, constants = _code(module)
+        digest.update(f"{name} {type(module).__qualname__} {settings} {code}".encode())
+        tensors |= {f"{name} constant {key}": value for key, value in constants.items()}
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         # As bytes, because numpy has no bfloat16.
@@ -102,6 +108,19 @@ def network_digest(network: nn.Module) -> str:
 
 def _plain(key: str, value: object) -> bool:
     return not key.startswith("_") and key != "training" and isinstance(value, str | int | float | bool)
+
+
+def _code(module: nn.Module) -> tuple[str, dict[str, Tensor]]:
+    """The code of a module, and the tensors that are constants in it."""
+    if isinstance(module, torch.jit.ScriptModule):
+        try:
+            code, constants = module.code_with_constants
+        except RuntimeError:  # it has no forward of its own
+            return "", {}
+        return code, {key: value for key, value in constants.const_mapping.items() if isinstance(value, Tensor)}
+    if isinstance(module, GraphModule):
+        return module.code, {}
+    return _source(type(module)), {}
 
 
 def _source(cls: type[nn.Module]) -> str:

@@ -49,7 +49,7 @@ from autokd.study import Study
 from autokd.tasks import from_arrays
 from autokd.tasks.task import ArrayTask
 from autokd.teachers.cache import open_outputs, teacher_outputs
-from autokd.teachers.networks import NetworkTeacher, frozen
+from autokd.teachers.networks import NetworkTeacher
 from autokd.trial import Stretch
 from autokd.types import Recipe
 from search_spaces import mlp, resnet
@@ -102,7 +102,7 @@ def run_steps(name: str, factor: int) -> dict[str, Any]:
     inputs, targets = task.inputs(task.splits["train"]), task.targets(task.splits["train"])
     sizes = {times: flops.measure(build(times, task), data[:1]) for times in range(1, 2 * factor + 1)}
     repeats = min(sizes, key=lambda times: abs(sizes[times] - factor * sizes[1]))
-    teacher = frozen(channels_last(build(repeats, task), shape))
+    teacher = channels_last(build(repeats, task), shape).eval().requires_grad_(False)
     student = channels_last(build(1, task), shape)
     with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder:
         started = time.perf_counter()
