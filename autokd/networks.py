@@ -1,15 +1,67 @@
-"""What a network is asked before it is used: the memory format it takes images in, and what its lazy layers become."""
+"""How any network is asked: what it is given, where its answer is, the memory format it takes, and its lazy layers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from autokd.errors import InfeasibleError
+
 Laid = Callable[[Tensor], Tensor]
 """Gives a batch in the memory format that a network takes."""
+
+
+def call(network: Callable[..., Any], batch: Tensor | Mapping[str, Tensor]) -> Tensor:
+    """What a network answers to a batch, as one tensor.
+
+    Args:
+        network: a module, or any function of one tensor or of keywords.
+        batch: a tensor, or tensors by keyword.
+
+    Raises:
+        InfeasibleError: it gives something in which no one tensor is its answer; see `logits_in`.
+    """
+    return logits_in(network(**batch) if isinstance(batch, Mapping) else network(batch))
+
+
+def logits_in(given: object) -> Tensor:
+    """The answer in what a network gave: a tensor, `logits` of an object or a dict, or the only tensor of its parts.
+
+    Raises:
+        InfeasibleError: there is none, or more than one could be meant; the message says what was given.
+    """
+    if isinstance(given, Tensor):
+        return given
+    named = given.get("logits") if isinstance(given, Mapping) else getattr(given, "logits", None)
+    if isinstance(named, Tensor):
+        return named
+    parts = given.values() if isinstance(given, Mapping) else given if isinstance(given, Sequence) else ()
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    if len(tensors) == 1:
+        return tensors[0]
+    keys = f" with {', '.join(map(str, given))}" if isinstance(given, Mapping) else ""
+    raise InfeasibleError(
+        f"gives a {type(given).__name__}{keys}, not one tensor; return the logits, or name them 'logits' in a dict, a "
+        "named tuple or an object"
+    )
+
+
+@contextmanager
+def in_eval_mode(network: nn.Module) -> Iterator[None]:
+    """Has a network answer in eval mode, and leaves each of its modules in the mode in which it was."""
+    modes = [(module, module.training) for module in network.modules() if hasattr(module, "training")]
+    if modes:  # a frozen program of TorchScript has no modes
+        network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def as_given(inputs: Tensor) -> Tensor:
@@ -69,14 +121,13 @@ def materialised(network: nn.Module, input_shape: Sequence[int]) -> nn.Module:
 
 def _answers(network: nn.Module, inputs: Tensor, weights: dict[str, Tensor]) -> bool:
     """Whether a network answers these inputs, with other weights in the place of some of its own."""
-    modes = [(module, module.training) for module in network.modules()]
     devices = [inputs.device] if inputs.device.type == "cuda" else []
     try:
-        with torch.random.fork_rng(devices=devices), torch.no_grad():
-            torch.func.functional_call(network.eval(), weights, (inputs,))
+        with torch.random.fork_rng(devices=devices), torch.no_grad(), in_eval_mode(network):
+            if weights:
+                torch.func.functional_call(network, weights, (inputs,))
+            else:  # a program of TorchScript takes no other weights
+                network(inputs)
     except Exception:  # a fault of another kind shows when the network is used
         return False
-    finally:
-        for module, training in modes:
-            module.training = training
     return True

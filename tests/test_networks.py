@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from collections import OrderedDict, namedtuple
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +11,17 @@ from small import small_study
 from torch import Tensor, nn
 
 from autokd.driver import search_study
-from autokd.networks import as_given, contiguous, in_fast_format, laid_for, materialised
+from autokd.errors import InfeasibleError
+from autokd.networks import (
+    as_given,
+    call,
+    contiguous,
+    in_eval_mode,
+    in_fast_format,
+    laid_for,
+    logits_in,
+    materialised,
+)
 
 IMAGES = torch.randn(2, 8, 8, 3, generator=torch.Generator().manual_seed(0)).permute(0, 3, 1, 2)
 GREY = torch.randn(2, 8, 8, 1, generator=torch.Generator().manual_seed(0)).permute(0, 3, 1, 2)
@@ -124,3 +137,56 @@ def test_a_search_trains_students_that_flatten_with_view_as_those_that_flatten_o
         assert front.trials["failed"] == 0
         scored.append({student.trial: student.values["accuracy"] for student in front})
     assert all(abs(scored[0][trial] - scored[1][trial]) < 0.05 for trial in scored[0].keys() & scored[1].keys())
+
+
+LOGITS, LOSS = torch.ones(2, 3), torch.zeros(())
+Named = namedtuple("Named", ["loss", "logits"])
+
+
+@dataclass
+class Output:
+    """As the output objects of transformers."""
+
+    logits: Tensor
+    hidden_states: tuple[Tensor, ...]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        LOGITS,
+        Output(LOGITS, (LOSS, LOSS)),
+        {"loss": LOSS, "logits": LOGITS},
+        OrderedDict(out=LOGITS),
+        Named(LOSS, LOGITS),
+        (LOGITS,),
+        [LOGITS, None],
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_the_answer_is_found_in_whatever_a_network_gives(given: Any) -> None:
+    assert logits_in(given) is LOGITS
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ((LOGITS, LOSS), "gives a tuple, not one tensor"),
+        ({"a": LOGITS, "b": LOSS}, "gives a dict with a, b, not one tensor"),
+        (None, "gives a NoneType, not one tensor; return the logits"),
+    ],
+)
+def test_an_answer_that_could_be_several_things_is_refused_with_what_was_given(given: Any, words: str) -> None:
+    with pytest.raises(InfeasibleError, match=words):
+        logits_in(given)
+
+
+def test_a_dict_is_passed_to_a_network_as_keywords() -> None:
+    assert torch.equal(call(lambda ids, mask: ids * mask, {"ids": LOGITS, "mask": 2 * LOGITS}), 2 * LOGITS)
+
+
+def test_each_module_is_left_in_its_own_mode() -> None:
+    network = nn.Sequential(nn.Dropout(), nn.Dropout().eval())
+    with in_eval_mode(network):
+        assert not network[0].training
+    assert [network.training, *(module.training for module in network)] == [True, True, False]

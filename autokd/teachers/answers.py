@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from autokd.errors import AutoKDError, InfeasibleError, InputError
-from autokd.forward import logits_in
 from autokd.losses import log_probabilities
+from autokd.networks import logits_in
 from autokd.teachers.files import one_line
 from autokd.types import Task, Teacher
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from autokd.errors import InputError
-from autokd.forward import call, in_eval_mode, needs_contiguous
+from autokd.networks import call, in_eval_mode, laid_for
 from autokd.registry import resolve
 from autokd.teachers.files import one_line
 from autokd.teachers.spec import NetworkSpec, SpaceSpec, TimmSpec, TorchvisionSpec, TrainedSpec
@@ -38,12 +38,11 @@ class NetworkTeacher:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def outputs(self, inputs: Tensor) -> Tensor:
-        """What the network gives, detached, on the CPU; see `forward.logits_in` for where in it the answer is."""
+        """What the network gives, detached, on the CPU; see `networks.logits_in` for where in it the answer is."""
         network, inputs = self._there, inputs.to(self.device)
         with torch.no_grad(), in_eval_mode(network):
-            if needs_contiguous(network, inputs):
-                inputs = inputs.contiguous()
-            return call(network, inputs).detach().cpu()
+            laid = laid_for(network, inputs)
+            return call(network, laid(inputs)).detach().cpu()
 
     @cached_property
     def _there(self) -> nn.Module:

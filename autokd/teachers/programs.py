@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from autokd.errors import InputError
-from autokd.forward import call
+from autokd.networks import call
 from autokd.teachers.answers import in_parts
 from autokd.teachers.files import digest_of, existing_file, one_line
 from autokd.teachers.weights import network_digest
