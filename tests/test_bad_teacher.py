@@ -143,8 +143,8 @@ def test_answers_that_are_no_probabilities_are_refused(tmp_path: Path) -> None:
 
 SECTIONS: list[tuple[Any, str]] = [
     (5, "teacher: 5 given; write {space: resnet, arch: {...}, epochs: 30}"),
-    ([], "teacher: List should have at least 1 item"),
-    ({"sklern": "x"}, "teacher: give one of the keys network, timm"),
+    ([], "teacher: [] given; should be a list of one or more"),
+    ({"sklern": "x"}, "teacher: {'sklern': 'x'} given; should be a mapping with one of the keys network, timm"),
     ({"space": "mlp", "arch": {"widths": [8]}, "epochs": 0}, "teacher.epochs: "),
     ({"space": "mlp", "arch": {}, "epochs": 1}, "space 'mlp' with arch {} cannot be built: KeyError: 'widths'"),
     ({"space": "mpl", "arch": {}, "epochs": 1}, "no search_spaces named 'mpl'"),

@@ -174,6 +174,35 @@ BAD_LINES = [
     ("budget:", "seed: -1\nbudget:", "10: seed: -1 given; should be greater than or equal to 0"),
 ]
 
+BAD_TASKS_AND_TEACHERS = [
+    ("{data: digits, labels: 100}", "{data: digits, labls: 100}", "2: task.labls: no such key; did you mean 'labels'?"),
+    ("{data: digits, labels: 100}", "{}", "2: task.data: missing; write digits, a .npz file, "),
+    ("{data: digits, labels: 100}", "7", "2: task: 7 given; write {data: digits, labels: 100}, "),
+    ("labels: 100", "labels: 0", "2: task.labels: 0 given; write how many training labels may be used, "),
+    ("labels: 100", "rows: 1.5", "2: task.rows: 1.5 given; should be a whole number"),
+    (
+        "labels: 100",
+        "augment: {flop: true}",
+        "2: task.augment.flop: no such key; did you mean 'flip'?",
+    ),
+    ("labels: 100", "normalise: {mean: [0], std: [-1]}", "2: task.normalise.std.0: -1 given; should be greater than 0"),
+    ("labels: 100", "class_weights: even", "2: task.class_weights: 'even' given; should be 'balanced'"),
+    ("epochs: 3", "epochz: 3", "3: teacher.epochz: no such key; did you mean 'epochs'? (and 1 more)"),
+    (
+        "epochs: 3",
+        "epochs: 3, q: 1",
+        "3: teacher.q: no such key; known: weight, saw_training_rows, space, arch, ",
+    ),
+    ("epochs: 3", "epochs: '3'", "3: teacher.epochs: '3' given; should be a whole number"),
+    ("{space: mlp, arch: {}, epochs: 3}", "{spaec: mlp}", "3: teacher: {'spaec': 'mlp'} given; should be a mapping "),
+    ("{space: mlp, arch: {}, epochs: 3}", "[]", "3: teacher: [] given; should be a list of one or more"),
+    (
+        "{space: mlp, arch: {}, epochs: 3}",
+        "[a:b, {onnx: a.onnx, weight: 0}]",
+        "3: teacher.1.weight: 0 given; should be greater than 0",
+    ),
+]
+
 BAD_OVERRIDES = [
     ("budget.trials", "override 'budget.trials': write key=value, as budget.trials=20"),
     ("budget..trials=3", "override 'budget..trials=3': write key=value, as budget.trials=20"),
@@ -194,7 +223,7 @@ def test_a_file_that_is_no_study_says_where(text: str, message: str) -> None:
     assert refusal(read, text).startswith(f"x.yaml:{message}")
 
 
-@pytest.mark.parametrize(("old", "new", "message"), BAD_LINES)
+@pytest.mark.parametrize(("old", "new", "message"), BAD_LINES + BAD_TASKS_AND_TEACHERS)
 def test_a_bad_line_says_file_line_key_and_what_would_do(old: str, new: str, message: str) -> None:
     assert old in GOOD
     said = refusal(read, GOOD.replace(old, new, 1))
@@ -222,15 +251,10 @@ def test_python_and_files_are_answered_alike() -> None:
     assert refusal(Study.model_validate, [3]) == "[3] given; should be a mapping {key: value}"
 
 
-def test_sections_read_elsewhere_are_told_with_their_line() -> None:
-    Path("x.yaml").write_text(GOOD.replace("labels: 100", "\n  labls: 100"))
-
-    def check(section: Any) -> None:
-        raise InputError(f"task.{list(section)[1]}: no such key; did you mean 'labels'?")
-
-    said = refusal(load_study, "x.yaml", checks={"task": check})
-    assert said == "x.yaml:3: task.labls: no such key; did you mean 'labels'?"
-    assert refusal(load_study, "x.yaml", ["task.labls=7"], checks={"task": check}).startswith("override task.labls: ")
+def test_task_and_teacher_are_told_with_their_line_as_every_other_section() -> None:
+    assert refusal(read, GOOD, ["task.labls=7"]) == (
+        "override task.labls=7: task.labls: no such key; did you mean 'labels'?"
+    )
 
 
 @pytest.mark.parametrize(

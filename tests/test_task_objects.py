@@ -13,7 +13,7 @@ from autokd.driver import export_trial, load_front, retrain, search_study
 from autokd.errors import InputError
 from autokd.front import Front
 from autokd.record import read_trials
-from autokd.tasks import TaskSpec
+from autokd.study import TaskSection
 from autokd.testing.tiny_task import TinyTask
 
 
@@ -57,7 +57,7 @@ def test_without_it_a_student_is_neither_retrained_nor_exported(tmp_path: Path) 
 
 
 def test_settings_may_be_given_as_what_they_are_read_into(tmp_path: Path) -> None:
-    task = TaskSpec(data="digits", labels=60, rows=240, validation=120)
+    task = TaskSection(data="digits", labels=60, rows=240, validation=120)
     study = small_study(**{"budget.trials": 1}).model_copy(update={"task": task})
     assert len(search_study(study, run=tmp_path / "run")) == 1
 

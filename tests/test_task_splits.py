@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autokd.tasks import TaskSpec, from_arrays
+from autokd.study import TaskSection
+from autokd.tasks import from_arrays
 from autokd.tasks.splits import SPLITS, noisy_labels, split_rows, stratified
 
 Array = np.ndarray[Any, Any]
@@ -51,7 +52,7 @@ def test_splits_are_disjoint_and_together_all_rows(keys: dict[str, Any], seed: i
     labels = np.arange(150) % 3
     parts = {"train": np.arange(150)}
 
-    splits = split_rows(labels, parts, TaskSpec(data="", **keys), seed=seed, class_names="abc")
+    splits = split_rows(labels, parts, TaskSection(data="", **keys), seed=seed, class_names="abc")
 
     assert tuple(splits) == SPLITS
     assert np.sort(np.concatenate(list(splits.values()))).tolist() == list(range(150))

@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 
 from autokd.errors import InputError
-from autokd.tasks import ArrayTask, TaskSpec, from_arrays, load_task, open_task, save_task
+from autokd.study import TaskSection
+from autokd.tasks import ArrayTask, from_arrays, load_task, open_task, save_task
 from autokd.tasks import task as task_module
 from autokd.tasks.splits import SPLITS
 
@@ -225,13 +226,13 @@ def test_a_damaged_folder_is_said(name: str, tmp_path: Path) -> None:
 
 
 def test_settings_import_neither_torch_nor_numpy() -> None:
-    code = "import sys, autokd.tasks.spec; print({'torch', 'optuna', 'numpy'} & set(sys.modules))"
+    code = "import sys, autokd.study.task; print({'torch', 'optuna', 'numpy'} & set(sys.modules))"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 
 def test_every_setting_is_described_in_the_json_schema() -> None:
-    properties = TaskSpec.model_json_schema()["properties"]
+    properties = TaskSection.model_json_schema()["properties"]
 
     assert all("description" in each for each in properties.values())
     assert json.dumps(properties)

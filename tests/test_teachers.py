@@ -17,13 +17,13 @@ from sklearn.preprocessing import FunctionTransformer
 from torch import Tensor, nn
 
 from autokd.errors import InputError
+from autokd.study.teacher import TrainedSection
 from autokd.teachers.answers import logits_of_probabilities
 from autokd.teachers.cache import open_outputs, teacher_outputs
 from autokd.teachers.ensemble import Ensemble
 from autokd.teachers.networks import NetworkTeacher
 from autokd.teachers.scores import teacher_score
 from autokd.teachers.sources import load_teacher
-from autokd.teachers.spec import TrainedSpec
 from autokd.teachers.weights import network_digest
 from autokd.testing import TeacherContract, TinyTask
 from autokd.types import Teacher
@@ -127,9 +127,9 @@ class Training:
     """Stands for training: shifts every weight, and remembers what it was called with."""
 
     def __init__(self) -> None:
-        self.specs: list[TrainedSpec] = []
+        self.specs: list[TrainedSection] = []
 
-    def __call__(self, module: nn.Module, spec: TrainedSpec) -> None:
+    def __call__(self, module: nn.Module, spec: TrainedSection) -> None:
         self.specs.append(spec)
         for parameter in module.parameters():
             parameter.data.add_(spec.lr)

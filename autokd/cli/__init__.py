@@ -6,9 +6,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -54,7 +53,7 @@ def search(
     given = [f"executor={executor}"] if executor is not None else []  # first: its settings may follow
     given += [*(overrides or []), *([f"workers={workers}"] if workers is not None else [])]
     seconds = None if time_limit is None else read_seconds(time_limit)
-    read = load_study(study, given, checks={"task": _check_task, "teacher": _check_teacher})
+    read = load_study(study, given)
     folder = run or Path("runs") / read.name
     folder = unused(folder) if fresh else folder
     logging.getLogger("optuna").setLevel(logging.WARNING)
@@ -195,7 +194,7 @@ def write_latency_table(
     from autokd.driver import measure_device
     from autokd.study import load_study
 
-    read = load_study(study, list(overrides or []), checks={"task": _check_task, "teacher": _check_teacher})
+    read = load_study(study, list(overrides or []))
     try:
         with Console(stderr=True).status("starting") as status:
             done, prediction = measure_device(read, out, number, notify=status.update)
@@ -231,14 +230,9 @@ def list_spaces() -> None:
 @app.command("schema")
 def print_schema() -> None:
     """Print the JSON Schema of a study file."""
-    from pydantic import TypeAdapter
+    from autokd.study import Study
 
-    from autokd.study import schema
-    from autokd.tasks.spec import TaskSpec
-    from autokd.teachers.spec import TeacherSpec
-
-    teacher: TypeAdapter[Any] = TypeAdapter(TeacherSpec)
-    print(json.dumps(schema(TaskSpec.model_json_schema(), teacher.json_schema()), indent=1))
+    print(json.dumps(Study.model_json_schema(), indent=1))
 
 
 @app.command()
@@ -258,20 +252,6 @@ def main() -> None:
     sys.path.append(os.getcwd())  # a study may name modules of the current folder; nothing installed is shadowed
     take_interrupts()
     app()
-
-
-def _check_task(section: Any) -> None:
-    from autokd.tasks.spec import read_spec
-
-    if not (isinstance(section, Mapping) and "table" in section):  # a table is read whole when the search begins
-        read_spec(section)
-
-
-def _check_teacher(section: object) -> None:
-    from autokd.teachers.spec import parse_teacher
-
-    if not isinstance(section, str | None):
-        parse_teacher(section)
 
 
 def _load(run: Path) -> Front:

@@ -16,7 +16,7 @@ from autokd.driver.places import open_place
 from autokd.errors import InputError, UnmeasuredError
 from autokd.objectives.latency_prediction import LatencyPrediction
 from autokd.record import canonical
-from autokd.study import Study, resolve_objectives, resolve_space
+from autokd.study import Study, read_task, resolve_objectives, resolve_space
 from autokd.tasks import open_task
 from autokd.trial import Context, reason_of
 from autokd.types import Arch
@@ -51,7 +51,7 @@ def measure_device(
             "objectives: none of them is timed; add latency_ms, with the runtime, threads and batch to measure"
         )
     with tempfile.TemporaryDirectory(prefix="autokd-") as folder, open_place(study) as place:
-        task = open_task(study.task, seed=study.seed, folder=Path(folder) / "task")
+        task = open_task(read_task(study.task), seed=study.seed, folder=Path(folder) / "task")
         context = Context(study, resolve_space(study), task, torch.empty(0), (timed,))
         reference_ms = idle_reference_ms([timed], place.meter)
         latencies = Latencies(

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -39,6 +39,8 @@ from autokd.study import (
     Digests,
     Setup,
     Study,
+    TaskSection,
+    TeacherSection,
     dump,
     make_sampler,
     not_importable,
@@ -47,12 +49,12 @@ from autokd.study import (
     resolve_space,
     write_setup,
 )
-from autokd.tasks import ArrayTask, TaskSpec, load_task, open_task, save_task
+from autokd.study.teacher import TrainedSection
+from autokd.tasks import ArrayTask, load_task, open_task, save_task
 from autokd.tasks.rows import all_labels
 from autokd.teachers.cache import SPLITS, open_outputs, teacher_outputs
 from autokd.teachers.scores import refuse_chance, refuse_unanswered, teacher_score
 from autokd.teachers.sources import load_teacher, placed
-from autokd.teachers.spec import TrainedSpec
 from autokd.trial import Context, evaluate_outputs, reason_of, resolve_loss
 from autokd.types import Recipe, Task, Teacher
 
@@ -156,8 +158,8 @@ def _teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
     """
     refuse_unanswered(context.teacher, context.task, context.objectives)
     given = context.study.teacher
-    members = given if isinstance(given, list | tuple) else [given]
-    saw = any(isinstance(member, Mapping) and member.get("saw_training_rows") for member in members)
+    members = given if isinstance(given, tuple) else (given,)
+    saw = any(isinstance(member, TeacherSection) and member.saw_training_rows for member in members)
     note = "its validation score is on rows it was trained on" if saw else ""
     answers = context.teacher[0][context.task.splits["validation"]]
     values = {} if answers.isnan().any() else evaluate_outputs(context, answers, "validation")
@@ -243,7 +245,7 @@ def _open_task(study: Study, folder: Path) -> Task:
     """The study's task, opened from files in the run folder where it can be kept in files."""
     if isinstance(study.task, ArrayTask):
         return save_task(study.task, folder / "task")
-    if isinstance(study.task, str | Mapping | TaskSpec):
+    if isinstance(study.task, str | TaskSection):
         return open_task(study.task, seed=study.seed, folder=folder / "task")
     kind = type(study.task).__name__
     lacking = [name for name in vars(Task) if not name.startswith("_") and not hasattr(study.task, name)]
@@ -257,14 +259,13 @@ def _open_task(study: Study, folder: Path) -> Task:
             f"task: worker processes read it from files, and a {kind} is in none; use executor='inline', or make it "
             "with autokd.tasks.from_arrays"
         )
-    task: Task = study.task
-    return task
+    return cast(Task, study.task)
 
 
 def _teacher_trainer(task: Task, study: Study) -> Any:
     """What trains a teacher: plain training on every training label, those the students do not see among them."""
 
-    def train(network: nn.Module, spec: TrainedSpec) -> None:
+    def train(network: nn.Module, spec: TrainedSection) -> None:
         recipe = Recipe(
             alpha=0.0,
             lr=spec.lr,

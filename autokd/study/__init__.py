@@ -6,11 +6,13 @@ from autokd.study.executor import RayExecutor
 from autokd.study.load import load_study
 from autokd.study.model import Study, baseline_study, override
 from autokd.study.parts import resolve_objectives, resolve_space, suggest_arch
-from autokd.study.plain import MAY_CHANGE, changed_keys, dump, not_importable, schema
+from autokd.study.plain import MAY_CHANGE, changed_keys, dump, not_importable
 from autokd.study.recipe import Range, RecipeSpace, WholeRange
 from autokd.study.run import SETUP_FILE, STUDY, Digests, Setup, read_setup, write_setup
 from autokd.study.sampler import OWN_SAMPLER, make_sampler
 from autokd.study.starter import write_starter
+from autokd.study.task import TaskSection, read_task
+from autokd.study.teacher import TeacherSection, read_teacher
 
 __all__ = [
     "BUILT_IN_BASELINES",
@@ -25,6 +27,8 @@ __all__ = [
     "RecipeSpace",
     "Setup",
     "Study",
+    "TaskSection",
+    "TeacherSection",
     "WholeRange",
     "baseline_study",
     "changed_keys",
@@ -34,9 +38,10 @@ __all__ = [
     "not_importable",
     "override",
     "read_setup",
+    "read_task",
+    "read_teacher",
     "resolve_objectives",
     "resolve_space",
-    "schema",
     "suggest_arch",
     "write_setup",
     "write_starter",

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from autokd.study.recipe import Section, as_tuple
+from autokd.study.section import Section, as_tuple
 
 
 class Budget(Section):

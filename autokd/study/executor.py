@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
 from autokd.study.explanation import shown
-from autokd.study.recipe import Section
+from autokd.study.section import Section
 
 _LOCAL = ("inline", "processes")
 _RAY = "ray"

@@ -6,7 +6,7 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from autokd.errors import InputError, nearest
@@ -22,6 +22,7 @@ _SHOULD_BE = {
     "dict_type": "a mapping {key: value}",
     "model_type": "a mapping {key: value}",
     "tuple_type": "a list [a, b]",
+    "too_short": "a list of one or more",
     "bool_type": "true or false",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -29,15 +30,44 @@ _SHOULD_BE = {
     "string_type": "text",
     "finite_number": "a finite number",
 }
+_SAID_BY_THE_FIELD = ("union", "string_too_short", "string_pattern_mismatch")
+"""Of these pydantic's message says less than the field's description."""
 
 
-def explain(error: ValidationError, model: type[BaseModel], data: object, places: Places) -> InputError:
-    """The error's first problem in one line; a misspelt key comes before the gap that it leaves."""
-    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    first = problems[0]
-    path = _path(first["loc"], data, missing=first["type"] == "missing")
+def read(kind: Any, given: object, *, key: str) -> Any:
+    """What is given under a key of a study, read as that kind.
+
+    Raises:
+        InputError: it will not do; names the key.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(given)
+    except ValidationError as error:
+        raise explain(error, kind, given, {}, under=(key,)) from None
+
+
+def explain(error: ValidationError, kind: Any, data: object, places: Places, *, under: KeyPath = ()) -> InputError:
+    """The error's first problem in one line; a misspelt key comes before the gap that it leaves.
+
+    Args:
+        error: what pydantic said.
+        kind: the model, or the union of models, that the data are no instance of.
+        data: what was given.
+        places: where each part of it was written.
+        under: the key under which a study has the data.
+    """
+    problems: dict[KeyPath, list[dict[str, Any]]] = {}
+    for problem in sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden"):
+        path = _path(problem["loc"], data, missing=problem["type"] == "missing")
+        problems.setdefault(path, []).append(dict(problem))
+    # A whole is not blamed beside its part: a list whose only item will not do is no empty list.
+    wholes = {path[:n] for path in problems for n in range(len(path))}
+    problems = {path: found for path, found in problems.items() if path not in wholes}
+    path, (first, *others) = next(iter(problems.items()))
+    if others:  # one for each member of a union
+        first["type"] = "union"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return located(path, f"{_say(dict(first), path, model)}{more}", places)
+    return located((*under, *path), f"{_say(first, path, kind)}{more}", places)
 
 
 def located(path: KeyPath, message: str, places: Places) -> InputError:
@@ -64,29 +94,33 @@ def shown(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str | int | float | Mapping | Sequence):
-        return reprlib.repr(value)
+        return reprlib.repr(list(value) if isinstance(value, tuple) else value)
     return f"an object of type {type(value).__name__}"
 
 
 def wanted(field: FieldInfo) -> str:
     """A field's description as it continues "write ..."."""
-    description = field.description or "it"
+    description = " ".join((field.description or "it").split())
     return f"{description[0].lower()}{description[1:].rstrip('.')}"
 
 
-def _say(problem: dict[str, Any], path: KeyPath, model: type[BaseModel]) -> str:
-    kind = problem["type"]
-    if kind == "extra_forbidden":
-        known = [name for each in _models_at(model, path[:-1]) for name in each.model_fields]
+def _say(problem: dict[str, Any], path: KeyPath, kind: Any) -> str:
+    trouble = problem["type"]
+    branches = [step for step in problem["loc"] if isinstance(step, str)]
+    if trouble == "extra_forbidden":
+        known = [name for each in _models_at(kind, path[:-1], branches) for name in each.model_fields]
         hint = nearest(str(path[-1]), known) or f"; known: {', '.join(known)}"
         return f"no such key{hint}"
-    if kind == "missing":
-        fields = [each.model_fields.get(str(path[-1])) for each in _models_at(model, path[:-1])]
-        return next((f"missing; write {wanted(field)}" for field in fields if field is not None), "missing")
-    if kind == "value_error":
+    write = _what_to_write(kind, path, branches)
+    if trouble == "missing":
+        return f"missing; write {write}" if write else "missing"
+    if trouble == "value_error":
         return str(problem["ctx"]["error"])
-    should_be = _SHOULD_BE.get(kind) or problem["msg"].removeprefix("Input should be ")
-    return f"{shown(problem['input'])} given; should be {should_be}"
+    if trouble in _SHOULD_BE:
+        return f"{shown(problem['input'])} given; should be {_SHOULD_BE[trouble]}"
+    if trouble in _SAID_BY_THE_FIELD and write:
+        return f"{shown(problem['input'])} given; write {write}"
+    return f"{shown(problem['input'])} given; should be {problem['msg'].removeprefix('Input should be ')}"
 
 
 def _path(loc: Sequence[str | int], data: Any, *, missing: bool) -> KeyPath:
@@ -103,12 +137,25 @@ def _path(loc: Sequence[str | int], data: Any, *, missing: bool) -> KeyPath:
     return tuple(path)
 
 
-def _models_at(model: type[BaseModel], path: KeyPath) -> list[type[BaseModel]]:
-    models = [model]
+def _what_to_write(kind: Any, path: KeyPath, branches: Sequence[str]) -> str:
+    """The description of the innermost key of a path; "" where it has none."""
+    names = [number for number, step in enumerate(path) if isinstance(step, str)]
+    models = _models_at(kind, path[: names[-1]], branches) if names else []
+    fields = [each.model_fields.get(str(path[names[-1]])) for each in models]
+    return next((wanted(field) for field in fields if field is not None), "")
+
+
+def _models_at(kind: Any, path: KeyPath, branches: Sequence[str]) -> list[type[BaseModel]]:
+    """The models that may stand at a path: of a union the one that pydantic's location names, or else all."""
+    models = _named(_models_in(kind), branches)
     for step in path:
         fields = [each.model_fields[str(step)] for each in models if str(step) in each.model_fields]
-        models = [found for field in fields for found in _models_in(field.annotation)] or models
+        models = _named([found for field in fields for found in _models_in(field.annotation)], branches) or models
     return models
+
+
+def _named(models: list[type[BaseModel]], branches: Sequence[str]) -> list[type[BaseModel]]:
+    return [each for each in models if each.__name__ in branches] or models
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

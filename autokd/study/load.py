@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from autokd.errors import InputError
-from autokd.study.explanation import OVERRIDE, KeyPath, Places, overridden, place, shown
+from autokd.study.explanation import Places, shown
 from autokd.study.model import Study, override_in
 
-Check = Callable[[Any], object]
-_NONE: Mapping[str, Check] = {}
 
-
-def load_study(path: str | Path, overrides: Sequence[str] = (), *, checks: Mapping[str, Check] = _NONE) -> Study:
+def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     """The study in a YAML (or JSON) file, with `key=value` overrides applied.
 
     Args:
         path: the file, in UTF-8.
         overrides: dotted keys and YAML values: `budget.trials=20`, `objectives.latency_ms.bound=2`.
-        checks: for sections that this file does not know from within, what reads them, by name (`task`,
-            `teacher`); what an InputError says of a section is told with file and line.
 
     Raises:
         InputError: the file cannot be read or is no study, or an override is malformed; with file, line and key.
@@ -36,16 +31,7 @@ def load_study(path: str | Path, overrides: Sequence[str] = (), *, checks: Mappi
         raise InputError(f"{path}: {shown(data)} at the top; write 'name: ...' and the other keys of a study")
     context = {"places": places, "folder": path.parent}
     study = Study.model_validate(data, context=context)
-    changes = dict(_override(text) for text in overrides)
-    study = override_in(study, changes, context)
-    for key in changes:
-        places = overridden(places, tuple(key.split(".")), f"{OVERRIDE}{key}")
-    for section, check in checks.items():
-        try:
-            check(getattr(study, section))
-        except InputError as error:
-            raise InputError(f"{place(_leading_key(str(error), section), places)}: {error}") from None
-    return study
+    return override_in(study, dict(_override(text) for text in overrides), context)
 
 
 class _Loader(yaml.SafeLoader):
@@ -99,13 +85,6 @@ def _parse(text: str, where: str) -> tuple[yaml.Node, Any]:
         raise InputError(f"{where}: not YAML: {_flat(error)}") from None
     except RecursionError:
         raise InputError(f"{where}: nested too deeply") from None
-
-
-def _leading_key(message: str, section: str) -> KeyPath:
-    """The key with which a message about a section begins, as in `task.labls: no such key`, or else the section."""
-    written = re.match(rf"{section}(\.\w+)*", message)
-    keys = written[0].split(".") if written else [section]
-    return tuple(int(key) if key.isdigit() else key for key in keys)
 
 
 def _flat(problem: object) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     ValidationError,
@@ -27,7 +27,10 @@ from autokd.study.database import refuse_no_database
 from autokd.study.executor import Executor, hoist_workers
 from autokd.study.explanation import OVERRIDE, Places, explain, located, overridden, shown, wanted
 from autokd.study.paths import absolute
-from autokd.study.recipe import RecipeSpace, Section
+from autokd.study.recipe import RecipeSpace
+from autokd.study.section import Section, as_data
+from autokd.study.task import TableSection, Task, is_tabulated
+from autokd.study.teacher import Teacher
 from autokd.types import Arch
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -60,13 +63,6 @@ def override_in(study: Study, changes: Mapping[str, Any], context: Mapping[str, 
         data = _with(data, path, value, label)
         places = overridden(places, path, label)
     return Study.model_validate(data, context={**context, "places": places})
-
-
-def as_data(value: object) -> Any:
-    """A model's fields as a dict, sections likewise; other values, whatever they are, stay themselves."""
-    if isinstance(value, BaseModel):
-        return {name: as_data(getattr(value, name)) for name in type(value).model_fields}
-    return value
 
 
 def baseline_study(study: Study, name: str, *, stage: int, epochs: int, archs: Sequence[Arch] = ()) -> Study:
@@ -107,6 +103,16 @@ def _objective(settings: Any) -> Any:
 _ObjectiveSettings = Annotated[
     dict[str, Any], BeforeValidator(_objective), WithJsonSchema({"type": ["object", "null"]})
 ]
+
+
+def _less_beside_a_table(schema: dict[str, Any]) -> None:
+    """Says in the JSON Schema that a table leaves out what is only needed to train."""
+    trained = ["teacher", "space"]
+    schema["required"] = [name for name in schema["required"] if name not in trained]
+    schema["if"] = {"properties": {"task": {"type": "object", "required": ["table"]}}}
+    schema["else"] = {"required": trained}
+
+
 _Baselines = Annotated[
     dict[str, list[dict[str, Any]]],
     WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "object"}]}),
@@ -119,12 +125,14 @@ class Study(Section):
     Paths of files are taken from the current folder, or else from the study file's, and kept absolute.
     """
 
+    model_config = ConfigDict(json_schema_extra=_less_beside_a_table)
+
     name: str
     """Letters, digits, '.', '_' and '-': names the study and its run folder."""
-    task: Annotated[Any, WithJsonSchema({"type": ["string", "object"]})]
+    task: Task
     """{data: digits, labels: 100}, a plug-in's name, or a reference: data and score. Or {table: file.csv.gz}: what
     trainings gave, looked up instead of trained; teacher, space and recipe are then left out."""
-    teacher: Annotated[Any, WithJsonSchema({"type": ["string", "object", "array"]})]
+    teacher: Teacher
     """{space: resnet, arch: {...}, epochs: 30}, a reference, or a list of them: who students learn from."""
     space: Annotated[Any, WithJsonSchema({"type": ["string", "object"]})]
     """A plug-in's name, 'package.module', 'package.module:attr' or 'path/to/space.py', with settings in parentheses
@@ -166,7 +174,7 @@ class Study(Section):
     @property
     def table(self) -> str:
         """The file of the table that is searched; "" where students are trained."""
-        return str(self.task["table"]) if _tabulated(self.task) else ""
+        return self.task.table if isinstance(self.task, TableSection) else ""
 
     @field_validator("name")
     @classmethod
@@ -181,15 +189,13 @@ class Study(Section):
         refuse_no_database(record)
         return record
 
-    @field_validator("task", "teacher", "space", "scheduler")
+    @field_validator("task", "teacher", "space", "scheduler", mode="before")
     @classmethod
     def _is_a_reference(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is None and info.field_name in _BESIDE_A_TABLE and _tabulated(info.data.get("task")):
+        if value is None and info.field_name in _BESIDE_A_TABLE and is_tabulated(info.data.get("task")):
             return None
-        if info.field_name == "task" and _tabulated(value) and not _names_a_file(value):
-            raise ValueError(f"{shown(value)} given; write {{table: path/to/file.csv.gz}} and no other key")
-        is_list = isinstance(value, list | tuple)
-        if value in (None, "") or isinstance(value, bool | int | float) or (is_list and info.field_name != "teacher"):
+        several = isinstance(value, list | tuple) and info.field_name == "teacher"
+        if not all(map(_may_be_a_reference, value)) if several else not _may_be_a_reference(value):
             raise ValueError(f"{shown(value)} given; write {wanted(cls.model_fields[str(info.field_name)])}")
         return value
 
@@ -207,7 +213,7 @@ class Study(Section):
     @field_validator("objectives")
     @classmethod
     def _trades_off(cls, objectives: dict[str, dict[str, Any]], info: ValidationInfo) -> dict[str, dict[str, Any]]:
-        if len(objectives) < 2 and (objectives or not _tabulated(info.data.get("task"))):
+        if len(objectives) < 2 and (objectives or not is_tabulated(info.data.get("task"))):
             raise ValueError(f"{', '.join(objectives) or 'none'} given; write two or more, as accuracy and parameters")
         return objectives
 
@@ -232,7 +238,7 @@ class Study(Section):
     @field_validator("teacher", "space", "recipe", "baselines")
     @classmethod
     def _not_beside_a_table(cls, value: Any, info: ValidationInfo) -> Any:
-        if _tabulated(info.data.get("task")) and value not in (None, RecipeSpace(), {}):
+        if is_tabulated(info.data.get("task")) and value not in (None, RecipeSpace(), {}):
             raise ValueError("a table holds what trainings gave, and nothing is trained; leave this key out")
         return value
 
@@ -244,7 +250,7 @@ class Study(Section):
         if isinstance(data, Mapping):
             folder = context.get("folder", Path())
             data = {key: value if key == "name" else absolute(value, folder) for key, value in data.items()}
-            data = hoist_workers({**_BESIDE_A_TABLE, **data} if _tabulated(data.get("task")) else data)
+            data = hoist_workers({**_BESIDE_A_TABLE, **data} if is_tabulated(data.get("task")) else data)
         try:
             study = handler(data)
         except ValidationError as error:
@@ -258,17 +264,13 @@ class Study(Section):
         return study
 
 
+def _may_be_a_reference(value: Any) -> bool:
+    return bool(value) if isinstance(value, str) else not isinstance(value, bool | int | float | list | tuple | None)
+
+
 _NAMED = ("executor", "sampler")
 """Keys of which a name alone is short for {name: ...}, so that a setting may be overridden beside it."""
 _BESIDE_A_TABLE: Mapping[str, Any] = {"teacher": None, "space": None, "objectives": {}}
-
-
-def _tabulated(task: Any) -> bool:
-    return isinstance(task, Mapping) and "table" in task
-
-
-def _names_a_file(task: Mapping[str, Any]) -> bool:
-    return len(task) == 1 and isinstance(task["table"], str) and task["table"] != ""
 
 
 def _with(data: Mapping[str, Any], path: tuple[str, ...], value: Any, label: str) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from autokd.registry import reference_of
-from autokd.study.model import Study, as_data
+from autokd.study.model import Study
+from autokd.study.section import as_data
 
 MAY_CHANGE = frozenset(
     {"budget.trials", "budget.epochs", "budget.disk_gb", "budget.trial_minutes", "workers", "executor", "device"}
@@ -39,28 +40,6 @@ def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 def not_importable(study: Study) -> list[str]:
     """Names of the sections of which no other process can import an object; empty where all can be."""
     return [name for name, section in as_data(study).items() if _holds_object(_plain(section))]
-
-
-def schema(task: Mapping[str, Any], teacher: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON Schema of a study file.
-
-    Args:
-        task: the schema of the section `task`; a string may stand in its place.
-        teacher: likewise of `teacher`.
-    """
-    whole = Study.model_json_schema()
-    definitions: dict[str, Any] = whole["$defs"]
-    for name, section in (("task", task), ("teacher", teacher)):
-        definitions.update(section.get("$defs", {}))  # its references, `#/$defs/...`, are from the root
-        definitions[f"{name} section"] = {key: value for key, value in section.items() if key != "$defs"}
-        written = whole["properties"][name]
-        del written["type"]
-        written["anyOf"] = [{"type": "string"}, {"$ref": f"#/$defs/{name} section"}]
-    table = {"type": "object", "required": ["table"], "properties": {"table": {"type": "string"}}, "maxProperties": 1}
-    whole["properties"]["task"]["anyOf"].append(table)
-    trained = ["teacher", "space"]
-    whole["required"] = [name for name in whole["required"] if name not in trained]
-    return whole | {"if": {"properties": {"task": table}}, "else": {"required": trained}}
 
 
 def _plain(value: Any) -> Any:

@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, model_validator
 
+from autokd.study.section import Section, as_tuple
 from autokd.types import Recipe
 
 if TYPE_CHECKING:
@@ -15,14 +16,6 @@ if TYPE_CHECKING:
 
 
 Drawn = TypeVar("Drawn", "Range", "WholeRange")
-
-
-class Section(BaseModel):
-    """A part of a study file: immutable, and no key beyond the ones named."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
 
 
 class Range(Section):
@@ -65,11 +58,6 @@ class WholeRange(Section):
     @model_validator(mode="after")
     def _can_be_drawn_from(self) -> WholeRange:
         return _checked(self)
-
-
-def as_tuple(value: Any) -> Any:
-    """A list as a tuple, so that a frozen model holds nothing that can change; anything else as it is."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _form(value: Any) -> str:

@@ -13,13 +13,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from autokd.errors import InputError
+from autokd.study.task import AugmentSection, NormaliseSection, TaskSection, read_task
 from autokd.tasks.datasets import dataset_source
 from autokd.tasks.sources import Array, Collect, Source, array_part, collect, in_memory, num_bytes, rows_in_chunk
-from autokd.tasks.spec import AugmentSpec, NormaliseSpec, TaskSpec, read_spec
 from autokd.tasks.splits import noisy_labels, split_rows
 from autokd.tasks.task import ArrayTask, Augmentation
 
-_DEFAULT = TaskSpec(data="")
+_DEFAULT = TaskSection(data="")
 
 
 def from_arrays(
@@ -37,10 +37,10 @@ def from_arrays(
     validation_from: Literal["train", "labels"] = _DEFAULT.validation_from,
     test: float = _DEFAULT.test,
     label_noise: float = _DEFAULT.label_noise,
-    augment: AugmentSpec | Mapping[str, Any] | None = _DEFAULT.augment,
-    class_weights: Literal["balanced"] | list[float] | None = _DEFAULT.class_weights,
+    augment: AugmentSection | Mapping[str, Any] | None = _DEFAULT.augment,
+    class_weights: Literal["balanced"] | Sequence[float] | None = _DEFAULT.class_weights,
     max_gb: float = _DEFAULT.max_gb,
-    normalise: str | NormaliseSpec | Mapping[str, Any] = _DEFAULT.normalise,
+    normalise: str | NormaliseSection | Mapping[str, Any] = _DEFAULT.normalise,
 ) -> ArrayTask:
     """A task in memory, of arrays or tensors; rows are numbered from the first training row to the last test row.
 
@@ -54,7 +54,7 @@ def from_arrays(
         class_names: by class number; without them the labels are the names, numbered in ascending order.
         seed: of validation, labels, noise and views, >= 0.
         labels, rows, validation, validation_from, test, label_noise, augment, class_weights, max_gb, normalise: as in
-            `TaskSpec`.
+            `TaskSection`.
 
     Raises:
         InputError: the arrays or settings will not do.
@@ -64,7 +64,7 @@ def from_arrays(
         raise InputError("x_test and y_test go together; give both or neither")
     if x_test is not None and y_test is not None:
         parts["test"] = array_part("x_test and y_test", np.asarray(x_test), np.asarray(y_test))
-    spec = read_spec(
+    spec = read_task(
         {
             "data": name,
             "labels": labels,
@@ -94,10 +94,10 @@ def from_dataset(
     validation_from: Literal["train", "labels"] = _DEFAULT.validation_from,
     test: float = _DEFAULT.test,
     label_noise: float = _DEFAULT.label_noise,
-    augment: AugmentSpec | Mapping[str, Any] | None = _DEFAULT.augment,
-    class_weights: Literal["balanced"] | list[float] | None = _DEFAULT.class_weights,
+    augment: AugmentSection | Mapping[str, Any] | None = _DEFAULT.augment,
+    class_weights: Literal["balanced"] | Sequence[float] | None = _DEFAULT.class_weights,
     max_gb: float = _DEFAULT.max_gb,
-    normalise: str | NormaliseSpec | Mapping[str, Any] = _DEFAULT.normalise,
+    normalise: str | NormaliseSection | Mapping[str, Any] = _DEFAULT.normalise,
 ) -> ArrayTask:
     """A task in memory, of a map-style torch Dataset of (input, label), whose samples are read once, in order.
 
@@ -111,7 +111,7 @@ def from_dataset(
         InputError: the dataset or settings will not do.
     """
     given = {"train": dataset} if test_dataset is None else {"train": dataset, "test": test_dataset}
-    spec = read_spec(
+    spec = read_task(
         {
             "data": name,
             "labels": labels,
@@ -129,7 +129,7 @@ def from_dataset(
     return assemble(dataset_source(name, given), spec, seed=seed, into=in_memory)
 
 
-def assemble(source: Source, spec: TaskSpec, *, seed: int, into: Collect) -> ArrayTask:
+def assemble(source: Source, spec: TaskSection, *, seed: int, into: Collect) -> ArrayTask:
     """The task a source makes under these settings, its inputs put where `into` says.
 
     Raises:
@@ -202,7 +202,7 @@ def _numbered(
     return np.searchsorted(found, labels).astype(np.int64), names
 
 
-def _check_augment(augment: AugmentSpec | None, sample: tuple[int, ...]) -> None:
+def _check_augment(augment: AugmentSection | None, sample: tuple[int, ...]) -> None:
     if augment is None:
         return
     if len(sample) != 3:
@@ -219,11 +219,11 @@ def _check_augment(augment: AugmentSpec | None, sample: tuple[int, ...]) -> None
 
 
 def _normalisation(
-    x: Array, rows: NDArray[np.int64], how: str | NormaliseSpec, peak: float
+    x: Array, rows: NDArray[np.int64], how: str | NormaliseSection, peak: float
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """What to subtract and then to divide by, by channel or feature; `rows` are those statistics may be taken of."""
     channels, whole_numbers = x.shape[1], x.dtype == np.uint8
-    if isinstance(how, NormaliseSpec):
+    if isinstance(how, NormaliseSection):
         if not len(how.mean) == len(how.std) == channels:
             raise InputError(
                 f"task.normalise: {len(how.mean)} mean(s) and {len(how.std)} std(s) for {channels} channel(s); give "

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autokd.errors import InputError
-from autokd.tasks.spec import TaskSpec
+from autokd.study.task import TaskSection
 
 Rows = NDArray[np.int64]
 
@@ -21,7 +21,7 @@ _TEST, _VALIDATION, _ROWS, _LABELS, _NOISE = range(5)
 def split_rows(
     labels: NDArray[np.int64],
     parts: Mapping[str, Rows],
-    spec: TaskSpec,
+    spec: TaskSection,
     *,
     seed: int,
     class_names: Sequence[str],

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 
 from autokd.errors import InputError, nearest
+from autokd.study.explanation import wanted
+from autokd.study.task import TaskSection, read_task
 from autokd.tasks import datasets, files
 from autokd.tasks.assembly import assemble
 from autokd.tasks.sources import Source, digits, on_disk
-from autokd.tasks.spec import TaskSpec, read_spec
 from autokd.tasks.splits import SPLITS
 from autokd.tasks.task import ArrayTask, Augmentation
 
@@ -29,7 +30,7 @@ _TORCHVISION = "torchvision:"
 _TORCHVISION_ROOT = Path("data")
 
 
-def open_task(spec: TaskSpec | Mapping[str, Any] | str, *, seed: int, folder: Path) -> ArrayTask:
+def open_task(spec: TaskSection | Mapping[str, Any] | str, *, seed: int, folder: Path) -> ArrayTask:
     """The task that a study's `task:` section describes, opened from `folder`, into which it is first put if need be.
 
     A folder that holds the same data, settings and seed is used as it is; one left half-written is written again. Data
@@ -44,7 +45,7 @@ def open_task(spec: TaskSpec | Mapping[str, Any] | str, *, seed: int, folder: Pa
     Raises:
         InputError: the data or settings will not do, the folder holds another task, or it cannot be written.
     """
-    settings = read_spec(spec)
+    settings = read_task(spec)
     found = find_source(settings.data)
     if isinstance(found, ArrayTask):
         _refuse_settings(settings)
@@ -120,7 +121,7 @@ def load_task(folder: Path) -> ArrayTask:
 
 
 def find_source(data: str) -> Source | ArrayTask:
-    """The source that `data` names, see `TaskSpec.data`; an `ArrayTask` where it names a task already made.
+    """The source that `data` names, see `TaskSection.data`; an `ArrayTask` where it names a task already made.
 
     Raises:
         InputError: nothing is found, or it cannot be read.
@@ -140,7 +141,7 @@ def find_source(data: str) -> Source | ArrayTask:
         return files.images(path)
     if path.suffix != ".py" and (path.is_file() or ("/" in data and ".py:" not in data)):
         problem = "is no kind of file that tasks are read from" if path.exists() else "is neither a file nor a folder"
-        raise InputError(f"task.data: {data} {problem}; write {TaskSpec.model_fields['data'].description}")
+        raise InputError(f"task.data: {data} {problem}; write {wanted(TaskSection.model_fields['data'])}")
     if hint := nearest(data, ["digits"]):
         raise InputError(f"task.data: '{data}' is unknown{hint}")
     found, code = datasets.referenced(data)
@@ -156,10 +157,10 @@ def _is_task(folder: Path) -> bool:
     return (folder / "task.json").is_file()
 
 
-def _refuse_settings(spec: TaskSpec) -> None:
+def _refuse_settings(spec: TaskSection) -> None:
     """A task that is already made is taken as it is: its settings are in it."""
     given = sorted(
-        key for key in spec.model_fields_set - {"data"} if getattr(spec, key) != getattr(TaskSpec(data=""), key)
+        key for key in spec.model_fields_set - {"data"} if getattr(spec, key) != getattr(TaskSection(data=""), key)
     )
     if given:
         raise InputError(

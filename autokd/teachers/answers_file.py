@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autokd.errors import InputError
+from autokd.study.teacher import OutputsSection
 from autokd.teachers.answers import AS_LOGITS, refuse_rows
 from autokd.teachers.files import digest_of, existing_file, file_digest, one_line
-from autokd.teachers.spec import OutputsSpec
 from autokd.types import Task
 
 
@@ -52,7 +52,7 @@ class AnswersFile:
         return AS_LOGITS[self.gives](given)
 
 
-def from_outputs(spec: OutputsSpec, task: Task) -> AnswersFile:
+def from_outputs(spec: OutputsSection, task: Task) -> AnswersFile:
     """A mapped file of answers.
 
     Raises:

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from autokd.errors import InputError
 from autokd.registry import resolve
+from autokd.study.teacher import SklearnSection
 from autokd.teachers.answers import logits_of_probabilities
 from autokd.teachers.files import digest_of, one_line
-from autokd.teachers.spec import SklearnSpec
 from autokd.types import Task
 
 
@@ -43,7 +43,7 @@ class ClassifierTeacher:
         return logits_of_probabilities(torch.as_tensor(self.classifier.predict_proba(inputs.flatten(1).numpy())))
 
 
-def from_sklearn(spec: SklearnSpec, task: Task, *, seed: int) -> ClassifierTeacher:
+def from_sklearn(spec: SklearnSection, task: Task, *, seed: int) -> ClassifierTeacher:
     """The classifier that `spec.sklearn` names or makes, fitted here if it was not.
 
     Raises:

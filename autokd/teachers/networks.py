@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from autokd.errors import InputError
 from autokd.networks import call, in_eval_mode, laid_for
 from autokd.registry import resolve
+from autokd.study.teacher import NetworkSection, SpaceSection, TimmSection, TorchvisionSection, TrainedSection
 from autokd.teachers.files import one_line
-from autokd.teachers.spec import NetworkSpec, SpaceSpec, TimmSpec, TorchvisionSpec, TrainedSpec
 from autokd.teachers.weights import load_weights
 from autokd.types import Task
 
@@ -53,7 +53,7 @@ class NetworkTeacher:
         return copy.deepcopy(self.network).to(self.device)
 
 
-def from_space(spec: TrainedSpec | SpaceSpec, task: Task, *, seed: int) -> nn.Module:
+def from_space(spec: TrainedSection | SpaceSection, task: Task, *, seed: int) -> nn.Module:
     """The network a search space builds for `spec.arch`, initialised from the seed.
 
     Raises:
@@ -63,7 +63,7 @@ def from_space(spec: TrainedSpec | SpaceSpec, task: Task, *, seed: int) -> nn.Mo
     return _made(f"space '{spec.space}' with arch {spec.arch}", lambda: space.build(spec.arch, task), seed)
 
 
-def from_reference(spec: NetworkSpec, *, seed: int) -> nn.Module:
+def from_reference(spec: NetworkSection, *, seed: int) -> nn.Module:
     """The network that `spec.network` names or makes, with `spec.weights` in it.
 
     Raises:
@@ -83,7 +83,7 @@ def from_reference(spec: NetworkSpec, *, seed: int) -> nn.Module:
     return network
 
 
-def from_timm(spec: TimmSpec, task: Task, *, seed: int) -> nn.Module:
+def from_timm(spec: TimmSection, task: Task, *, seed: int) -> nn.Module:
     """The network timm knows by that name, with its own weights or those of `spec.weights`.
 
     Raises:
@@ -101,7 +101,7 @@ def from_timm(spec: TimmSpec, task: Task, *, seed: int) -> nn.Module:
     return network
 
 
-def from_torchvision(spec: TorchvisionSpec, task: Task, *, seed: int) -> nn.Module:
+def from_torchvision(spec: TorchvisionSection, task: Task, *, seed: int) -> nn.Module:
     """The network torchvision knows by that name, with its default weights or those of `spec.weights`.
 
     Raises:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from autokd.errors import InputError
+from autokd.study.teacher import OnnxSection
 from autokd.teachers.answers import AS_LOGITS, in_parts
 from autokd.teachers.files import digest_of, existing_file, file_digest, one_line
-from autokd.teachers.spec import OnnxSpec
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class OnnxTeacher:
         return AS_LOGITS[self.gives](in_parts(answer, inputs, size or 1, size))
 
 
-def from_onnx(spec: OnnxSpec) -> OnnxTeacher:
+def from_onnx(spec: OnnxSection) -> OnnxTeacher:
     """A session over an ONNX file.
 
     Raises:

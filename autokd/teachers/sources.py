@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,18 @@ from torch.export import ExportedProgram
 
 from autokd.errors import InputError
 from autokd.registry import resolve
+from autokd.study.teacher import (
+    NetworkSection,
+    OnnxSection,
+    OutputsSection,
+    SklearnSection,
+    SpaceSection,
+    TeacherSection,
+    TimmSection,
+    TorchvisionSection,
+    TrainedSection,
+    read_teacher,
+)
 from autokd.teachers.answers_file import from_outputs
 from autokd.teachers.ensemble import Ensemble
 from autokd.teachers.networks import (
@@ -24,18 +35,6 @@ from autokd.teachers.networks import (
 )
 from autokd.teachers.onnx_file import from_onnx
 from autokd.teachers.programs import PROGRAMS, from_exported, load_program
-from autokd.teachers.spec import (
-    NetworkSpec,
-    OnnxSpec,
-    OutputsSpec,
-    Section,
-    SklearnSpec,
-    SpaceSpec,
-    TimmSpec,
-    TorchvisionSpec,
-    TrainedSpec,
-    parse_teacher,
-)
 from autokd.teachers.trained import Train, from_training
 from autokd.teachers.weights import load_weights, network_digest
 from autokd.types import Task, Teacher
@@ -58,14 +57,7 @@ def load_teacher(source: object, task: Task, *, folder: Path, train: Train, seed
     Raises:
         InputError: nothing like a teacher, or one that cannot be loaded; the message says why.
     """
-    if isinstance(source, Sequence) and not isinstance(source, str):
-        return _ensemble(source, task, folder, train, seed)
-    spec = parse_teacher(source) if isinstance(source, Mapping) else source
-    if isinstance(spec, Section):
-        return _from_spec(spec, task, folder, train, seed)
-    if _is_program(spec):
-        return _from_program(str(spec))
-    return _from_object(resolve("teachers", spec), task, seed)
+    return _loaded(read_teacher(source), task, folder, train, seed)
 
 
 def placed(teacher: Teacher, device: torch.device) -> Teacher:
@@ -77,48 +69,47 @@ def placed(teacher: Teacher, device: torch.device) -> Teacher:
     return teacher
 
 
-def _ensemble(sources: Sequence[Any], task: Task, folder: Path, train: Train, seed: int) -> Teacher:
-    sections = [source for source in sources if isinstance(source, Mapping | Section)]
-    parsed = parse_teacher(sections) if sections else []
-    assert isinstance(parsed, list)
-    waiting = iter(parsed)
-    sources = [next(waiting) if isinstance(source, Mapping | Section) else source for source in sources]
-    members = tuple(
-        load_teacher(source, task, folder=folder / str(i), train=train, seed=seed + i)
-        for i, source in enumerate(sources)
-    )
-    weights = tuple(source.weight if isinstance(source, Section) else 1.0 for source in sources)
-    return Ensemble(members, weights)
+def _loaded(source: Any, task: Task, folder: Path, train: Train, seed: int) -> Teacher:
+    """The teacher of what was read: a section, a tuple of members, a reference or an object."""
+    if isinstance(source, tuple):
+        members = tuple(_loaded(member, task, folder / str(i), train, seed + i) for i, member in enumerate(source))
+        weights = tuple(member.weight if isinstance(member, TeacherSection) else 1.0 for member in source)
+        return Ensemble(members, weights)
+    if isinstance(source, TeacherSection):
+        return _from_section(source, task, folder, train, seed)
+    if _is_program(source):
+        return _from_program(str(source))
+    return _from_object(resolve("teachers", source), task, seed)
 
 
-def _from_spec(spec: Section, task: Task, folder: Path, train: Train, seed: int) -> Teacher:
+def _from_section(spec: TeacherSection, task: Task, folder: Path, train: Train, seed: int) -> Teacher:
     match spec:
-        case TrainedSpec():
+        case TrainedSection():
             network = from_training(spec, task, folder=folder, train=train, seed=seed)
             return _network(spec.space, network)
-        case SpaceSpec():
+        case SpaceSection():
             network = from_space(spec, task, seed=seed)
             load_weights(network, Path(spec.weights))
             return _network(spec.space, network)
-        case NetworkSpec() if _is_program(spec.network):
+        case NetworkSection() if _is_program(spec.network):
             if spec.args or spec.weights is not None:
                 raise InputError(
                     f"teacher {spec.network} is a program with its weights; leave out 'args' and 'weights'"
                 )
             return _from_program(spec.network)
-        case NetworkSpec():
+        case NetworkSection():
             return _network(spec.network.rpartition(":")[2], from_reference(spec, seed=seed))
-        case TimmSpec():
+        case TimmSection():
             return _network(spec.timm, from_timm(spec, task, seed=seed))
-        case TorchvisionSpec():
+        case TorchvisionSection():
             return _network(spec.torchvision, from_torchvision(spec, task, seed=seed))
-        case OnnxSpec():
+        case OnnxSection():
             return from_onnx(spec)
-        case SklearnSpec():
+        case SklearnSection():
             from autokd.teachers.classifier import from_sklearn  # scikit-learn is slow to import
 
             return from_sklearn(spec, task, seed=seed)
-        case OutputsSpec():
+        case OutputsSection():
             return from_outputs(spec, task)
     raise AssertionError(spec)
 

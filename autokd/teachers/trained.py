@@ -13,19 +13,19 @@ from torch import nn
 
 from autokd.errors import InputError
 from autokd.registry import resolve, source_digest
+from autokd.study.teacher import TrainedSection
 from autokd.teachers.files import file_digest
 from autokd.teachers.networks import from_space
-from autokd.teachers.spec import TrainedSpec
 from autokd.teachers.weights import load_weights, save_weights
 from autokd.types import Task
 
-Train = Callable[[nn.Module, TrainedSpec], None]
+Train = Callable[[nn.Module, TrainedSection], None]
 """Trains a network in place, as its specification says."""
 
 _LOG = logging.getLogger("autokd")
 
 
-def from_training(spec: TrainedSpec, task: Task, *, folder: Path, train: Train, seed: int) -> nn.Module:
+def from_training(spec: TrainedSection, task: Task, *, folder: Path, train: Train, seed: int) -> nn.Module:
     """The trained network of `folder` if it is of this specification, task, space and seed; else one trained now.
 
     Weights go to `teacher.safetensors`, then what they are of to `teacher.json`, so that a training that was

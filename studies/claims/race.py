@@ -114,7 +114,7 @@ def write_start(study: Study, home: Path) -> Context:
     run = prepare(study, home / "prepared")
     task, weights = run.context.task, home / "teacher.safetensors"
     shutil.copy(run.folder / "teacher" / weights.name, weights)
-    teacher = {"space": study.teacher["space"], "arch": study.teacher["arch"], "weights": str(weights)}
+    teacher = {key: dump(study)["teacher"][key] for key in ("space", "arch")} | {"weights": str(weights)}
     (home / "study.json").write_text(json.dumps(dump(override(study, {"teacher": teacher}))))
     arrays = {}
     for name in ("train", "transfer", "validation"):

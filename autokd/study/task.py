@@ -1,0 +1,152 @@
+"""The `task:` section of a study; every default stands here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic.json_schema import SkipJsonSchema
+
+from autokd.study.explanation import read, shown
+from autokd.study.section import Section, as_tuple
+
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+FractionOrAll = Annotated[float, Field(gt=0, le=1)]
+AboveZero = Annotated[float, Field(gt=0)]
+Weights = Annotated[tuple[AboveZero, ...], BeforeValidator(as_tuple)]
+
+
+class AugmentSection(Section):
+    """How training images are varied; needs images, not features."""
+
+    keeps_defaults: ClassVar[bool] = False
+
+    views: Count = 4
+    """A whole number >= 1: versions of each image, the first of them unaugmented; 1 is none."""
+    flip: bool = False
+    """true or false: mirror left to right, every second time."""
+    crop: int = Field(0, ge=0)
+    """A whole number >= 0: shift by at most so many pixels, filling with zeros."""
+    cutout: int = Field(0, ge=0)
+    """A whole number >= 0: side in pixels of a square of zeros put anywhere."""
+
+    @model_validator(mode="after")
+    def _varies(self) -> AugmentSection:
+        if self.views > 1 and not (self.flip or self.crop or self.cutout):
+            raise ValueError(f"views: {self.views} would all be alike; add flip: true, crop: 2 or cutout: 4")
+        return self
+
+
+class NormaliseSection(Section):
+    """Mean and standard deviation by channel, of values scaled to 0 .. 1 where the data are whole numbers (uint8)."""
+
+    keeps_defaults: ClassVar[bool] = False
+
+    mean: Annotated[tuple[float, ...], Field(min_length=1), BeforeValidator(as_tuple)]
+    """A list of numbers, one a channel (or feature)."""
+    std: Annotated[tuple[AboveZero, ...], Field(min_length=1), BeforeValidator(as_tuple)]
+    """A list of numbers > 0, one a channel (or feature)."""
+
+
+def _word_or_section(given: Any) -> str:
+    return "section" if isinstance(given, Mapping | NormaliseSection) else "word"
+
+
+def _word_or_list(given: Any) -> str:
+    return "list" if isinstance(given, list | tuple) else "word"
+
+
+class TaskSection(Section):
+    """A classification task on arrays; a plain string stands for `{data: string}`."""
+
+    keeps_defaults: ClassVar[bool] = False
+
+    data: str
+    """digits, a .npz file, a folder (or prefix) of idx files, a folder class/name.png, torchvision:NAME, a folder in
+    which a task was saved, or a reference to a torch Dataset (module:attr, file.py:attr)."""
+    labels: Count | FractionOrAll | None = None
+    """How many training labels may be used, stratified: a count, a fraction in (0, 1], or null for all; other training
+    rows become the unlabelled transfer set."""
+    rows: Count | None = None
+    """How many training rows a search uses, stratified: a count, or null for all; the others are kept for
+    retraining."""
+    validation: Count | Fraction = 0.2
+    """Validation rows, stratified: a count, or a fraction in (0, 1) of the rows they are drawn from; validation rows
+    that the data come with are used instead."""
+    validation_from: Literal["train", "labels"] = "train"
+    """'train' (validation rows are drawn from all training rows, beside `labels`) or 'labels' (from within `labels`, so
+    that no other label is used)."""
+    test: Fraction = 0.2
+    """A fraction in (0, 1) of all rows, stratified, the same for every seed; test rows that the data come with are used
+    instead."""
+    label_noise: float = Field(0.0, ge=0, lt=1)
+    """A fraction in [0, 1) of the labels outside validation and test that is changed to another class."""
+    augment: AugmentSection | None = None
+    """null, or a mapping like {views: 4, flip: true, crop: 2, cutout: 4}."""
+    class_weights: Annotated[
+        Annotated[Literal["balanced"] | None, Tag("word")] | Annotated[Weights, Tag("list")],
+        Discriminator(_word_or_list),
+    ] = None
+    """null, 'balanced', or a list of numbers > 0, one a class; unless null, the score is balanced accuracy."""
+    max_gb: float = Field(20.0, gt=0, allow_inf_nan=True)
+    """A number > 0: gigabytes that the data may take on disk; checked before they are read."""
+    normalise: Annotated[
+        Annotated[Literal["standard", "unit", "none"], Tag("word")] | Annotated[NormaliseSection, Tag("section")],
+        Discriminator(_word_or_section),
+    ] = "standard"
+    """'standard' (mean and deviation by channel of the training rows), 'unit' (divided by the largest value), 'none',
+    or a mapping {mean: [...], std: [...]}."""
+
+
+class TableSection(Section):
+    """What trainings gave, looked up instead of trained."""
+
+    table: str = Field(min_length=1)
+    """path/to/file.csv.gz."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _says_nothing_else(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and not (len(given) == 1 and isinstance(given["table"], str) and given["table"]):
+            raise ValueError(f"{shown(given)} given; write {{table: path/to/file.csv.gz}} and no other key")
+        return given
+
+
+def is_tabulated(task: object) -> bool:
+    """Whether a `task:` section, read or not, names a table."""
+    return isinstance(task, TableSection) or (isinstance(task, Mapping) and "table" in task)
+
+
+def is_dumped_object(given: object) -> bool:
+    """Whether this stands in a dump for an object from Python that no other process can import."""
+    return isinstance(given, Mapping) and set(given) == {"object"}
+
+
+def _kind(given: Any) -> str:
+    if is_tabulated(given):
+        return "TableSection"
+    if isinstance(given, TaskSection) or (isinstance(given, Mapping) and not is_dumped_object(given)):
+        return "TaskSection"
+    return "name" if isinstance(given, str) else "object"
+
+
+Task = Annotated[
+    Annotated[str, Tag("name")]
+    | Annotated[TaskSection, Tag("TaskSection")]
+    | Annotated[TableSection, Tag("TableSection")]
+    | Annotated[SkipJsonSchema[object], Tag("object")],
+    Discriminator(_kind),
+]
+"""In a study: data by name, with settings, a table, or an object that is a task."""
+
+
+def read_task(given: object) -> TaskSection:
+    """The settings that a `task:` section stands for; a section that was read comes back as it is.
+
+    Raises:
+        InputError: a key is unknown, missing, or of a value that will not do; names the first.
+    """
+    section: TaskSection = read(TaskSection, {"data": given} if isinstance(given, str) else given, key="task")
+    return section

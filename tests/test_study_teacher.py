@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from autokd.errors import InputError
+from autokd.study.teacher import read_teacher
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"space": "mlp", "arch": {}, "epochz": 3, "epochs": 1}, r"teacher.epochz: no such key.*mean 'epochs'\?"),
+        ({"outputz": "f.npy"}, r"teacher: .* given; should be a mapping with one of the keys network, timm"),
+        ({"space": "mlp", "arch": {}}, "teacher.epochs: missing; write passes over the training rows"),
+        ({"network": "a:b", "weights": 3}, "teacher.weights: 3 given; should be text"),
+        ({"onnx": "a.onnx", "gives": "scores"}, "teacher.gives: 'scores' given; should be 'logits' or 'probabilities'"),
+        ({"onnx": "a.onnx", "weight": 2}, "'weight' is a share of an ensemble"),
+        ([{"onnx": "a.onnx"}, {"onnx": "b.onnx", "weight": 0}], "teacher.1.weight: 0 given; should be greater than 0"),
+        ([], r"teacher: \[\] given; should be a list of one or more"),
+        ({"timm": "net", "pretrained": False}, "an untrained network teaches nothing"),
+    ],
+)
+def test_a_section_that_cannot_be_meant_is_refused_by_key(section: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_teacher(section)
+
+
+def test_a_parsed_section_stays_as_it_is() -> None:
+    parsed = read_teacher([{"onnx": "a.onnx", "weight": 2}, {"outputs": "b.npy"}])
+    assert read_teacher(parsed) == parsed
