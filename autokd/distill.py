@@ -47,6 +47,20 @@ def one_cycle(progress: float) -> float:
     return cosine((progress - 0.3) / 0.7)
 
 
+class AdamW(torch.optim.AdamW):
+    """torch's AdamW, step for step, without its import of torch's compiler.
+
+    torch wraps these methods to tell its compiler to leave them alone, and imports the compiler to do so: more than a
+    second of the driver and of every worker, before the first step. Here they are called unwrapped.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+
+
 class Training:
     """A student in training: its weights, its optimizer, and what they learn from.
 
@@ -89,7 +103,7 @@ class Training:
         self.task, self.teacher, self.recipe, self.loss = task, teacher, recipe, loss
         self.seed, self.schedule, self.compute = seed, schedule, compute
         self._forward = compute.forward(self.student)
-        self.optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+        self.optimizer = AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
         self.takes_labels = "labels" in inspect.signature(loss).parameters
 
     def run(self, start: int, stop: int) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
 from autokd.errors import InputError
 
 
@@ -25,6 +23,8 @@ def files_at(url: str, *, what: str) -> tuple[Any, str]:
     Raises:
         InputError: nothing that is installed understands the URL.
     """
+    import fsspec  # slow to import, and most searches read and write no URL
+
     try:
         files, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError, TypeError, OSError) as error:  # TypeError: it wants more than a URL

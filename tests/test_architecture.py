@@ -110,7 +110,31 @@ except SystemExit:
 
 
 def test_a_search_begins_without_what_is_slow_to_import_and_wanted_later() -> None:
-    assert imported("import autokd.driver", "sklearn", "pandas", "scipy.stats", "torch._dynamo") == "[]"
+    assert imported("import autokd.driver", "sklearn", "pandas", "scipy", "fsspec", "torch._dynamo") == "[]"
+
+
+def test_a_worker_trains_without_what_is_slow_to_import_and_only_the_driver_needs() -> None:
+    trained = """
+import tempfile, numpy, torch
+from pathlib import Path
+from autokd.distill import Training
+from autokd.losses import kd
+from autokd.tasks import from_arrays
+from autokd.trial import run_stretch_in
+from autokd.types import Recipe
+
+task = from_arrays(numpy.random.default_rng(0).normal(size=(64, 6)), numpy.arange(64) % 4)
+
+def started():
+    return Training(torch.nn.Linear(6, 4), task, torch.zeros(1, 64, 4), Recipe(epochs=2), loss=kd, seed=0)
+
+with tempfile.TemporaryDirectory() as folder:
+    training = started()
+    training.run(0, 1)
+    training.save(Path(folder))
+    started().restore(Path(folder))
+"""
+    assert imported(trained, "torch._dynamo", "optuna", "sqlalchemy", "sklearn", "scipy", "pandas") == "[]"
 
 
 def imported(program: str, *names: str) -> str:

@@ -1,21 +1,30 @@
-"""The one record of a search: Optuna's study in a database, written by one driver, and what is read back from it."""
+"""The one record of a search: Optuna's study in a database, written by one driver, and what is read back from it.
 
-from autokd.record.record import Record
-from autokd.record.storage import (
-    close_storage,
-    has_own_database,
-    open_storage,
-    read_study,
-    read_trials,
-    refuse_held,
-    refuse_record,
-    shown_url,
-    take,
-    whereabouts,
-    without_log,
-    write_study,
-)
-from autokd.record.trials import STATES, TrialRecord, as_record, canonical, counts, finite
+Names are imported when first used: a worker needs `trials` alone, without Optuna and SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autokd.record.record import Record
+    from autokd.record.storage import (
+        close_storage,
+        has_own_database,
+        open_storage,
+        read_study,
+        read_trials,
+        refuse_held,
+        refuse_record,
+        shown_url,
+        take,
+        whereabouts,
+        without_log,
+        write_study,
+    )
+    from autokd.record.trials import STATES, TrialRecord, as_record, canonical, counts, finite
 
 __all__ = [
     "STATES",
@@ -38,3 +47,14 @@ __all__ = [
     "without_log",
     "write_study",
 ]
+
+_HOMES = {"Record": "record"} | dict.fromkeys(
+    ("STATES", "TrialRecord", "as_record", "canonical", "counts", "finite"), "trials"
+)
+"""Where a name lives, if not in `storage`."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'autokd.record' has no attribute '{name}'")
+    return getattr(import_module(f"autokd.record.{_HOMES.get(name, 'storage')}"), name)

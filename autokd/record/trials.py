@@ -7,12 +7,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import optuna
-from optuna.trial import TrialState
+from typing import TYPE_CHECKING, Any
 
 from autokd.types import Arch
+
+if TYPE_CHECKING:  # a worker, which reads no record, does not wait for Optuna
+    import optuna
 
 STATES = ("complete", "running", "pruned", "infeasible", "failed", "duplicate")
 
@@ -57,12 +57,12 @@ def as_record(trial: optuna.trial.FrozenTrial) -> TrialRecord:
     attrs = trial.user_attrs
     proposal = attrs.get("proposal", {"arch": None, "recipe": {}, "costs": {}})
     rungs = {int(key.split()[1]): values for key, values in attrs.items() if key.startswith("epoch ")}
-    states = {TrialState.COMPLETE: "complete", TrialState.RUNNING: "running"}
-    outcome = attrs.get("outcome", {}) if trial.state in (TrialState.PRUNED, TrialState.FAIL) else {}
+    states = {"COMPLETE": "complete", "RUNNING": "running"}
+    outcome = attrs.get("outcome", {}) if trial.state.name in ("PRUNED", "FAIL") else {}
     return TrialRecord(
         trial.number,
         rungs=rungs,
-        state=outcome.get("state") or states.get(trial.state, "failed"),
+        state=outcome.get("state") or states.get(trial.state.name, "failed"),
         reason=outcome.get("reason", ""),
         **proposal,
     )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from autokd.pareto import Floats
 from autokd.record import TrialRecord
@@ -64,6 +63,8 @@ class LossModel:
         """
         if self._failing is None:
             return np.ones(len(features))
+        from scipy.special import ndtr  # slow to import, and not wanted before students have failed
+
         mean, deviation = self._failing(features)
         return np.asarray(ndtr((_AS_PROBABLE_AS_NOT - mean) / deviation))
 
