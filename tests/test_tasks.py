@@ -236,3 +236,10 @@ def test_every_setting_is_described_in_the_json_schema() -> None:
 
     assert all("description" in each for each in properties.values())
     assert json.dumps(properties)
+
+
+def test_class_weights_follow_the_outputs_to_their_device() -> None:
+    task = from_arrays(*grey(), class_weights="balanced")
+    outputs, targets = torch.randn(9, 3, device="meta"), torch.zeros(9, dtype=torch.int64, device="meta")
+
+    assert task.hard_loss(outputs, targets).device.type == "meta"

@@ -121,7 +121,8 @@ class ArrayTask:
 
     def hard_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy in nats, mean over the batch (a weighted mean where there are class weights), shape ()."""
-        return F.cross_entropy(outputs, targets, weight=self._weights)
+        weights = None if self._weights is None else self._weights.to(outputs.device)
+        return F.cross_entropy(outputs, targets, weight=weights)
 
     def score(self, outputs: Tensor, targets: Tensor) -> float:
         """Accuracy, 0 .. 1; with class weights the mean over classes present in `targets`. NaN if an output is NaN."""
