@@ -15,7 +15,17 @@ from numpy.typing import ArrayLike, NDArray
 from autokd.errors import InputError
 from autokd.study.task import AugmentSection, NormaliseSection, TaskSection, read_task
 from autokd.tasks.datasets import dataset_source
-from autokd.tasks.sources import Array, Collect, Source, array_part, collect, in_memory, num_bytes, rows_in_chunk
+from autokd.tasks.sources import (
+    Array,
+    Collect,
+    Source,
+    array_part,
+    collect,
+    in_memory,
+    num_bytes,
+    rows_in_chunk,
+    with_layout,
+)
 from autokd.tasks.splits import noisy_labels, split_rows
 from autokd.tasks.task import ArrayTask, Augmentation
 
@@ -137,6 +147,7 @@ def assemble(source: Source, spec: TaskSection, *, seed: int, into: Collect) -> 
     """
     if seed < 0:
         raise InputError(f"seed: {seed} is negative; give a whole number >= 0")
+    source = with_layout(source, None)
     gigabytes = num_bytes(source) / 1e9
     if gigabytes > spec.max_gb:
         raise InputError(

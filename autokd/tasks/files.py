@@ -1,4 +1,4 @@
-"""Data in files: .npz archives, idx files and folders of images, read in chunks; nothing is ever unpickled."""
+"""Data in files: .npz archives and idx files, read in chunks; nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import numpy as np
 from autokd.errors import InputError
 from autokd.tasks.sources import Array, Part, Source, check_lengths, rows_in_chunk
 
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-_PARTS = {"train": ["train"], "validation": ["validation", "val"], "test": ["test"]}
+PARTS = {"train": ["train"], "validation": ["validation", "val"], "test": ["test"]}
+_NOT_DATA = ("__MACOSX", "__pycache__", "Thumbs.db", "desktop.ini", "lost+found")
 _IDX_NAME = re.compile(r"(?P<prefix>.*)-images-idx[34]-ubyte(\.gz)?")
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -30,9 +30,9 @@ def npz(file: Path) -> Source:
     Raises:
         InputError: the file cannot be read, is no .npz, is cut short, holds pickled objects or lacks an array.
     """
-    with _readable(file), zipfile.ZipFile(file) as archive:
+    with readable(file), zipfile.ZipFile(file) as archive:
         keys = {name.removesuffix(".npy") for name in archive.namelist()}
-        named = {part: [name for name in names if f"x_{name}" in keys] for part, names in _PARTS.items()}
+        named = {part: [name for name in names if f"x_{name}" in keys] for part, names in PARTS.items()}
         pairs = {part: (f"x_{names[0]}", f"y_{names[0]}") for part, names in named.items() if names}
         if "train" not in pairs:
             pairs = {"train": ("x", "y"), **pairs}
@@ -44,7 +44,7 @@ def npz(file: Path) -> Source:
                 )
         parts = {part: _npz_part(file, archive, x, y) for part, (x, y) in pairs.items()}
         classes = tuple(str(each) for each in _npz_array(archive, "classes").ravel()) if "classes" in keys else ()
-    return Source(file.stem, parts, classes, _stamp([file]))
+    return Source(file.stem, parts, classes, stamp([file]))
 
 
 def idx(prefix: Path) -> Source:
@@ -62,13 +62,13 @@ def idx(prefix: Path) -> Source:
             parts["test"] = _idx_files(beside)
     found = {name: _idx_part(*files) for name, files in parts.items()}
     name = prefix.name.removesuffix("train").strip("-") or prefix.absolute().parent.name
-    return Source(name, found, fingerprint=_stamp([file for files in parts.values() for file in files]))
+    return Source(name, found, fingerprint=stamp([file for files in parts.values() for file in files]))
 
 
 def idx_prefix(path: Path) -> Path | None:
     """What to give `idx` for a folder of idx files, one of them, or their prefix; None where there are none."""
     if path.is_dir():
-        prefixes = sorted({match["prefix"] for each in path.iterdir() if (match := _IDX_NAME.fullmatch(each.name))})
+        prefixes = sorted({match["prefix"] for each in listed(path) if (match := _IDX_NAME.fullmatch(each.name))})
         training = [each for each in prefixes if each.endswith("train")]
         return path / training[0] if len(training) == 1 else None
     match = _IDX_NAME.fullmatch(path.name)
@@ -76,73 +76,36 @@ def idx_prefix(path: Path) -> Path | None:
     return prefix if _idx_file(prefix, "images") is not None else None
 
 
-def images(folder: Path) -> Source:
-    """Images in folders class/name.png, perhaps under train/, validation/ and test/; classes in order of their names.
-
-    All must be of one size, and all grey or all in colour (which become RGB). Needs Pillow.
-
-    Raises:
-        InputError: there are no images, they differ, one cannot be read, or Pillow is missing.
-    """
+@contextmanager
+def readable(file: Path) -> Iterator[None]:
+    """Turns what can go wrong while reading a file into one line about it."""
     try:
-        from PIL import Image
-    except ImportError:
-        raise InputError(f"{folder}: reading images needs Pillow; run: pip install 'autokd[images]'") from None
-    with _readable(folder):
-        named = {part: [folder / name for name in names if (folder / name).is_dir()] for part, names in _PARTS.items()}
-        roots = {part: found[0] for part, found in named.items() if found} if named["train"] else {"train": folder}
-        classes = _class_folders(roots["train"])
-        for root in roots.values():
-            if unknown := sorted(set(_class_folders(root)) - set(classes)):
-                raise InputError(
-                    f"{root} has the class '{unknown[0]}', which {roots['train']} lacks; give it there too"
-                )
-        listed = {part: [_image_files(root / each) for each in classes] for part, root in roots.items()}
-    if not classes:
-        packed = min(folder.glob("*.npz"), default=None)
-        instead = f"name {packed}, which lies there" if packed else "put the images so"
-        raise InputError(f"{folder} has neither images in folders class/name.png nor idx files; {instead}")
-    first_file = listed["train"][0][0]
-
-    def read(file: Path) -> Array:
-        try:
-            with _readable(file), Image.open(file) as image:
-                return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
-        except (SyntaxError, Image.DecompressionBombError) as error:
-            raise InputError(f"{file} cannot be read: {error}; mend or remove it") from None
-
-    first = read(first_file)
-
-    def part(by_class: list[list[Path]]) -> Part:
-        files = [file for each in by_class for file in each]
-        labels = np.repeat(np.arange(len(classes)), [len(each) for each in by_class])
-        step = rows_in_chunk((0, *first.shape), first.dtype)
-
-        def chunks() -> Iterator[tuple[Array, Array]]:
-            for start in range(0, len(files), step):
-                read_ones = [read(file) for file in files[start : start + step]]
-                for file, image in zip(files[start:], read_ones, strict=False):
-                    if image.shape != first.shape:
-                        raise InputError(
-                            f"{file} has shape {image.shape}, {first_file} {first.shape}; give all images one size, "
-                            "all grey or all in colour"
-                        )
-                yield np.stack(read_ones), labels[start : start + step]
-
-        return Part((len(files), *first.shape), first.dtype, chunks)
-
-    stamp = _stamp([file for by_class in listed.values() for each in by_class for file in each])
-    return Source(folder.name, {name: part(each) for name, each in listed.items()}, tuple(classes), stamp)
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, struct.error, RuntimeError):
+        raise InputError(f"{file} is cut short or not of the kind its name says; copy or download it again") from None
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise InputError(f"{file} cannot be read: {reason}; check the path and its permissions") from None
+    except ValueError as error:
+        if "Object arrays" in str(error):
+            raise InputError(
+                f"{file} holds pickled objects, which are never read; save plain arrays of numbers"
+            ) from None
+        raise InputError(f"{file} cannot be read: {error}; write it again") from None
 
 
-def _class_folders(root: Path) -> list[str]:
-    return sorted(each.name for each in root.iterdir() if _image_files(each))
+def listed(folder: Path) -> list[Path]:
+    """What lies in a folder, by name, without what an operating system or an editor put there for itself."""
+    return sorted(each for each in folder.iterdir() if not each.name.startswith(".") and each.name not in _NOT_DATA)
 
 
-def _image_files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(each for each in folder.iterdir() if each.suffix.lower() in IMAGES)
+def stamp(files: list[Path]) -> str:
+    """Changes when a file is replaced or rewritten: from names, sizes and times, so that large files cost nothing."""
+    digest = hashlib.sha256()
+    for file in files:
+        status = file.stat()
+        digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()
 
 
 def _npz_part(file: Path, archive: zipfile.ZipFile, x: str, y: str) -> Part:
@@ -155,7 +118,7 @@ def _npz_part(file: Path, archive: zipfile.ZipFile, x: str, y: str) -> Part:
     step = rows_in_chunk(shape, dtype)
 
     def chunks() -> Iterator[tuple[Array, Array]]:
-        with _readable(file), zipfile.ZipFile(file) as again:
+        with readable(file), zipfile.ZipFile(file) as again:
             if fortran:  # columns first: no row can be read before the last column
                 yield _npz_array(again, x), labels
                 return
@@ -211,7 +174,7 @@ def _idx_part(images_file: Path, labels_file: Path) -> Part:
 
 
 def _idx_shape(file: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    with _readable(file), _open(file) as stream:
+    with readable(file), _open(file) as stream:
         return _idx_header(stream)
 
 
@@ -224,7 +187,7 @@ def _idx_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 @contextmanager
 def _idx_stream(file: Path) -> Iterator[IO[bytes]]:
-    with _readable(file), _open(file) as stream:
+    with readable(file), _open(file) as stream:
         _idx_header(stream)
         yield stream
 
@@ -239,30 +202,3 @@ def _read_rows(stream: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) 
     if len(found) < wanted:
         raise EOFError
     return np.frombuffer(found, dtype).reshape(shape)
-
-
-@contextmanager
-def _readable(file: Path) -> Iterator[None]:
-    """Turns what can go wrong while reading a file into one line about it."""
-    try:
-        yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, struct.error, RuntimeError):
-        raise InputError(f"{file} is cut short or not of the kind its name says; copy or download it again") from None
-    except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
-        raise InputError(f"{file} cannot be read: {reason}; check the path and its permissions") from None
-    except ValueError as error:
-        if "Object arrays" in str(error):
-            raise InputError(
-                f"{file} holds pickled objects, which are never read; save plain arrays of numbers"
-            ) from None
-        raise InputError(f"{file} cannot be read: {error}; write it again") from None
-
-
-def _stamp(files: list[Path]) -> str:
-    """Changes when a file is replaced or rewritten: from names, sizes and times, so that large files cost nothing."""
-    digest = hashlib.sha256()
-    for file in files:
-        status = file.stat()
-        digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
-    return digest.hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autokd.errors import InputError
+from autokd.tasks.layout import Layout, layout_of
 
 Array = NDArray[Any]
 Collect = Callable[[tuple[int, ...], np.dtype[Any], Iterator[Array]], Array]
 """Puts chunks of a stated total shape and dtype into one array, in memory or on disk."""
 
 _CHUNK_BYTES = 32_000_000
-_CHANNELS = (1, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,13 @@ class Part:
         shape: of the inputs as the source has them, rows first.
         dtype: of the inputs as the source has them.
         chunks: reads from the first row on: inputs and labels of consecutive rows; may be called again.
+        layout: of inputs of four dimensions, where it is known.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     chunks: Callable[[], Iterator[tuple[Array, Array]]]
+    layout: Layout | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,22 @@ def digits() -> Source:
     return Source("digits", {"train": array_part("digits", x, labels)}, fingerprint="digits", peak=16.0)
 
 
+def with_layout(source: Source, asked: Layout | None) -> Source:
+    """The source with the layout of each part known: from the source itself, as asked for, or as its shape tells.
+
+    Raises:
+        InputError: see `layout_of`; or the source knows another layout than is asked for.
+    """
+    parts = {}
+    for name, part in source.parts.items():
+        if part.layout is not None and asked not in (None, part.layout):
+            raise InputError(
+                f"task.layout: {asked} given, but {source.name} is known to be {part.layout}; leave it out"
+            )
+        parts[name] = replace(part, layout=part.layout or layout_of(name, part.shape, asked))
+    return replace(source, parts=parts)
+
+
 def collect(source: Source, into: Collect) -> tuple[Array, Array]:
     """All rows of a source, in the order of its parts: inputs of one layout, put where `into` says, and raw labels.
 
@@ -97,7 +115,7 @@ def collect(source: Source, into: Collect) -> tuple[Array, Array]:
             row = 0
             for x, y in part.chunks():
                 labels.append(y.astype(np.int64) if y.dtype.kind in "iub" else y)
-                yield _laid_out(name, x, row, dtype)
+                yield _laid_out(name, x, row, dtype, part.layout)
                 row += len(x)
 
     num_rows = sum(part.shape[0] for part in source.parts.values())
@@ -180,13 +198,9 @@ def _sample_shape(name: str, part: Part) -> tuple[int, ...]:
         )
     if len(shape) == 3:
         return (1, *shape[1:])
-    if _channels_last(shape):
+    if part.layout == "channels_last":
         return (shape[3], shape[1], shape[2])
     return tuple(shape[1:])
-
-
-def _channels_last(shape: Sequence[int]) -> bool:
-    return len(shape) == 4 and shape[3] in _CHANNELS and shape[1] not in _CHANNELS
 
 
 def _kept_dtype(name: str, part: Part) -> np.dtype[Any]:
@@ -195,10 +209,10 @@ def _kept_dtype(name: str, part: Part) -> np.dtype[Any]:
     return np.dtype(np.uint8 if part.dtype == np.uint8 else np.float32)
 
 
-def _laid_out(name: str, x: Array, first_row: int, dtype: np.dtype[Any]) -> Array:
+def _laid_out(name: str, x: Array, first_row: int, dtype: np.dtype[Any], layout: Layout | None) -> Array:
     if x.ndim == 3:
         x = x[:, None]
-    elif _channels_last(x.shape):
+    elif layout == "channels_last":
         x = x.transpose(0, 3, 1, 2)
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused below
         x = x.astype(dtype, copy=False)

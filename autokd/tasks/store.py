@@ -19,6 +19,7 @@ from autokd.study.explanation import wanted
 from autokd.study.task import TaskSection, read_task
 from autokd.tasks import datasets, files
 from autokd.tasks.assembly import assemble
+from autokd.tasks.images import images
 from autokd.tasks.sources import Source, digits, on_disk
 from autokd.tasks.splits import SPLITS
 from autokd.tasks.task import ArrayTask, Augmentation
@@ -138,7 +139,7 @@ def find_source(data: str) -> Source | ArrayTask:
     if (prefix := files.idx_prefix(path)) is not None:
         return files.idx(prefix)
     if path.is_dir():
-        return files.images(path)
+        return images(path)
     if path.suffix != ".py" and (path.is_file() or ("/" in data and ".py:" not in data)):
         problem = "is no kind of file that tasks are read from" if path.exists() else "is neither a file nor a folder"
         raise InputError(f"task.data: {data} {problem}; write {wanted(TaskSection.model_fields['data'])}")

@@ -1,0 +1,57 @@
+"""Which dimension of an array of images counts the channels: known, asked for, or told by the shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from autokd.errors import InputError
+
+Layout = Literal["channels_first", "channels_last"]
+
+_OF_IMAGES = (1, 3, 4)
+"""How many channels images have: grey, colour, colour and alpha. Feature maps have any number of them."""
+
+
+def layout_of(name: str, shape: Sequence[int], asked: Layout | None) -> Layout | None:
+    """The layout of an array of this shape; None where it has no channels to lay out, being of other than 4 dimensions.
+
+    Where none is asked for, shape (rows, a, b, c) is read as follows; two sides are alike where the longer is less than
+    twice the shorter.
+
+    - c is not 1, 3 or 4: channels first, as in (rows, 3, 32, 32), (rows, 1, 8, 8) and (rows, 64, 5, 5).
+    - c alone is 1, 3 or 4: channels last, as in (rows, 28, 28, 1) and (rows, 240, 320, 3). If b and c are alike, this
+      may also be a feature maps of b by c pixels, as in (rows, 16, 4, 4) and (rows, 64, 1, 1), and is refused.
+    - a and c are both 1, 3 or 4: channels first if only b and c are alike, as in (rows, 1, 4, 4). All else, such as
+      (rows, 3, 4, 4) and (rows, 1, 100, 3), is refused.
+
+    Raises:
+        InputError: the shape leaves both readings open, or a layout is asked for where there is nothing to lay out.
+    """
+    if len(shape) != 4:
+        if asked is not None:
+            raise InputError(
+                f"task.layout: {asked} is for images of shape (rows, a, b, c), and {name} inputs have shape "
+                f"{tuple(shape)}; leave it out"
+            )
+        return None
+    if asked is not None:
+        return asked
+    _, a, b, c = shape
+    if c not in _OF_IMAGES:
+        return "channels_first"
+    first, last = _alike(b, c), _alike(a, b)
+    if a in _OF_IMAGES:
+        likely: Layout | None = "channels_first" if first and not last else None
+    else:
+        likely = None if first else "channels_last"
+    if likely is None:
+        raise InputError(
+            f"{name} inputs have shape {tuple(shape)}, which may be {a} channel(s) of {b}x{c} pixels or {c} channel(s) "
+            f"of {a}x{b} pixels; write layout: channels_first for the one, layout: channels_last for the other"
+        )
+    return likely
+
+
+def _alike(height: int, width: int) -> bool:
+    return max(height, width) < 2 * min(height, width)
