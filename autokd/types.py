@@ -61,7 +61,9 @@ class Task(Protocol):
         """Normalised float32 inputs, shape (len(rows), *input_shape)."""
 
     def targets(self, rows: Tensor) -> Tensor:
-        """What the hard loss and the score compare with, shape (len(rows), ...)."""
+        """What the hard loss and the score compare with, shape (len(rows), ...). Where these are class numbers, a row
+        of `transfer` that has no label at all has -1.
+        """
 
     def hard_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss on labels, mean over the batch, shape ()."""

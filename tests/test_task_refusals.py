@@ -30,7 +30,7 @@ def with_nan() -> Array:
 
 BAD_ARRAYS: list[tuple[str, dict[str, Any], str]] = [
     ("lengths differ", {"y_train": Y[:50]}, r"60 rows of inputs but labels of shape \(50,\)"),
-    ("one-hot labels", {"y_train": np.eye(3)[Y]}, r"labels of shape \(60, 3\)"),
+    ("two classes a row", {"y_train": 1 - np.eye(3)[Y]}, r"row 0 of labels of shape \(60, 3\) holds no single 1"),
     ("NaN", {"x_train": with_nan()}, "row 17 holds NaN or infinity"),
     ("too large for float32", {"x_train": X.astype(np.float64) * 1e300}, "holds NaN or infinity"),
     ("no rows", {"x_train": X[:0], "y_train": Y[:0]}, "no training rows"),
@@ -205,7 +205,8 @@ BAD_DATASETS: list[tuple[object, str]] = [
     (Stream(), "give a map-style torch Dataset"),
     ([], "has no samples"),
     (TensorDataset(torch.zeros(60, 3)), r"sample 0 is of type tuple; give a pair \(input, label\)"),
-    (TensorDataset(torch.zeros(60, 3), torch.eye(60)), r"has a label of shape \(60,\); give one class number"),
+    (TensorDataset(torch.zeros(60, 3), torch.zeros(60, 2, 2)), r"has a label of shape \(2, 2\); give one class number"),
+    (TensorDataset(torch.zeros(60, 3), torch.zeros(60, 4)), r"row 0 of labels of shape \(60, 4\) holds no single 1"),
     (Odd(torch.zeros(60)), r"sample 30 is \(2,\) float32, sample 0 is \(3,\) float32; resize"),
 ]
 

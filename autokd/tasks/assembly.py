@@ -14,12 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from autokd.errors import InputError
 from autokd.study.task import AugmentSection, NormaliseSection, TaskSection, read_task
+from autokd.tasks.arrays import array_part
 from autokd.tasks.datasets import dataset_source
+from autokd.tasks.labels import UNLABELLED, numbered
 from autokd.tasks.sources import (
     Array,
     Collect,
     Source,
-    array_part,
     collect,
     in_memory,
     num_bytes,
@@ -56,12 +57,14 @@ def from_arrays(
 
     Args:
         x_train: (rows, features), (rows, height, width), (rows, height, width, channels) with 1, 3 or 4 channels, or
-            (rows, channels, height, width).
-        y_train: class numbers, shape (rows,).
+            (rows, channels, height, width). Arrays, tensors, data frames, lists and sparse matrices of numbers.
+        y_train: the class of each row, shape (rows,): numbers or texts, also as a list or a pandas Series; or one-hot,
+            shape (rows, classes). NaN or None is no label, see `unlabelled`.
         x_test: test rows; without them some are drawn from the training rows.
-        y_test: their class numbers.
+        y_test: their classes; every row has one.
         name: what tables and reports call it.
-        class_names: by class number; without them the labels are the names, numbered in ascending order.
+        class_names: by class number, or in the order wanted of labels that are names; without them the labels are the
+            names, in ascending order.
         seed: of validation, labels, noise and views, >= 0.
         labels, rows, validation, validation_from, test, label_noise, augment, class_weights, max_gb, normalise: as in
             `TaskSection`.
@@ -69,11 +72,13 @@ def from_arrays(
     Raises:
         InputError: the arrays or settings will not do.
     """
-    parts = {"train": array_part("x_train and y_train", np.asarray(x_train), np.asarray(y_train))}
+    if not len(class_names) and hasattr(y_train, "columns") and len(y_train.columns) > 1:  # of pandas.get_dummies
+        class_names = [str(column) for column in y_train.columns]
+    parts = {"train": array_part("x_train and y_train", x_train, y_train)}
     if (x_test is None) != (y_test is None):
         raise InputError("x_test and y_test go together; give both or neither")
     if x_test is not None and y_test is not None:
-        parts["test"] = array_part("x_test and y_test", np.asarray(x_test), np.asarray(y_test))
+        parts["test"] = array_part("x_test and y_test", x_test, y_test)
     spec = read_task(
         {
             "data": name,
@@ -159,9 +164,12 @@ def assemble(source: Source, spec: TaskSection, *, seed: int, into: Collect) -> 
     parts = {
         name: np.arange(end - part.shape[0], end) for (name, part), end in zip(source.parts.items(), ends, strict=True)
     }
-    clean, class_names = _numbered(source, raw_labels, parts)
+    clean, class_names = numbered(source.name, raw_labels, parts, source.class_names, "auto")
+    unlabelled = np.flatnonzero(clean == UNLABELLED)
     _check_augment(spec.augment, x.shape[1:])
+    parts["train"] = np.setdiff1d(parts["train"], unlabelled)
     splits = split_rows(clean, parts, spec, seed=seed, class_names=class_names)
+    splits["transfer"] = np.sort(np.concatenate([splits["transfer"], unlabelled]))
     y = noisy_labels(clean, splits, spec.label_noise, seed=seed, num_classes=len(class_names))
     seen = np.sort(np.concatenate([splits[name] for name in ("train", "transfer", "reserve")]))
     shift, divisor = _normalisation(x, seen, spec.normalise, source.peak)
@@ -185,35 +193,7 @@ def assemble(source: Source, spec: TaskSection, *, seed: int, into: Collect) -> 
     )
 
 
-def _numbered(
-    source: Source, labels: Array, parts: Mapping[str, NDArray[np.int64]]
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Classes numbered from 0, with their names; every class has training rows."""
-    if labels.dtype != np.int64:
-        raise InputError(f"{source.name}: labels are of type {labels.dtype}; give whole numbers (y.astype('int64'))")
-    training, names = labels[parts["train"]], source.class_names
-    found = np.unique(training)
-    if names:
-        wrong = [value for value in np.unique(labels).tolist() if not 0 <= value < len(names)]
-        if wrong:
-            raise InputError(
-                f"{source.name}: label {wrong[0]} is out of range: there are {len(names)} class names, for 0 .. "
-                f"{len(names) - 1}"
-            )
-        known = range(len(names))
-        if lacking := [names[value] for value in known if value not in found]:
-            raise InputError(f"{source.name}: class '{lacking[0]}' has no training rows; give some, or drop its name")
-    else:
-        names = tuple(str(value) for value in found.tolist())
-    if len(names) < 2:
-        raise InputError(f"{source.name}: all training labels are {names[0]}; classification needs two classes or more")
-    for name, rows in parts.items():
-        if unknown := sorted(set(np.unique(labels[rows]).tolist()) - set(found.tolist())):
-            raise InputError(f"{source.name}: {name} label {unknown[0]} is of no training row; give the class some")
-    return np.searchsorted(found, labels).astype(np.int64), names
-
-
-def _check_augment(augment: AugmentSection | None, sample: tuple[int, ...]) -> None:
+def _check_augment(augment: AugmentSpec | None, sample: tuple[int, ...]) -> None:
     if augment is None:
         return
     if len(sample) != 3:

@@ -13,6 +13,9 @@ import numpy as np
 
 from autokd.errors import InputError, nearest
 from autokd.registry import resolve, source_digest
+from autokd.tasks.arrays import inputs_of, is_image, labels_of
+from autokd.tasks.labels import one_a_row
+from autokd.tasks.layout import Layout
 from autokd.tasks.sources import Array, Part, Source, rows_in_chunk
 
 PARTS = ("train", "validation", "test")
@@ -41,8 +44,8 @@ def referenced(reference: str) -> tuple[Any, str]:
 def dataset_source(name: str, given: object, *, code: str = "") -> Source:
     """A map-style Dataset of (input, label), or a mapping of them by `train`, `validation`, `test`, as a source.
 
-    Inputs may be tensors, arrays or Pillow images of one shape. Samples are read once, in order, so random
-    transforms are frozen at what they give then.
+    Inputs may be tensors, arrays or Pillow images of one shape; labels numbers, texts, one-hot, or None where there is
+    none. Samples are read once, in order, so random transforms are frozen at what they give then.
 
     Args:
         name: what tables call it.
@@ -64,8 +67,9 @@ def dataset_source(name: str, given: object, *, code: str = "") -> Source:
         length = len(datasets[part])
         digest.update(f"{part}\0{length}\0".encode())
         for index in (0, length - 1) if length else ():
-            x, y = _sample(f"{name}, {part}", datasets[part], index)
-            digest.update(x.tobytes() + y.tobytes())
+            where = f"{name}, {part}"
+            x, y = _arrays(where, index, _sample(where, datasets[part], index))
+            digest.update(x.tobytes() + (str(y).encode() if y.dtype == object else y.tobytes()))
     class_names = tuple(str(each) for each in getattr(datasets["train"], "classes", ()))
     return Source(name, parts, class_names, digest.hexdigest())
 
@@ -117,32 +121,48 @@ def _part(name: str, dataset: Any) -> Part:
         )
     if len(dataset) == 0:
         raise InputError(f"'{name}' has no samples; give at least a few of each class")
-    first, _ = _sample(name, dataset, 0)
+    sample = _sample(name, dataset, 0)
+    first, _ = _arrays(name, 0, sample)
     shape = (len(dataset), *first.shape)
     step = rows_in_chunk(shape, first.dtype)
 
     def chunks() -> Iterator[tuple[Array, Array]]:
         for start in range(0, shape[0], step):
-            samples = [_sample(name, dataset, i) for i in range(start, min(start + step, shape[0]))]
+            numbers = range(start, min(start + step, shape[0]))
+            samples = [_arrays(name, i, _sample(name, dataset, i)) for i in numbers]
             for i, (x, _) in enumerate(samples, start):
                 if x.shape != first.shape or x.dtype != first.dtype:
                     raise InputError(
                         f"'{name}' sample {i} is {x.shape} {x.dtype}, sample 0 is {first.shape} {first.dtype}; resize "
                         "all to one shape"
                     )
-            yield np.stack([x for x, _ in samples]), np.stack([y for _, y in samples])
+            yield np.stack([x for x, _ in samples]), _one_a_row(name, start, [y for _, y in samples])
 
-    return Part(shape, first.dtype, chunks)
+    layout: Layout | None = "channels_last" if first.ndim == 3 and is_image(sample[0]) else None
+    return Part(shape, first.dtype, chunks, layout)
 
 
-def _sample(name: str, dataset: Any, index: int) -> tuple[Array, Array]:
+def _sample(name: str, dataset: Any, index: int) -> tuple[Any, Any]:
     try:
         sample = dataset[index]
     except Exception as error:
         raise InputError(f"'{name}' sample {index} cannot be read: {type(error).__name__}: {error}") from error
     if not isinstance(sample, (tuple, list)) or len(sample) != 2:
         raise InputError(f"'{name}' sample {index} is of type {type(sample).__name__}; give a pair (input, label)")
-    x, y = np.asarray(sample[0]), np.asarray(sample[1])
-    if y.shape != ():
-        raise InputError(f"'{name}' sample {index} has a label of shape {y.shape}; give one class number")
-    return x, y
+    return sample[0], sample[1]
+
+
+def _arrays(name: str, index: int, sample: tuple[Any, Any]) -> tuple[Array, Array]:
+    where = f"'{name}' sample {index}"
+    x, y = inputs_of(where, sample[0]), labels_of(where, sample[1])
+    return x if isinstance(x, np.ndarray) else x.toarray(), y
+
+
+def _one_a_row(name: str, start: int, labels: list[Array]) -> Array:
+    """The labels of samples from number `start` on: single ones, or all one-hot of one length."""
+    for i, y in enumerate(labels, start):
+        if y.ndim > 1 or y.shape != labels[0].shape:
+            raise InputError(f"'{name}' sample {i} has a label of shape {y.shape}; give one class number or name")
+    kinds = {y.dtype.kind for y in labels}
+    rows = np.stack(labels) if len(kinds) == 1 else np.stack([y.astype(object) for y in labels])
+    return one_a_row(f"'{name}' from sample {start}", len(rows), rows)

@@ -16,7 +16,8 @@ from typing import IO, Any
 import numpy as np
 
 from autokd.errors import InputError
-from autokd.tasks.sources import Array, Part, Source, check_lengths, rows_in_chunk
+from autokd.tasks.labels import label_name, one_a_row
+from autokd.tasks.sources import Array, Part, Source, rows_in_chunk
 
 PARTS = {"train": ["train"], "validation": ["validation", "val"], "test": ["test"]}
 _NOT_DATA = ("__MACOSX", "__pycache__", "Thumbs.db", "desktop.ini", "lost+found")
@@ -43,8 +44,8 @@ def npz(file: Path) -> Source:
                     "and perhaps x_test, y_test, or x and y"
                 )
         parts = {part: _npz_part(file, archive, x, y) for part, (x, y) in pairs.items()}
-        classes = tuple(str(each) for each in _npz_array(archive, "classes").ravel()) if "classes" in keys else ()
-    return Source(file.stem, parts, classes, stamp([file]))
+        classes = _npz_array(archive, "classes").ravel().tolist() if "classes" in keys else []
+    return Source(file.stem, parts, tuple(label_name(each) or str(each) for each in classes), stamp([file]))
 
 
 def idx(prefix: Path) -> Source:
@@ -114,7 +115,7 @@ def _npz_part(file: Path, archive: zipfile.ZipFile, x: str, y: str) -> Part:
         shape, fortran, dtype = _npy_header(stream)
     if dtype.hasobject:
         raise ValueError("Object arrays cannot be loaded")
-    check_lengths(f"{file}, {x} and {y}", shape[0] if shape else 0, labels)
+    labels = one_a_row(f"{file}, {x} and {y}", shape[0] if shape else 0, labels)
     step = rows_in_chunk(shape, dtype)
 
     def chunks() -> Iterator[tuple[Array, Array]]:
@@ -160,8 +161,9 @@ def _idx_part(images_file: Path, labels_file: Path) -> Part:
     shape, dtype = _idx_shape(images_file)
     label_shape, label_dtype = _idx_shape(labels_file)
     with _idx_stream(labels_file) as stream:
-        labels = _read_rows(stream, label_shape, label_dtype)
-    check_lengths(f"{images_file} and {labels_file.name}", shape[0], labels)
+        labels = one_a_row(
+            f"{images_file} and {labels_file.name}", shape[0], _read_rows(stream, label_shape, label_dtype)
+        )
     step = rows_in_chunk(shape, dtype)
 
     def chunks() -> Iterator[tuple[Array, Array]]:

@@ -61,7 +61,7 @@ def images(folder: Path) -> Source:
 
     def part(by_class: list[list[Path]]) -> Part:
         files = [file for each in by_class for file in each]
-        labels = np.repeat(np.arange(len(classes)), [len(each) for each in by_class])
+        labels = np.repeat(np.array(classes), [len(each) for each in by_class])
         step = rows_in_chunk((0, *first.shape), first.dtype)
 
         def chunks() -> Iterator[tuple[Array, Array]]:
@@ -78,7 +78,7 @@ def images(folder: Path) -> Source:
         return Part((len(files), *first.shape), first.dtype, chunks, "channels_last" if first.ndim == 3 else None)
 
     fingerprint = stamp([file for by_class in found.values() for each in by_class for file in each])
-    return Source(folder.name, {name: part(each) for name, each in found.items()}, tuple(classes), fingerprint)
+    return Source(folder.name, {name: part(each) for name, each in found.items()}, fingerprint=fingerprint)
 
 
 def pixels(name: str, image: Image) -> Array:

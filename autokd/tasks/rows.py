@@ -23,15 +23,21 @@ class _Resplit:
         return getattr(self.task, name)
 
 
+def labelled(task: Task, rows: Tensor) -> Tensor:
+    """Those of the rows that have a label, which students may or may not be shown."""
+    targets = task.targets(rows)
+    return rows[targets >= 0] if targets.dtype == torch.int64 and targets.ndim == 1 else rows
+
+
 def all_labels(task: Task) -> Task:
-    """`task` with all rows that may be trained on in its labelled split: what its teacher sees."""
+    """`task` with all rows that may be trained on and have a label in its labelled split: what its teacher sees."""
     rows = torch.cat([task.splits[split] for split in ("train", "transfer", "reserve")])
-    return _resplit(task, train=rows, transfer=rows[:0], reserve=rows[:0])
+    return _resplit(task, train=labelled(task, rows), transfer=rows[:0], reserve=rows[:0])
 
 
 def with_reserve(task: Task) -> Task:
-    """`task` with the rows that a search leaves out: labelled, or, where labels are scarce, in the transfer set."""
-    joins = "transfer" if len(task.splits["transfer"]) else "train"
+    """`task` with the rows that a search leaves out: labelled, or, where labels are hidden, in the transfer set."""
+    joins = "transfer" if len(labelled(task, task.splits["transfer"])) else "train"
     rows = torch.cat([task.splits[joins], task.splits["reserve"]])
     return _resplit(task, **{joins: rows, "reserve": rows[:0]})
 

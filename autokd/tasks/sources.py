@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autokd.errors import InputError
+from autokd.tasks.labels import joined
 from autokd.tasks.layout import Layout, layout_of
 
 Array = NDArray[Any]
@@ -57,31 +58,6 @@ class Source:
     peak: float = 255.0
 
 
-def array_part(name: str, x: Array, y: Array) -> Part:
-    """A part of arrays in memory (or memory-mapped).
-
-    Raises:
-        InputError: they differ in length.
-    """
-    check_lengths(name, len(x) if x.ndim else 0, y)
-    step = rows_in_chunk(x.shape, x.dtype)
-
-    def chunks() -> Iterator[tuple[Array, Array]]:
-        for start in range(0, len(x), step):
-            yield x[start : start + step], y[start : start + step]
-
-    return Part(x.shape, x.dtype, chunks)
-
-
-def digits() -> Source:
-    """scikit-learn's digits: 1,797 images of 8 by 8 pixels in 17 grey levels, 10 classes, no split of their own."""
-    from sklearn.datasets import load_digits
-
-    images, labels = load_digits(return_X_y=True)
-    x = images.reshape(-1, 1, 8, 8).astype(np.uint8)
-    return Source("digits", {"train": array_part("digits", x, labels)}, fingerprint="digits", peak=16.0)
-
-
 def with_layout(source: Source, asked: Layout | None) -> Source:
     """The source with the layout of each part known: from the source itself, as asked for, or as its shape tells.
 
@@ -114,13 +90,13 @@ def collect(source: Source, into: Collect) -> tuple[Array, Array]:
         for name, part in source.parts.items():
             row = 0
             for x, y in part.chunks():
-                labels.append(y.astype(np.int64) if y.dtype.kind in "iub" else y)
+                labels.append(y)
                 yield _laid_out(name, x, row, dtype, part.layout)
                 row += len(x)
 
     num_rows = sum(part.shape[0] for part in source.parts.values())
     x = into((num_rows, *sample), dtype, chunks())
-    return x, np.concatenate(labels)
+    return x, joined(labels)
 
 
 def sample_layout(source: Source) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -179,14 +155,6 @@ def on_disk(file: Path) -> Collect:
 def rows_in_chunk(shape: Sequence[int], dtype: np.dtype[Any]) -> int:
     """How many rows to read at once."""
     return max(1, _CHUNK_BYTES // max(1, math.prod(shape[1:]) * dtype.itemsize))
-
-
-def check_lengths(name: str, rows: int, y: Array) -> None:
-    """Refuses labels that are not one a row, with InputError."""
-    if y.shape != (rows,):
-        raise InputError(
-            f"{name}: {rows} rows of inputs but labels of shape {tuple(y.shape)}; give one label a row, shape ({rows},)"
-        )
 
 
 def _sample_shape(name: str, part: Part) -> tuple[int, ...]:

@@ -94,7 +94,8 @@ def noisy_labels(
 ) -> NDArray[np.int64]:
     """Labels of which a fraction of each of `train`, `transfer` and `reserve` is changed to another class, uniformly.
 
-    Rows are changed in one order fixed by the seed, so that more noise changes more of the same rows.
+    Rows are changed in one order fixed by the seed, so that more noise changes more of the same rows. Rows without a
+    label (a class number below 0) stay so.
     """
     random = _generator(seed, _NOISE)
     order = random.permutation(len(labels))
@@ -103,7 +104,7 @@ def noisy_labels(
     for name in ("train", "transfer", "reserve"):
         belongs = np.zeros(len(labels), dtype=bool)
         belongs[splits[name]] = True
-        inside = order[belongs[order]]
+        inside = order[(belongs & (labels >= 0))[order]]
         flipped = inside[: round(fraction * len(inside))]
         changed[flipped] = (labels[flipped] + shift[flipped]) % num_classes
     return changed

@@ -18,9 +18,10 @@ from autokd.errors import InputError, nearest
 from autokd.study.explanation import wanted
 from autokd.study.task import TaskSection, read_task
 from autokd.tasks import datasets, files
+from autokd.tasks.arrays import digits
 from autokd.tasks.assembly import assemble
 from autokd.tasks.images import images
-from autokd.tasks.sources import Source, digits, on_disk
+from autokd.tasks.sources import Source, on_disk
 from autokd.tasks.splits import SPLITS
 from autokd.tasks.task import ArrayTask, Augmentation
 

@@ -46,7 +46,8 @@ class ArrayTask:
     Args:
         name: what tables and reports call it.
         x: inputs as they are kept, uint8 or float32, shape (num_rows, channels, height, width) or (num_rows, features).
-        y: class of each row, int64, shape (num_rows,), with the label noise that was asked for.
+        y: class of each row, int64, shape (num_rows,), with the label noise that was asked for; -1 where the data give
+            no label, which are rows of the transfer set alone.
         class_names: by class number.
         splits: as `Task` says.
         shift, divisor: inputs are (x - shift) / divisor, one number of each a channel or feature.
@@ -116,7 +117,7 @@ class ArrayTask:
         return augment(x, rows, view, seed=how.seed, flip=how.flip, crop=how.crop, cutout=how.cutout)
 
     def targets(self, rows: Tensor) -> Tensor:
-        """Class numbers, int64, shape (len(rows),)."""
+        """Class numbers, int64, shape (len(rows),); -1 for a row without a label."""
         return self.y.index_select(0, rows)
 
     def hard_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -139,11 +140,12 @@ class ArrayTask:
         """One line for the log: name, shape, classes, rows by split, labels used."""
         sizes = {name: len(rows) for name, rows in self.splits.items()}
         rows = ", ".join(f"{name} {size:,}" for name, size in sizes.items() if size)
+        without = f" ({int((self.y < 0).sum()):,} rows have no label)" if bool((self.y < 0).any()) else ""
         noise = f", {self.label_noise:.0%} of the training labels changed" if self.label_noise else ""
         views = f", {self.views} views" if self.views > 1 else ""
         return (
             f"{self.name}: {self.num_rows:,} rows of {'x'.join(map(str, self.input_shape))} {self.x.dtype}{views}, "
-            f"{self.num_outputs} classes ({self.class_names[0]} .. {self.class_names[-1]}); {rows}; "
+            f"{self.num_outputs} classes ({self.class_names[0]} .. {self.class_names[-1]}); {rows}{without}; "
             f"labels used: {sizes['train']:,} to train, {sizes['validation']:,} to validate{noise}"
         )
 

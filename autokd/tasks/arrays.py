@@ -1,0 +1,156 @@
+"""What people hold in memory (tensors, sparse matrices, data frames, lists, Pillow images) as arrays, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autokd.errors import InputError
+from autokd.tasks.images import pixels
+from autokd.tasks.labels import one_a_row
+from autokd.tasks.sources import Array, Part, Source, rows_in_chunk
+
+
+def array_part(name: str, x: object, y: object) -> Part:
+    """A part of inputs and labels in memory (or memory-mapped), of any kind that `inputs_of` and `labels_of` know.
+
+    Sparse matrices are made dense chunk by chunk.
+
+    Raises:
+        InputError: they differ in length, or are of another kind.
+    """
+    held, given = inputs_of(name, x), labels_of(name, y)
+    shape, dtype = tuple(held.shape), held.dtype
+    labels = one_a_row(name, shape[0] if shape else 0, given)
+    step = rows_in_chunk(shape, dtype)
+
+    def chunks() -> Iterator[tuple[Array, Array]]:
+        for start in range(0, shape[0], step):
+            rows = held[start : start + step]
+            yield rows if isinstance(rows, np.ndarray) else rows.toarray(), labels[start : start + step]
+
+    return Part(shape, dtype, chunks)
+
+
+def digits() -> Source:
+    """scikit-learn's digits: 1,797 images of 8 by 8 pixels in 17 grey levels, 10 classes, no split of their own."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    x = images.reshape(-1, 1, 8, 8).astype(np.uint8)
+    return Source("digits", {"train": array_part("digits", x, labels)}, fingerprint="digits", peak=16.0)
+
+
+def inputs_of(name: str, given: Any) -> Any:
+    """Inputs as a numpy array, or as a sparse matrix of scipy whose rows can be sliced.
+
+    Numbers that numpy does not know, such as bfloat16, become float32, which holds them all.
+
+    Raises:
+        InputError: they are of a kind that is no array of numbers.
+    """
+    if _is_of("scipy", given):
+        return given.tocsr()
+    if isinstance(given, Tensor):
+        return _of_tensor(name, given)
+    if hasattr(given, "columns") and hasattr(given, "to_numpy"):
+        return _of_table(name, given)
+    if is_image(given):
+        return pixels(name, given)
+    if isinstance(given, (list, tuple)) and given and (isinstance(given[0], Tensor) or is_image(given[0])):
+        return _stacked(name, [inputs_of(name, each) for each in given])
+    if isinstance(given, np.ma.MaskedArray):
+        given = np.where(np.ma.getmaskarray(given), np.nan, given.data) if np.ma.is_masked(given) else given.data
+    array = _as_array(name, given)
+    if array.dtype.kind == "V" and array.dtype.isbuiltin == 2:  # registered with numpy, as those of ml_dtypes
+        return array.astype(np.float32)
+    return array
+
+
+def labels_of(name: str, given: Any) -> Array:
+    """Labels as a numpy array of any type; what is masked becomes None.
+
+    Raises:
+        InputError: they are no array.
+    """
+    if isinstance(given, Tensor):
+        given = _of_tensor(name, given)
+    if _is_of("scipy", given):
+        return np.asarray(given.toarray())
+    if isinstance(given, np.ma.MaskedArray):
+        labels = given.data.astype(object)
+        labels[np.ma.getmaskarray(given)] = None
+        return labels
+    if isinstance(given, (list, tuple)) and given and isinstance(given[0], Tensor):
+        return _stacked(name, [labels_of(name, each) for each in given])
+    return _as_array(name, given)
+
+
+def is_image(given: object) -> bool:
+    """Whether it is an image of Pillow."""
+    return _is_of("PIL", given)
+
+
+def _of_tensor(name: str, given: Tensor) -> Any:
+    tensor = given.detach()
+    if tensor.device.type == "meta":
+        raise InputError(f"{name}: a tensor on the device meta holds no values; give one that does")
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
+    if tensor.layout != torch.strided:
+        if tensor.ndim != 2:
+            raise InputError(
+                f"{name}: a sparse tensor of shape {tuple(tensor.shape)}; give two dimensions, or x.to_dense()"
+            )
+        from scipy.sparse import csr_array
+
+        coordinates = tensor.to_sparse_coo().coalesce().cpu()
+        values = _of_tensor(name, coordinates.values())
+        return csr_array((values, coordinates.indices().numpy()), shape=tuple(tensor.shape))
+    tensor = tensor.cpu().resolve_conj().resolve_neg()
+    try:
+        return tensor.numpy()
+    except TypeError:  # a type that numpy lacks: bfloat16, or one of 8 bits
+        return tensor.float().numpy()
+
+
+def _of_table(name: str, given: Any) -> Array:
+    for column, dtype in zip(given.columns, given.dtypes, strict=True):
+        if getattr(dtype, "kind", "f") not in "buif":
+            raise InputError(
+                f"{name}: column '{column}' is of type {dtype}; give numbers, or leave it out (categories as columns "
+                "of 0 and 1: pandas.get_dummies)"
+            )
+    array = np.asarray(given.to_numpy())
+    if array.dtype != object:
+        return array
+    return np.asarray(given.to_numpy(dtype="float64", na_value=np.nan))  # columns of several types
+
+
+def _is_of(package: str, given: object) -> bool:
+    """Whether an object's class is of a package, which is so not imported for those who do not use it."""
+    return type(given).__module__.partition(".")[0] == package
+
+
+def _stacked(name: str, rows: list[Any]) -> Array:
+    for i, row in enumerate(rows):
+        if (row.shape, row.dtype) != (rows[0].shape, rows[0].dtype):
+            raise InputError(
+                f"{name}: row {i} is {row.shape} {row.dtype}, row 0 is {rows[0].shape} {rows[0].dtype}; give all rows "
+                "one shape and type"
+            )
+    return np.stack(rows)
+
+
+def _as_array(name: str, given: Any) -> Array:
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{name}: of a {type(given).__name__} numpy makes no array ({str(error).splitlines()[0]}); give rows of "
+            "numbers, all of one shape"
+        ) from None
