@@ -219,13 +219,8 @@ def test_test_rows_without_a_label_are_refused() -> None:
         from_arrays(X, Y, X, with_some(Y, np.nan))
 
 
-def test_rows_without_a_label_come_from_files_folders_and_data_sets(tmp_path: Path) -> None:
+def test_rows_without_a_label_come_from_files_and_data_sets(tmp_path: Path) -> None:
     np.savez(tmp_path / "toy.npz", x=X, y=with_some(Y, np.nan))
-    for i in range(ROWS):
-        file = tmp_path / "pets" / NAMES[Y[i]] / f"{i:02}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (4, 4), i).save(file)
-
     from_npz = open_task(str(tmp_path / "toy.npz"), seed=0, folder=tmp_path / "task")
     of_tensors = from_dataset(TensorDataset(torch.from_numpy(X), torch.from_numpy(with_some(Y, -1))))
     of_texts = from_dataset([(x, y) for x, y in zip(X, with_some(NAMES[Y], None), strict=True)])
@@ -234,3 +229,45 @@ def test_rows_without_a_label_come_from_files_folders_and_data_sets(tmp_path: Pa
     assert of_tensors.digest == from_npz.digest
     assert of_texts.class_names == ("cat", "dog", "newt")
     assert split_sizes(of_texts)["transfer"] == 20
+
+
+def test_the_study_says_what_else_stands_for_no_label(tmp_path: Path) -> None:
+    def transfer(labels: Any, unlabelled: Any) -> list[int]:
+        task = from_arrays(X, labels, unlabelled=unlabelled)
+        assert len(task.class_names) == len(set(np.unique(task.y))) - 1
+        return task.splits["transfer"].tolist()
+
+    assert transfer(with_some(NAMES[Y], "?"), "?") == list(range(40, ROWS))
+    assert transfer(with_some(Y, 255), 255) == list(range(40, ROWS))
+    assert transfer(with_some(Y, 255), "255") == list(range(40, ROWS))
+    assert transfer(with_some(with_some(NAMES[Y], "?"), "", slice(30, 40)), ["?", ""]) == list(range(30, ROWS))
+    assert transfer(with_some(with_some(NAMES[Y], "?"), None, slice(30, 40)), "?") == list(range(30, ROWS))
+    assert transfer(with_some(np.where(Y, 1, -1), 0), 0) == list(range(40, ROWS))
+    assert transfer(Y, 2) == np.flatnonzero(Y == 2).tolist()
+
+
+def test_null_makes_a_class_of_what_would_stand_for_no_label() -> None:
+    assert from_arrays(X, Y - 1, unlabelled=None).class_names == ("-1", "0", "1")
+    with pytest.raises(InputError, match=r"some labels are NaN or None, and task\.unlabelled is null"):
+        from_arrays(X, with_some(Y, np.nan), unlabelled=None)
+
+
+def test_a_label_that_no_row_has_stands_for_nothing() -> None:
+    with pytest.raises(InputError, match=r"task\.unlabelled: no label of arrays is 'cats'; labels are cat, dog, newt"):
+        from_arrays(X, NAMES[Y], unlabelled="cats")
+    with pytest.raises(InputError, match="no label of arrays is '-1'; labels are 0, 1, 2"):
+        from_arrays(X, Y, unlabelled=-1)
+    with pytest.raises(InputError, match=r"task\.unlabelled: 0\.5 given; write labels that stand for no label"):
+        from_arrays(X, Y, unlabelled=0.5)  # type: ignore[arg-type]
+
+
+def test_a_folder_of_images_without_a_label_is_named(tmp_path: Path) -> None:
+    for i in range(ROWS):
+        file = tmp_path / "pets" / NAMES[Y[i]] / f"{i:02}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4), i).save(file)
+
+    task = open_task({"data": str(tmp_path / "pets"), "unlabelled": "newt"}, seed=0, folder=tmp_path / "task")
+
+    assert task.class_names == ("cat", "dog")
+    assert task.splits["transfer"].tolist() == list(range(40, 60))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import Subset, TensorDataset
 
 from autokd.errors import InputError
@@ -173,10 +174,53 @@ def test_cifar_images_come_out_normalised_as_a_pretrained_teacher_wants_them(sha
         ((60, 3, 5, 6), (3, 5, 6)),
         ((60, 1, 4, 4), (1, 4, 4)),
         ((60, 2, 5, 6), (2, 5, 6)),
+        ((60, 1, 8, 8), (1, 8, 8)),
+        ((60, 3, 32, 32), (3, 32, 32)),
+        ((60, 28, 28, 1), (1, 28, 28)),
+        ((60, 8, 8, 4), (4, 8, 8)),
+        ((60, 24, 32, 3), (3, 24, 32)),
+        ((60, 16, 5, 5), (16, 5, 5)),
     ],
 )
 def test_layouts_are_told_by_shape(shape: tuple[int, ...], sample: tuple[int, ...]) -> None:
     assert from_arrays(np.ones(shape), grey()[1]).input_shape == sample
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(60, 16, 4, 4), (60, 64, 1, 1), (60, 32, 3, 3), (60, 8, 5, 3), (60, 3, 4, 4), (60, 3, 5, 3), (60, 1, 100, 3)],
+)
+def test_a_layout_that_the_shape_leaves_open_is_asked_for(shape: tuple[int, ...]) -> None:
+    _, a, b, c = shape
+    readings = rf"may be {a} channel\(s\) of {b}x{c} pixels or {c} channel\(s\) of {a}x{b} pixels"
+    with pytest.raises(InputError, match=rf"{readings}; write layout: channels_first for the one"):
+        from_arrays(np.ones(shape), grey()[1])
+
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    first = from_arrays(x, grey()[1], layout="channels_first", normalise="none")
+    last = from_arrays(x, grey()[1], layout="channels_last", normalise="none")
+    assert np.array_equal(all_inputs(first), x)
+    assert np.array_equal(all_inputs(last), x.transpose(0, 3, 1, 2))
+
+
+def test_a_layout_may_be_given_where_one_is_likely(tmp_path: Path) -> None:
+    x = np.ones((60, 28, 28, 1), np.float32)
+    np.savez(tmp_path / "toy.npz", x=x, y=grey()[1])
+    turned = {"data": str(tmp_path / "toy.npz"), "layout": "channels_first"}
+
+    assert open_task(turned, seed=0, folder=tmp_path / "task").input_shape == (28, 28, 1)
+    assert from_dataset(TensorDataset(torch.from_numpy(x), torch.from_numpy(grey()[1])), layout="channels_last")
+    with pytest.raises(InputError, match=r"task\.layout: channels_last is for images of shape"):
+        from_arrays(x[..., 0], grey()[1], layout="channels_last")
+
+
+def test_images_of_pillow_in_a_data_set_know_their_layout() -> None:
+    x = np.random.default_rng(0).integers(0, 256, (60, 4, 5, 3), dtype=np.uint8)
+    images = [(Image.fromarray(each), int(y)) for each, y in zip(x, grey()[1], strict=True)]
+
+    assert np.array_equal(from_dataset(images).x, x.transpose(0, 3, 1, 2))
+    with pytest.raises(InputError, match="channels_first given, but dataset is known to be channels_last"):
+        from_dataset(images, layout="channels_first")
 
 
 def test_rows_that_the_data_keep_for_validation_are_used(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 FractionOrAll = Annotated[float, Field(gt=0, le=1)]
 AboveZero = Annotated[float, Field(gt=0)]
+Labels = Annotated[tuple[int | str, ...], BeforeValidator(as_tuple)]
 Weights = Annotated[tuple[AboveZero, ...], BeforeValidator(as_tuple)]
 
 
@@ -85,6 +86,14 @@ class TaskSection(Section):
     """A fraction in [0, 1) of the labels outside validation and test that is changed to another class."""
     augment: AugmentSection | None = None
     """null, or a mapping like {views: 4, flip: true, crop: 2, cutout: 4}."""
+    layout: Literal["channels_first", "channels_last"] | None = None
+    """'channels_first' for images of shape (rows, channels, height, width), 'channels_last' for (rows, height, width,
+    channels), or null where the shape tells; what may be either, such as (rows, 16, 4, 4), is refused without it."""
+    unlabelled: Annotated[
+        Annotated[int | str | None, Tag("word")] | Annotated[Labels, Tag("list")], Discriminator(_word_or_list)
+    ] = "auto"
+    """Labels that stand for no label, whose rows become part of the transfer set: a number, a text, a list of them,
+    null for none, or 'auto': NaN and None, and -1 where there are two or more other classes."""
     class_weights: Annotated[
         Annotated[Literal["balanced"] | None, Tag("word")] | Annotated[Weights, Tag("list")],
         Discriminator(_word_or_list),

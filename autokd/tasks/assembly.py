@@ -17,6 +17,7 @@ from autokd.study.task import AugmentSection, NormaliseSection, TaskSection, rea
 from autokd.tasks.arrays import array_part
 from autokd.tasks.datasets import dataset_source
 from autokd.tasks.labels import UNLABELLED, numbered
+from autokd.tasks.layout import Layout
 from autokd.tasks.sources import (
     Array,
     Collect,
@@ -49,6 +50,8 @@ def from_arrays(
     test: float = _DEFAULT.test,
     label_noise: float = _DEFAULT.label_noise,
     augment: AugmentSection | Mapping[str, Any] | None = _DEFAULT.augment,
+    layout: Layout | None = _DEFAULT.layout,
+    unlabelled: int | str | Sequence[int | str] | None = _DEFAULT.unlabelled,
     class_weights: Literal["balanced"] | Sequence[float] | None = _DEFAULT.class_weights,
     max_gb: float = _DEFAULT.max_gb,
     normalise: str | NormaliseSection | Mapping[str, Any] = _DEFAULT.normalise,
@@ -66,8 +69,8 @@ def from_arrays(
         class_names: by class number, or in the order wanted of labels that are names; without them the labels are the
             names, in ascending order.
         seed: of validation, labels, noise and views, >= 0.
-        labels, rows, validation, validation_from, test, label_noise, augment, class_weights, max_gb, normalise: as in
-            `TaskSection`.
+        labels, rows, validation, validation_from, test, label_noise, augment, layout, unlabelled, class_weights,
+            max_gb, normalise: as in `TaskSection`.
 
     Raises:
         InputError: the arrays or settings will not do.
@@ -89,6 +92,8 @@ def from_arrays(
             "test": test,
             "label_noise": label_noise,
             "augment": augment,
+            "layout": layout,
+            "unlabelled": unlabelled,
             "class_weights": class_weights,
             "max_gb": max_gb,
             "normalise": normalise,
@@ -110,6 +115,8 @@ def from_dataset(
     test: float = _DEFAULT.test,
     label_noise: float = _DEFAULT.label_noise,
     augment: AugmentSection | Mapping[str, Any] | None = _DEFAULT.augment,
+    layout: Layout | None = _DEFAULT.layout,
+    unlabelled: int | str | Sequence[int | str] | None = _DEFAULT.unlabelled,
     class_weights: Literal["balanced"] | Sequence[float] | None = _DEFAULT.class_weights,
     max_gb: float = _DEFAULT.max_gb,
     normalise: str | NormaliseSection | Mapping[str, Any] = _DEFAULT.normalise,
@@ -119,8 +126,8 @@ def from_dataset(
     Args:
         dataset: the training rows; its attribute `classes`, if there, names the classes.
         test_dataset: the test rows; without them some are drawn from the training rows.
-        name, seed, labels, rows, validation, validation_from, test, label_noise, augment, class_weights, max_gb,
-            normalise: as in `from_arrays`.
+        name, seed, labels, rows, validation, validation_from, test, label_noise, augment, layout, unlabelled,
+            class_weights, max_gb, normalise: as in `from_arrays`.
 
     Raises:
         InputError: the dataset or settings will not do.
@@ -136,6 +143,8 @@ def from_dataset(
             "test": test,
             "label_noise": label_noise,
             "augment": augment,
+            "layout": layout,
+            "unlabelled": unlabelled,
             "class_weights": class_weights,
             "max_gb": max_gb,
             "normalise": normalise,
@@ -152,7 +161,7 @@ def assemble(source: Source, spec: TaskSection, *, seed: int, into: Collect) -> 
     """
     if seed < 0:
         raise InputError(f"seed: {seed} is negative; give a whole number >= 0")
-    source = with_layout(source, None)
+    source = with_layout(source, spec.layout)
     gigabytes = num_bytes(source) / 1e9
     if gigabytes > spec.max_gb:
         raise InputError(
@@ -164,7 +173,7 @@ def assemble(source: Source, spec: TaskSection, *, seed: int, into: Collect) -> 
     parts = {
         name: np.arange(end - part.shape[0], end) for (name, part), end in zip(source.parts.items(), ends, strict=True)
     }
-    clean, class_names = numbered(source.name, raw_labels, parts, source.class_names, "auto")
+    clean, class_names = numbered(source.name, raw_labels, parts, source.class_names, spec.unlabelled)
     unlabelled = np.flatnonzero(clean == UNLABELLED)
     _check_augment(spec.augment, x.shape[1:])
     parts["train"] = np.setdiff1d(parts["train"], unlabelled)
@@ -193,7 +202,7 @@ def assemble(source: Source, spec: TaskSection, *, seed: int, into: Collect) -> 
     )
 
 
-def _check_augment(augment: AugmentSpec | None, sample: tuple[int, ...]) -> None:
+def _check_augment(augment: AugmentSection | None, sample: tuple[int, ...]) -> None:
     if augment is None:
         return
     if len(sample) != 3:

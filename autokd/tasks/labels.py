@@ -188,7 +188,7 @@ def _hidden(source: str, names: Sequence[str | None], training: Array, unlabelle
         there = [each for each in names if each is not None]
         raise InputError(
             f"task.unlabelled: no label of {source} is {name!r}"
-            + (nearest(str(name), there) or f"; labels are {', '.join(there[:8])}{', ...' * (len(there) > 8)}")
+            f"; labels are {', '.join(there[:8])}{', ...' * (len(there) > 8)}"
         )
     return {None, *hidden}
 

@@ -175,10 +175,8 @@ def _read_origin(folder: Path, settings: Mapping[str, Any]) -> str:
     there = json.loads((folder / "task.json").read_text())["origin"]
     if there is None:
         raise InputError(f"{folder} holds a task that was saved, not made from data; choose another folder")
-    old = there["settings"]
-    changes = [
-        f"{key} (was {old.get(key)!r}, now {settings[key]!r})" for key in settings if old.get(key) != settings[key]
-    ]
+    old = {**TaskSection(data="").model_dump(mode="json"), **there["settings"]}  # a task made before there was a key
+    changes = [f"{key} (was {old[key]!r}, now {settings[key]!r})" for key in settings if old[key] != settings[key]]
     if changes:
         raise InputError(
             f"{folder} holds the task of other settings: {', '.join(changes)}; undo the change or start in a new folder"
