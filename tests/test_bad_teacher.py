@@ -148,7 +148,10 @@ SECTIONS: list[tuple[Any, str]] = [
     ({"space": "mlp", "arch": {"widths": [8]}, "epochs": 0}, "teacher.epochs: "),
     ({"space": "mlp", "arch": {}, "epochs": 1}, "space 'mlp' with arch {} cannot be built: KeyError: 'widths'"),
     ({"space": "mpl", "arch": {}, "epochs": 1}, "no search_spaces named 'mpl'"),
-    ({"sklearn": "sklearn.svm:LinearSVC"}, "has no predict_proba; give a classifier that has"),
+    (
+        {"sklearn": "sklearn.svm:LinearSVC"},
+        "gives are no probabilities; give a classifier that has, such as sklearn.calibration.CalibratedClassifierCV(",
+    ),
     ({"sklearn": "sklearn.svm:SVC", "args": {"kernels": 1}}, "cannot be made"),
     ({"sklearn": "sklearn.linear_model:LogisticRegression", "weight": 2}, "'weight' is a share of an ensemble"),
     ({"timm": "resnet18", "pretrained": False}, "an untrained network teaches nothing"),

@@ -10,19 +10,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
 from torch import Tensor, nn
 
 from autokd.errors import InputError
 from autokd.study.teacher import TrainedSection
 from autokd.teachers.answers import logits_of_probabilities
-from autokd.teachers.cache import open_outputs, teacher_outputs
 from autokd.teachers.ensemble import Ensemble
 from autokd.teachers.networks import NetworkTeacher
-from autokd.teachers.scores import teacher_score
 from autokd.teachers.sources import load_teacher
 from autokd.teachers.weights import network_digest
 from autokd.testing import TeacherContract, TinyTask
@@ -231,46 +225,6 @@ def test_a_list_is_an_ensemble_with_the_weights_of_its_sections(section: dict[st
 def test_an_ensemble_of_nobody_or_without_weight_is_refused(members: Any, weights: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Ensemble(members, weights)
-
-
-# scikit-learn
-
-
-def test_a_fitted_classifier_answers_with_the_log_of_its_probabilities(tmp_path: Path) -> None:
-    rows = TASK.splits["train"]
-    inputs = TASK.inputs(rows).flatten(1).numpy()
-    classifier = LogisticRegression().fit(inputs, TASK.targets(rows).numpy())
-    answers = load(classifier, tmp_path).outputs(TASK.inputs(rows))
-    torch.testing.assert_close(answers.exp().numpy(), classifier.predict_proba(inputs), check_dtype=False)
-
-
-def test_a_classifier_by_reference_is_fitted_and_the_callers_own_is_not(tmp_path: Path) -> None:
-    section = {"sklearn": "sklearn.linear_model:LogisticRegression", "args": {"C": 2.0}}
-    teacher = load(section, tmp_path)
-    cached = teacher_outputs(teacher, TASK, tmp_path)
-    assert teacher_score(open_outputs(cached.path), TASK) > 0.9
-    assert load(section, tmp_path).digest == teacher.digest
-    assert load(section | {"args": {"C": 3.0}}, tmp_path).digest != teacher.digest
-    mine = LogisticRegression()
-    load(mine, tmp_path)
-    assert not hasattr(mine, "classes_")
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ({"sklearn": "model.joblib"}, "loading a pickle can run code"),
-        ({"sklearn": "sklearn.linear_model:LinearRegression"}, "LinearRegression has no predict_proba"),
-        ({"sklearn": "sklearn.linear_model:LogisticRegression", "args": {"D": 1}}, "cannot be made: .*'D'"),
-        ({"sklearn": "sklearn.linear_model:LogisticRegression", "args": {"C": -1}}, "cannot be fitted: .*'C'"),
-        (make_pipeline(FunctionTransformer(lambda x: x), LogisticRegression()), "in place of lambdas"),
-        (DummyClassifier().fit([[0.0]] * 3, [0, 1, 2]), "knows 3 classes .* has 10"),
-        (DummyClassifier().fit([[0.0]] * 10, list(range(1, 11))), "10, numbered from 0"),
-    ],
-)
-def test_a_classifier_that_will_not_do_is_refused(source: Any, message: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=message):
-        load(source, tmp_path)
 
 
 # The real thing

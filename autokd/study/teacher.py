@@ -111,9 +111,11 @@ class SklearnSection(TeacherSection):
 
     sklearn: str
     """module:attr: a classifier, or a class or function that makes one; one that is not fitted is fitted on all
-    training labels."""
+    training labels, and answers each of these rows by a model that was fitted without it."""
     args: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments for that class or function."""
+    folds: int = Field(default=5, ge=2)
+    """Into how many parts these rows are cut for that."""
 
 
 class OutputsSection(TeacherSection):

@@ -36,19 +36,9 @@ def ask(teacher: Teacher, task: Task, rows: Tensor, view: int) -> Tensor:
             rows are named).
     """
     if isinstance(teacher, RowTeacher):
-        return teacher.answers(task, rows, view)
+        return _said(teacher, task, rows, lambda: teacher.answers(task, rows, view))
     inputs = task.inputs(rows, view)
-    try:
-        given = logits_in(teacher.outputs(inputs))
-    except InfeasibleError as error:
-        raise InputError(f"teacher '{teacher.name}' {error}") from error
-    except AutoKDError:
-        raise
-    except Exception as error:  # whatever a foreign network raises, the user named it
-        raise InputError(
-            f"teacher '{teacher.name}' fails on inputs of shape {tuple(inputs.shape)} of task '{task.name}': "
-            f"{type(error).__name__}: {one_line(error)}"
-        ) from error
+    given = _said(teacher, task, rows, lambda: logits_in(teacher.outputs(inputs)))
     expected = (len(rows), task.num_outputs)
     if tuple(given.shape) != expected:
         raise InputError(
@@ -113,6 +103,21 @@ def logits_of_probabilities(given: Tensor) -> Tensor:
 
 AS_LOGITS: dict[str, Callable[[Tensor], Tensor]] = {"logits": logits, "probabilities": logits_of_probabilities}
 """How what a teacher `gives` becomes logits."""
+
+
+def _said(teacher: Teacher, task: Task, rows: Tensor, question: Callable[[], Tensor]) -> Tensor:
+    """The answer to a question; a foreign error becomes one that names the teacher."""
+    try:
+        return question()
+    except InfeasibleError as error:
+        raise InputError(f"teacher '{teacher.name}' {error}") from error
+    except AutoKDError:
+        raise
+    except Exception as error:  # whatever a foreign network raises, the user named it
+        raise InputError(
+            f"teacher '{teacher.name}' fails on inputs of shape {(len(rows), *task.input_shape)} of task "
+            f"'{task.name}': {type(error).__name__}: {one_line(error)}"
+        ) from error
 
 
 def _classes(given: Tensor, task: Task) -> str:

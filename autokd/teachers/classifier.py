@@ -1,8 +1,10 @@
-"""scikit-learn classifiers as teachers."""
+"""scikit-learn classifiers as teachers: fitted ones as they are, others fitted here and asked out of fold."""
 
 from __future__ import annotations
 
+import hashlib
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,6 @@ from typing import Any
 import joblib
 import numpy as np
 import sklearn
-import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
@@ -21,7 +22,11 @@ from autokd.registry import resolve
 from autokd.study.teacher import SklearnSection
 from autokd.teachers.answers import logits_of_probabilities
 from autokd.teachers.files import digest_of, one_line
-from autokd.types import Task
+from autokd.teachers.out_of_fold import OutOfFoldTeacher, probabilities
+from autokd.types import Task, Teacher
+
+FOLDS = 5
+"""Into how many parts the rows are cut on which an unfitted classifier is fitted."""
 
 
 @dataclass(frozen=True)
@@ -30,21 +35,23 @@ class ClassifierTeacher:
 
     Args:
         name: for tables.
-        digest: of the classifier, or of what it was fitted from.
+        digest: of the classifier.
         classifier: scikit-learn's, or one that looks like it.
+        columns: the task's class number of each of its columns.
     """
 
     name: str
     digest: str
     classifier: Any
+    columns: tuple[int, ...]
 
     def outputs(self, inputs: Tensor) -> Tensor:
-        """log(max(p, 1e-7)), shape (batch, classes of the classifier)."""
-        return logits_of_probabilities(torch.as_tensor(self.classifier.predict_proba(inputs.flatten(1).numpy())))
+        """log(max(p, 1e-7)), shape (batch, num_outputs)."""
+        return logits_of_probabilities(probabilities(self.classifier, inputs, self.columns, len(self.columns)))
 
 
-def from_sklearn(spec: SklearnSection, task: Task, *, seed: int) -> ClassifierTeacher:
-    """The classifier that `spec.sklearn` names or makes, fitted here if it was not.
+def from_sklearn(spec: SklearnSection, task: Task, *, seed: int) -> Teacher:
+    """The classifier that `spec.sklearn` names or makes.
 
     Raises:
         InputError: the reference or its arguments do not do, or as `from_classifier`.
@@ -62,57 +69,90 @@ def from_sklearn(spec: SklearnSection, task: Task, *, seed: int) -> ClassifierTe
             raise InputError(
                 f"teacher '{spec.sklearn}' with args {spec.args} cannot be made: {one_line(error)}"
             ) from error
-    return from_classifier(found, task, seed=seed)
+    return from_classifier(found, task, seed=seed, folds=spec.folds)
 
 
-def from_classifier(classifier: Any, task: Task, *, seed: int) -> ClassifierTeacher:
-    """A classifier as teacher; one that is not fitted is copied and fitted on all training rows.
+def from_classifier(classifier: Any, task: Task, *, seed: int, folds: int = FOLDS) -> Teacher:
+    """A classifier as teacher; one that is not fitted is copied, and fitted on all labelled training rows when asked.
+
+    A fitted search, as `GridSearchCV`, stands for the best estimator that it found.
 
     Args:
         classifier: has `predict_proba`, one column a class.
-        task: gives the rows to fit on.
-        seed: its `random_state`, where it has one that is None.
+        task: gives the rows to fit on, and the names of classes.
+        seed: of the folds, and of each `random_state` in it that is None.
+        folds: see `OutOfFoldTeacher`; of no account where it comes fitted.
 
     Raises:
-        InputError: it has no `predict_proba`, cannot be fitted, or its classes are not 0 .. num_outputs - 1.
+        InputError: it has no `predict_proba`, cannot be copied, or its classes are not the task's.
     """
     name = type(classifier).__name__
     if not hasattr(classifier, "predict_proba"):
-        raise InputError(f"teacher {name} has no predict_proba; give a classifier that has (for SVC: probability=True)")
+        scores = ", and what its decision_function gives are no probabilities" * hasattr(
+            classifier, "decision_function"
+        )
+        raise InputError(
+            f"teacher {name} has no predict_proba{scores}; give a classifier that has, such as "
+            f"sklearn.calibration.CalibratedClassifierCV({name}(...))"
+        )
+    if _fitted(classifier):
+        classifier = getattr(classifier, "best_estimator_", classifier)
+        columns = _columns(name, list(getattr(classifier, "classes_", range(task.num_outputs))), task)
+        return ClassifierTeacher(name, _digest(name, classifier), classifier, columns)
     try:
-        digest = str(joblib.hash(classifier))
+        fresh = clone(classifier)
+        states = {key: value for key, value in fresh.get_params().items() if key.endswith("random_state")}
+        fresh.set_params(**{key: seed for key, value in states.items() if value is None})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"teacher {name} cannot be fitted: {one_line(error)}") from error
+    # By what it is fitted from: fits on several threads differ in their last bits.
+    made_of = [_digest(name, classifier), task.digest, str(seed), sklearn.__version__, f"{folds} folds"]
+    return OutOfFoldTeacher(name, digest_of(*made_of), fresh, task, folds, seed)
+
+
+def _columns(name: str, classes: Sequence[Any], task: Task) -> tuple[int, ...]:
+    """The task's class number of each class of a classifier: by name, else by number."""
+    names = [_class_name(each) for each in classes]
+    known = [str(each) for each in getattr(task, "class_names", range(task.num_outputs))]
+    by_name = tuple(known.index(each) for each in names) if sorted(names) == sorted(known) else None
+    numbered = np.array_equal(np.sort(np.asarray(classes)), np.arange(task.num_outputs))
+    by_number = tuple(int(each) for each in classes) if numbered else None
+    if by_name and by_number and by_name != by_number:
+        raise InputError(
+            f"teacher {name} was fitted on the numbers 0 to {len(names) - 1}, which may be the names of the classes of "
+            f"task '{task.name}' or their positions, and these differ (class number 0 is '{known[0]}'); fit it on texts"
+        )
+    found = by_name or by_number
+    if found is None:
+        raise InputError(
+            f"teacher {name} knows {len(names)} classes ({_some(names)}), task '{task.name}' has {task.num_outputs} "
+            f"({_some(known)}); fit it on labels that are these names, or the numbers 0 to {task.num_outputs - 1}"
+        )
+    return found
+
+
+def _class_name(label: Any) -> str:
+    """As a task names a class: whole numbers without a fraction."""
+    if isinstance(label, float | np.floating) and float(label).is_integer():
+        return str(int(label))
+    return str(label)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + ("..." if len(names) > 5 else "")
+
+
+def _digest(name: str, classifier: Any) -> str:
+    try:
+        try:
+            return str(joblib.hash(classifier))
+        except ValueError:  # joblib fails on the masked arrays that a fitted search inside it keeps
+            return hashlib.sha256(pickle.dumps(classifier)).hexdigest()
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise InputError(
             f"teacher {name} has no digest: a part of it cannot be pickled ({one_line(error)}); use functions of a "
             "module in place of lambdas"
         ) from error
-    if not _fitted(classifier):
-        # By what it is fitted from: fits on several threads differ in their last bits.
-        digest = digest_of(digest, task.digest, str(seed), sklearn.__version__)
-        classifier = _fit(classifier, task, seed)
-    classes = getattr(classifier, "classes_", np.arange(task.num_outputs))
-    if not np.array_equal(classes, np.arange(task.num_outputs)):
-        raise InputError(
-            f"teacher {name} knows {len(classes)} classes ({', '.join(map(str, classes[:5]))}...), task "
-            f"'{task.name}' has {task.num_outputs}, numbered from 0; fit it on those"
-        )
-    return ClassifierTeacher(name, digest, classifier)
-
-
-def training_rows(task: Task) -> Tensor:
-    """Row numbers a teacher of ours learns from: all training rows, those whose labels students do not see too."""
-    return torch.cat([task.splits[split] for split in ("train", "transfer", "reserve")])
-
-
-def _fit(classifier: Any, task: Task, seed: int) -> Any:
-    rows = training_rows(task)
-    try:
-        fresh = clone(classifier)
-        if fresh.get_params().get("random_state", seed) is None:
-            fresh.set_params(random_state=seed)
-        return fresh.fit(task.inputs(rows).flatten(1).numpy(), task.targets(rows).numpy())
-    except (TypeError, ValueError) as error:
-        raise InputError(f"teacher {type(classifier).__name__} cannot be fitted: {one_line(error)}") from error
 
 
 def _fitted(classifier: Any) -> bool:
