@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from autokd import weights
 from autokd.devices import Compute
 from autokd.errors import InfeasibleError
 from autokd.losses import kd
@@ -103,7 +102,8 @@ class Training:
         self.task, self.teacher, self.recipe, self.loss = task, teacher, recipe, loss
         self.seed, self.schedule, self.compute = seed, schedule, compute
         self._forward = compute.forward(self.student)
-        self.optimizer = AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+        fused = all(parameter.is_floating_point() for parameter in parameters)  # complex ones cannot be
+        self.optimizer = AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
         self.takes_labels = "labels" in inspect.signature(loss).parameters
 
     def run(self, start: int, stop: int) -> None:
@@ -119,18 +119,22 @@ class Training:
                 self._train_epoch(epoch)
 
     def save(self, folder: Path) -> None:
-        """Writes weights and optimizer state into an existing folder, as safetensors; OSError where it cannot."""
-        save_weights(self.student, folder)
+        """Writes weights and optimizer state into an existing folder, as safetensors; OSError where it cannot.
+
+        Raises:
+            InfeasibleError: the student's state dict holds what no such file can.
+        """
+        weights.save_weights(self.student, folder / "weights.safetensors")
         state = self.optimizer.state_dict()["state"]
-        flat = {f"{i}.{key}": value.cpu().contiguous() for i, entry in state.items() for key, value in entry.items()}
-        _save(flat, folder / "optimizer.safetensors")
+        flat = {f"{i}.{key}": value for i, entry in state.items() for key, value in entry.items()}
+        weights.save_tensors(flat, folder / "optimizer.safetensors")
 
     def restore(self, folder: Path) -> None:
         """Takes up what `save` wrote."""
         load_weights(self.student, folder)
         group = self.optimizer.param_groups[0]["params"]
         state: dict[int, dict[str, Tensor]] = {}
-        for name, value in load_file(folder / "optimizer.safetensors").items():
+        for name, value in weights.load_tensors(folder / "optimizer.safetensors").items():
             index, key = name.split(".", 1)
             like = group[int(index)]  # files hold no memory format; a moment has its parameter's
             moment = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
@@ -214,19 +218,6 @@ def predict(student: nn.Module, task: Task, rows: Tensor, *, batch_size: int = 5
     return torch.cat(batches).float().clone()
 
 
-def save_weights(student: nn.Module, folder: Path) -> None:
-    """Writes `weights.safetensors` into an existing folder; shared tensors are written under each of their names."""
-    tensors = {name: value.detach().clone().cpu().contiguous() for name, value in student.state_dict().items()}
-    _save(tensors, folder / "weights.safetensors")
-
-
 def load_weights(student: nn.Module, folder: Path) -> None:
-    """Loads `weights.safetensors` strictly."""
-    student.load_state_dict(load_file(folder / "weights.safetensors"))
-
-
-def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    try:
-        save_file(tensors, path)
-    except SafetensorError as error:  # how safetensors says that the disk is full
-        raise OSError(str(error)) from error
+    """Loads the weights of a checkpoint strictly."""
+    weights.load_weights(student, folder / "weights.safetensors")

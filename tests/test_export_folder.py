@@ -122,3 +122,38 @@ def test_tied_weights_come_back_tied(tmp_path: Path, inputs: Tensor) -> None:
     loaded = load_student(tmp_path, space=space)
     assert torch.equal(loaded(inputs), student(inputs))
     assert loaded.first.weight is loaded.second.weight
+
+
+class Odd(nn.Module):
+    """A lazy layer, extra state and complex weights."""
+
+    def __init__(self, state: object = 2.0) -> None:
+        super().__init__()
+        self.layer, self.state = nn.LazyLinear(10), state
+        self.filter = nn.Parameter(torch.randn(6, dtype=torch.complex64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs = torch.fft.irfft(torch.fft.rfft(self.layer(x.flatten(1))) * self.filter, n=10)
+        return outputs * (self.state if isinstance(self.state, float) else 1.0)
+
+    def get_extra_state(self) -> object:
+        return {"state": self.state}
+
+    def set_extra_state(self, state: object) -> None:
+        self.state = state["state"]  # type: ignore[index]
+
+
+def test_lazy_layers_extra_state_and_complex_weights_come_back(tmp_path: Path, inputs: Tensor) -> None:
+    space = types.SimpleNamespace(suggest=lambda trial: {}, build=lambda arch, task: Odd())
+    student = Odd(state=3.0)
+    expected = student(inputs)
+    export_student(student, inputs, tmp_path / "s.safetensors", card=sample_card(space="mine", arch={}))
+    assert torch.equal(load_student(tmp_path, space=space)(inputs), expected)
+
+
+def test_extra_state_that_no_file_can_hold_is_refused(tmp_path: Path, inputs: Tensor) -> None:
+    student = Odd(state=print)
+    student(inputs)
+    with pytest.raises(InputError, match=r"builtin_function_or_method in '_extra_state.state'"):
+        export_student(student, inputs, tmp_path / "s.safetensors", card=sample_card(space="mine", arch={}))
+    assert not list(tmp_path.iterdir())

@@ -151,7 +151,7 @@ def test_a_stretch_writes_its_result_last_and_returns_it(tmp_path: Path) -> None
     assert result["epoch"] == 1
     assert result["values"].keys() == {"accuracy"}
     names = {path.name for path in (tmp_path / "1").iterdir()}
-    assert names == {"result.json", "weights.safetensors", "optimizer.safetensors"}
+    assert names == {"result.json", "weights.safetensors", "optimizer.safetensors", "answers.safetensors"}
 
 
 def test_the_result_is_the_accuracy_on_validation_and_on_nothing_else(tmp_path: Path) -> None:

@@ -24,7 +24,16 @@ from autokd.front import Front
 from autokd.record import TrialRecord, read_trials
 from autokd.registry import reference_of, source_digest
 from autokd.study import read_setup
-from autokd.trial import Context, Stretch, build_student, evaluate, load_context, run_stretch_in, training_seed
+from autokd.trial import (
+    Context,
+    Stretch,
+    build_student,
+    evaluate,
+    load_context,
+    run_stretch_in,
+    training_seed,
+    why_lost,
+)
 from autokd.types import Recipe
 
 
@@ -138,6 +147,9 @@ def export_trial(run: Path, number: int, out: str | Path) -> str:
                 f"the weights of trial {number} are not kept; `autokd retrain {run} --trial {number}` brings them back"
             )
         folder, values, recipe, which = found, trial.values, trial.recipe, "as trained in the search"
+    lost = why_lost(context, trial.arch or {}, folder)
+    if lost:
+        raise InputError(f"trial {number} {lost}; nothing was written")
     setup = read_setup(run)
     rows = context.task.splits["validation"][:64]
     said = export_student(

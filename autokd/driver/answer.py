@@ -23,7 +23,7 @@ from autokd.front import Front, Student, standard_errors
 from autokd.pareto import as_losses, near_front, non_dominated
 from autokd.record import TrialRecord, counts
 from autokd.study import Setup
-from autokd.trial import Context, Stretch, build_student, evaluate, evaluate_outputs, training_seed
+from autokd.trial import Context, Stretch, build_student, evaluate, evaluate_outputs, training_seed, why_lost
 from autokd.types import Recipe
 
 
@@ -46,7 +46,8 @@ def finish(
 
     Students within two standard errors of the raw front are trained anew with `budget.reseeds` fresh seeds, so that the
     luck by which they were chosen does not count; the front is of the means (a table has one training of each, and its
-    values stand). Timed objectives of all of them are then measured together while no worker trains. Only the front's
+    values stand). A student that does not come back from what was saved of it is left out, which the front's note says.
+    Timed objectives of all of them are then measured together while no worker trains. Only the front's
     own students see the test split, once.
 
     Raises:
@@ -57,10 +58,7 @@ def finish(
     if not complete:
         reasons = sorted({trial.reason for trial in trials if trial.reason})
         raise NoFrontError(f"no student was trained to the end ({note}); {'; '.join(reasons[:3])}")
-    raw = _raw(context, complete)
-    points = as_losses([student.values for student in raw], context.objectives)
-    errors = standard_errors([student.values for student in raw], context.objectives, _rows(context))
-    near = [raw[i] for i in np.flatnonzero(near_front(points, errors))]
+    near, lost = _near_front(run, complete)
     stretches = {student.trial: _fresh_seeds(run, student) for student in near}
     flat = [stretch for group in stretches.values() for stretch in group]
     results = place.train_all(run, flat, notify=notify)
@@ -79,6 +77,7 @@ def finish(
     if teacher:
         setup = setup.model_copy(update={"teacher": {**setup.teacher, "test": teacher}})
     spent = sum(stretch.stop for stretch in flat)
+    note = "; ".join([note, *_said_of(lost)])
     front = _front(context, setup, trials, students, run.folder, final=True, note=note, extra_epochs=spent)
     write_json(run.folder / "front.json", front.to_dict())
     return front
@@ -100,6 +99,34 @@ def final_front(run: Path) -> Front | None:
 def still_answers(front: Front, trials: Sequence[TrialRecord]) -> bool:
     """Whether nothing but repeated proposals came into the record since `front` was answered."""
     return {**front.trials, "duplicate": 0} == {**counts(trials), "duplicate": 0}
+
+
+def _near_front(run: Run, complete: Sequence[TrialRecord]) -> tuple[list[Student], dict[int, str]]:
+    """The students within two standard errors of the raw front; and why others, by trial, are left out of it.
+
+    Each is built anew in this process, with the weights that were saved, and its answers are compared with those that
+    were scored.
+
+    Raises:
+        NoFrontError: none comes back.
+    """
+    context, lost, sound = run.context, dict[int, str](), set[int]()
+    while True:
+        raw = _raw(context, [trial for trial in complete if trial.number not in lost])
+        if not raw:
+            raise NoFrontError(f"no student can be used: {'; '.join(_said_of(lost))}")
+        points = as_losses([student.values for student in raw], context.objectives)
+        errors = standard_errors([student.values for student in raw], context.objectives, _rows(context))
+        near = [raw[i] for i in np.flatnonzero(near_front(points, errors))]
+        for trial in complete if context.trains else ():
+            if trial.number in {student.trial for student in near} - sound:
+                folder = checkpoint(run.folder, trial)
+                reason = why_lost(context, trial.arch or {}, folder) if folder else ""
+                if reason:
+                    lost[trial.number] = reason
+                sound.add(trial.number)
+        if not any(student.trial in lost for student in near):
+            return near, lost
 
 
 def _raw(context: Context, complete: Sequence[TrialRecord]) -> list[Student]:
@@ -152,6 +179,14 @@ def _averaged(
     means = {name: fmean(value[name] for value in values) for name in values[0]}
     spread = {name: stdev(value[name] for value in values) if len(values) > 1 else 0.0 for name in values[0]}
     return replace(student, values=student.values | means, spread=spread, seeds=len(values))
+
+
+def _said_of(lost: Mapping[int, str]) -> list[str]:
+    """A sentence for each reason, with the trials that were left out for it."""
+    by_reason: dict[str, list[str]] = {}
+    for trial, reason in lost.items():
+        by_reason.setdefault(reason, []).append(str(trial))
+    return [f"left out of the front: trial {', '.join(numbers)}, which {why}" for why, numbers in by_reason.items()]
 
 
 def _timed_together(run: Run, students: Sequence[Student]) -> list[Student]:

@@ -10,19 +10,20 @@ from typing import cast
 
 import pydantic
 import safetensors
-import safetensors.torch
 from torch import Tensor, nn
 
 from autokd import registry
 from autokd.errors import InputError
 from autokd.export.card import Card, Config, model_card, reason
+from autokd.networks import materialised
 from autokd.types import SearchSpace, Task
 from autokd.urls import files_at, is_url
+from autokd.weights import load_weights, save_weights
 
 
 def safetensors_folder(student: nn.Module, inputs: Tensor, path: Path, card: Card) -> str:
     """Weights as safetensors, `config.json` and a model card, from which `load_student` gives the student back."""
-    safetensors.torch.save_model(student, str(path))
+    save_weights(student, path, shared_once=True)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     config = Config(format="autokd-student-1", weights=path.name, weights_sha256=digest, **dict(card))
     path.with_name("config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -56,6 +57,7 @@ def load_student(folder: str | Path, *, space: object = None) -> nn.Module:
         )
     try:
         student = cast(SearchSpace, found).build(dict(config.arch), cast(Task, config.task))
+        materialised(student, config.task.input_shape)
     except Exception as error:
         raise InputError(
             f"'{folder}': search space '{config.space}' cannot build this student: {reason(error)}"
@@ -66,7 +68,7 @@ def load_student(folder: str | Path, *, space: object = None) -> nn.Module:
     except OSError as error:
         raise InputError(f"cannot read '{weights}': {reason(error)}; export the student again") from error
     try:
-        safetensors.torch.load_model(student, weights, strict=True)
+        load_weights(student, weights)
     except (RuntimeError, safetensors.SafetensorError) as error:
         raise InputError(f"'{weights}' does not fit search space '{config.space}': {reason(error)}") from error
     return student.eval()

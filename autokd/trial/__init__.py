@@ -4,13 +4,13 @@ In `training` students are trained; in `tabulated` they are looked up in a `tabl
 """
 
 from autokd.trial.loading import load_context, run_stretch_in, warm_up
+from autokd.trial.rebuilding import build_student, why_lost
 from autokd.trial.table import Table, read_table
 from autokd.trial.tabulated import TableContext, table_context
 from autokd.trial.training import (
     Context,
     Stretch,
     breaks,
-    build_student,
     checked,
     evaluate,
     evaluate_outputs,
@@ -43,4 +43,5 @@ __all__ = [
     "table_context",
     "training_seed",
     "warm_up",
+    "why_lost",
 ]

@@ -23,6 +23,7 @@ from autokd.files import write_json
 from autokd.record import canonical, finite
 from autokd.registry import resolve
 from autokd.study import Study, suggest_arch
+from autokd.trial.rebuilding import build_student, keep
 from autokd.types import Arch, DistillationLoss, Evaluation, Objective, Recipe, SearchSpace, Task
 
 if TYPE_CHECKING:
@@ -161,7 +162,10 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
         (folder / "error.txt").write_text(traceback.format_exc())
         result = {"error": reason_of(error)}
     else:
-        training.save(folder)
+        lost = keep(context, stretch.arch, training, folder)
+        if lost:
+            (folder / "error.txt").write_text(lost + "\n")
+            result = {"error": lost}
     if context.study.compile:
         torch.compiler.reset()  # or its tables keep the code of every student this process trained
     write_json(folder / "result.json", result)
@@ -184,27 +188,6 @@ def start_training(context: Context, stretch: Stretch) -> Training:
     if stretch.source:
         training.restore(Path(stretch.source))
     return training
-
-
-def build_student(context: Context, arch: Arch, *, seed: int) -> nn.Module:
-    """The untrained student; the caller's random state is left as it was.
-
-    Raises:
-        InfeasibleError: the space cannot build it for this task, or gives no module with the task's outputs.
-    """
-    task = context.task
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        # The space may change what it is given; the record may not change with it.
-        student = context.space.build(json.loads(json.dumps(arch)), task)
-        if not isinstance(student, nn.Module):
-            raise InfeasibleError(f"build gave a {type(student).__name__}, not a torch.nn.Module")
-        student.eval()
-        with torch.no_grad():
-            shape = tuple(student(torch.zeros(1, *task.input_shape)).shape)
-    if shape != (1, task.num_outputs):
-        raise InfeasibleError(f"build gave outputs of shape {shape}; the task has (1, {task.num_outputs})")
-    return student.train()
 
 
 def evaluate(context: Context, student: nn.Module, split: str) -> dict[str, float]:

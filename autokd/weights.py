@@ -1,0 +1,119 @@
+"""A network's weights in one safetensors file, with what else its state dict holds as JSON beside the tensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from autokd.errors import InfeasibleError
+
+_EXTRA = "extra_state"
+_COMPLEX = "complex"
+_TENSOR = "autokd.tensor"
+
+
+def save_weights(network: nn.Module, path: Path, *, shared_once: bool = False) -> None:
+    """Writes the state dict of a network.
+
+    What `get_extra_state` of a module gives is kept if it is made of numbers, texts, lists, dicts and tensors.
+
+    Args:
+        network: on any device.
+        path: of the file.
+        shared_once: whether a tensor that has several names is written under the first of them only.
+
+    Raises:
+        InfeasibleError: the state dict holds something else.
+        OSError: the file cannot be written.
+    """
+    tensors: dict[str, Tensor] = {}
+    extra: dict[str, Any] = {}
+    written = set()
+    for name, value in network.state_dict().items():
+        if not isinstance(value, Tensor):
+            extra[name] = _packed(value, name, tensors)
+        elif not (shared_once and _place(value) in written):
+            tensors[name] = value
+            written.add(_place(value))
+    save_tensors(tensors, path, {_EXTRA: json.dumps(extra)} if extra else {})
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Loads what `save_weights` wrote, strictly.
+
+    Raises:
+        RuntimeError: the names or shapes are not the network's.
+    """
+    state, metadata = _read(path)
+    extra = json.loads(metadata.get(_EXTRA, "{}"))
+    unpacked = {name: _unpacked(value, state) for name, value in extra.items()}
+    own = network.state_dict()
+    given = {_place(value): name for name, value in own.items() if isinstance(value, Tensor) and name in state}
+    for name, value in own.items():
+        if isinstance(value, Tensor) and name not in state and _place(value) in given:
+            state[name] = state[given[_place(value)]]
+    network.load_state_dict(state | unpacked)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Writes copies of tensors by name, and texts by name beside them; OSError where it cannot."""
+    twofold = [name for name, value in tensors.items() if value.dtype == torch.complex128]  # safetensors has none
+    plain = {name: torch.view_as_real(value) if name in twofold else value for name, value in tensors.items()}
+    copies = {name: value.detach().clone().cpu().contiguous() for name, value in plain.items()}
+    beside = {**metadata, **({_COMPLEX: json.dumps(twofold)} if twofold else {})}
+    try:
+        save_file(copies, path, beside or None)
+    except SafetensorError as error:  # how safetensors says that the disk is full
+        raise OSError(str(error)) from error
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors by name, as `save_tensors` wrote them, on the CPU."""
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for name in json.loads(metadata.get(_COMPLEX, "[]")):
+        tensors[name] = torch.view_as_complex(tensors[name])
+    return tensors, metadata
+
+
+def _place(tensor: Tensor) -> tuple[Any, ...]:
+    """Equal for tensors that are one and the same in memory."""
+    return (tensor.data_ptr() or id(tensor), tensor.shape, tensor.stride(), tensor.dtype)
+
+
+def _packed(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """The same value with each tensor in it put aside under a name, which takes its place."""
+    if isinstance(value, Tensor):
+        tensors[name] = value
+        return {_TENSOR: name}
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _packed(each, f"{name}.{key}", tensors) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_packed(each, f"{name}.{place}", tensors) for place, each in enumerate(value)]
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    raise InfeasibleError(
+        f"the state dict holds a {type(value).__name__} in '{name}', which no file of tensors can; let get_extra_state "
+        "give numbers, texts, lists, dicts with texts as keys, and tensors"
+    )
+
+
+def _unpacked(value: Any, state: dict[str, Any]) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {_TENSOR}:
+            return state.pop(value[_TENSOR])
+        return {key: _unpacked(each, state) for key, each in value.items()}
+    return [_unpacked(each, state) for each in value] if isinstance(value, list) else value
