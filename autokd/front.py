@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ class Student:
         arch: architecture.
         recipe: recipe as a dict.
         values: by objective; trained ones on validation, means over `seeds` fresh trainings where there are any.
-        spread: standard deviation of the trained ones over those seeds; a binomial standard error where there are none.
+        spread: standard deviation of the trained ones over those seeds; their standard error where there are not two.
         seeds: fresh trainings behind `values`; 0 where they are the search's own.
         test: trained objectives on the test split, means over the same seeds; empty where it was not read.
     """
@@ -149,16 +149,3 @@ class Front:
             values = [student.values[objective["name"]] for student in self.front]
             ranges.append(f"{objective['name']} {min(values):.4g} to {max(values):.4g}")
         return f"the front holds {', '.join(ranges)}"
-
-
-def standard_errors(values: Sequence[Mapping[str, float]], objectives: Sequence[Objective], rows: int) -> np.ndarray:
-    """Standard error of each value as a share of `rows` rows, shape (values, objectives); 0 for what is exact.
-
-    Objectives beyond 0 .. 1 count as exact: nothing is known of their spread from one training. So does all where
-    there are no rows.
-    """
-    listed = [[value[objective.name] for objective in objectives] for value in values]
-    shares = np.array(listed, dtype=float).reshape(len(values), len(objectives))
-    trained = np.array([objective.trained for objective in objectives])
-    variance = np.clip(shares * (1 - shares), 0, None) / (rows or np.inf)
-    return np.where(trained, np.sqrt(variance), 0.0)

@@ -157,6 +157,11 @@ class Objective:
         bound: the worst value a student may have; None accepts any.
         table: of a timed one: the file in which measurements are kept for other runs; "" keeps them in the run's own.
         settings: keyword arguments for `measure`, from the study.
+        ideal: the best value there can be, as 1 of an accuracy; where it is None, right answers are measured instead.
+        worst: the worst value that counts, as 0 of an accuracy; where it is None, the best answer that does not look at
+            the input is measured instead. The hypervolume counts from the ideal to the bound or the worst value.
+        standard_error: of a trained one, that of a value on so many rows; where it is None, it is found by measuring
+            rows that are drawn anew, with replacement.
     """
 
     name: str
@@ -168,6 +173,9 @@ class Objective:
     bound: float | None = None
     table: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    ideal: float | None = None
+    worst: float | None = None
+    standard_error: Callable[[float, int], float] | None = None
 
 
 @dataclass(frozen=True)

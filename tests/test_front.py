@@ -1,18 +1,15 @@
 from __future__ import annotations
 
 import json
-import math
 from itertools import permutations
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autokd.errors import InputError
-from autokd.front import Front, Student, standard_errors
-from autokd.types import Objective
+from autokd.front import Front, Student
 
 OBJECTIVES = [
     {"name": "accuracy", "direction": "maximize", "unit": ""},
@@ -139,21 +136,3 @@ def test_a_pick_is_a_member_and_only_the_ratio_of_weights_matters(
     assert front.pick() in front.front
     doubled = front.pick(weights={"accuracy": 2 * weights[0], "parameters": 2 * weights[1]})
     assert doubled == picked
-
-
-def test_the_standard_error_of_a_share_is_that_of_so_many_rows() -> None:
-    trained = Objective("accuracy", "maximize", "", trained=True, measure=float)
-    exact = Objective("parameters", "minimize", "", trained=False, measure=float)
-    values = [{"accuracy": 0.9, "parameters": 0.5}, {"accuracy": 1.0, "parameters": 7.0}]
-    errors = standard_errors(values, (trained, exact), 400)
-    np.testing.assert_allclose(errors, [[math.sqrt(0.9 * 0.1 / 400), 0.0], [0.0, 0.0]])
-
-
-@given(value=st.floats(1.0001, 1e6), rows=st.integers(0, 1000))
-def test_what_is_no_share_counts_as_exact(value: float, rows: int) -> None:
-    nll = Objective("nll", "minimize", "nats", trained=True, measure=float)
-    assert standard_errors([{"nll": value}], (nll,), rows).tolist() == [[0.0]]
-
-
-def test_no_values_have_no_errors() -> None:
-    assert len(standard_errors([], (), 10)) == 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -195,6 +196,22 @@ class Doubles(Prototypes):
 def test_a_broken_teacher_fails_its_contract(broken: Any, words: str) -> None:
     class Contract(TeacherContract):
         teacher = broken
+
+    assert any(words in message for message in run_contract(Contract()))
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [
+        ({"ideal": 0.0, "worst": 1.0}, "worst 1.0 is no worse than ideal 0.0"),
+        ({"ideal": 0.01}, "is better than the ideal, 0.01"),
+        ({"ideal": math.inf}, "ideal is inf"),
+        ({"standard_error": lambda value, rows: value - 2}, "the standard error of "),
+    ],
+)
+def test_a_range_that_does_not_hold_fails_the_contract(ends: Any, words: str) -> None:
+    class Contract(ObjectiveContract):
+        objective = Objective("accuracy", "maximize", "", True, accuracy, **ends)
 
     assert any(words in message for message in run_contract(Contract()))
 

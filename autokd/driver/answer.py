@@ -16,10 +16,10 @@ from autokd.distill import load_weights
 from autokd.driver.costs import scaled_hypervolume
 from autokd.driver.loop import Notify
 from autokd.driver.places import Place
-from autokd.driver.setup import Run
+from autokd.driver.setup import Run, ideal_point
 from autokd.errors import InputError, NoFrontError
 from autokd.files import write_json
-from autokd.front import Front, Student, standard_errors
+from autokd.front import Front, Student
 from autokd.pareto import as_losses, near_front, non_dominated
 from autokd.record import TrialRecord, counts
 from autokd.study import Setup
@@ -116,7 +116,7 @@ def _near_front(run: Run, complete: Sequence[TrialRecord]) -> tuple[list[Student
         if not raw:
             raise NoFrontError(f"no student can be used: {'; '.join(_said_of(lost))}")
         points = as_losses([student.values for student in raw], context.objectives)
-        errors = standard_errors([student.values for student in raw], context.objectives, _rows(context))
+        errors = np.array([[student.spread.get(o.name, 0.0) for o in context.objectives] for student in raw])
         near = [raw[i] for i in np.flatnonzero(near_front(points, errors))]
         for trial in complete if context.trains else ():
             if trial.number in {student.trial for student in near} - sound:
@@ -130,19 +130,26 @@ def _near_front(run: Run, complete: Sequence[TrialRecord]) -> tuple[list[Student
 
 
 def _raw(context: Context, complete: Sequence[TrialRecord]) -> list[Student]:
-    errors = standard_errors([trial.values for trial in complete], context.objectives, _rows(context))
     names = [objective.name for objective in context.objectives]
-    trained = [objective.name for objective in context.objectives if objective.trained]
     return [
         Student(
             trial.number,
             trial.arch or {},
             trial.recipe,
             {name: trial.values[name] for name in names},
-            {name: float(error) for name, error in zip(names, row, strict=True) if name in trained},
+            _standard_errors(context, trial.values, trial.spread),
         )
-        for trial, row in zip(complete, errors, strict=True)
+        for trial in complete
     ]
+
+
+def _standard_errors(context: Context, values: Mapping[str, float], measured: Mapping[str, float]) -> dict[str, float]:
+    """The standard error of each trained objective: by its formula, else as measured; 0 where it is exact."""
+    found = {}
+    for objective in (objective for objective in context.objectives if objective.trained):
+        formula, name = objective.standard_error, objective.name
+        found[name] = measured.get(name, 0.0) if formula is None else formula(values[name], _rows(context))
+    return found
 
 
 def _undominated(context: Context, students: Sequence[Student]) -> list[Student]:
@@ -177,7 +184,9 @@ def _averaged(
     if not values:
         return None
     means = {name: fmean(value[name] for value in values) for name in values[0]}
-    spread = {name: stdev(value[name] for value in values) if len(values) > 1 else 0.0 for name in values[0]}
+    spread = student.spread  # one seed says nothing of it
+    if len(values) > 1:
+        spread = {name: stdev(value[name] for value in values) for name in values[0]}
     return replace(student, values=student.values | means, spread=spread, seeds=len(values))
 
 
@@ -266,20 +275,28 @@ def _front(
         epochs_spent=sum(trial.epoch for trial in trials) + extra_epochs,
         teacher={"test": {}, **setup.teacher} if setup.teacher else {},
         baselines={},
-        hypervolume=scaled_hypervolume([s.values for s in ordered], context, setup.reference_point),
+        hypervolume=scaled_hypervolume(
+            [s.values for s in ordered],
+            objectives,
+            ideal=ideal_point(setup, context),
+            reference=setup.reference_point,
+        ),
         reference=dict(setup.reference_point),
         validation_labels=_rows(context),
-        standard_error=_standard_error(context, ordered),
+        standard_error=_first_error(context, ordered, trials),
         test_reads=count_test_reads(folder),
         final=final,
         note=note,
     )
 
 
-def _standard_error(context: Context, students: Sequence[Student]) -> float:
-    trained = next(i for i, objective in enumerate(context.objectives) if objective.trained)
-    errors = standard_errors([s.values for s in students[:1]], context.objectives, _rows(context))
-    return float(errors[0, trained]) if len(errors) else 0.0
+def _first_error(context: Context, ordered: Sequence[Student], trials: Sequence[TrialRecord]) -> float:
+    """The standard error of the first trained objective of the first student, at its value on the front."""
+    if not ordered:
+        return 0.0
+    first = next(objective.name for objective in context.objectives if objective.trained)
+    measured = next(trial.spread for trial in trials if trial.number == ordered[0].trial)
+    return _standard_errors(context, ordered[0].values, measured)[first]
 
 
 def _rows(context: Context) -> int:

@@ -143,15 +143,22 @@ def refuse_hopeless_bounds(context: Context, archs: Iterable[Arch]) -> None:
 
 
 def scaled_hypervolume(
-    values: Sequence[Mapping[str, float]], context: Context, reference: Mapping[str, float]
+    values: Sequence[Mapping[str, float]],
+    objectives: Sequence[Objective],
+    *,
+    ideal: Mapping[str, float],
+    reference: Mapping[str, float],
 ) -> float:
-    """Hypervolume, each objective scaled: 0 at its ideal, 1 at the reference; one that cannot vary counts in full."""
+    """Hypervolume, 0 .. 1, with each objective scaled: 0 at its ideal or beyond, 1 at the reference.
+
+    An objective whose reference is no worse than its ideal cannot vary, and counts in full up to the reference.
+    """
     if not values:
         return 0.0
-    objectives = context.objectives
-    ideal, worst = as_losses([context.ideal], objectives), as_losses([reference], objectives)
-    scaled = (as_losses(values, objectives) - ideal) / np.where(worst == ideal, 1.0, worst - ideal)
-    return float(hypervolume(scaled, np.ones(len(objectives))))
+    losses, best, worst = (as_losses(each, objectives) for each in (values, [ideal], [reference]))
+    scaled = (losses - best) / np.where(worst > best, worst - best, 1.0)
+    scaled = np.where(worst > best, np.maximum(scaled, 0.0), losses > worst)
+    return min(hypervolume(scaled, np.ones(len(objectives))), 1.0)
 
 
 def _nearest_to(objective: Objective, values: Sequence[float]) -> str:

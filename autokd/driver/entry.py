@@ -187,7 +187,7 @@ class _Session:
             mask = non_dominated(as_losses([trial.values for trial in rivals], self.record.objectives))
             self._front = [trial for trial, keep in zip(rivals, mask, strict=True) if keep]
             values = [trial.values for trial in self._front]
-            self._hypervolume = scaled_hypervolume(values, self.run.context, self.run.reference)
+            self._hypervolume = _hypervolume(values, self.run)
             self._judged += len(new)
         self._disk.trim({trial.number for trial in self._front} | {student.trial for student in self.answered or ()})
 
@@ -219,6 +219,10 @@ class _Session:
                 "message": message,
             }
         )
+
+
+def _hypervolume(values: Sequence[Mapping[str, float]], run: Run) -> float:
+    return scaled_hypervolume(values, run.context.objectives, ideal=run.ideal, reference=run.reference)
 
 
 def _search(run: Run, place: Place, seconds: float | None, session: _Session) -> Front:
@@ -267,7 +271,7 @@ def _baselines(run: Run, epochs: int, seconds: float | None, progress: Progress 
         found[name] = {
             "overrides": stages,
             "epochs_spent": spent,
-            "hypervolume": scaled_hypervolume([s.values for s in front], run.context, run.reference),
+            "hypervolume": _hypervolume([s.values for s in front], run),
             "front": [asdict(student) for student in front],
         }
     return found

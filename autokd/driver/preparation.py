@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,14 +12,16 @@ from torch import nn
 
 from autokd.devices import Compute, on_device, pick_device
 from autokd.distill import Training, one_cycle
-from autokd.driver.costs import Costs, draw_archs, refuse_hopeless_bounds
+from autokd.driver.costs import draw_archs, refuse_hopeless_bounds
 from autokd.driver.latencies import idle_reference_ms
 from autokd.driver.meter import Meter
 from autokd.driver.places import HERE, Place
 from autokd.driver.prior import adopt_prior, refuse_prior
+from autokd.driver.reference import end_points
 from autokd.driver.setup import (
     Run,
     environment,
+    ideal_point,
     no_half_folder,
     record_names,
     refuse_changes,
@@ -29,7 +30,7 @@ from autokd.driver.setup import (
 )
 from autokd.driver.tables import prepare_table
 from autokd.driver.widening import widen
-from autokd.errors import InputError, UnmeasuredError
+from autokd.errors import InputError
 from autokd.executors import one_thread
 from autokd.losses import kd
 from autokd.record import refuse_held, refuse_record
@@ -55,12 +56,10 @@ from autokd.tasks.rows import all_labels
 from autokd.teachers.cache import SPLITS, open_outputs, teacher_outputs
 from autokd.teachers.scores import refuse_chance, refuse_unanswered, teacher_score
 from autokd.teachers.sources import load_teacher, placed
-from autokd.trial import Context, evaluate_outputs, reason_of, resolve_loss
+from autokd.trial import Context, evaluate_outputs, resolve_loss
 from autokd.types import Recipe, Task, Teacher
 
 _LOG = logging.getLogger("autokd")
-_SAMPLES = 64
-_TIMED_SAMPLES = 16
 _BOUNDED_SAMPLES = 500
 
 
@@ -174,6 +173,7 @@ def _begin(
 ) -> Setup:
     refuse_hopeless_bounds(context, draw_archs(context, _BOUNDED_SAMPLES))
     reference_ms = idle_reference_ms(context.objectives, meter)
+    ideal, worst = end_points(context, folder, meter, reference_ms)
     return Setup(
         study=dump(context.study),
         digests=Digests(
@@ -185,7 +185,8 @@ def _begin(
         outputs=str(outputs),
         teacher=dict(facts),
         reference_ms=reference_ms,
-        reference_point=_reference_point(context, folder, meter, reference_ms),
+        reference_point=worst,
+        ideal_point=ideal,
         environment=environment(),
         records=record_names(context.study),
     )
@@ -194,51 +195,18 @@ def _begin(
 def _widened(context: Context, folder: Path, setup: Setup, meter: Meter) -> Setup:
     """The run with its wider space; the hypervolume counts as far as the worst of the wider one, too."""
     names = widen(folder, context, setup)
-    worst = _reference_point(context, folder, meter, setup.reference_ms)
-    before = setup.reference_point
+    ideal, worst = end_points(context, folder, meter, setup.reference_ms)
+    before, ideal_before = setup.reference_point, ideal_point(setup, context)
     farthest = {o.name: max if o.direction == "minimize" else min for o in context.objectives}
+    nearest = {o.name: min if o.direction == "minimize" else max for o in context.objectives}
     return setup.model_copy(
         update={
             "records": names,
             "digests": setup.digests.model_copy(update={"space": source_digest(context.space)}),
             "reference_point": {name: farthest[name](before[name], value) for name, value in worst.items()},
+            "ideal_point": {name: nearest[name](ideal_before[name], value) for name, value in ideal.items()},
         }
     )
-
-
-def _reference_point(context: Context, folder: Path, meter: Meter, reference_ms: float) -> dict[str, float]:
-    """The worst that counts: an objective's bound, else 0 or 1 for what is trained, else a tenth above a random sample.
-
-    Raises:
-        InputError: no architecture of the sample can be built.
-    """
-    free = replace(context, objectives=tuple(replace(objective, bound=None) for objective in context.objectives))
-    measured = Costs(free, folder, meter=meter, reference_ms=reference_ms)
-    costs: list[dict[str, float]] = []
-    reason = ""
-    for number, arch in enumerate(draw_archs(context, _SAMPLES)):
-        try:
-            costs.append(measured.measure(arch) if number < _TIMED_SAMPLES else free.costs(arch))
-        except (InputError, UnmeasuredError):
-            raise
-        except Exception as error:
-            reason = f"{arch}: {reason_of(error)}"
-    if not costs:
-        raise InputError(
-            f"space {context.study.space!r}: none of {_SAMPLES} random architectures can be built for this task; "
-            f"the last, {reason}; `autokd check` says more"
-        )
-    worst: dict[str, float] = {}
-    for objective in context.objectives:
-        if objective.bound is not None:
-            worst[objective.name] = objective.bound
-        elif objective.trained:
-            worst[objective.name] = 0.0 if objective.direction == "maximize" else 1.0
-        elif objective.direction == "minimize":
-            worst[objective.name] = 1.1 * max(cost[objective.name] for cost in costs if objective.name in cost)
-        else:
-            worst[objective.name] = 0.0
-    return worst
 
 
 def _open_task(study: Study, folder: Path) -> Task:

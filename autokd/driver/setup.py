@@ -48,6 +48,11 @@ class Run:
         return dict(self.setup.reference_point)
 
     @property
+    def ideal(self) -> dict[str, float]:
+        """Best value by objective, likewise."""
+        return ideal_point(self.setup, self.context)
+
+    @property
     def reference_ms(self) -> float:
         """Idle time of the latency reference network when the run began, in ms; 0 where nothing is timed."""
         return self.setup.reference_ms
@@ -68,6 +73,11 @@ def environment() -> dict[str, str]:
 def record_names(study: Study) -> tuple[str, ...]:
     """Where a run begins, the name of its Optuna study: one of its own, where the database may hold those of others."""
     return (STUDY if study.record == "sqlite" else f"{study.name}-{uuid.uuid4().hex[:8]}",)
+
+
+def ideal_point(setup: Setup, context: Context) -> dict[str, float]:
+    """The best value by objective from which a run's hypervolume counts; runs of before count from `context.ideal`."""
+    return dict(setup.ideal_point or context.ideal)
 
 
 def setup_to_go_on(run: Path) -> Setup | None:

@@ -51,6 +51,7 @@ def _begin(context: TableContext, space: str) -> Setup:
         teacher={},
         reference_ms=0.0,
         reference_point={o.name: table.worst[o.name] if o.bound is None else o.bound for o in context.objectives},
+        ideal_point=context.ideal,
         environment=environment(),
         records=record_names(context.study),
     )

@@ -8,13 +8,21 @@ from __future__ import annotations
 from autokd.objectives import costs, latency, quality
 from autokd.types import Objective
 
-accuracy = Objective("accuracy", "maximize", "", True, quality.accuracy)
-error = Objective("error", "minimize", "", True, quality.error)
-balanced_accuracy = Objective("balanced_accuracy", "maximize", "", True, quality.balanced_accuracy)
-f1 = Objective("f1", "maximize", "", True, quality.f1)
-agreement = Objective("agreement", "maximize", "", True, quality.agreement)
-ece = Objective("ece", "minimize", "", True, quality.ece)
-nll = Objective("nll", "minimize", "nats", True, quality.nll)
+accuracy = Objective(
+    "accuracy", "maximize", "", True, quality.accuracy, ideal=1.0, worst=0.0, standard_error=quality.share_error
+)
+error = Objective(
+    "error", "minimize", "", True, quality.error, ideal=0.0, worst=1.0, standard_error=quality.share_error
+)
+agreement = Objective(
+    "agreement", "maximize", "", True, quality.agreement, ideal=1.0, worst=0.0, standard_error=quality.share_error
+)
+balanced_accuracy = Objective(
+    "balanced_accuracy", "maximize", "", True, quality.balanced_accuracy, ideal=1.0, worst=0.0
+)
+f1 = Objective("f1", "maximize", "", True, quality.f1, ideal=1.0, worst=0.0)
+ece = Objective("ece", "minimize", "", True, quality.ece, ideal=0.0, worst=1.0)
+nll = Objective("nll", "minimize", "nats", True, quality.nll, ideal=0.0)
 
 parameters = Objective("parameters", "minimize", "", False, costs.parameters)
 flops = Objective("flops", "minimize", "", False, costs.flops)

@@ -104,9 +104,14 @@ class Record:
         entry.costs, entry.predicted = dict(costs), {}
         self._note(number, "proposal", _proposal(entry))
 
-    def reach(self, number: int, epoch: int, values: Mapping[str, float]) -> None:
-        """Remembers the trained objectives at a rung."""
+    def reach(
+        self, number: int, epoch: int, values: Mapping[str, float], *, spread: Mapping[str, float] | None = None
+    ) -> None:
+        """Remembers the trained objectives at a rung, and the standard errors of those that were given with them."""
         entry = self.trials[number]
+        if spread:
+            self._note(number, "spread", dict(spread))
+            entry.spread = dict(spread)
         self._note(number, f"epoch {epoch}", dict(values))
         self.epochs_spent += epoch - entry.epoch
         self.spent.add(number)

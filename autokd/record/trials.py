@@ -28,6 +28,7 @@ class TrialRecord:
         costs: untrained objectives by name; may lack some where an earlier one already broke its bound.
         predicted: of those costs that were predicted, the standard deviation of log(predicted / measured).
         rungs: trained objectives by epoch.
+        spread: standard errors of those trained objectives whose standard error has no formula, at the end of training.
         state: one of `STATES`.
         reason: why it is not complete, in words; "" where there is nothing to say.
     """
@@ -38,6 +39,7 @@ class TrialRecord:
     costs: dict[str, float] = field(default_factory=dict)
     predicted: dict[str, float] = field(default_factory=dict)
     rungs: dict[int, dict[str, float]] = field(default_factory=dict)
+    spread: dict[str, float] = field(default_factory=dict)
     state: str = "running"
     reason: str = ""
 
@@ -62,6 +64,7 @@ def as_record(trial: optuna.trial.FrozenTrial) -> TrialRecord:
     return TrialRecord(
         trial.number,
         rungs=rungs,
+        spread=attrs.get("spread", {}),
         state=outcome.get("state") or states.get(trial.state.name, "failed"),
         reason=outcome.get("reason", ""),
         **proposal,

@@ -81,6 +81,7 @@ def _objective(name: str, given: Mapping[str, Any]) -> Objective:
     found = registry.resolve("objectives", name)
     if not isinstance(found, Objective):
         raise InputError(f"objectives.{name}: a {type(found).__name__}; should be an autokd.types.Objective")
+    _refuse_exchanged_ends(name, found)
     own = ["bound", "table"] if found.timed else ["bound"]
     known = [*own, *_settings(found.measure, skip=1 if found.trained else 2)]
     for key in given:
@@ -90,6 +91,17 @@ def _objective(name: str, given: Mapping[str, Any]) -> Objective:
     settings = {key: value for key, value in given.items() if key not in own}
     read = {key: value for key, value in given.items() if key in own}
     return dataclasses.replace(found, settings={**found.settings, **settings}, **read)
+
+
+def _refuse_exchanged_ends(name: str, objective: Objective) -> None:
+    if objective.ideal is None or objective.worst is None:
+        return
+    better = objective.ideal < objective.worst
+    if objective.ideal == objective.worst or better != (objective.direction == "minimize"):
+        raise InputError(
+            f"objectives.{name}: its ideal is {objective.ideal:g} and its worst value {objective.worst:g}, but "
+            f"{'smaller' if objective.direction == 'minimize' else 'larger'} is better; exchange them in its Objective"
+        )
 
 
 def _settings(measure: Callable[..., float], *, skip: int) -> list[str]:

@@ -59,6 +59,8 @@ class Setup(BaseModel):
     """Idle time of the latency reference network when the run began, in ms; 0 where nothing is timed."""
     reference_point: Mapping[str, int | float]
     """Worst value by objective, for the hypervolume."""
+    ideal_point: Mapping[str, int | float] = {}
+    """Best value by objective, likewise; empty in a run of before, which counts from 0 or 1."""
     environment: Mapping[str, str]
     """The versions and the machine with which the run began."""
     records: tuple[str, ...] = (STUDY,)

@@ -31,6 +31,24 @@ class ObjectiveContract:
             assert objective.unit, f"{objective.name} is timed and has no unit"
             assert objective.name.endswith(f"_{objective.unit}"), f"{objective.name} lacks _{objective.unit}"
 
+    def test_its_range_holds_what_it_measures(self) -> None:
+        """The ideal is better than the worst value, and no value is better than the ideal, so far as they are declared.
+
+        Of a trained one, a standard error by formula is finite and not negative.
+        """
+        objective, value = self._objective(), self._measure()
+        sign = -1 if objective.direction == "maximize" else 1
+        if objective.ideal is not None and objective.worst is not None:
+            assert sign * objective.worst > sign * objective.ideal, (
+                f"worst {objective.worst} is no worse than ideal {objective.ideal}"
+            )
+        if objective.ideal is not None:
+            assert math.isfinite(objective.ideal), f"ideal is {objective.ideal}"
+            assert sign * value >= sign * objective.ideal, f"{value} is better than the ideal, {objective.ideal}"
+        if objective.standard_error is not None:
+            error = objective.standard_error(value, 30)
+            assert 0 <= error < math.inf, f"the standard error of {value} on 30 rows is {error}"
+
     def test_it_is_a_finite_number(self) -> None:
         """A float, as Python has it, so that JSON can hold it."""
         value = self._measure()

@@ -3,6 +3,7 @@
 In `training` students are trained; in `tabulated` they are looked up in a `table`; `loading` opens either from a run.
 """
 
+from autokd.trial.evaluation import as_evaluation, evaluate, evaluate_outputs
 from autokd.trial.loading import load_context, run_stretch_in, warm_up
 from autokd.trial.rebuilding import build_student, why_lost
 from autokd.trial.table import Table, read_table
@@ -12,8 +13,6 @@ from autokd.trial.training import (
     Stretch,
     breaks,
     checked,
-    evaluate,
-    evaluate_outputs,
     exact_costs,
     reason_of,
     resolve_loss,
@@ -27,6 +26,7 @@ __all__ = [
     "Stretch",
     "Table",
     "TableContext",
+    "as_evaluation",
     "breaks",
     "build_student",
     "checked",

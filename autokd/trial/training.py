@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from autokd.devices import Compute, answers_on, on_device, pick_device
-from autokd.distill import Training, cosine, one_cycle, predict
+from autokd.distill import Training, cosine, one_cycle
 from autokd.errors import InfeasibleError, InputError, UnmeasuredError
 from autokd.files import write_json
 from autokd.record import canonical, finite
 from autokd.registry import resolve
 from autokd.study import Study, suggest_arch
+from autokd.trial.evaluation import evaluate_outputs, finite_outputs, resampled_errors
 from autokd.trial.rebuilding import build_student, keep
-from autokd.types import Arch, DistillationLoss, Evaluation, Objective, Recipe, SearchSpace, Task
+from autokd.types import Arch, DistillationLoss, Objective, Recipe, SearchSpace, Task
 
 if TYPE_CHECKING:
     import optuna
@@ -71,7 +72,7 @@ class Context:
 
     @property
     def ideal(self) -> dict[str, float]:
-        """The best value by objective, from which the hypervolume is scaled: 1 where larger is better, else 0."""
+        """The best value by objective where a run does not say it: 1 where larger is better, else 0."""
         return {o.name: 1.0 if o.direction == "maximize" else 0.0 for o in self.objectives}
 
     def suggest_arch(self, trial: optuna.Trial) -> Arch:
@@ -142,8 +143,9 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
     """Trains one stretch, writes its checkpoint and `result.json` (last), and returns that result.
 
     Returns:
-        `{"epoch": stop, "values": {objective: number}, "seconds": ...}`, or `{"error": reason}` where the student could
-        not be trained; the traceback is then in `error.txt` beside it. Only the validation split is read.
+        `{"epoch": stop, "values": {objective: number}, "seconds": ...}`, after the last epoch with a `spread` for those
+        objectives whose standard error has no formula; or `{"error": reason}` where the student could not be trained;
+        the traceback is then in `error.txt` beside it. Only the validation split is read.
 
     Raises:
         OSError: the checkpoint cannot be written, which is no verdict on the student.
@@ -154,10 +156,14 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
     try:
         training = start_training(context, stretch)
         training.run(stretch.start, stretch.stop)
-        values = evaluate(context, training.student, "validation")
+        outputs = finite_outputs(context, training.student, "validation")
+        values = evaluate_outputs(context, outputs, "validation")
         if not finite(values):
             raise FloatingPointError(f"an objective is not finite: {values}")
-        result: dict[str, Any] = {"epoch": stretch.stop, "values": values, "seconds": time.perf_counter() - started}
+        result: dict[str, Any] = {"epoch": stretch.stop, "values": values}
+        spread = resampled_errors(context, outputs) if stretch.stop == stretch.recipe.epochs else {}
+        result |= {"spread": spread} if spread else {}
+        result["seconds"] = time.perf_counter() - started
     except (Exception, SystemExit) as error:  # a space that calls sys.exit ends its trial, not the search
         (folder / "error.txt").write_text(traceback.format_exc())
         result = {"error": reason_of(error)}
@@ -188,29 +194,6 @@ def start_training(context: Context, stretch: Stretch) -> Training:
     if stretch.source:
         training.restore(Path(stretch.source))
     return training
-
-
-def evaluate(context: Context, student: nn.Module, split: str) -> dict[str, float]:
-    """The trained objectives of a student on a split.
-
-    Raises:
-        FloatingPointError: an output is NaN.
-    """
-    outputs = predict(student, context.data, context.task.splits[split])
-    if outputs.isnan().any():
-        raise FloatingPointError(f"outputs on {split} are NaN")
-    return evaluate_outputs(context, outputs, split)
-
-
-def evaluate_outputs(context: Context, outputs: Tensor, split: str) -> dict[str, float]:
-    """The trained objectives of outputs on a split, row by row, shape (rows, num_outputs)."""
-    rows = context.task.splits[split]
-    evaluation = Evaluation(outputs, context.task.targets(rows), context.teacher[0][rows])
-    return {
-        objective.name: float(objective.measure(evaluation, **objective.settings))
-        for objective in context.objectives
-        if objective.trained
-    }
 
 
 def checked(arch: object) -> Arch:

@@ -1,0 +1,95 @@
+"""The ends between which the hypervolume of a run counts, for each objective; fixed when the run begins."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from autokd.driver.costs import Costs, draw_archs
+from autokd.driver.meter import Meter
+from autokd.errors import InputError, UnmeasuredError
+from autokd.objectives.ends import find_ends
+from autokd.trial import Context, as_evaluation, reason_of
+from autokd.types import Objective
+
+_LOG = logging.getLogger("autokd")
+_SAMPLES = 64
+_TIMED_SAMPLES = 16
+
+
+def end_points(
+    context: Context, folder: Path, meter: Meter, reference_ms: float
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The ideal value and the worst one that counts, each by objective.
+
+    The worst is an objective's bound, else what it declares, else, for what is trained, what answers score that do not
+    look at the input, and for costs a tenth above a random sample. See `find_ends` and `_cost_ends`.
+
+    Raises:
+        InputError: no architecture of the sample can be built, or the ends of an objective cannot be found.
+    """
+    costs = _sample(context, folder, meter, reference_ms)
+    found: dict[str, tuple[float, float]] = {}
+    for objective in context.objectives:
+        if objective.trained:
+            found[objective.name] = _trained_ends(objective, context)
+        else:
+            found[objective.name] = _cost_ends(objective, [c[objective.name] for c in costs if objective.name in c])
+    return {name: ideal for name, (ideal, _) in found.items()}, {name: worst for name, (_, worst) in found.items()}
+
+
+def _trained_ends(objective: Objective, context: Context) -> tuple[float, float]:
+    task = context.task
+    unknown = torch.empty(len(task.splits["validation"]), task.num_outputs)
+    ideal, worst = find_ends(
+        objective, as_evaluation(context, unknown, "validation"), task.targets(task.splits["train"])
+    )
+    if objective.ideal is None or (objective.worst is None and objective.bound is None):
+        _LOG.info(
+            "%s: the hypervolume counts from %.4g (right answers) to %.4g (%s)",
+            objective.name,
+            ideal,
+            worst,
+            "answers that do not look at the input" if objective.bound is None else "its bound",
+        )
+    return ideal, worst
+
+
+def _cost_ends(objective: Objective, sample: list[float]) -> tuple[float, float]:
+    """Of a cost: from 0, where none of the sample is below, or from 1 where it is maximised and none is above.
+
+    What lies beyond is given a tenth more room than the sample takes.
+    """
+    low, high = min(sample), max(sample)
+    below, above = low - 0.1 * abs(low), high + 0.1 * abs(high) if high < 0 else 1.1 * high
+    if objective.direction == "minimize":
+        ideal, worst = 0.0 if low >= 0 else below, above
+    else:
+        ideal, worst = 1.0 if high <= 1 else above, 0.0 if low >= 0 else below
+    if objective.worst is not None:
+        worst = objective.worst
+    return ideal if objective.ideal is None else objective.ideal, worst if objective.bound is None else objective.bound
+
+
+def _sample(context: Context, folder: Path, meter: Meter, reference_ms: float) -> list[dict[str, float]]:
+    """The costs of random architectures, whatever the bounds; only the first that can be built are timed."""
+    free = replace(context, objectives=tuple(replace(objective, bound=None) for objective in context.objectives))
+    measured = Costs(free, folder, meter=meter, reference_ms=reference_ms)
+    costs: list[dict[str, float]] = []
+    reason = ""
+    for arch in draw_archs(context, _SAMPLES):
+        try:
+            costs.append(measured.measure(arch) if len(costs) < _TIMED_SAMPLES else free.costs(arch))
+        except (InputError, UnmeasuredError):
+            raise
+        except Exception as error:
+            reason = f"{arch}: {reason_of(error)}"
+    if not costs:
+        raise InputError(
+            f"space {context.study.space!r}: none of {_SAMPLES} random architectures can be built for this task; "
+            f"the last, {reason}; `autokd check` says more"
+        )
+    return costs

@@ -1,0 +1,34 @@
+"""The standard error of an objective that has no formula for it: rows are drawn anew, and measured again."""
+
+from __future__ import annotations
+
+import math
+from statistics import stdev
+
+import torch
+
+from autokd.types import Evaluation, Objective
+
+_RESAMPLES = 50
+_MOST_ROWS = 10_000
+
+
+def resampled_error(objective: Objective, evaluation: Evaluation) -> float:
+    """The standard deviation of the objective over rows that are drawn with replacement; the same each time.
+
+    Of more than 10,000 rows so many are drawn, and the deviation is scaled to all of them. What cannot be measured on a
+    sample, as one that lacks a class, is left out; where fewer than two samples remain, the answer is 0.
+
+    Source: Efron (1979), https://doi.org/10.1214/aos/1176344552.
+    """
+    generator, rows = torch.Generator().manual_seed(0), len(evaluation.targets)
+    size, values = min(rows, _MOST_ROWS), []
+    for _ in range(_RESAMPLES if rows else 0):
+        drawn = torch.randint(rows, (size,), generator=generator)
+        sample = Evaluation(evaluation.outputs[drawn], evaluation.targets[drawn], evaluation.teacher[drawn])
+        try:
+            values.append(float(objective.measure(sample, **objective.settings)))
+        except Exception:  # it was measured on all rows; here it is not known what a plug-in raises
+            continue
+    finite = [value for value in values if math.isfinite(value)]
+    return stdev(finite) * math.sqrt(size / rows) if len(finite) > 1 else 0.0

@@ -1,0 +1,61 @@
+"""What a trained student is worth: its answers on a split, and the trained objectives of these."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from autokd.distill import predict
+from autokd.objectives.resampling import resampled_error
+from autokd.types import Evaluation
+
+if TYPE_CHECKING:
+    from autokd.trial.training import Context
+
+
+def evaluate(context: Context, student: nn.Module, split: str) -> dict[str, float]:
+    """The trained objectives of a student on a split.
+
+    Raises:
+        FloatingPointError: an output is NaN.
+    """
+    return evaluate_outputs(context, finite_outputs(context, student, split), split)
+
+
+def finite_outputs(context: Context, student: nn.Module, split: str) -> Tensor:
+    """The outputs of a student on a split, row by row.
+
+    Raises:
+        FloatingPointError: an output is NaN.
+    """
+    outputs = predict(student, context.data, context.task.splits[split])
+    if outputs.isnan().any():
+        raise FloatingPointError(f"outputs on {split} are NaN")
+    return outputs
+
+
+def evaluate_outputs(context: Context, outputs: Tensor, split: str) -> dict[str, float]:
+    """The trained objectives of outputs on a split, row by row, shape (rows, num_outputs)."""
+    evaluation = as_evaluation(context, outputs, split)
+    return {
+        objective.name: float(objective.measure(evaluation, **objective.settings))
+        for objective in context.objectives
+        if objective.trained
+    }
+
+
+def as_evaluation(context: Context, outputs: Tensor, split: str) -> Evaluation:
+    """What trained objectives read of outputs on a split."""
+    rows = context.task.splits[split]
+    return Evaluation(outputs, context.task.targets(rows), context.teacher[0][rows])
+
+
+def resampled_errors(context: Context, outputs: Tensor) -> dict[str, float]:
+    """The standard errors of those trained objectives that have no formula for it, of outputs on validation."""
+    evaluation = as_evaluation(context, outputs, "validation")
+    return {
+        objective.name: resampled_error(objective, evaluation)
+        for objective in context.objectives
+        if objective.trained and objective.standard_error is None
+    }
