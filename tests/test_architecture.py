@@ -85,8 +85,8 @@ def test_a_search_space_needs_nothing_of_autokd() -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)
-def test_a_file_is_at_most_300_lines(file: Path) -> None:
-    assert len((ROOT / file).read_text().splitlines()) <= 300
+def test_a_file_of_one_idea_stays_below_400_lines(file: Path) -> None:
+    assert len((ROOT / file).read_text().splitlines()) < 400
 
 
 def test_no_module_is_hidden_behind_a_name_its_package_gives() -> None:
