@@ -6,6 +6,10 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+START_OVER = "start over in a new folder (`--fresh`, or another `run=` from Python)"
+OTHER_FOLDER = "give another folder (`--run`, or `run=` from Python)"
+"""Advice for whoever searches from the command line and from Python alike."""
+
 _PASSWORDS = re.compile(r"(://[^:/@\s]*:)[^@\s]+(?=@)|(passw\w*=)[^&\s]+")
 
 

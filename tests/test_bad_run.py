@@ -15,6 +15,8 @@ import pytest
 from command_line import autokd, refused, refused_search, write_study
 from filelock import FileLock
 
+from autokd.errors import OTHER_FOLDER, START_OVER
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -47,7 +49,7 @@ def test_the_run_of_another_study_is_refused_by_what_changed(
     run: Path, tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     said = refused("search", write_study(tmp_path, changes), "--run", run)
-    assert f"was begun with another study: {words} changed; put it back to go on, or start over with --fresh" in said
+    assert f"was begun with another study: {words} changed; put it back to go on, or {START_OVER}" in said
 
 
 def test_changed_data_are_refused(tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def contents(run: Path) -> dict[Path, bytes]:
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, above: str) -> None:
     (tmp_path / "file").touch()
     said = refused("search", write_study(tmp_path), "--run", tmp_path / above / "run")
-    assert "cannot be made (Not a directory); give another folder with --run" in said
+    assert f"cannot be made (Not a directory); {OTHER_FOLDER}" in said
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
@@ -123,7 +125,7 @@ def test_a_disk_that_fills_up_stops_the_search_and_the_same_command_goes_on(tmp_
     np.savez(tmp_path / "data.npz", x=(np.eye(5)[labels] + np.arange(90)[:, None] / 90), y=labels)
     words = ["search", str(write_study(tmp_path, {"task": {"data": "data.npz"}})), "--run", str(tmp_path / "run")]
     with full_disk(nbytes):
-        assert "free some disk, and the same command goes on" in refused(*words)
+        assert "free some disk and search again: it goes on" in refused(*words)
     assert autokd(*words).code == 0
 
 
@@ -154,7 +156,7 @@ def gone(*names: str) -> Callable[[Path], None]:
 
 SEARCH_AND_FRONT = [
     (overwritten("record.db*", b"no database " * 500), "record.db cannot be used as a record"),
-    (overwritten("record.db*", b""), "record.db holds no search; start over with --fresh"),
+    (overwritten("record.db*", b""), f"record.db holds no search; {START_OVER}"),
     (gone("study.json"), "study.json cannot be read (No such file or directory)"),
     (overwritten("study.json", b"{"), "study.json is damaged (Expecting property name"),
     (overwritten("study.json", b"\xff\xfe"), "study.json is damaged ('utf-8' codec can't decode"),
@@ -180,7 +182,7 @@ def test_a_damaged_run_is_refused(
 
 
 SEARCH = [
-    (gone("record.db"), "has trials, but the record.db of what they are is gone; start over with --fresh"),
+    (gone("record.db"), f"has trials, but the record.db of what they are is gone; {START_OVER}"),
     (overwritten("task/task.json", b"{"), "cannot be opened: JSONDecodeError"),
     (without("task/task.json", "origin"), "cannot be opened: ValueError: it is not of format 1"),
     (without("task/task.json", "name"), "cannot be opened: KeyError: 'name'"),

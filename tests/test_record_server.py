@@ -94,7 +94,7 @@ def test_a_server_that_goes_down_stops_the_search_and_the_same_command_goes_on(
             down.append(progress["epochs_spent"])
             server.stop()
 
-    with pytest.raises(Exception, match=r"record in postgresql.psycopg://me@127.* was lost .*the same command goes on"):
+    with pytest.raises(Exception, match=r"record in postgresql.psycopg://me@127.* was lost .*search again"):
         search_study(small_study(record=server.url), run=run, progress=stop)
     try:
         said = refused("front", run)

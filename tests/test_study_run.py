@@ -65,5 +65,5 @@ def test_a_run_of_a_later_format_is_refused_by_its_version(tmp_path: Path) -> No
 )
 def test_what_is_damaged_is_named(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     written(tmp_path, **changes)
-    with pytest.raises(InputError, match=f"study.json is damaged .{words}.*; start over with --fresh"):
+    with pytest.raises(InputError, match=f"study.json is damaged .{words}.*; start over in a new folder"):
         read_setup(tmp_path)

@@ -81,7 +81,7 @@ def test_a_wider_space_goes_on_with_all_that_was_done(home: Path) -> None:
     before = read_trials(run)
     said = refused(*search(home, "budget.trials=12", space=WIDER))
     assert "source of the space changed; put it back" in said
-    assert said.endswith("if it only got more choices, --widen goes on with it")
+    assert said.endswith("if it only got more choices, `--widen` (`widened=True` from Python) goes on with it")
     answer = autokd(*search(home, "budget.trials=12", "--widen"))
     assert answer.code == 0, answer
     trials = read_trials(run)
@@ -97,7 +97,9 @@ def test_a_wider_space_goes_on_with_all_that_was_done(home: Path) -> None:
 
 def test_a_recipe_may_be_widened_and_a_fixed_setting_is_then_known_of_each_trial(home: Path) -> None:
     words = ["recipe.alpha={low: 0, high: 1}", "budget.trials=6"]
-    assert refused(*search(home, *words)).endswith("if it only got more choices, --widen goes on with it")
+    assert refused(*search(home, *words)).endswith(
+        "if it only got more choices, `--widen` (`widened=True` from Python) goes on with it"
+    )
     assert autokd(*search(home, *words, "--widen")).code == 0
     trials = read_study(home / "run").get_trials()
     assert {trial.params["recipe.alpha"] for trial in trials[:4]} == {0.9}
@@ -130,7 +132,7 @@ def test_a_space_that_lost_something_is_refused_and_nothing_changes(
     assert change[0] in SPACE
     before = everything(home / "run", "autokd"), (home / "run" / "study.json").read_bytes()
     said = refused(*search(home, "--widen", space=SPACE.replace(*change)))
-    assert "--widen: " in said
+    assert "the space is not wider: " in said
     assert words in said
     assert (everything(home / "run", "autokd"), (home / "run" / "study.json").read_bytes()) == before
 
@@ -171,7 +173,7 @@ def test_a_trial_that_was_under_way_goes_on_in_the_wider_space(tmp_path: Path) -
 def test_the_choices_of_a_table_cannot_be_widened(tmp_path: Path) -> None:
     changes = dict.fromkeys(("teacher", "space", "objectives"), LEFT_OUT)
     study = {"task": {"table": str(write_table(tmp_path))}, **changes}
-    assert "--widen: the choices of a table are its own" in refused_search(tmp_path, study, "--widen")
+    assert "a table has its own choices and cannot be widened" in refused_search(tmp_path, study, "--widen")
 
 
 KILLED = """

@@ -75,10 +75,10 @@ def search_study(
         reason = str(error.__cause__ or error).splitlines()[0]
         if study.record == "sqlite" or isinstance(error, OSError):
             raise InputError(
-                f"{folder} cannot be written ({reason}); free some disk, and the same command goes on"
+                f"{folder} cannot be written ({reason}); free some disk and search again: it goes on"
             ) from error
         raise InputError(
-            f"the record in {shown_url(study.record)} was lost ({reason}); once it is back, the same command goes on"
+            f"the record in {shown_url(study.record)} was lost ({reason}); search again when it is back: it goes on"
         ) from error
     return front
 

@@ -30,7 +30,7 @@ from autokd.driver.setup import (
 )
 from autokd.driver.tables import prepare_table
 from autokd.driver.widening import widen
-from autokd.errors import InputError
+from autokd.errors import START_OVER, InputError
 from autokd.executors import one_thread
 from autokd.losses import kd
 from autokd.record import refuse_held, refuse_record
@@ -90,7 +90,7 @@ def prepare(
             make_sampler(study.sampler, study.seed)
         if study.table:
             if widened:
-                raise InputError("--widen: the choices of a table are its own; search a longer table with --fresh")
+                raise InputError(f"a table has its own choices and cannot be widened; for a longer one {START_OVER}")
             return prepare_table(study, folder, prior)
         for method in study.recipe.methods:
             resolve_loss(method)
@@ -132,7 +132,7 @@ def extend(run: Path, folder: Path) -> Path:
     setup = read_setup(run)
     task = load_task(run / setup.task)
     if not len(task.splits["reserve"]):
-        raise InputError(f"the search in {run} left no training rows out; retrain without --reserve")
+        raise InputError(f"the search in {run} left no training rows out; retrain without `reserve`")
     study = Study.model_validate(setup.study)
     _, outputs = _answers(study, task, run, "reserve")
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import optuna
 
 from autokd.driver.setup import DIGESTS
-from autokd.errors import InputError
+from autokd.errors import START_OVER, InputError
 from autokd.record import close_storage, open_storage, read_study, write_study
 from autokd.study import OWN_SAMPLER, STUDY, Digests, Study, changed_keys, dump, read_setup, write_setup
 from autokd.types import Objective
@@ -34,13 +34,13 @@ def refuse_prior(
             sampler cannot learn from it, or this run began without it.
     """
     if study.sampler != OWN_SAMPLER:
-        raise InputError(f"--from {other}: only sampler {OWN_SAMPLER} learns from it; {study.sampler!r} given")
+        raise InputError(f"earlier run {other}: only sampler {OWN_SAMPLER} learns from it; {study.sampler!r} given")
     if begun and not (folder / _COPY).exists():
-        raise InputError(f"--from {other}: {folder} began without it; take a new folder with --fresh")
+        raise InputError(f"earlier run {other}: {folder} began without it; {START_OVER}")
     setup = read_setup(other)
     if setup.digests.space != space:
         raise InputError(
-            f"--from {other}: its space is not that of this study ({setup.study.get('space')!r} there, "
+            f"earlier run {other}: its space is not that of this study ({setup.study.get('space')!r} there, "
             f"{study.space!r} here, or its source differs); give a run of the same space"
         )
     trained = [objective.name for objective in objectives if objective.trained]
@@ -54,7 +54,7 @@ def refuse_prior(
     unknown = [name for name in trained if name not in known]
     if unknown:
         raise InputError(
-            f"--from {other}: no trial there knows {' or '.join(unknown)}; give a run that was searched for it"
+            f"earlier run {other}: no trial there knows {' or '.join(unknown)}; give a run that was searched for it"
         )
 
 

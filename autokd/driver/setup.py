@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from autokd.driver.meter import IN_PROCESS, Meter
-from autokd.errors import InputError
+from autokd.errors import OTHER_FOLDER, START_OVER, InputError
 from autokd.record import has_own_database, read_study
 from autokd.registry import source_digest
 from autokd.study import SETUP_FILE, STUDY, Setup, Study, changed_keys, dump, read_setup
@@ -92,7 +92,7 @@ def setup_to_go_on(run: Path) -> Setup | None:
     setup = read_setup(run)
     if (run / "trials").exists():
         if not recorded:
-            raise InputError(f"{run} has trials, but the record.db of what they are is gone; start over with --fresh")
+            raise InputError(f"{run} has trials, but the record.db of what they are is gone; {START_OVER}")
         read_study(run)
     return setup
 
@@ -104,7 +104,7 @@ def no_half_folder(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder} cannot be made ({error.strerror}); give another folder with --run") from error
+        raise InputError(f"{folder} cannot be made ({error.strerror}); {OTHER_FOLDER}") from error
     try:
         yield
     except Exception:
@@ -147,10 +147,11 @@ def refuse_changes(
         keys, parts = [key for key in keys if key not in searched], [key for key in parts if key != "space"]
     changed = keys + [DIGESTS[key] for key in parts]
     if changed:
-        only_wider = "; if it only got more choices, --widen goes on with it" if len(searched) == len(changed) else ""
+        wider = "; if it only got more choices, `--widen` (`widened=True` from Python) goes on with it"
+        only_wider = wider if len(searched) == len(changed) else ""
         raise InputError(
             f"{folder} was begun with another study: {', '.join(changed)} changed; put it back to go on, or "
-            f"start over with --fresh, which takes a new folder and deletes nothing{only_wider}"
+            f"{START_OVER}{only_wider}"
         )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
-from autokd.errors import InputError
+from autokd.errors import START_OVER, InputError
 from autokd.record import TrialRecord, as_record, canonical, close_storage, read_study, take, write_study
 from autokd.samplers.draw import Draw, holds
 from autokd.study import Setup
@@ -50,7 +50,9 @@ def widen(folder: Path, context: Context, setup: Setup) -> tuple[str, ...]:
     try:
         write_study(storage, names[-1], study, wider)
     except ValueError as error:  # distributions that Optuna does not have in one study
-        raise InputError(f"--widen: {error}; a space must ask for a parameter in one way") from error
+        raise InputError(
+            f"the space cannot be widened: {error}; a space must ask for a parameter in one way"
+        ) from error
     finally:
         close_storage(storage)
         lock.release()
@@ -120,8 +122,8 @@ def _shown(distribution: Any) -> str:
 
 def _refused(trial: FrozenTrial, reason: str) -> InputError:
     return InputError(
-        f"--widen: trial {trial.number}: {reason}; a space that goes on keeps all that it had, or the front would name "
-        "students that it does not have: put it back, or start over with --fresh"
+        f"the space is not wider: trial {trial.number}: {reason}; a space that goes on keeps all that it had, or the "
+        f"front would name students that it does not have: put it back, or {START_OVER}"
     )
 
 
@@ -140,12 +142,12 @@ def _refuse_other_networks(records: Iterable[TrialRecord], context: Context) -> 
             raise
         except Exception as error:
             raise InputError(
-                f"--widen: the space no longer builds {record.arch} of trial {record.number} ({reason_of(error)}); "
-                "build must make what it made of all that is recorded"
+                f"the space is not wider: it no longer builds {record.arch} of trial {record.number} "
+                f"({reason_of(error)}); build must make what it made of all that is recorded"
             ) from error
         for name, value in was.items():
             if not math.isclose(value, now[name], rel_tol=1e-6):
                 raise InputError(
-                    f"--widen: {record.arch} of trial {record.number} had {name} {value:g} and now has {now[name]:g}; "
-                    "build must make what it made of all that is recorded"
+                    f"the space is not wider: {record.arch} of trial {record.number} had {name} {value:g} and now has "
+                    f"{now[name]:g}; build must make what it made of all that is recorded"
                 )

@@ -83,7 +83,7 @@ class MeterNode:
                 ray.cancel(reference, force=True)
                 raise UnmeasuredError(
                     "latencies: the node with the resource 'meter' is gone; start one by "
-                    """`ray start --num-cpus=0 --resources='{"meter": 1}'`, and the same command goes on"""
+                    """`ray start --num-cpus=0 --resources='{"meter": 1}'`, and search again: it goes on"""
                 )
         try:
             return ray.get(reference)

@@ -15,7 +15,7 @@ import sqlalchemy
 from filelock import BaseFileLock, FileLock, Timeout
 from sqlalchemy.pool import StaticPool
 
-from autokd.errors import InputError
+from autokd.errors import OTHER_FOLDER, START_OVER, InputError
 from autokd.record.mounts import mounts, network_file_system
 from autokd.record.trials import TrialRecord, as_record
 from autokd.study import SETUP_FILE, STUDY, read_setup
@@ -118,7 +118,7 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
                 "password comes from ~/.pgpass or PGPASSWORD)"
             ) from error
         broken = isinstance(error.__cause__, sqlite3.OperationalError)
-        remedy = "free some disk, and the same command goes on" if broken else "start over with --fresh"
+        remedy = "free some disk and search again: it goes on" if broken else START_OVER
         raise InputError(f"{path} cannot be used as a record ({str(error).splitlines()[0]}); {remedy}") from error
 
 
@@ -180,7 +180,7 @@ def read_study(folder: Path) -> optuna.Study:
         return write_study(optuna.storages.InMemoryStorage(), STUDY, stored, stored.get_trials(deepcopy=False))
     except KeyError:
         place = folder / "record.db" if has_own_database(folder) else f"{shown_url(url)}, study {name},"
-        raise InputError(f"{place} holds no search; start over with --fresh") from None
+        raise InputError(f"{place} holds no search; {START_OVER}") from None
     finally:
         close_storage(storage)
 
@@ -205,9 +205,7 @@ def write_study(
 
 
 def _held(folder: Path) -> InputError:
-    return InputError(
-        f"{folder} is held by another search that is running; wait for it, or give another folder with --run"
-    )
+    return InputError(f"{folder} is held by another search that is running; wait for it, or {OTHER_FOLDER}")
 
 
 def _claim(storage: optuna.storages.RDBStorage, name: str) -> bool:
@@ -237,6 +235,6 @@ def _refuse_network(path: Path) -> None:
     if kind:
         raise InputError(
             f"{path} lies on {kind}: SQLite loses records on a network file system, where its locks cannot be relied "
-            "on; give a folder on a local disk with --run, or keep the record on a server, as "
+            f"on; {OTHER_FOLDER}, on a local disk, or keep the record on a server, as "
             "record=postgresql+psycopg://me@host/database"
         )

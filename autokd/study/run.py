@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from autokd.errors import InputError
+from autokd.errors import START_OVER, InputError
 from autokd.files import write_json
 
 STUDY = "autokd"
@@ -107,4 +107,4 @@ def write_setup(folder: Path, setup: Setup) -> None:
 
 
 def _damaged(path: Path, problem: str) -> InputError:
-    return InputError(f"{path} is damaged ({problem}); start over with --fresh")
+    return InputError(f"{path} is damaged ({problem}); {START_OVER}")
