@@ -18,13 +18,13 @@ from autokd.tasks.arrays import array_part
 from autokd.tasks.datasets import dataset_source
 from autokd.tasks.labels import UNLABELLED, numbered
 from autokd.tasks.layout import Layout
+from autokd.tasks.normalisation import normalisation
 from autokd.tasks.sources import (
     Array,
     Collect,
     Source,
     collect,
     in_memory,
-    num_bytes,
     rows_in_chunk,
     with_layout,
 )
@@ -162,13 +162,7 @@ def assemble(source: Source, spec: TaskSection, *, seed: int, into: Collect) -> 
     if seed < 0:
         raise InputError(f"seed: {seed} is negative; give a whole number >= 0")
     source = with_layout(source, spec.layout)
-    gigabytes = num_bytes(source) / 1e9
-    if gigabytes > spec.max_gb:
-        raise InputError(
-            f"task.max_gb: {source.name} would take {gigabytes:.3g} GB, more than {spec.max_gb:g}; raise it or give "
-            "less data"
-        )
-    x, raw_labels = collect(source, into)
+    x, raw_labels = collect(source, into, max_gb=spec.max_gb)
     ends = np.cumsum([part.shape[0] for part in source.parts.values()])
     parts = {
         name: np.arange(end - part.shape[0], end) for (name, part), end in zip(source.parts.items(), ends, strict=True)
@@ -181,7 +175,7 @@ def assemble(source: Source, spec: TaskSection, *, seed: int, into: Collect) -> 
     splits["transfer"] = np.sort(np.concatenate([splits["transfer"], unlabelled]))
     y = noisy_labels(clean, splits, spec.label_noise, seed=seed, num_classes=len(class_names))
     seen = np.sort(np.concatenate([splits[name] for name in ("train", "transfer", "reserve")]))
-    shift, divisor = _normalisation(x, seen, spec.normalise, source.peak)
+    shift, divisor = normalisation(x, seen, spec.normalise, source.peak)
     weights = _class_weights(spec.class_weights, y[splits["train"]], len(class_names))
     how = Augmentation() if spec.augment is None else Augmentation(**spec.augment.model_dump(), seed=seed)
     if how.views == 1:
@@ -216,35 +210,6 @@ def _check_augment(augment: AugmentSection | None, sample: tuple[int, ...]) -> N
                 f"task.augment.{key}: {given} pixels of images {sample[1]}x{sample[2]} leave nothing; give at most "
                 f"{side - 1}"
             )
-
-
-def _normalisation(
-    x: Array, rows: NDArray[np.int64], how: str | NormaliseSection, peak: float
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """What to subtract and then to divide by, by channel or feature; `rows` are those statistics may be taken of."""
-    channels, whole_numbers = x.shape[1], x.dtype == np.uint8
-    if isinstance(how, NormaliseSection):
-        if not len(how.mean) == len(how.std) == channels:
-            raise InputError(
-                f"task.normalise: {len(how.mean)} mean(s) and {len(how.std)} std(s) for {channels} channel(s); give "
-                "one of each a channel"
-            )
-        scale = peak if whole_numbers else 1.0
-        return tuple(scale * mean for mean in how.mean), tuple(scale * std for std in how.std)
-    if how == "none":
-        return (0.0,) * channels, (1.0,) * channels
-    axes = (0, *range(2, x.ndim))
-    step = rows_in_chunk(x.shape, np.dtype(np.float64))
-    chunks = [rows[start : start + step] for start in range(0, len(rows), step)]
-    if how == "unit":
-        largest = peak if whole_numbers else max(float(np.abs(x[chunk]).max()) for chunk in chunks)
-        return (0.0,) * channels, (largest or 1.0,) * channels
-    values = len(rows) * int(np.prod(x.shape[2:]))
-    mean = sum(x[chunk].sum(axes, dtype=np.float64) for chunk in chunks) / values
-    centred = mean.reshape(-1, *[1] * (x.ndim - 2))
-    std = np.sqrt(sum(np.square(x[chunk] - centred).sum(axes) for chunk in chunks) / values)
-    std[std <= 1e-7 * np.abs(mean)] = 1.0  # constant, as far as float32 can tell
-    return tuple(mean.tolist()), tuple(std.tolist())
 
 
 def _class_weights(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from autokd.errors import InputError
 from autokd.tasks.labels import joined
 from autokd.tasks.layout import Layout, layout_of
+from autokd.tasks.rounding import Rounding, may_round
 
 Array = NDArray[Any]
 Collect = Callable[[tuple[int, ...], np.dtype[Any], Iterator[Array]], Array]
@@ -74,29 +75,32 @@ def with_layout(source: Source, asked: Layout | None) -> Source:
     return replace(source, parts=parts)
 
 
-def collect(source: Source, into: Collect) -> tuple[Array, Array]:
+def collect(source: Source, into: Collect, *, max_gb: float) -> tuple[Array, Array]:
     """All rows of a source, in the order of its parts: inputs of one layout, put where `into` says, and raw labels.
 
     Images come out as (rows, channels, height, width), features as (rows, features); uint8 stays, all else becomes
-    float32.
+    float32. Where that loses digits, as of times in milliseconds, the source is read once more and becomes float64.
+
+    Args:
+        source: with its layout, see `with_layout`.
+        into: where inputs go.
+        max_gb: how many gigabytes inputs may take.
 
     Raises:
-        InputError: parts differ in shape or dtype, there is no row, or a value is not finite.
+        InputError: parts differ in shape or dtype, there is no row, a value is not finite, inputs take too much, or
+            are whole numbers that differ by less than float64 can tell.
     """
     sample, dtype = sample_layout(source)
-    labels: list[Array] = []
-
-    def chunks() -> Iterator[Array]:
-        for name, part in source.parts.items():
-            row = 0
-            for x, y in part.chunks():
-                labels.append(y)
-                yield _laid_out(name, x, row, dtype, part.layout)
-                row += len(x)
-
-    num_rows = sum(part.shape[0] for part in source.parts.values())
-    x = into((num_rows, *sample), dtype, chunks())
-    return x, joined(labels)
+    x, labels, rounding = _collected(source, into, sample, dtype, max_gb)
+    if rounding.loses_in_float64():
+        raise InputError(
+            f"{source.name}: inputs are whole numbers that differ by less than float64 can tell; subtract the smallest "
+            "of them first"
+        )
+    if rounding.loses_in_float32():
+        del x  # its file is written anew
+        x, labels, _ = _collected(source, into, sample, np.dtype(np.float64), max_gb)
+    return x, labels
 
 
 def sample_layout(source: Source) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -116,12 +120,6 @@ def sample_layout(source: Source) -> tuple[tuple[int, ...], np.dtype[Any]]:
     if source.parts["train"].shape[0] == 0:
         raise InputError("the data have no training rows; give at least a few of each class")
     return first
-
-
-def num_bytes(source: Source) -> int:
-    """What the inputs of all rows take, in bytes."""
-    sample, dtype = sample_layout(source)
-    return sum(part.shape[0] for part in source.parts.values()) * math.prod(sample) * dtype.itemsize
 
 
 def in_memory(shape: tuple[int, ...], dtype: np.dtype[Any], chunks: Iterator[Array]) -> Array:
@@ -157,6 +155,34 @@ def rows_in_chunk(shape: Sequence[int], dtype: np.dtype[Any]) -> int:
     return max(1, _CHUNK_BYTES // max(1, math.prod(shape[1:]) * dtype.itemsize))
 
 
+def _collected(
+    source: Source, into: Collect, sample: tuple[int, ...], dtype: np.dtype[Any], max_gb: float
+) -> tuple[Array, Array, Rounding]:
+    num_rows = sum(part.shape[0] for part in source.parts.values())
+    gigabytes = num_rows * math.prod(sample) * dtype.itemsize / 1e9
+    if gigabytes > max_gb:
+        raise InputError(
+            f"task.max_gb: {source.name} would take {gigabytes:.3g} GB, more than {max_gb:g}; raise it or give less "
+            "data"
+        )
+    labels: list[Array] = []
+    rounding = Rounding()
+
+    def chunks() -> Iterator[Array]:
+        for name, part in source.parts.items():
+            row = 0
+            for x, y in part.chunks():
+                labels.append(y)
+                raw = _laid_out(x, part.layout)
+                yield _kept(name, raw, row, dtype)
+                if len(raw) and may_round(part.dtype):
+                    rounding.add(raw)
+                row += len(x)
+
+    x = into((num_rows, *sample), dtype, chunks())
+    return x, joined(labels), rounding
+
+
 def _sample_shape(name: str, part: Part) -> tuple[int, ...]:
     shape = part.shape
     if 0 in shape[1:] or not 2 <= len(shape) <= 4:
@@ -177,11 +203,13 @@ def _kept_dtype(name: str, part: Part) -> np.dtype[Any]:
     return np.dtype(np.uint8 if part.dtype == np.uint8 else np.float32)
 
 
-def _laid_out(name: str, x: Array, first_row: int, dtype: np.dtype[Any], layout: Layout | None) -> Array:
+def _laid_out(x: Array, layout: Layout | None) -> Array:
     if x.ndim == 3:
-        x = x[:, None]
-    elif layout == "channels_last":
-        x = x.transpose(0, 3, 1, 2)
+        return x[:, None]
+    return x.transpose(0, 3, 1, 2) if layout == "channels_last" else x
+
+
+def _kept(name: str, x: Array, first_row: int, dtype: np.dtype[Any]) -> Array:
     with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused below
         x = x.astype(dtype, copy=False)
     if dtype.kind == "f":

@@ -45,12 +45,14 @@ class ArrayTask:
 
     Args:
         name: what tables and reports call it.
-        x: inputs as they are kept, uint8 or float32, shape (num_rows, channels, height, width) or (num_rows, features).
+        x: raw inputs as they are kept, uint8, float32, or float64 where float32 would lose digits; shape
+            (num_rows, channels, height, width) or (num_rows, features).
         y: class of each row, int64, shape (num_rows,), with the label noise that was asked for; -1 where the data give
             no label, which are rows of the transfer set alone.
         class_names: by class number.
         splits: as `Task` says.
-        shift, divisor: inputs are (x - shift) / divisor, one number of each a channel or feature.
+        shift, divisor: inputs are (x - shift) / divisor, one number of each a channel or feature, in the units of `x`;
+            computed in float64 where `x` is.
         augmentation: how views differ.
         class_weights: of the hard loss, one a class, or None; with weights the score is balanced accuracy.
         label_noise: fraction of the labels outside validation and test that was changed.
@@ -169,5 +171,7 @@ class ArrayTask:
     def _normalised(self, raw: NDArray[Any]) -> Tensor:
         if raw.ndim == 4:
             raw = raw.transpose(0, 2, 3, 1)
-        x = torch.from_numpy(np.array(raw, dtype=np.float32, order="C"))
-        return x.sub_(torch.tensor(self.shift)).div_(torch.tensor(self.divisor))
+        precision = np.float64 if raw.dtype == np.float64 else np.float32
+        x = torch.from_numpy(np.array(raw, dtype=precision, order="C"))
+        shift, divisor = (torch.tensor(given, dtype=x.dtype) for given in (self.shift, self.divisor))
+        return x.sub_(shift).div_(divisor).float()
