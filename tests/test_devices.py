@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from autokd.devices import _OnDevice, pick_device
 from autokd.driver import preparation, search_study
+from autokd.losses import takes_labels
 from autokd.record import read_trials
+from autokd.registry import resolve
 from autokd.teachers.answers import ask
 from autokd.teachers.cache import open_outputs, teacher_outputs
 from autokd.teachers.ensemble import Ensemble
@@ -140,3 +142,21 @@ def test_the_device_of_a_study_is_where_its_teacher_answers(tmp_path: Path, monk
     monkeypatch.setattr(preparation, "placed", lambda teacher, device: devices.append(device) or teacher)
     small_run(tmp_path, device="auto")
     assert devices == [pick_device("auto")]
+
+
+@pytest.mark.parametrize("name", ["kd", "dkd", "dist", "logit_std"])
+def test_a_loss_stays_on_the_device_of_its_outputs(name: str) -> None:
+    loss = resolve("losses", name)
+    labels = {"labels": torch.zeros(9, dtype=torch.int64, device="meta")} if takes_labels(loss) else {}
+
+    assert loss(*torch.zeros(2, 9, 3, device="meta"), temperature=2.0, **labels).device.type == "meta"
+
+
+def test_an_ensemble_answers_on_the_device_of_its_members() -> None:
+    class There:
+        name, digest = "there", "00"
+
+        def outputs(self, inputs: Tensor) -> Tensor:
+            return torch.zeros(len(inputs), 3, device="meta")
+
+    assert Ensemble((There(), There()), (1.0, 3.0)).outputs(torch.zeros(2, 4)).device.type == "meta"

@@ -38,7 +38,7 @@ def ask(teacher: Teacher, task: Task, rows: Tensor, view: int) -> Tensor:
     if isinstance(teacher, RowTeacher):
         return _said(teacher, task, rows, lambda: teacher.answers(task, rows, view))
     inputs = task.inputs(rows, view)
-    given = _said(teacher, task, rows, lambda: logits_in(teacher.outputs(inputs)))
+    given = _said(teacher, task, rows, lambda: logits_in(teacher.outputs(inputs)).cpu())
     expected = (len(rows), task.num_outputs)
     if tuple(given.shape) != expected:
         raise InputError(

@@ -61,7 +61,7 @@ class Ensemble:
 
     def _mean(self, given: list[Tensor]) -> Tensor:
         probabilities = torch.stack([each.double().softmax(dim=1) for each in given])
-        shares = torch.tensor(self._shares(), dtype=torch.float64)
+        shares = torch.tensor(self._shares(), dtype=torch.float64, device=probabilities.device)
         return log_probabilities(torch.einsum("m,mbc->bc", shares, probabilities)).float()
 
     def _shares(self) -> list[float]:
