@@ -1,7 +1,8 @@
 """From a reference (plug-in name, module, `module:attr`, file) to the object it names, and back."""
 
+from autokd.registry.beside import modules_beside
 from autokd.registry.identity import reference_of, source_digest
 from autokd.registry.lookup import GROUPS, installed
 from autokd.registry.resolution import resolve
 
-__all__ = ["GROUPS", "installed", "reference_of", "resolve", "source_digest"]
+__all__ = ["GROUPS", "installed", "modules_beside", "reference_of", "resolve", "source_digest"]

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from autokd.errors import InputError, nearest
+from autokd.registry.beside import forget, is_stale, open_folder
 
 GROUPS = ("search_spaces", "space_adapters", "tasks", "teachers", "losses", "objectives", "schedulers", "exporters")
 """What can be plugged in; a group's entry points are `autokd.<group>`. A space adapter makes a search space of
@@ -61,9 +62,9 @@ def _import_module(group: str, reference: str, name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise InputError(_not_found(group, reference, f"no module '{name}' can be imported")) from None
-        raise InputError(_import_failed(group, reference, error, "")) from error
+        raise InputError(_import_failed(group, reference, error, None)) from error
     except (Exception, SystemExit) as error:
-        raise InputError(_import_failed(group, reference, error, "")) from error
+        raise InputError(_import_failed(group, reference, error, None)) from error
 
 
 def _load_file(group: str, reference: str, path: Path) -> ModuleType:
@@ -76,17 +77,20 @@ def _load_file(group: str, reference: str, path: Path) -> ModuleType:
     digest = hashlib.sha256(bytes(path) + b"\0" + source).hexdigest()[:12]
     name = f"{FILE_MODULE}{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{digest}"
     if name in sys.modules:
-        return sys.modules[name]
+        if not is_stale(sys.modules[name]):
+            return sys.modules[name]
+        forget(sys.modules[name])
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
+    open_folder(module, path.parent)
     sys.modules[name] = module  # before it runs: dataclasses look their own module up
     try:
         # Compiled from the bytes digested above: the loader's cache goes by time and size, and can be stale.
         exec(compile(source, str(path), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise InputError(_import_failed(group, reference, error, str(path))) from error
+        forget(module)
+        raise InputError(_import_failed(group, reference, error, path)) from error
     return module
 
 
@@ -112,11 +116,11 @@ def _not_found(group: str, reference: str, reason: str) -> str:
     return f"no {group} named '{reference}': not a plug-in (known: {names}), and {reason}. {_FORMS}{hint}"
 
 
-def _import_failed(group: str, reference: str, error: BaseException, file: str) -> str:
+def _import_failed(group: str, reference: str, error: BaseException, file: Path | None) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         where, reason = f"{error.filename}:{error.lineno}", error.msg
     else:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "<frozen" not in frame.filename]
-        inside = [frame for frame in frames if frame.filename == file] or frames
+        inside = [frame for frame in frames if file and Path(frame.filename).parent == file.parent] or frames
         where, reason = f"{inside[-1].filename}:{inside[-1].lineno}", " ".join(str(error).split())
     return f"{group} '{reference}' cannot be imported: {where}: {type(error).__name__}: {reason}"

@@ -13,8 +13,8 @@ from autokd.registry.spaces import as_space, find_space
 def resolve(group: str, reference: object, *, attributes: Sequence[str] = ()) -> Any:
     """The object a reference names; anything but a string is that object already.
 
-    Files are found from the current folder and loaded once for each path and content. Modules are found on
-    `sys.path`, which is left as it is.
+    Files are found from the current folder and loaded once for each path and content; what lies in a file's own folder
+    can be imported by that file. Modules are found on `sys.path`, which is left as it is.
 
     A search space may be of other kinds, too: `reference(key=value, ...)`, with Python literals, is what calling the
     reference with these settings gives; a class is called even without; a function `student(trial, task)` is a space of
