@@ -142,6 +142,66 @@ def test_flops_of_recurrent_layers_and_fused_attention_are_counted() -> None:
     assert costs.flops(attention, sequence) == projections + 2 * (2 * 5 * 5 * 8)
 
 
+class OffMeta(nn.Module):
+    """A layer on five steps of eight features, in a network that cannot answer on the meta device."""
+
+    def __init__(self, layer: nn.Module, why: str) -> None:
+        super().__init__()
+        self.layer, self.why, self.scale = layer, why, torch.tensor(2.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.why == "looks at numbers" and x.sum() > 1e9:
+            return x
+        if self.why == "a tensor outside the state dict":
+            x = x * self.scale.expand(8)
+        outputs = self.layer(x, x, x) if isinstance(self.layer, nn.MultiheadAttention) else self.layer(x)
+        return outputs[0] if isinstance(outputs, tuple) else outputs
+
+
+class Attention(nn.Module):
+    """Fused attention over the input, before a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.scaled_dot_product_attention(x, x, self.linear(x))
+
+
+LAYERS: dict[str, tuple[Callable[[], nn.Module], int]] = {
+    "linear": (lambda: nn.Linear(8, 16), 2 * 5 * 8 * 16),
+    "fused attention": (Attention, 2 * 5 * 8 * 8 + 2 * (2 * 5 * 5 * 8)),
+    "multi-head attention": (
+        lambda: nn.MultiheadAttention(8, 2, batch_first=True),
+        4 * (2 * 5 * 8 * 8) + 2 * (2 * 5 * 5 * 8),
+    ),
+    "an encoder layer": (
+        lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True),
+        4 * (2 * 5 * 8 * 8) + 2 * (2 * 5 * 5 * 8) + 2 * (2 * 5 * 8 * 16),
+    ),
+    "a recurrent layer": (lambda: nn.LSTM(8, 16, bias=False, batch_first=True), 2 * 5 * (8 * 64 + 16 * 64)),
+    "a convolution": (lambda: nn.Conv1d(5, 3, 2), 2 * 7 * 3 * 5 * 2),
+}
+
+
+@pytest.mark.parametrize("why", ["nothing", "looks at numbers", "a tensor outside the state dict"])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_flops_are_the_same_where_the_meta_device_fails(layer: str, why: str) -> None:
+    make, expected = LAYERS[layer]
+    student = OffMeta(make(), why).train()
+    fast = torch.backends.mha.get_fastpath_enabled()
+    assert costs.flops(student, torch.ones(1, 5, 8)) == expected
+    assert student.training
+    assert torch.backends.mha.get_fastpath_enabled() == fast
+    assert torch.backends.mkldnn.enabled  # type: ignore[attr-defined]
+
+
+def test_flops_of_a_student_that_fails_anywhere_are_its_own_error() -> None:
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        costs.flops(nn.Linear(3, 3), torch.ones(1, 5, 8))
+
+
 def test_flops_of_a_student_with_weights_that_count_nothing_is_an_error_that_names_them() -> None:
     student = nn.Sequential(nn.Flatten(), nn.PReLU())
     with pytest.raises(InfeasibleError, match="PReLU"):

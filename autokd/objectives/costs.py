@@ -6,6 +6,7 @@ Each takes the student and one sample as a batch of one, shape (1, *input_shape)
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -33,16 +35,18 @@ def size_mb(student: nn.Module, inputs: Tensor) -> float:
 def flops(student: nn.Module, inputs: Tensor) -> float:
     """Floating-point operations to answer one sample; a multiply-add counts as 2.
 
-    Counts matrix products, convolutions and attention, not elementwise work, as torch's own counter does; on the
-    meta device, where fused attention and recurrent layers are counted too (on the CPU they are not).
+    Counts matrix products, convolutions and attention, not elementwise work, as torch's own counter does. That is done
+    on the meta device; a student that cannot answer there, as its forward looks at numbers or uses tensors that are no
+    part of its modules, is counted on the CPU, without the fused operations that the counter would take for nothing.
 
     Raises:
         InfeasibleError: nothing was counted although the student has trainable weights.
     """
-    ghost = copy.deepcopy(student).to("meta").eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        ghost(inputs.to("meta"))
-    total = counter.get_total_flops()
+    try:
+        total = _counted(copy.deepcopy(student).to("meta").eval(), inputs.to("meta"))
+    except Exception:  # whatever a forward raises without numbers; on the CPU it raises again if it is at fault
+        with evaluating(student), _nothing_fused():
+            total = _counted(student, inputs)
     if total == 0 and any(weight.requires_grad for weight in student.parameters()):
         owners = {type(m).__name__ for m in student.modules() if any(True for _ in m.parameters(recurse=False))}
         raise InfeasibleError(
@@ -50,6 +54,29 @@ def flops(student: nn.Module, inputs: Tensor) -> float:
             "has weights: build it from layers torch counts, or leave flops out of the objectives"
         )
     return float(total)
+
+
+def _counted(student: nn.Module, inputs: Tensor) -> int:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        student(inputs)
+    return int(counter.get_total_flops())
+
+
+@contextmanager
+def _nothing_fused() -> Iterator[None]:
+    """Has the CPU compute attention, encoder layers and recurrent layers by the operations that they are made of.
+
+    torch's counter knows these; fused ones count as nothing on the CPU.
+    """
+    fast = torch.backends.mha.get_fastpath_enabled()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of oneDNN's flags on GPUs that are not there
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
+                yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def peak_memory_mb(student: nn.Module, inputs: Tensor, *, batch: int = 1) -> float:

@@ -197,7 +197,7 @@ _CHECKS: dict[str, Callable[[_Case], str | None]] = {
     "the network in eval mode with a batch of 1": _answers_one_row,
     "a training step on a batch of 2": _gradients_reach_all,
     "the network in eval mode with a batch of 4": _rows_are_answered_apart,
-    "the network on the meta device, where flops are counted,": _flops_are_counted,
+    "counting flops": _flops_are_counted,
     "building again from the same arch": _can_be_rebuilt,
 }
 """What an architecture must pass, in order, by what is being done should it raise."""
