@@ -11,7 +11,7 @@ from conftest import ROOT
 
 FLOORS = (
     ("errors", "types"),
-    ("devices", "files", "networks", "urls", "weights"),
+    ("choices", "devices", "files", "networks", "urls", "weights"),
     ("losses", "objectives", "one_function", "pareto"),
     ("registry",),
     ("study",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import torch
 from optuna.distributions import BaseDistribution
 from optuna.trial import FixedTrial
 
+from autokd.choices import pick
 from autokd.errors import InfeasibleError
 from autokd.one_function.branches import Asked, Branches
 
@@ -95,6 +96,9 @@ class _Replay(FixedTrial):
         super().__init__(dict(arch))
         self._arch = arch
         self.lacking: Asked | None = None
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        return pick(super().suggest_categorical, name, choices)
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:  # every suggest_* of Optuna's comes here
         if name not in self._arch or not _may_be(distribution, self._arch[name]):

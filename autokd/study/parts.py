@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from autokd import registry
+from autokd.choices import take_any_choice
 from autokd.errors import InputError, nearest
 from autokd.study.model import Study
 from autokd.types import Arch, Objective, SearchSpace, Task
@@ -34,7 +35,8 @@ def resolve_space(study: Study) -> SearchSpace:
 
 
 def suggest_arch(space: SearchSpace, trial: optuna.Trial, task: Task) -> Any:
-    """What a space suggests; it is told the task where its `suggest` takes one."""
+    """What a space suggests; it is told the task where its `suggest` takes one, and may offer lists as choices."""
+    take_any_choice(trial)
     suggest: Callable[..., Any] = space.suggest
     return suggest(trial, task) if _takes_task(suggest) else suggest(trial)
 
