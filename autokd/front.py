@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,11 @@ class Student:
         arch: architecture.
         recipe: recipe as a dict.
         values: by objective; trained ones on validation, means over `seeds` fresh trainings where there are any.
-        spread: standard deviation of the trained ones over those seeds; their standard error where there are not two.
+        spread: standard deviation of the trained ones over those seeds, 0 over a single one; their standard error where
+            there are none. Of timed ones, the spread between repeats where they were measured together.
         seeds: fresh trainings behind `values`; 0 where they are the search's own.
         test: trained objectives on the test split, means over the same seeds; empty where it was not read.
+        within_noise: whether all that it has over another student of the front is within the spread.
     """
 
     trial: int
@@ -34,6 +36,7 @@ class Student:
     spread: dict[str, float] = field(default_factory=dict)
     seeds: int = 0
     test: dict[str, float] = field(default_factory=dict)
+    within_noise: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,11 @@ class Front:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Front:
-        """The front of such data."""
-        return cls(**{**data, "front": [Student(**student) for student in data["front"]]})
+        """The front of such data; where they are of before there were marks, the students are marked now."""
+        students = [Student(**student) for student in data["front"]]
+        if not all("within_noise" in student for student in data["front"]):
+            students = marked(students, as_objectives(data["objectives"]))
+        return cls(**{**data, "front": students})
 
     def pick(
         self,
@@ -96,6 +102,8 @@ class Front:
         minimum: Mapping[str, float] | None = None,
     ) -> Student:
         """One student of the front; the order of the students does not matter.
+
+        Of the students within the bounds those are left out whose advantages over another one are within the spread.
 
         Args:
             by: an objective, of which the best is taken (and the knee of those that tie), or `knee`: the student whose
@@ -118,7 +126,11 @@ class Front:
         ]
         if not within:
             raise InputError(f"no student of the front is within the bounds; {self._ranges()}")
-        points = pareto.as_losses([student.values for student in within], self._as_objectives())
+        objectives = as_objectives(self.objectives)
+        within = [
+            s for s, as_marked in zip(within, marked(within, objectives), strict=True) if not as_marked.within_noise
+        ]
+        points = pareto.as_losses([student.values for student in within], objectives)
         if weights:
             wanted = np.array([weights.get(o["name"], 0.0) for o in self.objectives])
             if wanted.min() < 0 or wanted.sum() == 0:
@@ -129,12 +141,6 @@ class Front:
             best = np.flatnonzero(column == column.min())
             within, points = [within[i] for i in best], points[best]
         return within[pareto.knee(points)]
-
-    def _as_objectives(self) -> list[Objective]:
-        return [
-            Objective(o["name"], o["direction"], o["unit"], trained=False, measure=float)  # type: ignore[arg-type]
-            for o in self.objectives
-        ]
 
     def _check(self, name: str) -> None:
         known = [objective["name"] for objective in self.objectives]
@@ -149,3 +155,19 @@ class Front:
             values = [student.values[objective["name"]] for student in self.front]
             ranges.append(f"{objective['name']} {min(values):.4g} to {max(values):.4g}")
         return f"the front holds {', '.join(ranges)}"
+
+
+def marked(students: Sequence[Student], objectives: Sequence[Objective]) -> list[Student]:
+    """The students of a front, with `within_noise` as `pareto.within_spread` finds it."""
+    points = pareto.as_losses([student.values for student in students], objectives)
+    spreads = np.array([[student.spread.get(o.name, 0.0) for o in objectives] for student in students])
+    found = pareto.within_spread(points, spreads.reshape(points.shape))
+    return [replace(student, within_noise=bool(noise)) for student, noise in zip(students, found, strict=True)]
+
+
+def as_objectives(plain: Sequence[Mapping[str, str]]) -> list[Objective]:
+    """The objectives of a front's plain data, to compare students by; they cannot be measured."""
+    return [
+        Objective(o["name"], o["direction"], o.get("unit", ""), trained=False, measure=float)  # type: ignore[arg-type]
+        for o in plain
+    ]

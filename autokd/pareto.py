@@ -99,6 +99,36 @@ def near_front(points: Floats, standard_errors: Floats, k: float = 2.0) -> NDArr
     return ~_beaten(points - k * standard_errors, points) & ~np.isnan(points).any(axis=1)
 
 
+def within_spread(points: Floats, spreads: Floats) -> NDArray[np.bool_]:
+    """Which points have no advantage over another one but what their spread explains, shape (points,).
+
+    An advantage in an objective is real if it is more than the larger spread of the two points. A point is covered by
+    another that is better somewhere, and over which it has no real advantage. Points are judged one after another, each
+    after those that cover it and have a real advantage over it; of points that cover each other the one that is better
+    in the first objective comes first, then in the second, and so on. A point is marked if one covers it that was
+    judged before and not marked. So every marked point is covered by one that is not, at least one is not marked, and
+    the order of the points does not matter. Equal points are marked together, or not at all.
+
+    Args:
+        points: losses without NaN, shape (points, objectives).
+        spreads: >= 0, of the same shape; 0 for what is known exactly.
+    """
+    gain = points[None, :, :] - points[:, None, :]  # what each has over each other
+    real = np.any(gain > np.maximum(spreads[None, :, :], spreads[:, None, :]), axis=2)
+    covered = ~real & np.any(gain < 0, axis=2)
+    beaten = covered & real.T
+    left = np.lexsort((*spreads.T[::-1], *points.T[::-1]))
+    kept, marked = np.zeros(len(points), dtype=bool), np.zeros(len(points), dtype=bool)
+    while left.size:
+        free = ~beaten[np.ix_(left, left)].any(axis=1)
+        place = int(np.argmax(free))  # the first of all, should they beat each other in a circle
+        i = left[place]
+        marked[i] = covered[i, kept].any()
+        kept[i] = not marked[i]
+        left = np.delete(left, place)
+    return marked
+
+
 def _beaten(points: Floats, others: Floats) -> NDArray[np.bool_]:
     """Which points any of others dominates, shape (points,)."""
     no_worse = np.ones((len(points), len(others)), dtype=np.bool_)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autokd.errors import InputError
-from autokd.front import Front, Student
+from autokd.front import Front, Student, as_objectives, marked
 
 OBJECTIVES = [
     {"name": "accuracy", "direction": "maximize", "unit": ""},
@@ -136,3 +137,49 @@ def test_a_pick_is_a_member_and_only_the_ratio_of_weights_matters(
     assert front.pick() in front.front
     doubled = front.pick(weights={"accuracy": 2 * weights[0], "parameters": 2 * weights[1]})
     assert doubled == picked
+
+
+THREE = [*OBJECTIVES, {"name": "latency_ms", "direction": "minimize", "unit": "ms"}]
+
+
+def noisy_front(**changes: Any) -> Front:
+    """The first costs a little more than the second and is faster by less than the spread; the third is smaller."""
+    students = [
+        Student(
+            number,
+            {},
+            {},
+            {"accuracy": accuracy, "parameters": parameters, "latency_ms": latency},
+            {"accuracy": 0.005, "latency_ms": 0.0017},
+        )
+        for number, (accuracy, parameters, latency) in enumerate(
+            [(0.951, 900, 0.0145), (0.952, 800, 0.0155), (0.80, 100, 0.0150)]
+        )
+    ]
+    return front_of(front=students, objectives=THREE, **changes)
+
+
+def test_an_advantage_within_the_spread_is_marked_and_a_pick_ignores_it() -> None:
+    front = noisy_front()
+    students = marked(front.front, as_objectives(THREE))
+    assert [student.within_noise for student in students] == [True, False, False]
+    assert front.pick(by="latency_ms").trial == 2
+    assert front.pick(by="accuracy").trial == 1
+    assert front.pick(weights={"latency_ms": 1.0}).trial == 2
+
+
+def test_an_advantage_within_the_spread_counts_where_the_others_break_a_bound() -> None:
+    assert noisy_front().pick(maximum={"latency_ms": 0.0148}).trial == 0
+
+
+def test_without_spread_every_advantage_counts() -> None:
+    exact = [replace(student, spread={}) for student in noisy_front()]
+    assert not any(student.within_noise for student in marked(exact, as_objectives(THREE)))
+    assert marked([], as_objectives(THREE)) == []
+
+
+def test_a_front_of_before_there_were_marks_is_marked_when_it_is_read() -> None:
+    data = noisy_front().to_dict()
+    for student in data["front"]:
+        del student["within_noise"]
+    assert [student.within_noise for student in Front.from_dict(data)] == [True, False, False]

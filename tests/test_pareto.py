@@ -227,6 +227,68 @@ def test_near_means_within_two_standard_errors() -> None:
     assert pareto.near_front(points, np.array([0.02, 0.0])).tolist() == [True, True, False, False]
 
 
+def test_students_whose_only_advantage_is_latency_within_its_spread_are_marked() -> None:
+    latency = np.linspace(0.0145, 0.0160, 20)
+    accuracy = np.linspace(0.80, 0.97, 20)  # the slower, the better
+    points, spreads = np.stack([-accuracy, latency], axis=1), np.full((20, 2), [0.004, 0.0017])
+    assert pareto.within_spread(points, spreads).tolist() == [True] * 19 + [False]
+    smaller = np.column_stack([points, np.arange(20.0)])  # each better one has more parameters, which are exact
+    assert not pareto.within_spread(smaller, np.column_stack([spreads, np.zeros(20)])).any()
+    fast = np.vstack([points, [-0.7, 0.012]])  # is faster by more than the spread
+    assert pareto.within_spread(fast, np.vstack([spreads, spreads[:1]])).tolist() == [True] * 19 + [False, False]
+
+
+def test_of_students_that_do_not_differ_the_better_in_the_first_objective_stays() -> None:
+    points = np.array([[0.10, 1.5], [0.11, 1.4], [0.12, 1.3]])
+    assert pareto.within_spread(points, np.full_like(points, 0.5)).tolist() == [False, True, True]
+    assert pareto.within_spread(points[::-1], np.full_like(points, 0.5)).tolist() == [True, True, False]
+
+
+def test_a_student_stays_whose_rival_is_marked_itself_and_is_not_as_good_as_the_one_that_stays() -> None:
+    points = np.array([[0.3, 0.0], [0.2, 0.9], [0.1, 1.8]])  # slower by less than the spread, each than the one before
+    assert pareto.within_spread(points, np.full_like(points, [0.0, 1.0])).tolist() == [False, True, False]
+
+
+def _real(one: pareto.Floats, other: pareto.Floats, spreads: pareto.Floats) -> bool:
+    return bool((other - one > spreads.max(axis=0)).any())
+
+
+@st.composite
+def _noisy(draw: st.DrawFn, objectives: tuple[int, int] = (2, 4)) -> tuple[pareto.Floats, pareto.Floats]:
+    points = draw(_points(objectives=objectives))
+    points = points[pareto.non_dominated(points)]
+    return points, draw(arrays(np.float64, points.shape, elements=st.sampled_from([0.0, 1.0, 2.5])))
+
+
+@given(_noisy(), st.randoms(use_true_random=False))
+@settings(deadline=None)
+def test_every_marked_point_has_an_unmarked_one_over_which_it_has_no_real_advantage(
+    noisy: tuple[pareto.Floats, pareto.Floats], random: Random
+) -> None:
+    points, spreads = noisy
+    marked = pareto.within_spread(points, spreads)
+    assert not marked.all()
+    for i in np.flatnonzero(marked):
+        assert any(not _real(points[i], points[k], spreads[[i, k]]) for k in np.flatnonzero(~marked))
+    order = random.sample(range(len(points)), len(points))
+    assert pareto.within_spread(points[order], spreads[order]).tolist() == marked[order].tolist()
+    units = 2.0 ** np.arange(points.shape[1])
+    assert pareto.within_spread(points * units + 1, spreads * units).tolist() == marked.tolist()
+    assert not pareto.within_spread(points, np.zeros_like(spreads)).any()
+
+
+@given(_noisy(objectives=(2, 2)), st.sampled_from([0.0, 1.0, 2.5]), st.sampled_from([0.0, 1.0, 2.5]))
+@settings(deadline=None)
+def test_unmarked_points_have_a_real_advantage_over_each_other(
+    noisy: tuple[pareto.Floats, pareto.Floats], first: float, second: float
+) -> None:
+    points, spreads = noisy[0], np.full_like(noisy[1], [first, second])
+    unmarked = np.flatnonzero(~pareto.within_spread(points, spreads))
+    for i, k in combinations(unmarked, 2):
+        same = (points[i] == points[k]).all()
+        assert same or (_real(points[i], points[k], spreads[:1]) and _real(points[k], points[i], spreads[:1]))
+
+
 @given(_points())
 @settings(deadline=None)
 def test_choosing_needs_a_point_without_nan(points: pareto.Floats) -> None:

@@ -19,7 +19,7 @@ from autokd.driver.places import Place
 from autokd.driver.setup import Run, ideal_point
 from autokd.errors import InputError, NoFrontError
 from autokd.files import write_json
-from autokd.front import Front, Student
+from autokd.front import Front, Student, marked
 from autokd.pareto import as_losses, near_front, non_dominated
 from autokd.record import TrialRecord, counts
 from autokd.study import Setup
@@ -184,9 +184,7 @@ def _averaged(
     if not values:
         return None
     means = {name: fmean(value[name] for value in values) for name in values[0]}
-    spread = student.spread  # one seed says nothing of it
-    if len(values) > 1:
-        spread = {name: stdev(value[name] for value in values) for name in values[0]}
+    spread = {name: stdev(value[name] for value in values) if len(values) > 1 else 0.0 for name in values[0]}
     return replace(student, values=student.values | means, spread=spread, seeds=len(values))
 
 
@@ -266,6 +264,7 @@ def _front(
 ) -> Front:
     objectives = context.objectives
     first = objectives[0]
+    students = marked(students, objectives)
     ordered = sorted(students, key=lambda s: s.values[first.name], reverse=first.direction == "maximize")
     return Front(
         study=context.study.name,

@@ -97,7 +97,7 @@ def summary(front: Mapping[str, Any]) -> list[str]:
 
 
 def front_csv(front: Mapping[str, Any]) -> str:
-    """A line for each member: trial, then every value, spread, test value and recipe setting, then the architecture.
+    """A line for each member: trial, whether it is within noise, then every value, spread, test value and recipe setting, then the architecture.
 
     Numbers are as exact as JSON's; what is not known is empty.
     """
@@ -106,6 +106,7 @@ def front_csv(front: Mapping[str, Any]) -> str:
     rows = [
         {
             "trial": member["trial"],
+            "within_noise": bool(member.get("within_noise")),
             **{name: member["values"].get(name) for name in names},
             **{f"spread.{name}": (member.get("spread") or {}).get(name) for name in names},
             **{f"test.{name}": (member.get("test") or {}).get(name) for name in tested_names(front)},
