@@ -54,7 +54,8 @@ class Front:
         hypervolume: share of the box up to `reference` that the front dominates, 0 .. 1.
         reference: worst value by objective, fixed when the search began.
         validation_labels: labels that chose the front; 0 where a table was searched.
-        standard_error: of the first trained objective at its best on the front, from the number of labels.
+        standard_error: of the main trained objective (the first that is maximised, else the first) at its best on the
+            front, on those labels.
         test_reads: how often the test split was read in this run so far.
         final: False for a glance at a search that has not ended: nothing re-seeded, test not read.
         note: how the search ended, in words.

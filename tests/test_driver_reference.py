@@ -15,6 +15,7 @@ from small import small_run, small_study
 from autokd.driver import load_front, search_study
 from autokd.driver.costs import scaled_hypervolume
 from autokd.errors import InputError
+from autokd.objectives.quality import share_error
 from autokd.record import read_trials
 from autokd.types import Objective
 
@@ -97,8 +98,19 @@ def test_objectives_of_any_range_have_a_hypervolume_and_a_spread(name: str, tmp_
     few = {"budget.reseeds": 0, "budget.trials": 2, "scheduler": "none"}
     front = search_study(small_study(objectives={objective: {}, "parameters": {}}, **few), run=tmp_path / "run")
     assert 0 < front.hypervolume <= 1
-    assert front.standard_error == front.front[0].spread[name] > 0
+    best = max(
+        front, key=lambda student: student.values[name] * (1 if front.objectives[0]["direction"] == "maximize" else -1)
+    )
+    assert front.standard_error == best.spread[name] > 0
     assert load_front(tmp_path / "run") == front
+
+
+def test_the_noise_floor_is_that_of_the_objective_by_which_the_report_compares(tmp_path: Path) -> None:
+    few = {"budget.reseeds": 0, "budget.trials": 2, "scheduler": "none"}
+    study = small_study(objectives={"parameters": {}, "nll": {}, "accuracy": {}}, **few)
+    front = search_study(study, run=tmp_path / "run")
+    best = max(student.values["accuracy"] for student in front)
+    assert front.standard_error == share_error(best, front.validation_labels)
 
 
 @pytest.mark.slow

@@ -282,20 +282,23 @@ def _front(
         ),
         reference=dict(setup.reference_point),
         validation_labels=_rows(context),
-        standard_error=_first_error(context, ordered, trials),
+        standard_error=_noise_floor(context, ordered, trials),
         test_reads=count_test_reads(folder),
         final=final,
         note=note,
     )
 
 
-def _first_error(context: Context, ordered: Sequence[Student], trials: Sequence[TrialRecord]) -> float:
-    """The standard error of the first trained objective of the first student, at its value on the front."""
-    if not ordered:
+def _noise_floor(context: Context, students: Sequence[Student], trials: Sequence[TrialRecord]) -> float:
+    """The standard error of the main trained objective, by which the report compares, at its best on the front."""
+    if not students:
         return 0.0
-    first = next(objective.name for objective in context.objectives if objective.trained)
-    measured = next(trial.spread for trial in trials if trial.number == ordered[0].trial)
-    return _standard_errors(context, ordered[0].values, measured)[first]
+    trained = [objective for objective in context.objectives if objective.trained]
+    main = next((objective for objective in trained if objective.direction == "maximize"), trained[0])
+    losses = as_losses([student.values for student in students], [main])
+    best = students[int(losses[:, 0].argmin())]
+    measured = next(trial.spread for trial in trials if trial.number == best.trial)
+    return _standard_errors(context, best.values, measured)[main.name]
 
 
 def _rows(context: Context) -> int:
