@@ -84,7 +84,7 @@ def forget_new_keys(run: Path) -> None:
     """Makes `study.json` what it was before there were records elsewhere, devices and precisions."""
     path = run / "study.json"
     setup = json.loads(path.read_text())
-    del setup["format"], setup["records"], setup["reserve"]
+    del setup["format"], setup["records"], setup["reserve"], setup["sources"]
     for key in ("record", "device", "precision", "compile"):
         del setup["study"][key]
     path.write_text(json.dumps(setup))

@@ -38,7 +38,7 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"seed": 1}, "seed"),
     ({"recipe": {"lr": 0.01}}, "recipe.lr"),
     ({"objectives": {"accuracy": {}, "flops": {}}}, "objectives.flops, objectives.parameters"),
-    ({"space": "resnet"}, "space, the source of the space"),
+    ({"space": "resnet"}, "space"),
     ({"task.labels": 70}, "task.labels"),
     ({"budget.rungs": [1, 3]}, "budget.rungs"),
 ]
@@ -74,7 +74,7 @@ def test_a_changed_source_of_the_space_is_refused(tmp_path: Path) -> None:
     assert autokd("search", study, "--run", tmp_path / "run").code == 0
     (tmp_path / "space.py").write_text(space.replace("4, 8", "4, 9"))
     said = refused("search", study, "--run", tmp_path / "run")
-    assert "was begun with another study: the source of the space changed" in said
+    assert "was begun with another study: the source of the space (space.py) changed" in said
 
 
 def test_a_run_that_another_search_holds_is_refused(run: Path, tmp_path: Path) -> None:

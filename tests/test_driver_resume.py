@@ -109,7 +109,7 @@ def test_other_data_another_teacher_or_another_space_are_refused(tmp_path: Path)
     search(tmp_path, **study)
     with open(space, "a") as source:
         source.write("# changed\n")
-    with pytest.raises(InputError, match="the source of the space changed"):
+    with pytest.raises(InputError, match=r"the source of the space \(space.py\) changed"):
         search(tmp_path, **study)
 
 

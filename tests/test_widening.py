@@ -80,7 +80,7 @@ def test_a_wider_space_goes_on_with_all_that_was_done(home: Path) -> None:
     run = home / "run"
     before = read_trials(run)
     said = refused(*search(home, "budget.trials=12", space=WIDER))
-    assert "source of the space changed; put it back" in said
+    assert "source of the space (space.py) changed; put it back" in said
     assert said.endswith("if it only got more choices, `--widen` (`widened=True` from Python) goes on with it")
     answer = autokd(*search(home, "budget.trials=12", "--widen"))
     assert answer.code == 0, answer

@@ -27,6 +27,10 @@ app = typer.Typer(
 )
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `autokd search` writes it.")]
+OldSpace = Annotated[
+    Path | None,
+    typer.Option("--space", metavar="OLD_FILE", help="The search space as it was, where its file was edited since."),
+]
 
 
 @app.command()
@@ -126,6 +130,7 @@ def retrain_student(
     epochs: Annotated[int | None, typer.Option(min=1, help="[default: as in the search]")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings with fresh seeds.")] = 5,
     reserve: Annotated[bool, typer.Option("--reserve", help="Also on the rows that the search left out.")] = False,
+    space: OldSpace = None,
     workers: Annotated[int, typer.Option(min=1, help="Trainings at once.")] = 2,
 ) -> None:
     """Train one student anew with several seeds; print mean and spread on validation and test."""
@@ -135,7 +140,7 @@ def retrain_student(
 
     with Console(stderr=True).status("starting") as status:
         summary = retrain(
-            run, trial, epochs=epochs, seeds=seeds, reserve=reserve, workers=workers, notify=status.update
+            run, trial, epochs=epochs, seeds=seeds, reserve=reserve, space=space, workers=workers, notify=status.update
         )
     for split in ("validation", "test"):
         for name, (mean, spread) in summary[split].items():
@@ -148,11 +153,12 @@ def export_student(
     run: RunFolder,
     out: Annotated[str, typer.Argument(metavar="OUT", help="Ends in .safetensors, .pt2 or .onnx; a path or a URL.")],
     trial: Annotated[int, typer.Option(help="The trial's number.")],
+    space: OldSpace = None,
 ) -> None:
     """Write one student to a file: its retrained weights where there are any, else those of the search."""
     from autokd.driver import export_trial
 
-    print(export_trial(run, trial, out))
+    print(export_trial(run, trial, out, space=space))
 
 
 @app.command("report")

@@ -16,20 +16,22 @@ from autokd.checkpoints import OPTIMIZER, checkpoint, drop
 from autokd.distill import load_weights
 from autokd.driver.answer import final_front, glance, note_test_read, still_answers
 from autokd.driver.loop import Notify, open_executor, train_all
-from autokd.driver.preparation import extend
+from autokd.driver.preparation import apart
 from autokd.errors import InputError
 from autokd.export import export_student
 from autokd.files import write_json
 from autokd.front import Front
 from autokd.record import TrialRecord, read_trials
 from autokd.registry import reference_of, source_digest
-from autokd.study import read_setup
+from autokd.study import SPACE, Setup, changed_since, read_setup, space_in, space_itself, training_sources
 from autokd.trial import (
     Context,
     Stretch,
     build_student,
+    context_of,
     evaluate,
     load_context,
+    refuse_changed,
     run_stretch_in,
     training_seed,
     why_lost,
@@ -47,7 +49,7 @@ def load_front(run: Path) -> Front:
     front = final_front(run)
     if front is not None and still_answers(front, trials):
         return front
-    return glance(run, _context(run), setup, trials)
+    return glance(run, _context(run, setup), setup, trials)
 
 
 def retrain(
@@ -57,6 +59,7 @@ def retrain(
     epochs: int | None = None,
     seeds: int = 5,
     reserve: bool = False,
+    space: str | Path | None = None,
     workers: int = 2,
     notify: Notify = lambda message: None,
 ) -> dict[str, Any]:
@@ -68,6 +71,7 @@ def retrain(
         epochs: full budget; as in the search if None.
         seeds: trainings, each with a fresh seed.
         reserve: also on the training rows that the search left out; the teacher answers them once.
+        space: the file with the search space as it was in the search, where its own was edited since.
         workers: trainings at once.
         notify: told how many are done, about twice a second.
 
@@ -75,11 +79,14 @@ def retrain(
         `{"validation": {objective: (mean, spread)}, "test": ..., "epochs": ..., "weights": folder}`.
 
     Raises:
-        InputError: there is no such trial, the study's parts cannot be imported, or every training failed.
+        InputError: there is no such trial, the study's parts cannot be imported or were edited, or every training
+            failed.
     """
-    trial, context = _trial(run, number), _context_to_train(run)
+    trial, setup = _trial(run, number), _setup(run, space)
+    context = _context_to_train(run, setup)
+    refuse_changed(run, changed_since(setup, training_sources(context.study, context.space), context.space))
     home = run / "retrained" / f"{number:05d}"
-    data = extend(run, home) if reserve else run
+    data = apart(run, home, setup, reserve=reserve) if reserve or space is not None else run
     context = load_context(str(data)) if reserve else context
     recipe = Recipe(**trial.recipe)
     recipe = replace(recipe, epochs=epochs or recipe.epochs)
@@ -126,15 +133,25 @@ def retrain(
     return summary
 
 
-def export_trial(run: Path, number: int, out: str | Path) -> str:
+def export_trial(run: Path, number: int, out: str | Path, *, space: str | Path | None = None) -> str:
     """Writes one student to `out`, a path or a URL, as `export_student` takes it, and says which one.
 
     It is the retrained one where there is one, else the search's own.
 
+    Args:
+        run: the run folder.
+        number: of the trial.
+        out: a path or a URL.
+        space: the file with the search space as it was in the search, where its own was edited since.
+
     Raises:
-        InputError: no such trial, its weights are gone, or the file cannot be written or differs from the student.
+        InputError: no such trial, its space was edited, its weights are gone, or the file cannot be written or differs
+            from the student.
     """
-    trial, context = _trial(run, number), _context_to_train(run)
+    trial, setup = _trial(run, number), _setup(run, space)
+    context = _context_to_train(run, setup)
+    sources = {SPACE: training_sources(context.study, context.space)[SPACE]}
+    refuse_changed(run, changed_since(setup, sources, context.space))
     summary = run / "retrained" / f"{number:05d}" / "retrained.json"
     if summary.is_file():
         data = json.loads(summary.read_text())
@@ -150,7 +167,6 @@ def export_trial(run: Path, number: int, out: str | Path) -> str:
     lost = why_lost(context, trial.arch or {}, folder)
     if lost:
         raise InputError(f"trial {number} {lost}; nothing was written")
-    setup = read_setup(run)
     rows = context.task.splits["validation"][:64]
     said = export_student(
         _load_student(context, trial.arch or {}, folder),
@@ -158,7 +174,7 @@ def export_trial(run: Path, number: int, out: str | Path) -> str:
         out,
         card={
             "space": _space_reference(context),
-            "space_digest": source_digest(context.space),
+            "space_digest": source_digest(space_itself(context.space)),
             "arch": trial.arch,
             "recipe": recipe,
             "task": {
@@ -176,19 +192,27 @@ def export_trial(run: Path, number: int, out: str | Path) -> str:
     return f"trial {number} ({which}): {said}"
 
 
-def _context(run: Path) -> Context:
-    if not (run / read_setup(run).task).exists():
+def _context(run: Path, setup: Setup) -> Context:
+    if not (run / setup.task).exists():
         raise InputError(
             f"{run} holds no data: its task was a Python object that is kept in no file, so that only a finished front "
             "can be read; search a task of autokd.tasks to retrain and export"
         )
     load_context.cache_clear()  # another run may have been put in place of the one it was loaded from
-    return load_context(str(run))
+    return context_of(run, setup)
 
 
-def _context_to_train(run: Path) -> Context:
+def _setup(run: Path, space: str | Path | None) -> Setup:
+    """What a run was begun with, its space read from another file where one is given."""
+    setup = read_setup(run)
+    if space is None:
+        return setup
+    return setup.model_copy(update={"study": {**setup.study, "space": space_in(space, setup.study["space"])}})
+
+
+def _context_to_train(run: Path, setup: Setup) -> Context:
     """The context of a run whose students are trained."""
-    context = _context(run)
+    context = _context(run, setup)
     if not context.trains:
         raise InputError(
             f"{run} is a search on a table, which holds numbers and no students: nothing can be trained or exported; "

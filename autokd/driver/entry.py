@@ -142,7 +142,7 @@ class _Session:
         self.answered = final_front(run.folder)
         known = prior_trials(run.folder)
         if known:
-            _LOG.info(prior_note(run.folder, study, run.setup.digests))
+            _LOG.info(prior_note(run.folder, study, run.setup))
         sampler = sampler_for(run.context, run.reference, study.seed, known)
         self.record = Record(run.folder, run.context.objectives, sampler)
         if self.record.trials:  # a seeded sampler would repeat what it suggested before
@@ -231,7 +231,7 @@ def _search(run: Run, place: Place, seconds: float | None, session: _Session) ->
     session.take_stock()
     if session.answered is not None and still_answers(session.answered, session.record.trials):
         return session.answered  # nothing was added to what was answered: the test split is not read again
-    prior = prior_note(run.folder, study, run.setup.digests)
+    prior = prior_note(run.folder, study, run.setup)
     note = "; ".join([ended, *session.driver.costs.notes(session.record.trials), *([prior] if prior else [])])
     front = finish(run, session.record.trials, place, note=note, notify=session.notify)
     members = {student.trial for student in front}

@@ -15,6 +15,7 @@ from typing import Any
 
 from autokd.checkpoints import WEIGHTS
 from autokd.driver.core import Driver
+from autokd.errors import InputError
 from autokd.executors import InlineExecutor, ProcessExecutor
 from autokd.trial import Stretch, warm_up
 
@@ -192,7 +193,7 @@ class Jobs:
             return future.result()
         except BrokenProcessPool:
             return {"error": "the worker process died"}
-        except OSError:  # the disk, not the student
+        except (OSError, InputError):  # the disk, or the run: not the student
             raise
         except Exception as error:
             return {"error": f"raised {type(error).__name__}: {error}"}

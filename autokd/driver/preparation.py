@@ -24,7 +24,9 @@ from autokd.driver.setup import (
     ideal_point,
     no_half_folder,
     record_names,
-    refuse_changes,
+    refuse_other_digests,
+    refuse_other_study,
+    refuse_unimportable,
     searches_otherwise,
     setup_to_go_on,
 )
@@ -37,17 +39,22 @@ from autokd.record import refuse_held, refuse_record
 from autokd.registry import resolve, source_digest
 from autokd.study import (
     OWN_SAMPLER,
+    TEACHER,
     Digests,
     Setup,
     Study,
     TaskSection,
     TeacherSection,
+    changed_since,
+    changed_sources,
     dump,
     make_sampler,
-    not_importable,
     read_setup,
     resolve_objectives,
     resolve_space,
+    space_itself,
+    study_sources,
+    teacher_sources,
     write_setup,
 )
 from autokd.study.teacher import TrainedSection
@@ -56,7 +63,7 @@ from autokd.tasks.rows import all_labels
 from autokd.teachers.cache import SPLITS, open_outputs, teacher_outputs
 from autokd.teachers.scores import refuse_chance, refuse_unanswered, teacher_score
 from autokd.teachers.sources import load_teacher, placed
-from autokd.trial import Context, evaluate_outputs, resolve_loss
+from autokd.trial import Context, evaluate_outputs, refuse_changed, resolve_loss
 from autokd.types import Recipe, Task, Teacher
 
 _LOG = logging.getLogger("autokd")
@@ -83,7 +90,7 @@ def prepare(
     """
     refuse_held(folder)
     with no_half_folder(folder), one_thread():
-        _refuse_unimportable(study)
+        refuse_unimportable(study)
         refuse_record(study.record, folder)
         pick_device(study.device)
         if study.sampler != OWN_SAMPLER:
@@ -97,20 +104,21 @@ def prepare(
         space, objectives = resolve_space(study), resolve_objectives(study)
         resolve("schedulers", study.scheduler)(objectives, study.budget.rungs)
         setup = setup_to_go_on(folder)
-        widening = widened and setup is not None and searches_otherwise(setup, study, space)
-        refuse_changes(folder, setup, study=dump(study), space=source_digest(space), widened=widened)
+        sources = study_sources(study, space)
+        changed = changed_since(setup, sources, space) if setup is not None else {}
+        widening = widened and setup is not None and searches_otherwise(setup, study, changed)
+        refuse_other_study(folder, setup, study, changed, widened=widened)
         if prior is not None:
-            refuse_prior(
-                prior, folder, study, space=source_digest(space), objectives=objectives, begun=setup is not None
-            )
+            earlier = changed_since(read_setup(prior), sources, space)
+            refuse_prior(prior, folder, study, earlier, objectives=objectives, begun=setup is not None)
         if isinstance(study.task, ArrayTask):
-            refuse_changes(folder, setup, task=study.task.digest)
+            refuse_other_digests(folder, setup, task=study.task.digest)
         place.start()  # workers import for seconds, while the data are read and the teacher answers
         task = _open_task(study, folder)
         _LOG.info("task: %s", task.summary() if isinstance(task, ArrayTask) else task.name)
-        refuse_changes(folder, setup, task=task.digest)
+        refuse_other_digests(folder, setup, task=task.digest)
         teacher, outputs = _answers(study, task, folder)
-        refuse_changes(folder, setup, teacher=teacher.digest)
+        refuse_other_digests(folder, setup, teacher=teacher.digest)
         context = Context(study, space, task, open_outputs(outputs), objectives)
         facts = _teacher_facts(context, teacher)
         meter = place.meter
@@ -122,21 +130,31 @@ def prepare(
                 adopt_prior(prior, folder)
         elif widening:
             setup = _widened(context, folder, setup, meter)
-        setup = setup.model_copy(update={"study": dump(study)})
+        setup = setup.model_copy(update={"study": dump(study), "sources": sources})
         write_setup(folder, setup)
     return Run(folder, context, setup, meter)
 
 
-def extend(run: Path, folder: Path) -> Path:
-    """A folder from which workers train on the `reserve` rows of a run, too, the teacher having answered them once."""
-    setup = read_setup(run)
-    task = load_task(run / setup.task)
-    if not len(task.splits["reserve"]):
-        raise InputError(f"the search in {run} left no training rows out; retrain without `reserve`")
-    study = Study.model_validate(setup.study)
-    _, outputs = _answers(study, task, run, "reserve")
+def apart(run: Path, folder: Path, setup: Setup, *, reserve: bool) -> Path:
+    """A folder from which workers train what `setup` says, with `reserve` on the rows that the search left out, too.
+
+    Raises:
+        InputError: the search left no rows out, or the teacher is not the one that the search learnt from.
+    """
+    paths: dict[str, Any] = {
+        "task": str((run / setup.task).absolute()),
+        "outputs": str((run / setup.outputs).absolute()),
+    }
+    if reserve:
+        task, study = load_task(run / setup.task), Study.model_validate(setup.study)
+        if not len(task.splits["reserve"]):
+            raise InputError(f"the search in {run} left no training rows out; retrain without `reserve`")
+        refuse_changed(run, changed_sources(setup.sources, {TEACHER: teacher_sources(study)}))
+        teacher, outputs = _answers(study, task, run, "reserve")
+        if teacher.digest != setup.digests.teacher:
+            refuse_changed(run, {TEACHER: TEACHER})
+        paths = paths | {"outputs": str(outputs.absolute()), "reserve": True}
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {"task": str((run / setup.task).absolute()), "outputs": str(outputs.absolute()), "reserve": True}
     write_setup(folder, setup.model_copy(update=paths))
     return folder
 
@@ -172,15 +190,11 @@ def _begin(
     context: Context, teacher: Teacher, facts: Mapping[str, Any], folder: Path, outputs: Path, meter: Meter
 ) -> Setup:
     refuse_hopeless_bounds(context, draw_archs(context, _BOUNDED_SAMPLES))
-    reference_ms = idle_reference_ms(context.objectives, meter)
+    reference_ms, space = idle_reference_ms(context.objectives, meter), space_itself(context.space)
     ideal, worst = end_points(context, folder, meter, reference_ms)
     return Setup(
         study=dump(context.study),
-        digests=Digests(
-            task=context.task.digest,
-            teacher=teacher.digest,
-            space=source_digest(context.space),
-        ),
+        digests=Digests(task=context.task.digest, teacher=teacher.digest, space=source_digest(space)),
         task="task",
         outputs=str(outputs),
         teacher=dict(facts),
@@ -202,7 +216,7 @@ def _widened(context: Context, folder: Path, setup: Setup, meter: Meter) -> Setu
     return setup.model_copy(
         update={
             "records": names,
-            "digests": setup.digests.model_copy(update={"space": source_digest(context.space)}),
+            "digests": setup.digests.model_copy(update={"space": source_digest(space_itself(context.space))}),
             "reference_point": {name: farthest[name](before[name], value) for name, value in worst.items()},
             "ideal_point": {name: nearest[name](ideal_before[name], value) for name, value in ideal.items()},
         }
@@ -251,12 +265,3 @@ def _teacher_trainer(task: Task, study: Study) -> Any:
         network.cpu()  # where it is digested and saved
 
     return train
-
-
-def _refuse_unimportable(study: Study) -> None:
-    missing = [name for name in not_importable(study) if name not in ("task", "teacher")]  # those travel as files
-    if study.executor != "inline" and missing:
-        raise InputError(
-            f"{', '.join(missing)}: worker processes cannot import what was given; put it into a module or a file and "
-            "name it 'module:attr' or 'path.py', or use executor='inline'"
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import optuna
@@ -10,14 +10,31 @@ import optuna
 from autokd.driver.setup import DIGESTS
 from autokd.errors import START_OVER, InputError
 from autokd.record import close_storage, open_storage, read_study, write_study
-from autokd.study import OWN_SAMPLER, STUDY, Digests, Study, changed_keys, dump, read_setup, write_setup
+from autokd.study import (
+    OWN_SAMPLER,
+    SPACE,
+    STUDY,
+    Setup,
+    Study,
+    changed_keys,
+    changed_sources,
+    dump,
+    read_setup,
+    write_setup,
+)
 from autokd.types import Objective
 
 _COPY = "prior"
 
 
 def refuse_prior(
-    other: Path, folder: Path, study: Study, *, space: str, objectives: Iterable[Objective], begun: bool
+    other: Path,
+    folder: Path,
+    study: Study,
+    changed: Mapping[str, str],
+    *,
+    objectives: Iterable[Objective],
+    begun: bool,
 ) -> None:
     """Refuses an earlier run from which nothing can be learnt for this one.
 
@@ -25,23 +42,29 @@ def refuse_prior(
         other: the earlier run's folder.
         folder: this run's.
         study: this one's.
-        space: digest of this one's space.
+        changed: the parts whose source is not what it was there, as `changed_sources` gives them.
         objectives: this one's.
         begun: whether this run was begun before; it may go on with what it began with only.
 
     Raises:
-        InputError: it is no run, its space is another, its trials lack a trained objective of this study, the study's
-            sampler cannot learn from it, or this run began without it.
+        InputError: it is no run, its space or an objective is another, its trials lack a trained objective of this
+            study, the study's sampler cannot learn from it, or this run began without it.
     """
     if study.sampler != OWN_SAMPLER:
         raise InputError(f"earlier run {other}: only sampler {OWN_SAMPLER} learns from it; {study.sampler!r} given")
     if begun and not (folder / _COPY).exists():
         raise InputError(f"earlier run {other}: {folder} began without it; {START_OVER}")
     setup = read_setup(other)
-    if setup.digests.space != space:
+    if SPACE in changed:
         raise InputError(
             f"earlier run {other}: its space is not that of this study ({setup.study.get('space')!r} there, "
             f"{study.space!r} here, or its source differs); give a run of the same space"
+        )
+    measured = [words for part, words in changed.items() if part.startswith("the objective ")]
+    if measured:
+        raise InputError(
+            f"earlier run {other}: {' and '.join(measured)} changed since, so that its values are of another kind; put "
+            "it back, or search without an earlier run"
         )
     trained = [objective.name for objective in objectives if objective.trained]
     known = {
@@ -74,12 +97,15 @@ def prior_trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
     return read_study(folder / _COPY).get_trials(deepcopy=False) if (folder / _COPY).exists() else []
 
 
-def prior_note(folder: Path, study: Study, digests: Digests) -> str:
+def prior_note(folder: Path, study: Study, now: Setup) -> str:
     """In words what a run learns from, and what was different there; "" where it learns from none."""
     if not (folder / _COPY).exists():
         return ""
     setup = read_setup(folder / _COPY)
-    other = [words for key, words in DIGESTS.items() if getattr(setup.digests, key) != getattr(digests, key)]
+    known_sources = bool(setup.sources and now.sources)
+    keys = [key for key in DIGESTS if not (known_sources and key == "space")]
+    other = [DIGESTS[key] for key in keys if getattr(setup.digests, key) != getattr(now.digests, key)]
+    other += changed_sources(setup.sources, now.sources).values()
     other += [key for key in changed_keys(setup.study, dump(study)) if key != "name"]
     differs = f"different there: {', '.join(other)}" if other else "nothing was different there"
     known = len(prior_trials(folder))

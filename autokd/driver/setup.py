@@ -5,22 +5,19 @@ from __future__ import annotations
 import platform
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from autokd.driver.meter import IN_PROCESS, Meter
 from autokd.errors import OTHER_FOLDER, START_OVER, InputError
 from autokd.record import has_own_database, read_study
-from autokd.registry import source_digest
-from autokd.study import SETUP_FILE, STUDY, Setup, Study, changed_keys, dump, read_setup
+from autokd.study import SETUP_FILE, SPACE, STUDY, Setup, Study, changed_keys, dump, not_importable, read_setup
 from autokd.trial import Context
-from autokd.types import SearchSpace
 
 DIGESTS = {"task": "the data", "teacher": "the teacher", "space": "the source of the space"}
 """What a run's digests are of."""
@@ -115,43 +112,65 @@ def no_half_folder(folder: Path) -> Iterator[None]:
         raise
 
 
-def searches_otherwise(setup: Setup, study: Study, space: SearchSpace) -> bool:
-    """Whether a study searches something else than the run was begun with: its space, its source, or its recipe."""
-    keys = changed_keys(setup.study, dump(study))
-    return any(map(_says_what_is_searched, keys)) or source_digest(space) != setup.digests.space
+def refuse_unimportable(study: Study) -> None:
+    """Refuses a study of which worker processes cannot import a part."""
+    missing = [name for name in not_importable(study) if name not in ("task", "teacher")]  # those travel as files
+    if study.executor != "inline" and missing:
+        raise InputError(
+            f"{', '.join(missing)}: worker processes cannot import what was given; put it into a module or a file and "
+            "name it 'module:attr' or 'path.py', or use executor='inline'"
+        )
 
 
-def refuse_changes(
-    folder: Path,
-    setup: Setup | None,
-    *,
-    study: Mapping[str, Any] | None = None,
-    widened: bool = False,
-    **digests: str,
+def searches_otherwise(setup: Setup, study: Study, changed: Mapping[str, str]) -> bool:
+    """Whether a study searches something else than the run was begun with: its space, its source, or its recipe.
+
+    Args:
+        setup: what the run was begun with.
+        study: of now.
+        changed: as `changed_sources` gives it.
+    """
+    return any(map(_says_what_is_searched, changed_keys(setup.study, dump(study)))) or SPACE in changed
+
+
+def refuse_other_study(
+    folder: Path, setup: Setup | None, study: Study, changed: Mapping[str, str], *, widened: bool = False
 ) -> None:
-    """Refuses to go on in a run that was begun with another study, or other digests.
+    """Refuses to go on in a run that was begun with another study, or with other code of its parts.
 
     Args:
         folder: the run folder.
-        setup: what `study.json` holds; None where nothing was begun.
-        study: of now, dumped.
+        setup: what it was begun with; None where nothing was begun.
+        study: of now.
+        changed: as `changed_sources` gives it.
         widened: whether what is searched may have changed.
-        digests: of now.
     """
     if setup is None:
         return
-    keys = changed_keys(setup.study, study) if study is not None else []
-    parts = [key for key, digest in digests.items() if digest != getattr(setup.digests, key)]
-    searched = [key for key in keys if _says_what_is_searched(key)] + [key for key in parts if key == "space"]
-    if widened:
-        keys, parts = [key for key in keys if key not in searched], [key for key in parts if key != "space"]
-    changed = keys + [DIGESTS[key] for key in parts]
+    keys = changed_keys(setup.study, dump(study))
+    named = {f"the {key.partition('.')[0]}" for key in keys}  # another part has another source, too
+    parts = [part for part in changed if part not in named]
+    searched = [key for key in keys if _says_what_is_searched(key)] + [part for part in parts if part == SPACE]
+    left = [each for each in [*keys, *parts] if not (widened and each in searched)]
+    wider = (
+        "; if it only got more choices, `--widen` (`widened=True` from Python) goes on with it"
+        if len(searched) == len(left)
+        else ""
+    )
+    _refuse(folder, [changed.get(each, each) for each in left], wider)
+
+
+def refuse_other_digests(folder: Path, setup: Setup | None, **digests: str) -> None:
+    """Refuses to go on in a run that was begun with other data or another teacher, by their digests of now."""
+    if setup is not None:
+        _refuse(folder, [DIGESTS[key] for key, now in digests.items() if now != getattr(setup.digests, key)])
+
+
+def _refuse(folder: Path, changed: Sequence[str], hint: str = "") -> None:
     if changed:
-        wider = "; if it only got more choices, `--widen` (`widened=True` from Python) goes on with it"
-        only_wider = wider if len(searched) == len(changed) else ""
         raise InputError(
             f"{folder} was begun with another study: {', '.join(changed)} changed; put it back to go on, or "
-            f"{START_OVER}{only_wider}"
+            f"{START_OVER}{hint}"
         )
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from autokd.driver.costs import refuse_hopeless_bounds
 from autokd.driver.prior import adopt_prior, refuse_prior
-from autokd.driver.setup import Run, environment, record_names, refuse_changes, setup_to_go_on
+from autokd.driver.setup import Run, environment, record_names, refuse_other_digests, refuse_other_study, setup_to_go_on
 from autokd.record import canonical
 from autokd.registry import resolve
-from autokd.study import Digests, Setup, Study, dump, write_setup
+from autokd.study import SPACE, Digests, Setup, Study, dump, read_setup, write_setup
 from autokd.trial import TableContext, read_table, table_context
 
 _COPY = "table.csv.gz"
@@ -25,10 +25,12 @@ def prepare_table(study: Study, folder: Path, prior: Path | None) -> Run:
     context = table_context(study, table)
     resolve("schedulers", study.scheduler)(context.objectives, study.budget.rungs)
     setup = setup_to_go_on(folder)
-    refuse_changes(folder, setup, study=dump(study), task=table.digest)
+    refuse_other_study(folder, setup, study, {})
+    refuse_other_digests(folder, setup, task=table.digest)
     space = canonical({"parameters": {name: list(choices) for name, choices in table.parameters.items()}})
     if prior is not None:
-        refuse_prior(prior, folder, study, space=space, objectives=context.objectives, begun=setup is not None)
+        changed = {} if read_setup(prior).digests.space == space else {SPACE: "the choices of the table"}
+        refuse_prior(prior, folder, study, changed, objectives=context.objectives, begun=setup is not None)
     if setup is None:
         refuse_hopeless_bounds(context, table.archs())
         (folder / _COPY).write_bytes(table.path.read_bytes())

@@ -26,7 +26,7 @@ def reference_of(found: object) -> str | None:
     if home is not None and qualname is not None and attribute(home, qualname) is found:
         reference = _module_reference(home)
         return None if reference is None else f"{reference}:{qualname}"
-    for module, name in _holders(found):
+    for module, name in holders(found):
         reference = _module_reference(module)
         if reference is not None:
             return f"{reference}:{name}"
@@ -47,14 +47,14 @@ def source_digest(found: object) -> str:
     elif hasattr(found, "__qualname__"):
         home = sys.modules.get(getattr(found, "__module__", None) or "")
     else:
-        home = next((module for module, _ in _holders(found)), sys.modules.get(type(found).__module__))
+        home = next((module for module, _ in holders(found)), sys.modules.get(type(found).__module__))
     file = getattr(home, "__file__", None)
     if file is None or not file.endswith(".py") or not Path(file).is_file():
         return ""
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
-def _holders(found: object) -> list[tuple[ModuleType, str]]:
+def holders(found: object) -> list[tuple[ModuleType, str]]:
     """Modules, by import order, that have an object as an attribute, with its name there."""
     modules = [module for module in list(sys.modules.values()) if isinstance(module, ModuleType)]
     return [

@@ -6,8 +6,11 @@ import dataclasses
 import functools
 import inspect
 import json
+import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autokd import registry
@@ -32,6 +35,30 @@ def resolve_space(study: Study) -> SearchSpace:
         return _Shortlist(inner, tuple(json.dumps(arch, sort_keys=True) for arch in study.space["archs"]))
     space: SearchSpace = registry.resolve("search_spaces", study.space)
     return space
+
+
+def space_in(file: str | Path, section: Any) -> Any:
+    """The section `space` of a study with its code read from another file, such as one that holds it as it was.
+
+    Raises:
+        InputError: it is no file of Python.
+    """
+    if isinstance(section, Mapping):
+        return {**section, "space": space_in(file, section["space"])}
+    path = Path(file).expanduser()
+    if path.suffix != ".py" or not path.is_file():
+        raise InputError(f"space {file}: no such file; give the .py file that holds the space as it was in the search")
+    if not isinstance(section, str):
+        return os.path.abspath(path)
+    adapter, colon, inner = section.partition(":")
+    before = f"{adapter}:" if colon and adapter in registry.installed("space_adapters") else ""
+    after = re.search(r"[:(].*", inner if before else section, re.DOTALL)  # an attribute, settings
+    return f"{before}{os.path.abspath(path)}{after[0] if after else ''}"
+
+
+def space_itself(space: SearchSpace) -> SearchSpace:
+    """The space whose `build` makes the networks, also where only some of its architectures are searched."""
+    return space.inner if isinstance(space, _Shortlist) else space
 
 
 def suggest_arch(space: SearchSpace, trial: optuna.Trial, task: Task) -> Any:

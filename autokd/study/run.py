@@ -49,6 +49,8 @@ class Setup(BaseModel):
     """The study as `dump` gives it. It may name objects that only the program that began the run has."""
     digests: Digests
     """What the run was begun with."""
+    sources: Mapping[str, Mapping[str, str]] = {}
+    """What the code of its parts was, as `study_sources` gives it; empty for runs of before this was kept."""
     task: str
     """The folder of the data, or the file of the table, seen from the run folder."""
     outputs: str

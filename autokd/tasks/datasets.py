@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from autokd.errors import InputError, nearest
-from autokd.registry import resolve, source_digest
+from autokd.registry import resolve, sources_of
 from autokd.tasks.arrays import inputs_of, is_image, labels_of
 from autokd.tasks.labels import one_a_row
 from autokd.tasks.layout import Layout
@@ -22,7 +22,7 @@ PARTS = ("train", "validation", "test")
 
 
 def referenced(reference: str) -> tuple[Any, str]:
-    """What a reference names (a Dataset, datasets by part, or a task), and a digest of the file it stands in.
+    """What a reference names (a Dataset, datasets by part, or a task), and a digest of its code.
 
     A function or class is called, without arguments.
 
@@ -31,9 +31,9 @@ def referenced(reference: str) -> tuple[Any, str]:
     """
     found = resolve("tasks", reference)
     if not callable(found) or _map_style(found):
-        return found, source_digest(found)
+        return found, _code(found)
     try:
-        return found(), source_digest(found)
+        return found(), _code(found)
     except Exception as error:
         raise InputError(
             f"task.data: calling '{reference}' failed: {type(error).__name__}: {error}; it must return a Dataset "
@@ -41,7 +41,7 @@ def referenced(reference: str) -> tuple[Any, str]:
         ) from error
 
 
-def dataset_source(name: str, given: object, *, code: str = "") -> Source:
+def dataset_source(name: str, given: object, *, code: str | None = None) -> Source:
     """A map-style Dataset of (input, label), or a mapping of them by `train`, `validation`, `test`, as a source.
 
     Inputs may be tensors, arrays or Pillow images of one shape; labels numbers, texts, one-hot, or None where there is
@@ -50,7 +50,8 @@ def dataset_source(name: str, given: object, *, code: str = "") -> Source:
     Args:
         name: what tables call it.
         given: the dataset or datasets.
-        code: digest of its code; the fingerprint is of that, the lengths, and the first and last samples.
+        code: digest of its code; the fingerprint is of that, the lengths, all labels, and the first and last samples.
+            Without it there is no fingerprint.
 
     Raises:
         InputError: it is no such dataset, or a sample is not (input, label).
@@ -62,16 +63,17 @@ def dataset_source(name: str, given: object, *, code: str = "") -> Source:
             "validation and test"
         )
     parts = {part: _part(f"{name}, {part}", datasets[part]) for part in PARTS if part in datasets}
-    digest = hashlib.sha256(code.encode())
-    for part in parts:
+    digest = hashlib.sha256((code or "").encode())
+    for part in parts if code is not None else ():
         length = len(datasets[part])
         digest.update(f"{part}\0{length}\0".encode())
         for index in (0, length - 1) if length else ():
             where = f"{name}, {part}"
             x, y = _arrays(where, index, _sample(where, datasets[part], index))
             digest.update(x.tobytes() + (str(y).encode() if y.dtype == object else y.tobytes()))
+        digest.update(repr(_labels(f"{name}, {part}", datasets[part])).encode())
     class_names = tuple(str(each) for each in getattr(datasets["train"], "classes", ()))
-    return Source(name, parts, class_names, digest.hexdigest())
+    return Source(name, parts, class_names, digest.hexdigest() if code is not None else "")
 
 
 def torchvision_source(name: str, *, root: Path) -> Source:
@@ -106,7 +108,25 @@ def torchvision_source(name: str, *, root: Path) -> Source:
         made = {part: maker(root=str(root), **choice, **download) for part, choice in choices.items()}
     except Exception as error:
         raise InputError(f"task.data: torchvision's {name} in {root}: {type(error).__name__}: {error}") from error
-    return dataset_source(name.lower(), made, code=source_digest(maker))
+    return dataset_source(name.lower(), made, code=_code(maker))
+
+
+def _code(found: object) -> str:
+    return hashlib.sha256(repr(sorted(sources_of(found, code_only=True).items())).encode()).hexdigest()
+
+
+def _labels(name: str, dataset: Any) -> list[Any]:
+    """All labels: the attribute `targets`, as torchvision's have it, where it fits; else those of all samples."""
+
+    def label(index: int) -> Any:
+        return _arrays(name, index, _sample(name, dataset, index))[1].tolist()
+
+    targets = getattr(dataset, "targets", None)
+    if targets is not None and len(targets) == len(dataset):
+        listed: list[Any] = np.asarray(targets).tolist()
+        if [listed[0], listed[-1]] == [label(0), label(len(dataset) - 1)]:
+            return listed
+    return [label(index) for index in range(len(dataset))]
 
 
 def _map_style(found: object) -> bool:

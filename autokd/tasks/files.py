@@ -101,11 +101,12 @@ def listed(folder: Path) -> list[Path]:
 
 
 def stamp(files: list[Path]) -> str:
-    """Changes when a file is replaced or rewritten: from names, sizes and times, so that large files cost nothing."""
+    """Changes when a file is replaced, moved or rewritten: from names, folders, sizes and times, which cost little."""
     digest = hashlib.sha256()
     for file in files:
         status = file.stat()
-        digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+        name = "/".join(file.parts[-3:])  # an image's part and class are its folders
+        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
     return digest.hexdigest()
 
 

@@ -4,7 +4,7 @@ In `training` students are trained; in `tabulated` they are looked up in a `tabl
 """
 
 from autokd.trial.evaluation import as_evaluation, evaluate, evaluate_outputs
-from autokd.trial.loading import load_context, run_stretch_in, warm_up
+from autokd.trial.loading import context_of, load_context, refuse_changed, run_stretch_in, warm_up
 from autokd.trial.rebuilding import build_student, why_lost
 from autokd.trial.table import Table, read_table
 from autokd.trial.tabulated import TableContext, table_context
@@ -30,12 +30,14 @@ __all__ = [
     "breaks",
     "build_student",
     "checked",
+    "context_of",
     "evaluate",
     "evaluate_outputs",
     "exact_costs",
     "load_context",
     "read_table",
     "reason_of",
+    "refuse_changed",
     "resolve_loss",
     "run_stretch",
     "run_stretch_in",

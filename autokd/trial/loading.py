@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from autokd.study import Study, read_setup, resolve_objectives, resolve_space
+from autokd.errors import InputError
+from autokd.study import (
+    SPACE,
+    Setup,
+    Study,
+    changed_since,
+    read_setup,
+    resolve_objectives,
+    resolve_space,
+    training_sources,
+)
 from autokd.tasks import load_task
 from autokd.tasks.rows import with_reserve
 from autokd.teachers.cache import open_outputs
@@ -21,16 +32,20 @@ from autokd.types import Task
 @functools.lru_cache(maxsize=4)
 def load_context(run: str) -> Context:
     """The context of a run from its folder, as `driver.preparation` wrote it; kept for the life of the process."""
-    setup = read_setup(Path(run))
+    return context_of(Path(run), read_setup(Path(run)))
+
+
+def context_of(run: Path, setup: Setup) -> Context:
+    """The context of a run of which this is known, from its folder."""
     study = Study.model_validate(setup.study)
     if study.table:
-        return table_context(study, read_table(Path(run) / setup.task))
-    task: Task = load_task(Path(run) / setup.task)
+        return table_context(study, read_table(run / setup.task))
+    task: Task = load_task(run / setup.task)
     return Context(
         study=study,
         space=resolve_space(study),
         task=with_reserve(task) if setup.reserve else task,
-        teacher=open_outputs(Path(run) / setup.outputs),
+        teacher=open_outputs(run / setup.outputs),
         objectives=resolve_objectives(study),
     )
 
@@ -41,5 +56,39 @@ def warm_up() -> None:
 
 
 def run_stretch_in(run: str, stretch: Stretch) -> dict[str, Any]:
-    """What a stretch gives, in a worker that knows only the run folder."""
-    return load_context(run).run(stretch)
+    """What a stretch gives, in a worker that knows only the run folder.
+
+    Raises:
+        InputError: the run cannot be used, or the code of a part of it is not what it was when the run was begun.
+    """
+    context = load_context(run)
+    refuse_edited(Path(run))
+    return context.run(stretch)
+
+
+@functools.lru_cache(maxsize=4)
+def refuse_edited(run: Path) -> None:
+    """Refuses to train in a run whose code was edited since it was begun; looked at once in a process.
+
+    Raises:
+        InputError: the source of its space, of a way of distilling or of an objective changed.
+    """
+    setup, context = read_setup(run), load_context(str(run))
+    if context.trains:
+        changed = changed_since(setup, training_sources(context.study, context.space), context.space)
+        refuse_changed(run, changed)
+
+
+def refuse_changed(run: Path, changed: Mapping[str, str]) -> None:
+    """Refuses what would use code that is not what it was when a run was begun.
+
+    Args:
+        run: the run folder.
+        changed: the parts in question, as `study.changed_since` gives them.
+    """
+    if changed:
+        old = ", or give the file as it was with --space OLD_FILE (from Python: space='old_file.py')"
+        raise InputError(
+            f"{run}: {', '.join(changed.values())} changed since the search; put it back"
+            f"{old if set(changed) == {SPACE} else ''}"
+        )
