@@ -1,4 +1,7 @@
-"""Where stretches run: in this process, or in spawned worker processes; both are `concurrent.futures.Executor`s."""
+"""Where stretches run: in this process, or in worker processes; both are `concurrent.futures.Executor`s.
+
+torch is imported where it is used, so that workers can begin to import before their driver does.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,20 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from importlib import import_module
+from multiprocessing import resource_tracker
 from typing import Any, ParamSpec, TypeVar
-
-import torch
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_TRIALS = "autokd.trial"
+"""What workers import first."""
+_FORKSERVER = "forkserver"
+_START_SECONDS = 60
 
 
 class InlineExecutor(Executor):
@@ -38,37 +46,53 @@ class InlineExecutor(Executor):
             future.set_exception(error)
         return future
 
-    def start(self) -> list[Future[None]]:
-        """Nothing: this process has started."""
-        return []
+    def start(self) -> None:
+        """Does nothing: this process has started."""
+
+    def wait_until_ready(self) -> None:
+        """Returns at once."""
 
     def stop(self, future: Future[Any]) -> None:
         """Does nothing: a call that was submitted here has ended."""
 
 
 class ProcessExecutor(Executor):
-    """`workers` spawned processes, one to a slot, so that a dead or hung one costs only the call it was at.
+    """`workers` processes, one to a slot, so that a dead or hung one costs only the call it was at.
 
-    A worker runs on one torch thread, ignores Ctrl-C (this process ends it), and ends itself within moments of this
-    process's death. The caller's main module is not run again in workers: a script needs no `__main__` guard.
+    They are spawned, each importing for itself; or forked, once `serve_forks` was called in this process. A worker runs
+    on one torch thread, ignores Ctrl-C (this process ends it), and ends itself within moments of this process's death.
+    The caller's main module is not run again in workers: a script needs no `__main__` guard.
 
     Args:
         workers: number of slots, >= 1; no more calls than this may be under way at once.
-        initializer: what a worker runs before its first call; importable.
     """
 
-    def __init__(self, workers: int, initializer: Callable[[], None] | None = None) -> None:
-        self.workers, self._initializer = workers, initializer
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._forks = multiprocessing.get_start_method(allow_none=True) == _FORKSERVER
         self._free: list[ProcessPoolExecutor | None] = [None] * workers
         self._busy: dict[Future[Any], ProcessPoolExecutor] = {}
+        self._lock = threading.Lock()  # latencies are measured, when workers are ready, in a thread beside the loop
+        self._wanted, self._starting = False, list[Future[None]]()
 
-    def start(self) -> list[Future[None]]:
-        """Spawns the workers that were not, which `submit` does one by one; the futures end as workers are ready."""
-        self._collect()
-        pools = [self._pool() for pool in self._free if pool is None]
-        self._free = [*(pool for pool in self._free if pool is not None), *pools]
-        with _main_hidden(), _interrupts_held():
-            return [pool.submit(_nothing) for pool in pools]
+    def start(self) -> None:
+        """Has all workers start while the caller goes on; `submit` would start them one by one."""
+        self._wanted = True
+        if not self._forks:  # to fork is to wait until the server has imported, and then takes no time
+            self._start_all()
+
+    def wait_until_ready(self) -> None:
+        """Returns when all workers have started, a minute later at most; at once where none was told to."""
+        if self._wanted:
+            self._start_all()
+            wait(self._starting, timeout=_START_SECONDS)
+
+    def _start_all(self) -> None:
+        with self._lock, _main_hidden(), _interrupts_held():
+            if not self._starting:
+                self._collect()
+                self._free = [pool or self._pool() for pool in self._free]
+                self._starting = [pool.submit(_nothing) for pool in self._free if pool is not None]
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Hands `fn` to a free slot; `fn` and its arguments are pickled, so `fn` must be importable.
@@ -76,22 +100,22 @@ class ProcessExecutor(Executor):
         Raises:
             RuntimeError: every slot is busy.
         """
-        self._collect()
-        if not self._free:
-            raise RuntimeError(f"all {self.workers} workers are busy")
-        pool = self._free.pop() or self._pool()
-        try:
-            with _main_hidden(), _interrupts_held():
+        with self._lock, _main_hidden(), _interrupts_held():
+            self._collect()
+            if not self._free:
+                raise RuntimeError(f"all {self.workers} workers are busy")
+            pool = self._free.pop() or self._pool()
+            try:
                 try:
                     future = pool.submit(fn, *args, **kwargs)
                 except BrokenProcessPool:  # its process was killed while it was idle
                     pool = self._pool()
                     future = pool.submit(fn, *args, **kwargs)
-        except BaseException:
-            self._free.append(None)
-            _kill(pool)
-            raise
-        self._busy[future] = pool
+            except BaseException:
+                self._free.append(None)
+                _kill(pool)
+                raise
+            self._busy[future] = pool
         return future
 
     def stop(self, future: Future[Any]) -> None:
@@ -119,13 +143,31 @@ class ProcessExecutor(Executor):
             self._free.append(None if broken else pool)
 
     def _pool(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, context, initializer=_start_worker, initargs=(self._initializer,))
+        context = multiprocessing.get_context(_FORKSERVER if self._forks else "spawn")
+        return ProcessPoolExecutor(1, context, initializer=_start_worker)
+
+
+def serve_forks() -> None:
+    """Has the workers of this process forked from one server, which begins at once to import what they need.
+
+    For a process of our own, as the command line is: there is one server for all of a process, it keeps the
+    environment of its start, and what else the process forks from it has imported the same. Elsewhere than on Linux it
+    does nothing: there forking is not safe once much is imported.
+    """
+    if sys.platform == "linux":
+        from multiprocessing import forkserver
+
+        multiprocessing.set_start_method(_FORKSERVER, force=True)
+        multiprocessing.set_forkserver_preload([_TRIALS])
+        with _interrupts_held():
+            forkserver.ensure_running()
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
     """One torch thread inside, the caller's number after."""
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -144,11 +186,10 @@ def _kill(pool: ProcessPoolExecutor) -> None:
         process.kill()
 
 
-def _start_worker(initializer: Callable[[], None] | None) -> None:
-    torch.set_num_threads(1)
+def _start_worker() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if initializer is not None:
-        initializer()
+    import_module(_TRIALS)
+    import_module("torch").set_num_threads(1)
 
 
 def _nothing() -> None:
@@ -165,6 +206,7 @@ def _end_with_parent() -> None:
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Puts Ctrl-C off until the end; a process spawned inside never gets it, not even while it imports."""
+    resource_tracker.ensure_running()  # what starts multiprocessing's tracker lets Ctrl-C through from then on
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -137,6 +137,11 @@ with tempfile.TemporaryDirectory() as folder:
     assert imported(trained, "torch._dynamo", "optuna", "sqlalchemy", "sklearn", "scipy", "pandas") == "[]"
 
 
+def test_digits_are_read_without_importing_scikit_learn() -> None:
+    program = "from autokd.tasks.store import find_source; next(find_source('digits').parts['train'].chunks())"
+    assert imported(program, "sklearn", "scipy") == "[]"
+
+
 def imported(program: str, *names: str) -> str:
     """Which of these a program has imported at its end."""
     watched = f"{program}\nimport sys\nprint([name for name in {names} if name in sys.modules])"

@@ -10,22 +10,31 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, wait
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from autokd.executors import InlineExecutor, ProcessExecutor, one_thread
+from autokd.executors import InlineExecutor, ProcessExecutor, one_thread, serve_forks
 
 LONG = 600.0
 
 
-@pytest.fixture(scope="module")
-def pool() -> Iterator[ProcessExecutor]:
+@pytest.fixture(scope="module", params=["spawned", "forked"])
+def pool(request: pytest.FixtureRequest) -> Iterator[ProcessExecutor]:
     """Two workers, started once; each test leaves both free."""
-    with ProcessExecutor(2) as executor:
+    with executor_of(2, request.param) as executor:
         yield executor
+
+
+def executor_of(workers: int, how: str) -> ProcessExecutor:
+    """An executor whose workers are spawned or forked; what this process has chosen stays as it is."""
+    if how == "forked":
+        serve_forks()
+    try:
+        return ProcessExecutor(workers)
+    finally:
+        multiprocessing.set_start_method(None, force=True)
 
 
 def eventually(claim: Callable[[], bool], *, seconds: float = 30.0) -> bool:
@@ -100,21 +109,37 @@ def test_workers_are_other_processes_of_one_thread_and_are_used_again(pool: Proc
     assert pool.submit(torch.get_num_threads).result() == 1
 
 
-def test_workers_can_start_before_there_is_a_call() -> None:
+@pytest.mark.parametrize("how", ["spawned", "forked"])
+def test_workers_can_start_before_there_is_a_call(how: str) -> None:
+    before = set(multiprocessing.active_children())
+    with executor_of(2, how) as executor:
+        executor.start()
+        executor.wait_until_ready()
+        workers = {worker.pid for worker in set(multiprocessing.active_children()) - before}
+        assert len(workers) == 2
+        executor.wait_until_ready()
+        assert {executor.submit(os.getpid).result() for _ in range(2)} <= workers
+
+
+def test_no_worker_is_waited_for_that_was_not_told_to_start() -> None:
     before = set(multiprocessing.active_children())
     with ProcessExecutor(2) as executor:
-        starting = executor.start()
-        workers = set(multiprocessing.active_children()) - before
-        assert len(starting) == len(workers) == 2
-        assert executor.start() == []
-        assert {executor.submit(os.getpid).result() for _ in range(2)} <= {worker.pid for worker in workers}
-        wait(starting)
-    assert InlineExecutor().start() == []
+        executor.wait_until_ready()
+        assert set(multiprocessing.active_children()) == before
 
 
-def test_a_worker_runs_its_initializer_before_its_first_call() -> None:
-    with ProcessExecutor(1, partial(torch.set_num_interop_threads, 3)) as executor:
-        assert executor.submit(torch.get_num_interop_threads).result() == 3
+def test_a_worker_has_imported_what_it_trains_with_when_it_is_ready(pool: ProcessExecutor) -> None:
+    assert "'autokd.trial.training'" in pool.submit(eval, "str([*__import__('sys').modules])").result()
+
+
+def test_forked_workers_are_of_one_server_that_sees_no_ctrl_c() -> None:
+    with executor_of(2, "forked") as executor:
+        parents = {future.result() for future in [executor.submit(os.getppid) for _ in range(2)]}
+        assert len(parents - {os.getpid()}) == 1
+        os.kill(*parents, signal.SIGINT)
+        assert executor.submit(os.getppid).result() in parents
+        executor.stop(executor.submit(time.sleep, LONG))
+        assert executor.submit(os.getppid).result() in parents  # another worker, in no time
 
 
 def test_a_call_that_raises_keeps_its_worker(pool: ProcessExecutor) -> None:
@@ -142,7 +167,7 @@ def test_a_hung_call_can_be_stopped_and_costs_no_other(pool: ProcessExecutor) ->
     assert pid_of(pool) != os.getpid()
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV], ids=str)
 def test_a_worker_that_dies_costs_only_its_own_call(pool: ProcessExecutor, how: signal.Signals) -> None:
     dying, other = pool.submit(signal.raise_signal, how), pool.submit(divmod, 7, 2)
     with pytest.raises(BrokenProcessPool):
@@ -187,24 +212,28 @@ def test_shutting_down_ends_workers_that_hang() -> None:
     assert eventually(lambda: ended(pid), seconds=5)
 
 
-def test_orphaned_workers_end_within_five_seconds(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["spawned", "forked"])
+def test_orphaned_workers_end_within_five_seconds(tmp_path: Path, how: str) -> None:
     script = write_script(
         tmp_path,
         """
-        import os, time
-        from autokd.executors import ProcessExecutor
+        import os, sys, time
+        from autokd.executors import ProcessExecutor, serve_forks
 
+        if sys.argv[1] == "forked":
+            serve_forks()
         executor = ProcessExecutor(2)
-        pids = [future.result() for future in [executor.submit(os.getpid) for _ in range(2)]]
+        found = [future.result() for future in [executor.submit(each) for each in (os.getpid, os.getpid)]]
+        pids = [*found, *({executor.submit(os.getppid).result()} - {os.getpid()})]
         calls = [executor.submit(time.sleep, 600) for _ in range(2)]
         print(*pids, flush=True)
         time.sleep(600)
         """,
     )
-    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen([sys.executable, script, how], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pids = [int(pid) for pid in parent.stdout.readline().split()]
-        assert len(pids) == 2
+        assert len(pids) == 2 + (how == "forked")  # with the server
         assert not any(ended(pid) for pid in pids)
         parent.kill()
         parent.wait()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autokd.cli.answers import Commands, take_interrupts
+from autokd.cli.imports import OWN_PROCESS, importing
 from autokd.cli.words import read_numbers, read_seconds
 from autokd.errors import InputError
 
@@ -35,6 +36,7 @@ OldSpace = Annotated[
 
 @app.command()
 def search(
+    context: typer.Context,
     study: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="As budget.trials=20.")
@@ -50,14 +52,15 @@ def search(
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over in a new folder; nothing is deleted.")] = False,
 ) -> None:
     """Search a study, or go on with it where it stopped; print the front and write report.html."""
-    from autokd.driver import search_study, unused
-    from autokd.report.live import LiveView
     from autokd.study import load_study
 
     given = [f"executor={executor}"] if executor is not None else []  # first: its settings may follow
     given += [*(overrides or []), *([f"workers={workers}"] if workers is not None else [])]
     seconds = None if time_limit is None else read_seconds(time_limit)
     read = load_study(study, given)
+    with importing(context, workers=read.executor == "processes"):
+        from autokd.driver import search_study, unused
+        from autokd.report.live import LiveView
     folder = run or Path("runs") / read.name
     folder = unused(folder) if fresh else folder
     logging.getLogger("optuna").setLevel(logging.WARNING)
@@ -125,6 +128,7 @@ def pick_student(
 
 @app.command("retrain")
 def retrain_student(
+    context: typer.Context,
     run: RunFolder,
     trial: Annotated[int, typer.Option(help="The trial's number.")],
     epochs: Annotated[int | None, typer.Option(min=1, help="[default: as in the search]")] = None,
@@ -136,7 +140,8 @@ def retrain_student(
     """Train one student anew with several seeds; print mean and spread on validation and test."""
     from rich.console import Console
 
-    from autokd.driver import retrain
+    with importing(context, workers=True):
+        from autokd.driver import retrain
 
     with Console(stderr=True).status("starting") as status:
         summary = retrain(
@@ -257,7 +262,7 @@ def main() -> None:
     """The command `autokd`."""
     sys.path.append(os.getcwd())  # a study may name modules of the current folder; nothing installed is shadowed
     take_interrupts()
-    app()
+    app(obj=OWN_PROCESS)
 
 
 def _load(run: Path) -> Front:

@@ -17,7 +17,7 @@ from autokd.checkpoints import WEIGHTS
 from autokd.driver.core import Driver
 from autokd.errors import InputError
 from autokd.executors import InlineExecutor, ProcessExecutor
-from autokd.trial import Stretch, warm_up
+from autokd.trial import Stretch
 
 Work = Callable[[Stretch], dict[str, Any]]
 """Trains a stretch: `trial.run_stretch` with a context, or `run_stretch_in` with a run folder."""
@@ -202,7 +202,7 @@ class Jobs:
 @contextmanager
 def open_executor(name: str, workers: int) -> Iterator[Executors]:
     """The executor of that name, closed at the end whatever happens."""
-    executor = ProcessExecutor(workers, warm_up) if name == "processes" else InlineExecutor()
+    executor = ProcessExecutor(workers) if name == "processes" else InlineExecutor()
     try:
         yield executor
     finally:

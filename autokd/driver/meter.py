@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,8 +13,6 @@ from autokd.objectives.latency import SECONDS, measure_reference_ms, measure_tog
 from autokd.objectives.latency_table import Measurement, conditions
 from autokd.trial import Context, build_student
 from autokd.types import Arch, Objective
-
-_START_SECONDS = 60
 
 
 class Meter(Protocol):
@@ -53,11 +50,11 @@ class ThisProcess:
 
     Args:
         where: for the log.
-        starting: what processes beside this one do first; nothing is timed before it is done.
+        ready: returns once processes beside this one have started; nothing is timed before.
     """
 
     where: str = ""
-    starting: Sequence[Future[None]] = ()
+    ready: Callable[[], None] = lambda: None
 
     def conditions(self, *, runtime: str, threads: int, batch: int, device: str = "cpu") -> dict[str, Any]:
         """As `latency_table.conditions`."""
@@ -65,7 +62,7 @@ class ThisProcess:
 
     def reference_ms(self, *, threads: int, device: str = "cpu") -> float:
         """As `latency.measure_reference_ms`."""
-        wait(self.starting, timeout=_START_SECONDS)
+        self.ready()
         return measure_reference_ms(threads=threads, device=device)
 
     def measure(
@@ -78,7 +75,7 @@ class ThisProcess:
         seconds: float = SECONDS,
     ) -> list[Measurement]:
         """As `measure_archs`."""
-        wait(self.starting, timeout=_START_SECONDS)
+        self.ready()
         return measure_archs(context, objective, archs, reference_ms=reference_ms, seconds=seconds)
 
 

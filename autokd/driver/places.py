@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -44,16 +43,15 @@ class Here:
     """This machine: the loop over futures on an executor."""
 
     executor: Executors
-    _starting: list[Future[None]] = field(default_factory=list, init=False)
 
     @property
     def meter(self) -> ThisProcess:
         """This process, when workers are ready."""
-        return ThisProcess(starting=self._starting)
+        return ThisProcess(ready=self.executor.wait_until_ready)
 
     def start(self) -> None:
-        """Spawns the worker processes, which import for some seconds."""
-        self._starting.extend(self.executor.start())
+        """Has the worker processes start, which import for a second or two."""
+        self.executor.start()
 
     def run_trials(self, run: Run, driver: Driver, *, seconds: float | None, notify: Notify) -> str:
         """As `loop.run_trials`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -29,7 +28,6 @@ def sampler_for(
     """
     if context.study.sampler != OWN_SAMPLER:
         return make_sampler(context.study.sampler, seed)
-    import_module("autokd.samplers.surrogate")  # 2 s of scikit-learn: now, as workers start, and not when they wait
     # To know a network's costs it must be built, 8 to 45 ms.
     exact = math.inf if context.costs_are_free else _BUILT
     return CostAwareSampler(

@@ -183,7 +183,7 @@ class Outlook:
         return self._kept((what, i), groups, [term for term in terms if term])
 
     def _kept(self, what: Any, groups: list[tuple[int, int]], terms: list[list[int]]) -> Surrogate:
-        from autokd.samplers.surrogate import Surrogate  # slow to import: `sampler_for` has done so
+        from autokd.samplers.surrogate import Surrogate  # slow to import, and not wanted by the first
 
         key = (*what, tuple(groups), tuple(self._encoding.names))
         if key not in self._surrogates:

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from autokd.errors import InputError
 from autokd.study import (
     SPACE,
@@ -48,11 +46,6 @@ def context_of(run: Path, setup: Setup) -> Context:
         teacher=open_outputs(run / setup.outputs),
         objectives=resolve_objectives(study),
     )
-
-
-def warm_up() -> None:
-    """Has a new process import what the first optimizer brings with it, 2 s of torch's compiler."""
-    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
 
 
 def run_stretch_in(run: str, stretch: Stretch) -> dict[str, Any]:
