@@ -17,7 +17,7 @@ from PIL import Image
 from small import forget_new_keys, small_study
 
 from autokd.driver import search_study
-from autokd.errors import InputError
+from autokd.errors import START_OVER, InputError
 from autokd.study import read_setup
 from autokd.trial.loading import refuse_edited
 
@@ -129,10 +129,7 @@ def test_a_search_does_not_go_on_after_an_edit(home: Path, edit: tuple[str, str,
     before = (home / "run" / "study.json").read_bytes()
     with edited(home, *edit):
         said = refused("search", study(home), "budget.trials=3", "--run", home / "run")
-    assert (
-        f"{words} changed; put it back to go on, or start over in a new folder (`--fresh`, or another `run=` from Python)"
-        in said
-    )
+    assert f"{words} changed; put it back to go on, or {START_OVER}" in said
     assert (home / "run" / "study.json").read_bytes() == before
 
 
