@@ -99,7 +99,8 @@ def summary(front: Mapping[str, Any]) -> list[str]:
 def front_csv(front: Mapping[str, Any]) -> str:
     """A line for each member: its trial, whether it is within noise, its numbers and settings, then the architecture.
 
-    The numbers are every value, spread and test value, the settings those of the recipe. Numbers are as exact as JSON's; what is not known is empty.
+    The numbers are every value, spread and test value, as exact as JSON's, and the settings those of the recipe; what
+    is not known is empty.
     """
     names = [objective["name"] for objective in front["objectives"]]
     settings = list(dict.fromkeys(name for member in front["front"] for name in member.get("recipe") or {}))
