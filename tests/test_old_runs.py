@@ -12,8 +12,8 @@ from conftest import ROOT
 from small import small_study
 
 from autokd.driver import export_trial, load_front, retrain, search_study
+from autokd.errors import InputError
 from autokd.record import counts, read_trials
-from autokd.study import read_setup
 from autokd.types import Recipe
 
 OLD = ROOT / "tests" / "data" / "run_v0"
@@ -49,12 +49,14 @@ def test_its_report_can_be_written(run: Path) -> None:
     assert (run / "report.html").is_file()
 
 
-def test_the_search_goes_on_in_it(run: Path) -> None:
+def test_going_on_in_it_is_refused_by_its_version_as_its_teacher_is_fitted_otherwise_now(run: Path) -> None:
     study = small_study(name="v0", **{"budget.trials": 9})
-    front = search_study(study, run=run)
-    assert sum(front.trials.values()) >= 9
-    assert json.loads((run / "study.json").read_text())["format"] == 1
-    assert read_setup(run).digests == read_setup(OLD).digests
+    with pytest.raises(
+        InputError, match=r"the teacher changed; .*its study.json is of format 0, now it is 1"
+    ) as refusal:
+        search_study(study, run=run)
+    assert "\n" not in str(refusal.value)
+    assert (run / "study.json").read_bytes() == (OLD / "study.json").read_bytes()
 
 
 @pytest.mark.slow

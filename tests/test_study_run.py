@@ -43,6 +43,8 @@ def test_what_a_run_is_cannot_be_changed() -> None:
 
 def test_a_run_of_before_there_were_formats_is_read(tmp_path: Path) -> None:
     written(tmp_path, format=None, records=None, reserve=None)
+    assert read_setup(tmp_path) == SETUP.model_copy(update={"format": 0})
+    write_setup(tmp_path, read_setup(tmp_path))
     assert read_setup(tmp_path) == SETUP
 
 

@@ -16,7 +16,7 @@ import torch
 from autokd.driver.meter import IN_PROCESS, Meter
 from autokd.errors import OTHER_FOLDER, START_OVER, InputError
 from autokd.record import has_own_database, read_study
-from autokd.study import SETUP_FILE, SPACE, STUDY, Setup, Study, changed_keys, dump, not_importable, read_setup
+from autokd.study import FORMAT, SETUP_FILE, SPACE, STUDY, Setup, Study, changed_keys, dump, not_importable, read_setup
 from autokd.trial import Context
 
 DIGESTS = {"task": "the data", "teacher": "the teacher", "space": "the source of the space"}
@@ -157,17 +157,22 @@ def refuse_other_study(
         if len(searched) == len(left)
         else ""
     )
-    _refuse(folder, [changed.get(each, each) for each in left], wider)
+    _refuse(folder, setup, [changed.get(each, each) for each in left], wider)
 
 
 def refuse_other_digests(folder: Path, setup: Setup | None, **digests: str) -> None:
     """Refuses to go on in a run that was begun with other data or another teacher, by their digests of now."""
     if setup is not None:
-        _refuse(folder, [DIGESTS[key] for key, now in digests.items() if now != getattr(setup.digests, key)])
+        _refuse(folder, setup, [DIGESTS[key] for key, now in digests.items() if now != getattr(setup.digests, key)])
 
 
-def _refuse(folder: Path, changed: Sequence[str], hint: str = "") -> None:
+def _refuse(folder: Path, setup: Setup, changed: Sequence[str], hint: str = "") -> None:
     if changed:
+        if setup.format < FORMAT:
+            hint += (
+                f"; an earlier version of AutoKD began it (its {SETUP_FILE} is of format {setup.format}, now it is "
+                f"{FORMAT}), and may have made other data or another teacher of the same study"
+            )
         raise InputError(
             f"{folder} was begun with another study: {', '.join(changed)} changed; put it back to go on, or "
             f"{START_OVER}{hint}"

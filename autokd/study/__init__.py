@@ -8,7 +8,7 @@ from autokd.study.model import Study, baseline_study, override
 from autokd.study.parts import resolve_objectives, resolve_space, space_in, space_itself, suggest_arch
 from autokd.study.plain import MAY_CHANGE, changed_keys, dump, not_importable
 from autokd.study.recipe import Range, RecipeSpace, WholeRange
-from autokd.study.run import SETUP_FILE, STUDY, Digests, Setup, read_setup, write_setup
+from autokd.study.run import FORMAT, SETUP_FILE, STUDY, Digests, Setup, read_setup, write_setup
 from autokd.study.sampler import OWN_SAMPLER, make_sampler
 from autokd.study.sources import (
     SPACE,
@@ -26,6 +26,7 @@ from autokd.study.teacher import TeacherSection, read_teacher
 
 __all__ = [
     "BUILT_IN_BASELINES",
+    "FORMAT",
     "MAY_CHANGE",
     "OWN_SAMPLER",
     "SETUP_FILE",

@@ -22,7 +22,8 @@ STUDY = "autokd"
 SETUP_FILE = "study.json"
 """The name of the file in the run folder."""
 
-_FORMAT = 1
+FORMAT = 1
+"""Of the file as it is written now."""
 
 
 class Digests(BaseModel):
@@ -43,8 +44,8 @@ class Setup(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: int = _FORMAT
-    """Version of this file."""
+    format: int = FORMAT
+    """Version of the file that this was read from, or will be written to."""
     study: Mapping[str, Any]
     """The study as `dump` gives it. It may name objects that only the program that began the run has."""
     digests: Digests
@@ -88,24 +89,23 @@ def read_setup(folder: Path) -> Setup:
     except ValueError as error:
         raise _damaged(path, str(error)) from error
     written = data.get("format", 0) if isinstance(data, dict) else 0
-    if isinstance(written, int) and written > _FORMAT:
+    if isinstance(written, int) and written > FORMAT:
         raise InputError(
-            f"{path} is of format {written}, and AutoKD {version('autokd')} reads formats up to {_FORMAT}; use the "
+            f"{path} is of format {written}, and AutoKD {version('autokd')} reads formats up to {FORMAT}; use the "
             "version of AutoKD that wrote it, or search in another folder"
         )
     try:
-        setup = Setup.model_validate(data if isinstance(data, dict) else {})
+        return Setup.model_validate({"format": 0, **data} if isinstance(data, dict) else {})
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0])
         problem = f"no {key}" if first["type"] == "missing" else f"{key}: {first['msg']}"
         raise _damaged(path, problem) from error
-    return setup.model_copy(update={"format": _FORMAT})
 
 
 def write_setup(folder: Path, setup: Setup) -> None:
     """Writes the file; a reader sees all of it, or the file that was there before."""
-    write_json(folder / SETUP_FILE, setup.model_dump())
+    write_json(folder / SETUP_FILE, {**setup.model_dump(), "format": FORMAT})
 
 
 def _damaged(path: Path, problem: str) -> InputError:
