@@ -24,6 +24,7 @@ from autokd.front import Front
 from autokd.record import TrialRecord, read_trials
 from autokd.registry import reference_of, source_digest
 from autokd.study import SPACE, Setup, changed_since, read_setup, space_in, space_itself, training_sources
+from autokd.tasks import ArrayTask
 from autokd.trial import (
     Context,
     Stretch,
@@ -36,7 +37,7 @@ from autokd.trial import (
     training_seed,
     why_lost,
 )
-from autokd.types import Recipe
+from autokd.types import Recipe, Task
 
 
 def load_front(run: Path) -> Front:
@@ -156,14 +157,14 @@ def export_trial(run: Path, number: int, out: str | Path, *, space: str | Path |
     if summary.is_file():
         data = json.loads(summary.read_text())
         folder, values, recipe = summary.parent / data["seed"], trial.costs | data["values"], data["recipe"]
-        which = f"retrained, {data['seed']}"
+        which, repeat = f"retrained, {data['seed']}", int(data["seed"].split("-")[1])
     else:
         found = checkpoint(run, trial)
         if found is None:
             raise InputError(
                 f"the weights of trial {number} are not kept; `autokd retrain {run} --trial {number}` brings them back"
             )
-        folder, values, recipe, which = found, trial.values, trial.recipe, "as trained in the search"
+        folder, values, recipe, which, repeat = found, trial.values, trial.recipe, "as trained in the search", 0
     lost = why_lost(context, trial.arch or {}, folder)
     if lost:
         raise InputError(f"trial {number} {lost}; nothing was written")
@@ -184,7 +185,9 @@ def export_trial(run: Path, number: int, out: str | Path, *, space: str | Path |
                 "classes": [str(name) for name in getattr(context.task, "class_names", ())],
             },
             "values": values,
-            "seeds": [context.study.seed],
+            "seeds": [training_seed(trial.arch or {}, Recipe(**recipe), context.study.seed, repeat)],
+            "inputs": _inputs(context.task),
+            "origin": which,
             "teacher": {**setup.teacher, "digest": setup.digests.teacher},
             "versions": {k: v for k, v in setup.environment.items() if k in ("autokd", "torch", "python")},
         },
@@ -233,6 +236,14 @@ def _load_student(context: Context, arch: dict[str, Any], folder: Path) -> nn.Mo
     student = build_student(context, arch, seed=context.study.seed)
     load_weights(student, folder)
     return student.eval()
+
+
+def _inputs(task: Task) -> dict[str, Any] | None:
+    """How a task's raw rows become inputs, as a card says it; None where the task is no array of raw rows."""
+    if not isinstance(task, ArrayTask):
+        return None
+    order = ("channels", "height", "width") if len(task.input_shape) == 3 else ("features",)
+    return {"raw": str(task.x.dtype), "order": order, "shift": task.shift, "divisor": task.divisor}
 
 
 def _space_reference(context: Context) -> str:

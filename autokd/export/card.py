@@ -25,6 +25,22 @@ class TaskShape(pydantic.BaseModel):
     classes: tuple[str, ...] = ()
 
 
+class Inputs(pydantic.BaseModel):
+    """How raw rows become what the student reads: `(raw - shift) / divisor`, as float32.
+
+    Args:
+        raw: the type of the raw numbers, as `uint8`.
+        order: of the dimensions of a sample: channels, height, width; or features.
+        shift, divisor: one number of each a channel or a feature.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    raw: str
+    order: tuple[str, ...]
+    shift: tuple[pydantic.FiniteFloat, ...]
+    divisor: tuple[pydantic.FiniteFloat, ...]
+
+
 class Card(pydantic.BaseModel):
     """Where a student comes from and how good it is.
 
@@ -32,12 +48,14 @@ class Card(pydantic.BaseModel):
         space: reference of the search space.
         space_digest: of that space's source, as `registry.source_digest` gives it; "" where unknown.
         arch: architecture, as `suggest` picked it.
-        recipe: how it was trained.
-        task: what it was trained for.
-        values: objectives by name.
-        seeds: of the trainings behind the values.
+        recipe: how these weights were trained.
+        task: what they were trained for.
+        values: objectives by name, of these weights where they are trained ones.
+        seeds: of the training of these weights.
         teacher: name, digest, values: whatever is known.
         versions: of the packages that trained it, by name.
+        inputs: how raw rows become inputs; None where the task did not say.
+        origin: when the weights were trained, in words; "" where unknown.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -50,6 +68,8 @@ class Card(pydantic.BaseModel):
     seeds: tuple[int, ...]
     teacher: dict[str, Any]
     versions: dict[str, str]
+    inputs: Inputs | None = None
+    origin: str = ""
 
 
 class Config(Card):
@@ -69,6 +89,7 @@ def model_card(card: Card) -> str:
         "recipe": card.recipe,
         "teacher": card.teacher,
         "seeds": list(card.seeds),
+        "inputs": card.inputs and card.inputs.model_dump(mode="json"),
         "classes": list(task.classes),
         "versions": card.versions,
     }
@@ -84,16 +105,16 @@ Distilled by AutoKD from a larger teacher; search space `{card.space}`.
 |---|---|
 {values}
 
-Values are the search's own, on its validation split.
+Trained values are those of these weights on the validation split.{f" They are {card.origin}." if card.origin else ""}
 
 ## Use
 ```python
-import autokd
+{_imports(card)}
 
 student = autokd.load_student("this/folder")  # in eval mode
-outputs = student(inputs)
+{_use(card)}
 ```
-Inputs: float32, shape (batch, {shape}), normalised as in training.
+{_words_on_inputs(card, shape)}
 Outputs: shape (batch, {task.num_outputs}).
 
 ## How it was made
@@ -101,6 +122,35 @@ Outputs: shape (batch, {task.num_outputs}).
 {json.dumps(details, indent=2)}
 ```
 """
+
+
+def _imports(card: Card) -> str:
+    return (
+        "import autokd"
+        if card.inputs is None
+        else "import json\nfrom pathlib import Path\n\nimport autokd\nimport torch"
+    )
+
+
+def _use(card: Card) -> str:
+    """What is done with raw rows, as code."""
+    if card.inputs is None:
+        return "outputs = student(inputs)"
+    dims = ", 1" * (len(card.task.input_shape) - 1)
+    return f"""how = json.loads(Path("this/folder/config.json").read_text())["inputs"]
+shift, divisor = (torch.tensor(how[key], dtype=torch.float64).reshape(-1{dims}) for key in ("shift", "divisor"))
+inputs = ((torch.as_tensor(raw).double() - shift) / divisor).float()
+outputs = student(inputs)"""
+
+
+def _words_on_inputs(card: Card, shape: str) -> str:
+    if card.inputs is None:
+        return f"Inputs: float32, shape (batch, {shape}), normalised as in training."
+    order, each = ", ".join(card.inputs.order), "channel" if len(card.inputs.order) > 1 else "feature"
+    return (
+        f"Inputs: raw rows of {card.inputs.raw}, shape (batch, {shape}), in the order {order}, become `(raw - shift) / "
+        f"divisor` in float32. Shift and divisor, one a {each}, are in `config.json` and below."
+    )
 
 
 def reason(error: BaseException) -> str:
