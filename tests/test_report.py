@@ -15,7 +15,7 @@ from report_samples import PARAMETERS, sample_data, sample_front, sample_member,
 from autokd.errors import InputError
 from autokd.report.comparison import gains
 from autokd.report.figures import charts, main_objective
-from autokd.report.html import write_report
+from autokd.report.html import render, write_report
 
 
 @pytest.fixture
@@ -110,6 +110,15 @@ def test_what_has_no_value_is_not_drawn() -> None:
 
 
 # the page
+
+
+@needs("plotly")
+def test_a_student_within_noise_is_marked_and_is_not_the_one_to_look_at_first() -> None:
+    front = sample_front()
+    front["front"][0]["within_noise"] = True
+    text = " ".join(Outline(render({"front": front})).text.split())
+    assert "12 ~" in text
+    assert "best accuracy trial 40" in text
 
 
 @needs("plotly")

@@ -74,6 +74,18 @@ def test_csv_gives_back_every_number() -> None:
     assert json.loads(rows[0]["arch"]) == sample_front()["front"][0]["arch"]
 
 
+def test_a_student_within_noise_is_marked_and_counted() -> None:
+    front = sample_front()
+    front["front"][1]["within_noise"] = True
+    rows = [line.split()[:2] for line in front_text(front, width=160).splitlines()]
+    assert ["40", "~"] in rows
+    words = (
+        "~ marks a student that has nothing over another one but what is within the spread (1 of 3); pick leaves it out"
+    )
+    assert words in summary(front)
+    assert [row["within_noise"] for row in csv.DictReader(io.StringIO(front_csv(front)))] == ["False", "True", "False"]
+
+
 def test_settings_fit_on_a_line() -> None:
     assert compact({"lr": 0.0051234, "method": "kd", "widths": [8, 4], "norm": False}) == (
         "lr=0.00512 method=kd widths=[8,4] norm=false"

@@ -105,7 +105,10 @@ def pick_student(
     min_: Annotated[list[str] | None, typer.Option("--min", help="As accuracy=0.9; may be repeated.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Pick one student of the front."""
+    """Pick one student of the front.
+
+    A student is left out if all that it has over another one within the bounds is within the spread.
+    """
     from dataclasses import asdict
 
     student = _load(run).pick(

@@ -17,10 +17,10 @@ from markupsafe import Markup
 
 from autokd import pareto
 from autokd.errors import InputError
+from autokd.front import as_objectives
 from autokd.report.comparison import gains
 from autokd.report.figures import charts, main_objective
-from autokd.report.table import compact, heading, interval, number, tested_names
-from autokd.types import Objective
+from autokd.report.table import compact, heading, interval, marked_trial, number, tested_names
 
 
 def write_report(data: Mapping[str, Any], out: Path) -> None:
@@ -63,7 +63,14 @@ def render(data: Mapping[str, Any]) -> str:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"number": number, "compact": compact, "heading": heading, "text": _text, "datum": _datum}
+    environment.filters |= {
+        "number": number,
+        "compact": compact,
+        "heading": heading,
+        "marked_trial": marked_trial,
+        "text": _text,
+        "datum": _datum,
+    }
     return environment.from_string(folder.joinpath("report.html").read_text(encoding="utf-8")).render(
         front=front,
         main=main_objective(front["objectives"]),
@@ -86,13 +93,12 @@ def render(data: Mapping[str, Any]) -> str:
 
 
 def _choices(front: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """The members to look at first: the best on the main objective, and the knee."""
-    members, objectives = front["front"], front["objectives"]
+    """The members to look at first: the best on the main objective, and the knee; none that is within noise."""
+    members, objectives = [each for each in front["front"] if not each.get("within_noise")], front["objectives"]
     if not members:
         return []
     main = main_objective(objectives)
-    as_objectives = [Objective(o["name"], o["direction"], "", trained=False, measure=float) for o in objectives]
-    losses = pareto.as_losses([member["values"] for member in members], as_objectives)
+    losses = pareto.as_losses([member["values"] for member in members], as_objectives(objectives))
     column = [objective["name"] for objective in objectives].index(main["name"])
     best, knee = members[int(losses[:, column].argmin())], members[pareto.knee(losses)]
     return [(f"best {main['name']}", best), ("knee", knee)]

@@ -14,6 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+MARK = "~"
+"""Stands behind the trial of a student whose advantages over another one are within the spread."""
+
 PLAIN_WIDTH = 120
 """Characters a line where nothing says how wide the reader's screen is."""
 
@@ -87,6 +90,12 @@ def summary(front: Mapping[str, Any]) -> list[str]:
         else "looked up in a table: no label was counted, and nothing was trained",
         f"hypervolume {number(front['hypervolume'])}",
     ]
+    marked = sum(bool(member.get("within_noise")) for member in front["front"])
+    if marked:
+        lines.append(
+            f"{MARK} marks a student that has nothing over another one but what is within the spread "
+            f"({marked} of {len(front['front'])}); pick leaves it out"
+        )
     if front["teacher"].get("note"):
         lines.append(f"teacher: {front['teacher']['note']}")
     for name, baseline in front["baselines"].items():
@@ -107,11 +116,11 @@ def front_csv(front: Mapping[str, Any]) -> str:
     rows = [
         {
             "trial": member["trial"],
-            "within_noise": bool(member.get("within_noise")),
             **{name: member["values"].get(name) for name in names},
             **{f"spread.{name}": (member.get("spread") or {}).get(name) for name in names},
             **{f"test.{name}": (member.get("test") or {}).get(name) for name in tested_names(front)},
             **{f"recipe.{name}": (member.get("recipe") or {}).get(name) for name in settings},
+            "within_noise": bool(member.get("within_noise")),
             "arch": json.dumps(member.get("arch") or {}),
         }
         for member in front["front"]
@@ -162,6 +171,11 @@ def interval(value: float | None, spread: float | None) -> str:
     return f"{number(value)} ±{spread:.2g}" if spread else number(value)
 
 
+def marked_trial(member: Mapping[str, Any]) -> str:
+    """A member's trial, with a mark where all that it has over another member is within the spread."""
+    return f"{member['trial']} {MARK}" if member.get("within_noise") else str(member["trial"])
+
+
 def compact(settings: Mapping[str, Any]) -> str:
     """Settings on one line, `name=value`; floats to three digits, nested ones as JSON."""
     return " ".join(f"{name}={_value(value)}" for name, value in settings.items())
@@ -171,7 +185,7 @@ def _numbers(front: Mapping[str, Any], member: Mapping[str, Any]) -> list[str]:
     values, spread, test = (member.get(name) or {} for name in ("values", "spread", "test"))
     names = [objective["name"] for objective in front["objectives"]]
     shown = [interval(values.get(name), spread.get(name)) for name in names]
-    return [str(member["trial"]), *shown, *(number(test.get(name)) for name in tested_names(front))]
+    return [marked_trial(member), *shown, *(number(test.get(name)) for name in tested_names(front))]
 
 
 def _value(value: Any) -> str:
