@@ -30,6 +30,10 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     "objects": ({"x": X.astype(object), "y": Y}, "holds pickled objects, which are never read"),
     "object labels": ({"x": X, "y": Y.astype(object)}, "holds pickled objects, which are never read"),
     "text inputs": ({"x": X.astype(str), "y": Y}, "give numbers, such as uint8 or float32"),
+    "maps": (
+        {"x": np.ones((ROWS, 16, 4, 4)), "y": Y},
+        "may be 16 channel(s) of 4x4 pixels or 4 channel(s) of 16x4 pixels; write layout: channels_first",
+    ),
     "no labels": ({"x": X}, "has no array 'y' (it has x)"),
     "other names": ({"images": X, "labels": Y}, "has no array 'x' (it has images, labels)"),
     "too few labels": ({"x": X, "y": Y[:-1]}, "60 rows of inputs but labels of shape (59,)"),

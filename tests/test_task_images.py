@@ -89,6 +89,15 @@ def test_a_photo_is_turned_upright_as_its_exif_data_say(images: Array, tmp_path:
     assert np.array_equal(values(folder), upright.reshape(16, 4, 5, -1).transpose(0, 3, 1, 2))
 
 
+def test_a_tiff_on_its_side_is_turned_upright_or_refused(tmp_path: Path) -> None:
+    images = [Image.fromarray(each) for each in GREY]
+    packed = write(tmp_path / "packed", images, ending="tif", tiffinfo={0x0112: TURNED_RIGHT}, compression="tiff_lzw")
+    plain = write(tmp_path / "plain", images, ending="tif", tiffinfo={0x0112: TURNED_RIGHT})
+
+    assert np.array_equal(values(packed), np.rot90(GREY, -1, axes=(1, 2))[:, None])
+    assert "is an uncompressed TIFF that lies on its side, whose rows Pillow mixes up" in refused(plain)
+
+
 def half_seen(mode: str) -> Image.Image:
     image = Image.new(mode, (4, 5))
     image.putalpha(128)

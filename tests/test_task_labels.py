@@ -231,6 +231,18 @@ def test_rows_without_a_label_come_from_files_and_data_sets(tmp_path: Path) -> N
     assert split_sizes(of_texts)["transfer"] == 20
 
 
+@pytest.mark.parametrize(
+    "labels", [NAMES[Y], np.eye(3, dtype=np.uint8)[Y], Y.astype(np.float32), Y.astype(">i2"), Y == 1]
+)
+def test_labels_in_a_file_are_those_in_memory(labels: Any, tmp_path: Path) -> None:
+    np.savez(tmp_path / "arrays.npz", x=X, y=labels)
+
+    task = open_task(str(tmp_path / "arrays.npz"), seed=0, folder=tmp_path / "task")
+
+    assert task.digest == from_arrays(X, labels).digest
+    assert task.class_names == from_arrays(X, labels).class_names
+
+
 def test_the_study_says_what_else_stands_for_no_label(tmp_path: Path) -> None:
     def transfer(labels: Any, unlabelled: Any) -> list[int]:
         task = from_arrays(X, labels, unlabelled=unlabelled)

@@ -172,6 +172,18 @@ def test_data_touched_but_unchanged_are_still_the_same_task(tmp_path: Path) -> N
     assert open_task(data, seed=0, folder=folder).digest == digest
 
 
+def test_a_task_made_before_a_setting_existed_is_opened_where_the_setting_has_its_default(tmp_path: Path) -> None:
+    data, folder = write_npz(tmp_path, *grey()), tmp_path / "task"
+    digest = open_task(data, seed=0, folder=folder).digest
+    described = json.loads((folder / "task.json").read_text())
+    del described["origin"]["settings"]["layout"], described["origin"]["settings"]["unlabelled"]
+    (folder / "task.json").write_text(json.dumps(described))
+
+    assert open_task(data, seed=0, folder=folder).digest == digest
+    with pytest.raises(InputError, match=r"other settings: unlabelled \(was 'auto', now 2\)"):
+        open_task({"data": data, "unlabelled": 2}, seed=0, folder=folder)
+
+
 def test_a_half_written_folder_is_written_again(tmp_path: Path) -> None:
     spec, folder = {"data": write_npz(tmp_path, *grey())}, tmp_path / "task"
     digest = open_task(spec, seed=0, folder=folder).digest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ def array_part(name: str, x: object, y: object) -> Part:
     """
     held, given = inputs_of(name, x), labels_of(name, y)
     shape, dtype = tuple(held.shape), held.dtype
-    labels = one_a_row(name, shape[0] if shape else 0, given)
+    if not shape:
+        raise InputError(f"{name}: numpy makes no array of this {type(x).__name__}; give rows of numbers")
+    labels = one_a_row(name, shape[0], given)
     step = rows_in_chunk(shape, dtype)
 
     def chunks() -> Iterator[tuple[Array, Array]]:
@@ -66,6 +69,7 @@ def inputs_of(name: str, given: Any) -> Any:
         InputError: they are of a kind that is no array of numbers.
     """
     if _is_of("scipy", given):
+        _refuse_dimensions(name, given)
         return given.tocsr()
     if isinstance(given, Tensor):
         return _of_tensor(name, given)
@@ -78,6 +82,9 @@ def inputs_of(name: str, given: Any) -> Any:
     if isinstance(given, np.ma.MaskedArray):
         given = np.where(np.ma.getmaskarray(given), np.nan, given.data) if np.ma.is_masked(given) else given.data
     array = _as_array(name, given)
+    if array.dtype == object:  # perhaps numbers all the same, as the values of a table of several types are
+        with suppress(TypeError, ValueError):
+            return array.astype(np.float64)
     if array.dtype.kind == "V" and array.dtype.isbuiltin == 2:  # registered with numpy, as those of ml_dtypes
         return array.astype(np.float32)
     return array
@@ -114,10 +121,7 @@ def _of_tensor(name: str, given: Tensor) -> Any:
     if tensor.is_quantized:
         tensor = tensor.dequantize()
     if tensor.layout != torch.strided:
-        if tensor.ndim != 2:
-            raise InputError(
-                f"{name}: a sparse tensor of shape {tuple(tensor.shape)}; give two dimensions, or x.to_dense()"
-            )
+        _refuse_dimensions(name, tensor)
         from scipy.sparse import csr_array
 
         coordinates = tensor.to_sparse_coo().coalesce().cpu()
@@ -128,6 +132,11 @@ def _of_tensor(name: str, given: Tensor) -> Any:
         return tensor.numpy()
     except TypeError:  # a type that numpy lacks: bfloat16, or one of 8 bits
         return tensor.float().numpy()
+
+
+def _refuse_dimensions(name: str, given: Any) -> None:
+    if given.ndim != 2:
+        raise InputError(f"{name}: sparse, of shape {tuple(given.shape)}; give two dimensions, or make it dense")
 
 
 def _of_table(name: str, given: Any) -> Array:
@@ -163,6 +172,6 @@ def _as_array(name: str, given: Any) -> Array:
         return np.asarray(given)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"{name}: of a {type(given).__name__} numpy makes no array ({str(error).splitlines()[0]}); give rows of "
+            f"{name}: numpy makes no array of this {type(given).__name__} ({str(error).splitlines()[0]}); give rows of "
             "numbers, all of one shape"
         ) from None

@@ -91,7 +91,7 @@ def pixels(name: str, image: Image) -> Array:
         InputError: the image is partly transparent, has several frames, or has colours of more than 8 bits, which
             Pillow cuts to 8.
     """
-    from PIL import ImageOps
+    from PIL import ExifTags, ImageOps
 
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # in which cameras put a preview beside a photo
@@ -100,6 +100,10 @@ def pixels(name: str, image: Image) -> Array:
         raise InputError(
             f"{name} has colours of 16 bits a channel, of which Pillow reads 8; save it with 8 bits a channel, or give "
             "arrays in an .npz file"
+        )
+    if image.info.get("compression") == "raw" and image.getexif().get(ExifTags.Base.Orientation, 1) > 4:
+        raise InputError(
+            f"{name} is an uncompressed TIFF that lies on its side, whose rows Pillow mixes up; save it upright"
         )
     upright = ImageOps.exif_transpose(image)
     if upright.mode in _AS_THEY_ARE:

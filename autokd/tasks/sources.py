@@ -199,7 +199,8 @@ def _sample_shape(name: str, part: Part) -> tuple[int, ...]:
 
 def _kept_dtype(name: str, part: Part) -> np.dtype[Any]:
     if part.dtype.kind not in "buif":
-        raise InputError(f"{name} inputs are of type {part.dtype}; give numbers, such as uint8 or float32")
+        cure = "; save x.astype('float32')" if part.dtype.kind == "V" else ""  # what .npy makes of bfloat16
+        raise InputError(f"{name} inputs are of type {part.dtype}; give numbers, such as uint8 or float32{cure}")
     return np.dtype(np.uint8 if part.dtype == np.uint8 else np.float32)
 
 
