@@ -12,7 +12,7 @@ import pytest
 
 from autokd.testing import TinyTask, check_space
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SEARCHES = [code for code in CODE if "search" in code]
 SPACES = [code for code in CODE if "def suggest" in code]
@@ -23,14 +23,18 @@ def test_code_comes_before_line_30() -> None:
 
 
 @pytest.mark.parametrize("code", SEARCHES, ids=["impatient", "study"])
-def test_searches_run_as_they_stand(code: str, tmp_path: Path) -> None:
+def test_searches_run_as_they_stand_and_again_with_the_same_answer(code: str, tmp_path: Path) -> None:
     script = tmp_path / "example.py"
-    script.write_text(code)
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "runs").is_dir()
+    script.write_text(code, encoding="utf-8")
+    said = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout)
+    assert said[0] == said[1]
+    assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
 def test_the_search_space_meets_its_contract(tmp_path: Path) -> None:
