@@ -35,7 +35,7 @@ def unrecorded_result(run: Path, trial: TrialRecord) -> dict[str, Any] | None:
         for path in sorted(attempt.glob("epoch-*/result.json")):
             # An earlier attempt's error at an epoch that a later one has passed says nothing any more.
             if int(path.parent.name.removeprefix("epoch-")) > trial.epoch:
-                result: dict[str, Any] = json.loads(path.read_text())
+                result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
                 return result
     return None
 

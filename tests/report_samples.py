@@ -84,3 +84,18 @@ def sample_data() -> dict[str, Any]:
         "study": {"name": "digits", "space": "mobilenet", "budget": {"trials": 60, "rungs": [3, 9, 27]}},
         "environment": {"torch": "2.13.0", "threads": 1},
     }
+
+
+def sample_progress(complete: int = 20, **changes: Any) -> dict[str, Any]:
+    return {
+        "trials": {"complete": complete, "running": 2, "pruned": 30, "infeasible": 1, "failed": 0, "duplicate": 3},
+        "budget": {"trials": 60, "epochs": None},
+        "epochs_spent": 1234,
+        "seconds": 75.2,
+        "eta_seconds": 31.0,
+        "hypervolume": 0.79,
+        "objectives": sample_front()["objectives"],
+        "front": [sample_member(i, 0.9 - i / 100, 1.0 / (i + 1), 1000.0 - i) for i in range(15)],
+        "message": "searching",
+        **changes,
+    }

@@ -33,7 +33,7 @@ AUTOKD = [path for path in FILES if path.parts[0] == "autokd"]
 
 
 def tree(file: Path) -> ast.Module:
-    return ast.parse((ROOT / file).read_text())
+    return ast.parse((ROOT / file).read_text(encoding="utf-8"))
 
 
 def imports(file: Path) -> Iterator[str]:
@@ -86,7 +86,26 @@ def test_a_search_space_needs_nothing_of_autokd() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_a_file_of_one_idea_stays_below_400_lines(file: Path) -> None:
-    assert len((ROOT / file).read_text().splitlines()) < 400
+    assert len((ROOT / file).read_text(encoding="utf-8").splitlines()) < 400
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_every_text_file_is_read_and_written_in_utf_8(file: Path) -> None:
+    calls = [node for node in ast.walk(tree(file)) if isinstance(node, ast.Call)]
+    assert [
+        call.lineno for call in calls if is_text(call) and "encoding" not in {key.arg for key in call.keywords}
+    ] == []
+
+
+def is_text(call: ast.Call) -> bool:
+    """Whether a call reads or writes text, in the encoding of the machine if it names none."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    words = [each.value for each in call.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+    if name in ("open", "fdopen"):
+        return not call.args or any(set(word) <= set("rwaxt+") for word in words)
+    return name in ("read_text", "write_text") or any(
+        key.arg in ("text", "universal_newlines") for key in call.keywords
+    )
 
 
 def test_no_module_is_hidden_behind_a_name_its_package_gives() -> None:

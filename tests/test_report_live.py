@@ -7,25 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from report_samples import sample_front, sample_member
+from report_samples import sample_progress
 from rich.console import Console
 
 from autokd.report.live import LiveView, duration, status
-
-
-def _progress(complete: int = 20, **changes: Any) -> dict[str, Any]:
-    return {
-        "trials": {"complete": complete, "running": 2, "pruned": 30, "infeasible": 1, "failed": 0, "duplicate": 3},
-        "budget": {"trials": 60, "epochs": None},
-        "epochs_spent": 1234,
-        "seconds": 75.2,
-        "eta_seconds": 31.0,
-        "hypervolume": 0.79,
-        "objectives": sample_front()["objectives"],
-        "front": [sample_member(i, 0.9 - i / 100, 1.0 / (i + 1), 1000.0 - i) for i in range(15)],
-        "message": "searching",
-        **changes,
-    }
 
 
 class Clock:
@@ -42,14 +27,16 @@ def _console(**settings: Any) -> tuple[Console, Callable[[], str]]:
 
 
 def test_the_status_is_one_line_with_everything() -> None:
-    assert status(_progress()) == (
+    assert status(sample_progress()) == (
         "50 of 60 trials: 20 complete, 2 running, 30 stopped early, 1 infeasible, 0 failed; 1,234 epochs; "
         "front of 15; hypervolume 0.790; 1 min 15 s so far, about 31 s to go; searching"
     )
 
 
 def test_what_is_not_known_is_left_out_of_the_status() -> None:
-    line = status(_progress(budget={"trials": None, "epochs": 2000}, eta_seconds=None, hypervolume=None, message=""))
+    line = status(
+        sample_progress(budget={"trials": None, "epochs": 2000}, eta_seconds=None, hypervolume=None, message="")
+    )
     assert line.startswith("50 trials: ")
     assert "1,234 of 2,000 epochs" in line
     assert line.endswith("hypervolume –; 1 min 15 s so far")
@@ -65,7 +52,7 @@ def test_piped_output_is_a_plain_line_every_few_seconds() -> None:
     with LiveView(console, environment={}, clock=clock, every=5.0) as view:
         for second in range(13):
             clock.now = float(second)
-            view.update(_progress(complete=second))
+            view.update(sample_progress(complete=second))
     lines = shown().splitlines()
     assert [line.split(":")[1].split()[0] for line in lines] == ["0", "5", "10", "12"]
     assert "\x1b" not in shown()
@@ -77,7 +64,7 @@ def test_piped_output_holds_the_front_once_a_minute_where_it_has_changed() -> No
     with LiveView(console, environment={}, clock=clock) as view:
         for second in range(0, 300, 20):
             clock.now = float(second)
-            view.update(_progress())
+            view.update(sample_progress())
     assert shown().count("latency_ms") == 1
     assert len(re.findall(r"^ +\d+ ", shown(), flags=re.MULTILINE)) == 12
 
@@ -85,7 +72,7 @@ def test_piped_output_holds_the_front_once_a_minute_where_it_has_changed() -> No
 def test_a_terminal_shows_counts_and_the_top_of_the_front() -> None:
     console, shown = _console(force_terminal=True)
     with LiveView(console, environment={}) as view:
-        view.update(_progress())
+        view.update(sample_progress())
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown())
     assert "20 complete   2 running   30 stopped early   1 infeasible   0 failed" in plain
     assert "1,234 epochs   1 min 15 s so far, about 31 s to go   hypervolume 0.790" in plain
@@ -96,15 +83,15 @@ def test_a_terminal_shows_counts_and_the_top_of_the_front() -> None:
 def test_continuous_integration_gets_plain_lines_on_any_terminal() -> None:
     console, shown = _console(force_terminal=True)
     with LiveView(console, environment={"CI": "true"}) as view:
-        view.update(_progress())
-    assert shown() == status(_progress()) + "\n"
+        view.update(sample_progress())
+    assert shown() == status(sample_progress()) + "\n"
 
 
 def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     console, shown = _console(force_terminal=True)
     with LiveView(console, environment={}) as view:
-        view.update(_progress())
+        view.update(sample_progress())
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", shown())
 
 

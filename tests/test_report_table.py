@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import json
 import math
 import re
+from typing import Any
 
 import pytest
 from report_samples import LATENCY, sample_front
 
-from autokd.report.table import compact, front_csv, front_text, heading, number, print_front, summary
+from autokd.report.table import front_csv, front_text, print_front, summary
+from autokd.report.words import compact, heading, number
 
 
 def test_numbers_have_three_digits_and_whole_ones_separators() -> None:
@@ -24,9 +27,10 @@ def test_a_unit_is_shown_unless_the_name_ends_in_it() -> None:
 
 def test_the_table_holds_every_member_the_teacher_and_what_recipes_share() -> None:
     text = front_text(sample_front(), width=160)
-    assert re.search(r"12 +0\.964 ±0\.0042 +0\.310 +12,345 +0\.954 +alpha=0\.62 +width=16 stages=", text)
+    assert re.search(r"trial +accuracy +latency_ms +parameters +accuracy +alpha +width", text)
+    assert re.search(r"12 +0\.964 ±0\.0042 +0\.310 +12,345 +0\.954 +0\.62 +16", text)
     assert re.search(r"teacher +0\.983 +1\.92 +272,474 +0\.977", text)
-    assert "all with temperature=3.14 method=kd lr=0.005" in text
+    assert 'all with temperature=3.14 method=kd lr=0.005 stages=[{"blocks":1,"kernel":3}]' in text
     assert "\x1b" not in text
 
 
@@ -90,3 +94,47 @@ def test_settings_fit_on_a_line() -> None:
     assert compact({"lr": 0.0051234, "method": "kd", "widths": [8, 4], "norm": False}) == (
         "lr=0.00512 method=kd widths=[8,4] norm=false"
     )
+
+
+def crowded_front() -> dict[str, Any]:
+    """Eight students that differ in everything, and names that are long."""
+    front = sample_front()
+    for i, member in enumerate([*front["front"], *copy.deepcopy(front["front"])]):
+        member["trial"] = 7 * i
+        member["recipe"] = {"alpha": i / 20, "temperature": 1.2 + i, "method": ("kd", "path/to/my_loss.py:mine")[i % 2]}
+        member["recipe"] |= {"lr": 0.0011 * (i + 1), "weight_decay": 1e-4}
+        member["arch"] = {"widths": [2**i] * (i + 1), "activation": ("relu", "gelu")[i % 2], "norm": True}
+        if i > 2:
+            front["front"].append(member)
+    return front
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_nothing_of_a_front_is_cut_and_temperatures_have_a_column(width: int) -> None:
+    front = crowded_front()
+    text = front_text(front, width=width)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    heading = text.splitlines()[1].split()
+    assert heading[heading.index("alpha") + 1] == "T"
+    assert "all with weight_decay=0.0001 norm=true" in text
+    words = " ".join(text.split())
+    for member in front["front"]:
+        for value in (member["recipe"]["temperature"], member["recipe"]["method"], member["arch"]["widths"]):
+            assert compact({"": value}).removeprefix("=") in words
+
+
+def test_what_has_no_column_is_said_once_for_all_trials_that_share_it() -> None:
+    front = crowded_front()
+    for member in front["front"]:
+        del member["arch"]["widths"], member["recipe"]["lr"]
+    assert front_text(front, width=80).endswith(
+        "\ntrials 0, 14, 28: method=kd\ntrials 7, 21, 35: method=path/to/my_loss.py:mine\n"
+    )
+
+
+def test_columns_that_do_not_fit_are_left_out_even_where_they_are_objectives() -> None:
+    text = front_text(sample_front(), width=40)
+    assert max(map(len, text.splitlines())) <= 40
+    assert "trial 12:" in text
+    assert "parameters=12,345" in " ".join(text.split())

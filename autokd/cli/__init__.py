@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autokd.cli.answers import Commands, take_interrupts
+from autokd.cli.answers import Commands, take_interrupts, write_plainly
 from autokd.cli.imports import OWN_PROCESS, importing
 from autokd.cli.words import read_numbers, read_seconds
 from autokd.errors import InputError
@@ -146,7 +146,7 @@ def retrain_student(
     with importing(context, workers=True):
         from autokd.driver import retrain
 
-    with Console(stderr=True).status("starting") as status:
+    with Console(stderr=True).status("starting", spinner="line") as status:
         summary = retrain(
             run, trial, epochs=epochs, seeds=seeds, reserve=reserve, space=space, workers=workers, notify=status.update
         )
@@ -210,7 +210,7 @@ def write_latency_table(
 
     read = load_study(study, list(overrides or []))
     try:
-        with Console(stderr=True).status("starting") as status:
+        with Console(stderr=True).status("starting", spinner="line") as status:
             done, prediction = measure_device(read, out, number, notify=status.update)
     except KeyboardInterrupt:
         print(f"autokd: stopped; what was measured is in {out}. The same command goes on.", file=sys.stderr)
@@ -265,6 +265,7 @@ def main() -> None:
     """The command `autokd`."""
     sys.path.append(os.getcwd())  # a study may name modules of the current folder; nothing installed is shadowed
     take_interrupts()
+    write_plainly()
     app(obj=OWN_PROCESS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from autokd.errors import AutoKDError, InputError, NoFrontError
+from autokd.report.encoding import PLAINLY
 
 _EXITS = {InputError: 2, NoFrontError: 1}
 _UsageError: Any = typer.BadParameter.__base__
@@ -39,6 +41,13 @@ def take_interrupts() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
+
+
+def write_plainly() -> None:
+    """From now on what stdout and stderr cannot encode is written as other characters that say the same."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=PLAINLY)
 
 
 def _interrupt(*_: object) -> None:

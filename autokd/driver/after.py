@@ -155,7 +155,7 @@ def export_trial(run: Path, number: int, out: str | Path, *, space: str | Path |
     refuse_changed(run, changed_since(setup, sources, context.space))
     summary = run / "retrained" / f"{number:05d}" / "retrained.json"
     if summary.is_file():
-        data = json.loads(summary.read_text())
+        data = json.loads(summary.read_text(encoding="utf-8"))
         folder, values, recipe = summary.parent / data["seed"], trial.costs | data["values"], data["recipe"]
         which, repeat = f"retrained, {data['seed']}", int(data["seed"].split("-")[1])
     else:

@@ -91,7 +91,7 @@ def final_front(run: Path) -> Front | None:
     """
     path = run / "front.json"
     try:
-        return Front.from_dict(json.loads(path.read_text())) if path.is_file() else None
+        return Front.from_dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged ({error}); remove it and run the search again") from error
 
@@ -241,14 +241,14 @@ def _read_test(
 
 def note_test_read(run: Path, what: str) -> None:
     """Records that the test split is read now."""
-    with (run / "test_reads.jsonl").open("a") as file:
+    with (run / "test_reads.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps({"what": what}) + "\n")
 
 
 def count_test_reads(run: Path) -> int:
     """How often the test split was read in this run."""
     path = run / "test_reads.jsonl"
-    return len(path.read_text().splitlines()) if path.is_file() else 0
+    return len(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else 0
 
 
 def _front(

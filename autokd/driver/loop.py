@@ -125,7 +125,7 @@ def finished(stretches: Sequence[Stretch]) -> dict[str, dict[str, Any]]:
     for stretch in stretches:
         path = Path(stretch.folder) / "result.json"
         if path.is_file() and (path.with_name(WEIGHTS)).is_file():
-            results[stretch.folder] = json.loads(path.read_text())
+            results[stretch.folder] = json.loads(path.read_text(encoding="utf-8"))
     return results
 
 

@@ -119,8 +119,9 @@ def device_name(device: torch.device) -> str:
     try:
         if platform.system() == "Darwin":
             command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-        found = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+            return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()
+        said = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        found = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", said, re.MULTILINE)
     except (OSError, subprocess.CalledProcessError):
         found = None
     return found[1].strip() if found else platform.processor() or platform.machine()

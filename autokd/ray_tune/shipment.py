@@ -36,7 +36,7 @@ class Shipment:
 def ship(run: Run, *, elsewhere: bool) -> Shipment:
     """The shipment of a run; its files are put into the object store, once, where there may be other machines."""
     folder = run.folder.absolute()
-    setup = (folder / SETUP_FILE).read_text()
+    setup = (folder / SETUP_FILE).read_text(encoding="utf-8")
     named = [folder / name for name in (run.setup.task, run.setup.outputs) if name]
     if run.context.study.table:
         named.append(folder / "table.json")
@@ -51,7 +51,7 @@ def unpack(shipment: Shipment) -> Path:
     The first process of a node that asks writes it; the others wait for that.
     """
     run = Path(shipment.run)
-    if (run / SETUP_FILE).is_file() and (run / SETUP_FILE).read_text() == shipment.setup:
+    if (run / SETUP_FILE).is_file() and (run / SETUP_FILE).read_text(encoding="utf-8") == shipment.setup:
         return run
     digest = hashlib.sha256(f"{shipment.run}\n{shipment.setup}".encode()).hexdigest()[:16]
     home = Path(tempfile.gettempdir()) / f"autokd-{os.getuid()}" / digest
@@ -62,7 +62,7 @@ def unpack(shipment: Shipment) -> Path:
                 (home / name).parent.mkdir(parents=True, exist_ok=True)
                 (home / name).write_bytes(ray.get(reference).data)
             part = home / f"{SETUP_FILE}.part"
-            part.write_text(shipment.setup)
+            part.write_text(shipment.setup, encoding="utf-8")
             os.replace(part, home / SETUP_FILE)
     return home
 

@@ -68,7 +68,7 @@ def train(work: Work, stretch: Stretch) -> dict[str, Any]:
         return _train_apart(work, stretch, Storage(work.storage, work.shipment.run))
     written = Path(stretch.folder) / _RESULT
     if written.is_file():
-        earlier: dict[str, Any] = json.loads(written.read_text())
+        earlier: dict[str, Any] = json.loads(written.read_text(encoding="utf-8"))
         return earlier
     return _train(work, stretch, lambda: None)
 

@@ -36,9 +36,11 @@ def mounts() -> list[Mount]:
     """What is mounted on this machine (Linux and macOS); empty where that cannot be found out."""
     try:
         if sys.platform == "darwin":
-            said = subprocess.run(["/sbin/mount"], capture_output=True, text=True, check=True)
+            said = subprocess.run(
+                ["/sbin/mount"], capture_output=True, encoding="utf-8", errors="surrogateescape", check=True
+            )
             return read_mount_command(said.stdout)
-        return read_proc_mounts(Path("/proc/mounts").read_text())
+        return read_proc_mounts(Path("/proc/mounts").read_text(encoding="utf-8", errors="surrogateescape"))
     except (OSError, subprocess.CalledProcessError):
         return []
 

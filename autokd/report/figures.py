@@ -8,7 +8,7 @@ from html import escape
 from itertools import cycle
 from typing import Any
 
-from autokd.report.table import compact, heading, interval
+from autokd.report.words import compact, heading, interval
 
 # Okabe and Ito's colours: told apart by the colour-blind, legible on light and dark.
 _FRONT, _TEACHER, _TRIALS = "#0072b2", "#d55e00", "#8c8c8c"

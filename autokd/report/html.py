@@ -20,7 +20,7 @@ from autokd.errors import InputError
 from autokd.front import as_objectives
 from autokd.report.comparison import gains
 from autokd.report.figures import charts, main_objective
-from autokd.report.table import compact, heading, interval, marked_trial, number, tested_names
+from autokd.report.words import compact, heading, interval, marked_trial, number, tested_names
 
 
 def write_report(data: Mapping[str, Any], out: Path) -> None:
@@ -41,7 +41,7 @@ def write_report(data: Mapping[str, Any], out: Path) -> None:
     page = render(_finite(data))
     partial = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        partial.write_text(page, encoding="utf-8", newline="\n")
+        partial.write_text(page, encoding="utf-8", errors="backslashreplace", newline="\n")
         os.replace(partial, out)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

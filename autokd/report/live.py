@@ -15,7 +15,9 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from autokd.report.table import PLAIN_WIDTH, front_table, front_text, number
+from autokd.report.encoding import writable
+from autokd.report.table import PLAIN_WIDTH, front_table, front_text
+from autokd.report.words import number
 
 LARGEST_FRONT = 12
 """Rows of the front that are shown while a search runs."""
@@ -85,7 +87,8 @@ class LiveView:
         """
         self._last = progress
         if self._live is not None:
-            self._live.update(screen(progress, width=self._console.width), refresh=True)
+            shown = screen(progress, width=self._console.width, encoding=self._console.encoding)
+            self._live.update(shown, refresh=True)
             return
         every = max(self._every, progress["seconds"] / 50)  # a long search says less often how it stands
         if self._clock() - self._status_at >= every:
@@ -104,7 +107,7 @@ class LiveView:
         self._status, self._status_at = line, self._clock()
 
     def _print_front(self, progress: Mapping[str, Any]) -> None:
-        text = front_text(_shown(progress)).rstrip()
+        text = front_text(_shown(progress), encoding=self._console.encoding).rstrip()
         if progress["front"] and text != self._front:
             _plain(self._console, text)
         self._front, self._front_at = text, self._clock()
@@ -125,7 +128,7 @@ def status(progress: Mapping[str, Any]) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def screen(progress: Mapping[str, Any], *, width: int = PLAIN_WIDTH) -> Group:
+def screen(progress: Mapping[str, Any], *, width: int = PLAIN_WIDTH, encoding: str = "utf-8") -> Group:
     """Where a search stands, as a screen: a bar, the counts, the front."""
     trials, limit, front = progress["trials"], progress["budget"].get("trials"), progress["front"]
     lines: list[RenderableType] = []
@@ -138,12 +141,12 @@ def screen(progress: Mapping[str, Any], *, width: int = PLAIN_WIDTH) -> Group:
             Text.assemble((str(count), _style(state, count)), f" {words}") for state, count, words in counts
         )
     )
-    volume = f"hypervolume {number(progress['hypervolume'])}"
+    volume = writable(f"hypervolume {number(progress['hypervolume'])}", encoding)
     lines.append(Text(f"{_epochs(progress)}   {_time(progress)}   {volume}"))
     if progress["message"]:
-        lines.append(Text(progress["message"], style="italic"))
+        lines.append(Text(writable(progress["message"], encoding), style="italic"))
     if front:
-        lines.append(front_table(_shown(progress), width=width))
+        lines.append(front_table(_shown(progress), width=width, encoding=encoding))
     if len(front) > LARGEST_FRONT:
         lines.append(Text(f"and {len(front) - LARGEST_FRONT} more on the front", style="dim"))
     return Group(*lines)
@@ -168,7 +171,7 @@ class _Above(logging.Handler):
 
 
 def _plain(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(writable(text, console.encoding), markup=False, highlight=False, soft_wrap=True)
 
 
 def _shown(progress: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,11 @@
-"""The front as a table, as text and as CSV; and how numbers and settings are written everywhere."""
+"""The front as a table, as text and as CSV, and the lines about it."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich import box
@@ -14,68 +13,54 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-MARK = "~"
-"""Stands behind the trial of a student whose advantages over another one are within the spread."""
+from autokd.report.columns import columns_that_fit, front_columns, lines_below
+from autokd.report.encoding import writable
+from autokd.report.words import MARK, number, tested_names
 
 PLAIN_WIDTH = 120
 """Characters a line where nothing says how wide the reader's screen is."""
 
-_GAP = 3
-_NARROWEST = 16
 
-
-def front_table(front: Mapping[str, Any], *, width: int = PLAIN_WIDTH) -> Table:
+def front_table(front: Mapping[str, Any], *, width: int = PLAIN_WIDTH, encoding: str = "utf-8") -> Table:
     """A row for each member of the front, in the order given, and one for the teacher where it is known.
-
-    What all recipes have in common stands in the caption, once.
 
     Args:
         front: as `front --json` prints it. Needed: `objectives`, and `front` whose members have `trial` and
             `values`; shown where given: a member's `spread`, `test`, `recipe` and `arch`, and `teacher`.
-        width: characters a line; recipes and architectures are cut or left out to fit, numbers never.
+        width: characters a line; nothing is cut, and a column for which there is no room is left out.
+        encoding: of what the table is written to.
     """
-    members, teacher = front["front"], front.get("teacher")
-    common, recipes = split_recipes([member.get("recipe") or {} for member in members])
-    rows = [_numbers(front, member) for member in members]
-    if teacher:
-        rows.append(_numbers(front, {"trial": "teacher", **teacher}))
-    names = ["trial", *map(heading, front["objectives"]), *(f"test {name}" for name in tested_names(front))]
-    settings = {"recipe": recipes, "architecture": [member.get("arch") or {} for member in members]}
-    texts = {name: [*map(compact, column), ""] for name, column in settings.items() if any(column)}
-
-    caption = Text(f"all with {compact(common)}") if common else None
-    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
-    widths = [max(len(cell) for cell in [name, *(row[i] for row in rows)]) for i, name in enumerate(names)]
-    room = width - sum(widths) - _GAP * len(widths)
-    while texts and room // len(texts) - _GAP < _NARROWEST:
-        texts.popitem()
-    for name, needed in zip(names, widths, strict=True):
-        table.add_column(Text(name), justify="right", min_width=needed, no_wrap=True)
-    for name in texts:
-        table.add_column(name, max_width=room // len(texts) - _GAP, overflow="ellipsis", no_wrap=True)
-    for i, row in enumerate(rows):
-        cells = [*row, *(column[i] for column in texts.values())]
-        table.add_row(*map(Text, cells), end_section=i == len(members) - 1)
+    shown, _ = columns_that_fit(front_columns(front, encoding), width)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    for column in shown:
+        words = Text("\n".join(column.name.split()))
+        table.add_column(words, justify="right" if column.number else "left", no_wrap=True, vertical="bottom")
+    for i, cells in enumerate(zip(*(column.cells for column in shown), strict=True)):
+        table.add_row(*map(Text, cells), end_section=i == len(front["front"]) - 1)
     return table
 
 
-def front_text(front: Mapping[str, Any], *, width: int = PLAIN_WIDTH) -> str:
-    """The same table as plain text, without colour, lines of at most `width` characters."""
+def front_text(front: Mapping[str, Any], *, width: int = PLAIN_WIDTH, encoding: str = "utf-8") -> str:
+    """The same table as plain text, without colour, and below it what it has no columns for."""
     console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
     with console.capture() as capture:
-        console.print(front_table(front, width=width))
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+        console.print(front_table(front, width=width, encoding=encoding))
+    lines = [*capture.get().splitlines(), *lines_below(front, width=width, encoding=encoding)]
+    return "\n".join(writable(line.rstrip(), encoding) for line in lines) + "\n"
 
 
 def print_front(front: Mapping[str, Any]) -> None:
     """Prints the table to stdout with what it rests on and how the baselines did; plain where it is piped."""
     console = Console(highlight=False)
+    encoding = console.encoding
     if console.is_terminal:
-        console.print(front_table(front, width=console.width))
+        console.print(front_table(front, width=console.width, encoding=encoding))
+        below = lines_below(front, width=console.width, encoding=encoding)
     else:
-        print(front_text(front), end="")
-    for line in summary(front):
-        console.print(line, markup=False, soft_wrap=True)
+        print(front_text(front, encoding=encoding), end="")
+        below = []
+    for line in [*below, *summary(front)]:
+        console.print(writable(line, encoding), markup=False, soft_wrap=True)
 
 
 def summary(front: Mapping[str, Any]) -> list[str]:
@@ -130,65 +115,3 @@ def front_csv(front: Mapping[str, Any]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def heading(objective: Mapping[str, Any]) -> str:
-    """An objective's name, with its unit where the name does not already end in it."""
-    name, unit = objective["name"], objective.get("unit") or ""
-    return f"{name} ({unit})" if unit and not name.endswith(f"_{unit.lower()}") else str(name)
-
-
-def tested_names(front: Mapping[str, Any]) -> list[str]:
-    """Names of the objectives of which any member of the front has a test value, in the study's order."""
-    found = {name for member in front["front"] for name in member.get("test") or {}}
-    return [objective["name"] for objective in front["objectives"] if objective["name"] in found]
-
-
-def split_recipes(
-    recipes: Sequence[Mapping[str, Any]],
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What all recipes have in common, and what remains of each; one alone has nothing in common."""
-    names = list(dict.fromkeys(name for recipe in recipes for name in recipe))
-    same = {
-        name: recipes[0][name]
-        for name in names
-        if len(recipes) > 1 and all(name in recipe and recipe[name] == recipes[0].get(name) for recipe in recipes)
-    }
-    return same, [{name: recipe[name] for name in recipe if name not in same} for recipe in recipes]
-
-
-def number(value: float | None) -> str:
-    """Three significant digits, whole from 100 up, with thousands separators; a dash for what is not known."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    if value == int(value) or abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:#.3g}"
-
-
-def interval(value: float | None, spread: float | None) -> str:
-    """A number with its spread, where there is one."""
-    return f"{number(value)} ±{spread:.2g}" if spread else number(value)
-
-
-def marked_trial(member: Mapping[str, Any]) -> str:
-    """A member's trial, with a mark where all that it has over another member is within the spread."""
-    return f"{member['trial']} {MARK}" if member.get("within_noise") else str(member["trial"])
-
-
-def compact(settings: Mapping[str, Any]) -> str:
-    """Settings on one line, `name=value`; floats to three digits, nested ones as JSON."""
-    return " ".join(f"{name}={_value(value)}" for name, value in settings.items())
-
-
-def _numbers(front: Mapping[str, Any], member: Mapping[str, Any]) -> list[str]:
-    values, spread, test = (member.get(name) or {} for name in ("values", "spread", "test"))
-    names = [objective["name"] for objective in front["objectives"]]
-    shown = [interval(values.get(name), spread.get(name)) for name in names]
-    return [marked_trial(member), *shown, *(number(test.get(name)) for name in tested_names(front))]
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

@@ -80,7 +80,7 @@ def read_setup(folder: Path) -> Setup:
     """
     path = folder / SETUP_FILE
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(
             f"{folder} is not a run: {path} cannot be read ({error.strerror}); give the folder that `autokd search` "

@@ -93,7 +93,7 @@ def load_task(folder: Path) -> ArrayTask:
     if not _is_task(folder):
         raise InputError(f"{folder} holds no task (no task.json); give a folder that a search or save_task wrote")
     try:
-        described = json.loads((folder / "task.json").read_text())
+        described = json.loads((folder / "task.json").read_text(encoding="utf-8"))
         if described["format"] != FORMAT or "origin" not in described:
             raise ValueError(f"it is not of format {FORMAT}")
         x = np.load(folder / "x.npy", mmap_mode="r", allow_pickle=False)
@@ -172,7 +172,7 @@ def _refuse_settings(spec: TaskSection) -> None:
 
 def _read_origin(folder: Path, settings: Mapping[str, Any]) -> str:
     """Fingerprint of the source that the task in a folder was made from, under these very settings."""
-    there = json.loads((folder / "task.json").read_text())["origin"]
+    there = json.loads((folder / "task.json").read_text(encoding="utf-8"))["origin"]
     if there is None:
         raise InputError(f"{folder} holds a task that was saved, not made from data; choose another folder")
     old = {**TaskSection(data="").model_dump(mode="json"), **there["settings"]}  # a task made before there was a key
@@ -218,4 +218,4 @@ def _write_all_but_inputs(task: ArrayTask, folder: Path, origin: Mapping[str, An
         "digest": task.digest,
         "origin": origin,
     }
-    (folder / "task.json").write_text(json.dumps(described, indent=1) + "\n")
+    (folder / "task.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")

@@ -198,7 +198,7 @@ def _write_record(path: Path, teacher: Teacher, task: Task, splits: list[str], s
         "versions": versions,
     }
     unfinished = path.with_suffix(".json.tmp")
-    unfinished.write_text(json.dumps(record, indent=1))
+    unfinished.write_text(json.dumps(record, indent=1), encoding="utf-8")
     os.replace(unfinished, path.with_suffix(".json"))
 
 
@@ -226,7 +226,7 @@ def _nearest_miss(folder: Path, teacher: Teacher, task: Task) -> str:
 
 def _record(path: Path) -> dict[str, Any] | None:
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None

@@ -60,7 +60,7 @@ def from_training(spec: TrainedSection, task: Task, *, folder: Path, train: Trai
         folder.mkdir(parents=True, exist_ok=True)
         save_weights(network, weights)
         unfinished = record.with_name(record.name + ".tmp")
-        unfinished.write_text(json.dumps(of | {"weights": file_digest(weights)}, indent=1))
+        unfinished.write_text(json.dumps(of | {"weights": file_digest(weights)}, indent=1), encoding="utf-8")
         os.replace(unfinished, record)
     except OSError as error:
         raise InputError(f"the trained teacher cannot be saved in {folder}: {error.strerror or error}") from error
@@ -72,7 +72,7 @@ def _why_not(weights: Path, record: Path, of: dict[str, Any]) -> str:
     if not record.is_file() or not weights.is_file():
         return "none yet"
     try:
-        found = json.loads(record.read_text())
+        found = json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return f"{record.name} cannot be read"
     changed = [key for key, value in of.items() if not isinstance(found, dict) or found.get(key) != value]

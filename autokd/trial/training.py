@@ -165,12 +165,12 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
         result |= {"spread": spread} if spread else {}
         result["seconds"] = time.perf_counter() - started
     except (Exception, SystemExit) as error:  # a space that calls sys.exit ends its trial, not the search
-        (folder / "error.txt").write_text(traceback.format_exc())
+        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
         result = {"error": reason_of(error)}
     else:
         lost = keep(context, stretch.arch, training, folder)
         if lost:
-            (folder / "error.txt").write_text(lost + "\n")
+            (folder / "error.txt").write_text(lost + "\n", encoding="utf-8")
             result = {"error": lost}
     if context.study.compile:
         torch.compiler.reset()  # or its tables keep the code of every student this process trained

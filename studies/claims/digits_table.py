@@ -120,7 +120,7 @@ def train_missing(contexts: Mapping[str, Context], path: Path, *, end: float) ->
     in_turn = zip(*(cells(context.study) for context in contexts.values()), strict=True)
     wanted = list(itertools.chain.from_iterable(in_turn))
     missing = [cell for cell in wanted if cell.key not in done]
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         while missing and time.monotonic() < end:
             cell = missing.pop(0)
             file.write(json.dumps({"cell": asdict(cell), "values": train(contexts[cell.table], cell)}) + "\n")
@@ -135,7 +135,7 @@ def train_missing(contexts: Mapping[str, Context], path: Path, *, end: float) ->
 def finished(path: Path) -> dict[str, dict[str, float]]:
     """What the cells in a file of trainings gave, by key; a line that was not written to its end is left out."""
     found = {}
-    for line in path.read_text().splitlines() if path.is_file() else ():
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         try:
             record = json.loads(line)
         except ValueError:
@@ -168,7 +168,7 @@ def measure(context: Context) -> dict[str, Any]:
 def machine() -> dict[str, Any]:
     """What this machine is, as far as numbers depend on it."""
     cpuinfo = Path("/proc/cpuinfo")
-    facts = [line.split(":") for line in cpuinfo.read_text().splitlines()] if cpuinfo.is_file() else []
+    facts = [line.split(":") for line in cpuinfo.read_text(encoding="utf-8").splitlines()] if cpuinfo.is_file() else []
     cpu = {fact[0].strip(): fact[1].strip() for fact in facts if len(fact) == 2}
     model = " ".join(f"{part} {cpu[part]}" for part in ("cpu family", "model") if part in cpu)
     name = f"{cpu['model name']} ({model})" if "model name" in cpu else platform.processor()
@@ -229,7 +229,7 @@ def pack(run: Run, trained: Mapping[str, Mapping[str, float]], measured: Mapping
         "latency": measured["latency"],
         "licence": "Apache-2.0; of the digits: UCI, by way of scikit-learn, CC BY 4.0",
     }
-    (TABLES / f"{study.name}.json").write_text(json.dumps(about, indent=1) + "\n")
+    (TABLES / f"{study.name}.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return found
 
 
@@ -285,14 +285,14 @@ def main() -> None:
         if options.step == "train":
             train_missing({name: run.context for name, run in runs.items()}, trainings, end=end)
         elif options.step == "latency":
-            latencies.write_text(json.dumps(measure(runs[NAMES[0]].context), indent=1))
+            latencies.write_text(json.dumps(measure(runs[NAMES[0]].context), indent=1), encoding="utf-8")
         else:
             trained = finished(trainings)
             missing = sum(cell.key not in trained for run in runs.values() for cell in cells(run.context.study))
             if missing or not latencies.is_file():
                 raise SystemExit(f"{missing} cells are missing: run `train`, then `latency`, before `pack`")
             for name, run in runs.items():
-                found = pack(run, trained, json.loads(latencies.read_text()))
+                found = pack(run, trained, json.loads(latencies.read_text(encoding="utf-8")))
                 print(f"{name}: {summary(found)}")
 
 

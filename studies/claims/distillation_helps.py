@@ -130,14 +130,18 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=60)
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
-    cells = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
+    cells = (
+        [json.loads(line) for line in options.out.read_text(encoding="utf-8").splitlines()]
+        if options.out.is_file()
+        else []
+    )
     wanted = [(situation, seed) for seed in range(options.seeds) for situation in SITUATIONS]
     for situation, seed in wanted:
         known = {(cell["situation"], cell["seed"]) for cell in cells}
         if (situation, seed) in known or time.monotonic() > end:
             continue
         cells.append(run_cell(situation, seed, options.trials))
-        with options.out.open("a") as file:
+        with options.out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(cells[-1]) + "\n")
     print(f"machine: {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}\n")
     print(table(cells))

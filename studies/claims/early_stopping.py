@@ -155,7 +155,7 @@ def main() -> None:
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    lines = options.json.read_text().splitlines() if options.json.is_file() else []
+    lines = options.json.read_text(encoding="utf-8").splitlines() if options.json.is_file() else []
     cells: dict[Key, Cell] = {tuple(cell["key"]): cell for cell in map(json.loads, lines)}
     schedulers = [
         each
@@ -172,7 +172,7 @@ def main() -> None:
         if key in cells or time.monotonic() > end or (key[2] == "moasha" and not python):
             continue
         cells[key] = run_cell(key, tables[key[0]], python)
-        with options.json.open("a") as file:
+        with options.json.open("a", encoding="utf-8") as file:
             file.write(json.dumps(cells[key]) + "\n")
     print(f"machine: {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}\n")
     print(summary(cells))

@@ -75,7 +75,7 @@ def build(arch, task):
 def write_search(home: Path, *, seed: int, trials: int = 40, executor: str = "processes") -> Path:
     """A study of digits in a folder of its own; its run is `run` beside it."""
     home.mkdir(parents=True, exist_ok=True)
-    (home / "space.py").write_text(SPACE)
+    (home / "space.py").write_text(SPACE, encoding="utf-8")
     study = {
         "name": "kills",
         "task": {"data": "digits", "labels": 100},
@@ -88,7 +88,7 @@ def write_search(home: Path, *, seed: int, trials: int = 40, executor: str = "pr
         "seed": seed,
     }
     path = home / "study.yaml"
-    path.write_text(json.dumps(study, indent=1))
+    path.write_text(json.dumps(study, indent=1), encoding="utf-8")
     return path
 
 
@@ -166,7 +166,7 @@ def ended_trials(run: Path) -> dict[str, list[Any]]:
 def begun_stretches(home: Path) -> list[tuple[str, int]]:
     """The stretches of training begun so far, in order, the repeated ones among them: digest, and worker's process."""
     log = home / "stretches.log"
-    lines = log.read_text().splitlines() if log.exists() else []
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     return [(digest, int(pid)) for digest, pid in (line.split() for line in lines)]
 
 
@@ -186,7 +186,7 @@ def count(home: Path, before: Mapping[str, Sequence[Any]]) -> tuple[dict[str, in
 def final_counts(run: Path) -> dict[str, Any]:
     """Of a search that is done: trials left running, and whether its front is that of the record."""
     running = sum(trial.state == "running" for trial in read_trials(run))
-    answered = json.loads((run / "front.json").read_text())["front"]
+    answered = json.loads((run / "front.json").read_text(encoding="utf-8"))["front"]
     same = {member["trial"]: member["values"] for member in answered} == front_of_record(run)
     return {"left_running": running, "front_is_the_records": same}
 
@@ -195,7 +195,10 @@ def front_of_record(run: Path) -> dict[int, dict[str, float]]:
     """The front anew, from the record and the results of the trainings with fresh seeds alone."""
     means: dict[int, dict[str, float]] = {}
     for trial in read_trials(run):
-        results = [json.loads(path.read_text()) for path in run.glob(f"trials/{trial.number:05d}/seed-*/result.json")]
+        results = [
+            json.loads(path.read_text(encoding="utf-8"))
+            for path in run.glob(f"trials/{trial.number:05d}/seed-*/result.json")
+        ]
         if trial.state == "complete" and results:
             means[trial.number] = trial.costs | {"accuracy": fmean(r["values"]["accuracy"] for r in results)}
     points = {number: (-values["accuracy"], values["parameters"]) for number, values in means.items()}
@@ -230,7 +233,7 @@ def main(out: Path, *, kills: int, minutes: float, executor: str = "processes") 
     """Kills until there were so many kills and the last search is done, then prints what all cells say."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     deadline = time.monotonic() + 60 * minutes
-    lines = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()] if out.exists() else []
     while time.monotonic() < deadline:
         last = lines[-1] if lines else {"search": 0, "finished": False}
         killed = sum(not line["finished"] for line in lines)
@@ -244,14 +247,14 @@ def main(out: Path, *, kills: int, minutes: float, executor: str = "processes") 
             else write_search(home, seed=search, executor=executor)
         )
         seen = home / "seen.json"
-        before = json.loads(seen.read_text()) if seen.exists() else {}
+        before = json.loads(seen.read_text(encoding="utf-8")) if seen.exists() else {}
         moment = kill_moment(len(lines)) if killed < kills else NEVER
         finished = search_until_killed(study, *moment)
         counts, now = count(home, before)
-        seen.write_text(json.dumps(now))
+        seen.write_text(json.dumps(now), encoding="utf-8")
         line = {"search": search, "moment": moment, "finished": finished, **counts}
         lines.append(line | (final_counts(home / "run") if finished else {}))
-        with out.open("a") as file:
+        with out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(lines[-1]) + "\n")
     report(lines)
 

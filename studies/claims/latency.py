@@ -65,7 +65,7 @@ def main(
     """Measures the cells (load, runtime, repeat) that `out` lacks, then prints what all of it says."""
     deadline = time.monotonic() + 60 * minutes
     torch.set_num_threads(1)
-    lines = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()] if out.exists() else []
     if not lines:
         lines.append({"machine": machine(), "reference_ms": measure_reference_ms()})
         append(out, lines[0])
@@ -175,14 +175,18 @@ def report(header: dict[str, Any], done: dict[Key, list[float]], students: list[
 def machine() -> str:
     """Cores and the processor's name."""
     info = Path("/proc/cpuinfo")
-    named = [line for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
+    named = (
+        [line for line in info.read_text(encoding="utf-8").splitlines() if "model name" in line]
+        if info.exists()
+        else []
+    )
     name = named[0].split(":")[1].strip() if named else platform.processor()
     return f"{os.cpu_count()} cores of {name}, torch {torch.__version__}"
 
 
 def append(out: Path, line: dict[str, Any]) -> None:
     """Adds one line to a file."""
-    with out.open("a") as file:
+    with out.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 

@@ -54,12 +54,12 @@ def main(
 
 def lines_of(table: Path) -> int:
     """Measurements in a table."""
-    return len(table.read_text().splitlines()) if table.exists() else 0
+    return len(table.read_text(encoding="utf-8").splitlines()) if table.exists() else 0
 
 
 def show(space: str, runtime: str, table: Path) -> None:
     """Prints a line for each number of architectures fitted on."""
-    rows = [json.loads(line) for line in table.read_text().splitlines()]
+    rows = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines()]
     archs, ms = [row["arch"] for row in rows], np.array([row["median_ms"] / row["reference_ms"] for row in rows])
     seconds = np.median([row["seconds"] for row in rows])
     for number in FITTED_ON:

@@ -35,7 +35,7 @@ class Distillation:
     def __init__(self, folder: Path, run: Path, seed: int) -> None:
         self.run, self.seed = run, seed
         self.data = {name: torch.from_numpy(array) for name, array in np.load(folder / "data.npz").items()}
-        given = json.loads((folder / "study.json").read_text())
+        given = json.loads((folder / "study.json").read_text(encoding="utf-8"))
         self.ranges, self.epochs = given["recipe"], given["budget"]["rungs"][-1]
         self.bound = given["objectives"]["parameters"]["bound"]
         self.task = SimpleNamespace(

@@ -70,7 +70,7 @@ def race_study(name: str, *, seed: int, fashion: str = "") -> Study:
     A step of a fully connected student takes .4 to 4 ms, one of a mobilenet on Fashion-MNIST 13 to 290: few would end.
     `fashion` is where Fashion-MNIST lies, if not where its study says.
     """
-    written = yaml.safe_load((RIVAL.parents[1] / f"{name}.yaml").read_text())
+    written = yaml.safe_load((RIVAL.parents[1] / f"{name}.yaml").read_text(encoding="utf-8"))
     moved = {"data": fashion} if name == "fashion" and fashion else {}
     return Study(
         name=name,
@@ -115,7 +115,7 @@ def write_start(study: Study, home: Path) -> Context:
     task, weights = run.context.task, home / "teacher.safetensors"
     shutil.copy(run.folder / "teacher" / weights.name, weights)
     teacher = {key: dump(study)["teacher"][key] for key in ("space", "arch")} | {"weights": str(weights)}
-    (home / "study.json").write_text(json.dumps(dump(override(study, {"teacher": teacher}))))
+    (home / "study.json").write_text(json.dumps(dump(override(study, {"teacher": teacher}))), encoding="utf-8")
     arrays = {}
     for name in ("train", "transfer", "validation"):
         arrays[f"x_{name}"] = task.inputs(task.splits[name]).contiguous().numpy()
@@ -270,7 +270,7 @@ def main() -> None:
     parser.add_argument("--fashion", default="", help="an npz or a folder of idx files; else where its study says")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
-    lines = options.out.read_text().splitlines() if options.out.is_file() else []
+    lines = options.out.read_text(encoding="utf-8").splitlines() if options.out.is_file() else []
     cells = [cell for cell in map(json.loads, lines) if cell["seconds"] == options.seconds]
     known = {(cell["task"], cell["arm"], cell["seed"]) for cell in cells}
     turns = [(name, ARMS[(seed + i) % 3], seed) for seed in range(options.seeds) for name in SIZES for i in range(3)]
@@ -285,7 +285,7 @@ def main() -> None:
         except InputError as error:  # Fashion-MNIST does not lie there
             missing[name, arm, seed] = str(error)
             continue
-        with options.out.open("a") as file:
+        with options.out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(cells[-1]) + "\n")
     print(table(cells))
     write_plot(cells, options.out.with_suffix(".html"))

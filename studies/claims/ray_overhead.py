@@ -51,7 +51,7 @@ def write_table(folder: Path) -> Path:
             "parameters": {"direction": "minimize", "trained": False},
         },
     }
-    (folder / "trivial.json").write_text(json.dumps(description))
+    (folder / "trivial.json").write_text(json.dumps(description), encoding="utf-8")
     return path
 
 
@@ -99,7 +99,9 @@ class _Memory:
         if time.monotonic() - self._looked < 2:
             return
         self._looked = time.monotonic()
-        listed = subprocess.run(["ps", "-eo", "pid,ppid,rss,args"], capture_output=True, text=True, check=True).stdout
+        listed = subprocess.run(
+            ["ps", "-eo", "pid,ppid,rss,args"], capture_output=True, encoding="utf-8", check=True
+        ).stdout
         rows = [line.split(None, 3) for line in listed.splitlines()[1:]]
         parents = {int(pid): int(parent) for pid, parent, *_ in rows}
         found = sorted(
@@ -146,16 +148,20 @@ def main() -> None:
         return
     end = time.monotonic() + 60 * options.minutes
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
+    lines = (
+        [json.loads(line) for line in options.out.read_text(encoding="utf-8").splitlines()]
+        if options.out.is_file()
+        else []
+    )
     for cell in CELLS:
         if cell in [line["cell"] for line in lines] or time.monotonic() > end:
             continue
         command = [sys.executable, __file__, "--cell", json.dumps(cell)]
         said = subprocess.run(
-            command, stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+            command, stdout=subprocess.PIPE, encoding="utf-8", check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
         )
         lines.append(json.loads(said.stdout.splitlines()[-1]))
-        with options.out.open("a") as file:
+        with options.out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(lines[-1]) + "\n")
     print(f"machine: {os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}, one thread a worker\n")
     print(table(lines))

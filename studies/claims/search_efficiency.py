@@ -135,7 +135,7 @@ def run_peer(table: Table, sampler: str, seed: int, evaluations: int, python: st
         [python, Path(__file__).with_name("peers.py")],
         input=json.dumps(asked),
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     if done.returncode:
@@ -151,18 +151,18 @@ def environment(name: str, folder: Path | None) -> str:
         return ""
     place, pins = folder / name, ENVIRONMENTS[name]
     python, ready = place / "bin" / "python", place / "installed.txt"
-    if not ready.is_file() or ready.read_text() != "\n".join(pins):
+    if not ready.is_file() or ready.read_text(encoding="utf-8") != "\n".join(pins):
         print(f"making {place}: pip install {' '.join(pins)}", flush=True)
         venv.create(place, with_pip=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *pins], check=True)
-        ready.write_text("\n".join(pins))
+        ready.write_text("\n".join(pins), encoding="utf-8")
     return str(python)
 
 
 def read_cells(path: Path) -> dict[Key, Cell]:
     """The finished cells in a file, of each the one that went farthest."""
     cells: dict[Key, Cell] = {}
-    for line in path.read_text().splitlines() if path.is_file() else ():
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         cell = json.loads(line)
         key = (cell["table"], cell["sampler"], cell["seed"])
         if key not in cells or cell["evaluations"] >= cells[key]["evaluations"]:
@@ -219,7 +219,7 @@ def main() -> None:
         except (RuntimeError, AutoKDError) as error:
             failed[name, sampler] = str(error)
             continue
-        with options.json.open("a") as file:
+        with options.json.open("a", encoding="utf-8") as file:
             file.write(json.dumps(cells[key]) + "\n")
 
     shown = sorted((key for key in cells if key in asked), key=lambda key: (samplers.index(key[1]), key[2]))

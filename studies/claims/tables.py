@@ -53,10 +53,10 @@ def read_table(path: Path) -> Table:
         InputError: it is not a table.
     """
     try:
-        told = json.loads(Path(f"{str(path).removesuffix('.csv.gz')}.json").read_text())
+        told = json.loads(Path(f"{str(path).removesuffix('.csv.gz')}.json").read_text(encoding="utf-8"))
         choices: dict[str, list[Any]] = told["parameters"]
         names = [*told["objectives"]]
-        with gzip.open(path, "rt", newline="") as file:
+        with gzip.open(path, "rt", newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if all(_is_known(row[name]) for name in names)]
         codes = [tuple(_code(row[name], known) for name, known in choices.items()) for row in rows]
         early = sorted(

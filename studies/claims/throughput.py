@@ -276,7 +276,11 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     end = time.monotonic() + 60 * options.minutes
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
+    lines = (
+        [json.loads(line) for line in options.out.read_text(encoding="utf-8").splitlines()]
+        if options.out.is_file()
+        else []
+    )
     if has_torchdistill():  # then a cell without it is not finished
         lines = [line for line in lines if "torchdistill" in line.get("seconds", {"torchdistill"})]
     wanted: list[list[Any]] = [[name, factor] for name in STUDENTS for factor in FACTORS] + [
@@ -288,7 +292,7 @@ def main() -> None:
         line = run_driver(cell[1], end) if cell[0] == "driver" else run_steps(cell[0], cell[1])
         if line is not None:
             lines.append(line)
-            with options.out.open("a") as file:
+            with options.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
     print(f"machine: {os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}, one thread\n")
     print(table(lines))

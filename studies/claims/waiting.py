@@ -108,7 +108,11 @@ def main() -> None:
     torch.set_num_threads(1)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     study = load_study(options.study)
-    cells = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
+    cells = (
+        [json.loads(line) for line in options.out.read_text(encoding="utf-8").splitlines()]
+        if options.out.is_file()
+        else []
+    )
     workers = [int(number) for number in options.workers.split(",")]
     wanted = [(number, seed) for seed, number in product(range(options.seeds), workers)]
 
@@ -118,7 +122,7 @@ def main() -> None:
     for number, seed in missing():
         if time.monotonic() < end:
             cells.append(run_cell(study, number, seed))
-            with options.out.open("a") as file:
+            with options.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(cells[-1]) + "\n")
     print(f"machine: {os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}\n")
     if cells:

@@ -75,14 +75,14 @@ def main() -> None:
     if earlier.choices != table.choices:
         parser.error(f"{options.earlier} and {options.table} differ in their parameters; give two tables of one space")
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    lines = options.json.read_text().splitlines() if options.json.is_file() else []
+    lines = options.json.read_text(encoding="utf-8").splitlines() if options.json.is_file() else []
     wanted = {"earlier": earlier.name, "table": table.name, "trials": options.trials}
     cells = [cell for cell in map(json.loads, lines) if wanted.items() <= cell.items()]
     known = {cell["seed"] for cell in cells}
     missing = [seed for seed in range(options.seeds) if seed not in known]
     while missing and time.monotonic() < end:
         cells.append(run_cell(earlier, table, seed=missing.pop(0), trials=options.trials))
-        with options.json.open("a") as file:
+        with options.json.open("a", encoding="utf-8") as file:
             file.write(json.dumps(cells[-1]) + "\n")
     print(f"HV/HV* of {table.name} after so many trainings, from {options.trials} of {earlier.name} and anew")
     if cells:

@@ -1,0 +1,118 @@
+"""What the table of a front has columns for, which of them fit on a line, and what is said below it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autokd.report.encoding import writable
+from autokd.report.words import compact, heading, interval, marked_trial, number, shown, split_common, tested_names
+
+GAP = 2
+"""Characters between two columns."""
+
+_SHORT = {"temperature": "T"}
+_TRIAL, _OBJECTIVE, _WANTED, _TEST, _RECIPE, _ARCH = range(6)
+"""What a column holds; of two, the one with the lower number gets room first."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table.
+
+    Args:
+        name: its heading, in which blanks end lines.
+        cells: one for each row.
+        urgency: the lower, the sooner it gets room.
+        number: whether it is aligned to the right.
+    """
+
+    name: str
+    cells: tuple[str, ...]
+    urgency: int
+    number: bool = True
+
+    @property
+    def width(self) -> int:
+        """Characters it takes, without a gap."""
+        return max(map(len, (*self.name.split(), *self.cells)))
+
+
+def front_columns(front: Mapping[str, Any], encoding: str) -> list[Column]:
+    """A column for all that members of a front differ in, in the order in which they are shown; the trial is first.
+
+    There is a cell for each member, and one for the teacher where it is known.
+    """
+    rows = _rows(front)
+
+    def column(name: str, urgency: int, write: Callable[[Mapping[str, Any]], str], *, number: bool = True) -> Column:
+        return Column(writable(name, encoding), tuple(writable(write(row), encoding) for row in rows), urgency, number)
+
+    room = 2 if any(row.get("within_noise") for row in rows) else 0  # of a mark, so that numbers stay below each other
+    columns = [column("trial", _TRIAL, lambda row: marked_trial(row).ljust(len(str(row["trial"])) + room))]
+    for objective in front["objectives"]:
+        columns.append(column(heading(objective), _OBJECTIVE, _interval_of(objective["name"])))
+    for name in tested_names(front):
+        columns.append(column(f"test {name}", _TEST, _test_of(name)))
+    for part, urgency in (("recipe", _RECIPE), ("arch", _ARCH)):
+        _, differing = split_common([row.get(part) or {} for row in front["front"]])
+        for name in dict.fromkeys(name for settings in differing for name in settings):
+            numbers = all(isinstance(settings.get(name, 0), int | float) for settings in differing)
+            first = part == "recipe" and name in ("alpha", "temperature")
+            columns.append(
+                column(_SHORT.get(name, name), _WANTED if first else urgency, _setting_of(part, name), number=numbers)
+            )
+    return columns
+
+
+def columns_that_fit(columns: Sequence[Column], width: int) -> tuple[list[Column], list[Column]]:
+    """The columns for which there is room on a line, and the others; the first is always shown."""
+    room = width - columns[0].width
+    fitting = {0}
+    for place in sorted(range(1, len(columns)), key=lambda place: columns[place].urgency):
+        needed = columns[place].width + GAP
+        if needed <= room:
+            fitting.add(place)
+            room -= needed
+    places = range(len(columns))
+    return [columns[i] for i in places if i in fitting], [columns[i] for i in places if i not in fitting]
+
+
+def lines_below(front: Mapping[str, Any], *, width: int, encoding: str) -> list[str]:
+    """What the table has no columns for: the settings that all members share, and those for which there is no room."""
+    shared = [split_common([member.get(part) or {} for member in front["front"]])[0] for part in ("recipe", "arch")]
+    common = " ".join(compact(settings) for settings in shared if settings)
+    lines = [writable(f"all with {common}", encoding)] if common else []
+    _, others = columns_that_fit(front_columns(front, encoding), width)
+    trials: dict[str, list[str]] = {}
+    for i, row in enumerate(_rows(front)):
+        said = " ".join(f"{column.name}={column.cells[i]}" for column in others if column.cells[i])
+        if said:
+            trials.setdefault(said, []).append(str(row["trial"]))
+    for said, those in trials.items():
+        lines.append(f"trial{'s' if len(those) > 1 else ''} {', '.join(those)}: {said}")
+    return ["", *(part for line in lines for part in _wrapped(line, width))] if lines else []
+
+
+def _rows(front: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    teacher = front.get("teacher")
+    return [*front["front"], *([{"trial": "teacher", **teacher}] if teacher else [])]
+
+
+def _interval_of(name: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda row: interval((row.get("values") or {}).get(name), (row.get("spread") or {}).get(name))
+
+
+def _test_of(name: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda row: number((row.get("test") or {}).get(name))
+
+
+def _setting_of(part: str, name: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda row: shown(settings[name]) if name in (settings := row.get(part) or {}) else ""
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """The line in lines of at most `width` characters, broken at blanks only: a longer word stays whole."""
+    return textwrap.wrap(line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
