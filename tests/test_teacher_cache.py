@@ -38,6 +38,20 @@ class Counting(nn.Module):
         return self.layers(inputs)
 
 
+class Interrupted(nn.Module):
+    """A network during which somebody presses Ctrl-C, after so many questions."""
+
+    def __init__(self, network: nn.Module, questions: int) -> None:
+        super().__init__()
+        self.network, self.left = network, questions
+
+    def forward(self, inputs: Tensor) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return self.network(inputs)
+
+
 @dataclass
 class Prototypes:
     """A teacher that answers with the classes of `TinyTask`, so that it is right."""
@@ -87,13 +101,13 @@ def _teacher(seed: int = 0) -> tuple[NetworkTeacher, Counting]:
 
 def test_forward_passes_are_samples_times_views_and_then_none(tmp_path: Path) -> None:
     task, (teacher, network) = TinyTask(views=3), _teacher()
-    training, other = 24 + 12, 12 + 12
+    training, validation = 24 + 12, 12
     cold = teacher_outputs(teacher, task, tmp_path, batch_size=7)
-    assert (cold.warm, cold.forward_passes, network.samples) == (False, 132, 132)
-    assert training * 3 + other == 132
+    assert (cold.warm, cold.forward_passes, network.samples) == (False, 120, 120)
+    assert training * 3 + validation == 120
     warm = teacher_outputs(teacher, task, tmp_path)
     assert warm == CachedOutputs(cold.path, warm=True, forward_passes=0, reason="")
-    assert network.samples == 132
+    assert network.samples == 120
 
 
 def test_each_row_and_view_holds_the_teachers_own_answer_and_the_rest_is_nan(tmp_path: Path) -> None:
@@ -102,7 +116,7 @@ def test_each_row_and_view_holds_the_teachers_own_answer_and_the_rest_is_nan(tmp
     assert outputs.shape == (2, task.num_rows, task.num_outputs)
     for split, rows in task.splits.items():
         for view in range(2):
-            if split == "reserve" or (view == 1 and split in ("validation", "test")):
+            if split in ("reserve", "test") or (view == 1 and split == "validation"):
                 assert outputs[view, rows].isnan().all()
             else:
                 torch.testing.assert_close(outputs[view, rows], teacher.outputs(task.inputs(rows, view)))
@@ -137,10 +151,11 @@ def test_a_changed_part_is_computed_anew_with_the_reason(
     first = teacher_outputs(_teacher()[0], TinyTask(), tmp_path)
     with caplog.at_level(logging.INFO, "autokd"):
         second = teacher_outputs(_teacher(seed)[0], task, tmp_path)
+    views = " (36 of them in 2 views)" if task.views == 2 else ""
     assert not second.warm
     assert second.path != first.path
     assert reason in second.reason
-    assert f"cold ({second.reason})" in caplog.text
+    assert f"Asking the teacher, counting, about 48 images{views} ({second.reason})." in caplog.text
 
 
 def test_a_foreign_file_is_not_used(tmp_path: Path) -> None:
@@ -161,7 +176,7 @@ def test_a_damaged_record_is_not_believed(content: str, tmp_path: Path) -> None:
     first = teacher_outputs(teacher, TinyTask(), tmp_path)
     first.path.with_suffix(".json").write_text(content)
     again = teacher_outputs(teacher, TinyTask(), tmp_path)
-    assert (again.warm, again.forward_passes) == (False, 60)
+    assert (again.warm, again.forward_passes) == (False, 48)
 
 
 def test_writing_into_the_opened_answers_changes_no_file(tmp_path: Path) -> None:
@@ -230,18 +245,48 @@ def test_two_processes_that_start_at_once_build_it_once(tmp_path: Path) -> None:
     passes = sorted(results.get(timeout=60) for _ in processes)
     for process in processes:
         process.join()
-    assert passes == [0, 60]
+    assert passes == [0, 48]
     assert teacher_outputs(_teacher()[0], TinyTask(), tmp_path).warm
 
 
+def test_a_pass_that_was_interrupted_goes_on_where_it_was_with_the_same_answers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    task, (teacher, network) = TinyTask(views=2), _teacher()
+    whole = open_outputs(teacher_outputs(teacher, task, tmp_path / "whole", batch_size=5).path)
+    with pytest.raises(KeyboardInterrupt):
+        teacher_outputs(replace(teacher, network=Interrupted(network, 4)), task, tmp_path, batch_size=5)
+    assert not list(tmp_path.glob("*.npy"))
+    network.samples, told = 0, list[tuple[int, int]]()
+    with caplog.at_level(logging.INFO, "autokd"):
+        more = teacher_outputs(
+            teacher, task, tmp_path, batch_size=5, told=lambda done, total: told.append((done, total))
+        )
+    assert network.samples == more.forward_passes == 84 - 20
+    assert "20 of 84 answers are there already." in caplog.text
+    assert torch.equal(open_outputs(more.path).nan_to_num(), whole.nan_to_num())
+    assert (told[0], told[-1]) == ((20, 84), (84, 84))
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_what_an_interrupted_pass_left_damaged_is_begun_anew(tmp_path: Path) -> None:
+    task, (teacher, network) = TinyTask(), _teacher()
+    with pytest.raises(KeyboardInterrupt):
+        teacher_outputs(replace(teacher, network=Interrupted(network, 1)), task, tmp_path, batch_size=5)
+    (unfinished,) = tmp_path.glob("*.tmp")
+    unfinished.write_bytes(unfinished.read_bytes()[:-100])
+    assert teacher_outputs(teacher, task, tmp_path).forward_passes == 48
+
+
 @pytest.mark.slow
-def test_a_build_that_died_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
+def test_a_pass_that_was_killed_leaves_nothing_that_looks_finished_and_goes_on(tmp_path: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(target=_die, args=(tmp_path,))
     process.start()
     process.join()
     assert process.exitcode == 9
     assert not list(tmp_path.glob("*.npy"))
-    assert teacher_outputs(replace(_teacher()[0], digest="2"), TinyTask(), tmp_path).forward_passes == 60
+    again = teacher_outputs(replace(_teacher()[0], digest="2"), TinyTask(), tmp_path, batch_size=4)
+    assert again.forward_passes == 48 - 2 * 4
     assert sorted(file.suffix for file in tmp_path.iterdir()) == [".json", ".lock", ".npy"]
 
 

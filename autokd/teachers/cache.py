@@ -15,18 +15,16 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock
-from numpy.typing import NDArray
 from torch import Tensor
 
 from autokd.errors import InputError
-from autokd.teachers.answers import ask
+from autokd.teachers.asking import Told, answer, reopened, write_nan
 from autokd.teachers.files import digest_of, file_digest
 from autokd.types import Task, Teacher
 
-SPLITS = ("train", "transfer", "validation", "test")
-"""What a search needs; retraining adds `reserve`."""
+SPLITS = ("train", "transfer", "validation")
+"""What a search needs before it begins. `test` is asked when the front is settled; retraining adds `reserve`."""
 
-_TRAINING = ("train", "transfer", "reserve")
 _FORMAT = 1
 _LOG = logging.getLogger("autokd")
 
@@ -49,14 +47,21 @@ class CachedOutputs:
 
 
 def teacher_outputs(
-    teacher: Teacher, task: Task, folder: Path, *, splits: Sequence[str] = SPLITS, batch_size: int = 256
+    teacher: Teacher,
+    task: Task,
+    folder: Path,
+    *,
+    splits: Sequence[str] = SPLITS,
+    batch_size: int = 256,
+    told: Told = lambda done, total: None,
 ) -> CachedOutputs:
     """The teacher's answers on the rows of these splits, computed where the folder does not have them yet.
 
     Training rows (`train`, `transfer`, `reserve`) are answered in all views, other rows in view 0. There is one file
     for each teacher and task, told by their digests; asking for more splits later extends it. It is written aside and
-    put in place whole; of processes that start at once, one computes and the others wait for it. Cold or warm, and
-    why, is logged.
+    put in place whole; of processes that start at once, one computes and the others wait for it. What is written aside
+    survives a process that is killed: the next one goes on there, and asks the same batches, so that the answers are
+    those of a pass that was not interrupted. What is asked, and why, is logged.
 
     Args:
         teacher: asked in batches.
@@ -64,6 +69,7 @@ def teacher_outputs(
         folder: made if it is not there.
         splits: whose rows are needed.
         batch_size: samples in one question.
+        told: called after each batch.
 
     Raises:
         InputError: answers have the wrong shape or are not finite; a file of answers lacks a training row; or the
@@ -84,10 +90,9 @@ def teacher_outputs(
             return _warm(path)
         if stored:
             reason = f"no answers yet on {', '.join(missing)}"
-        asked = _extend(path, teacher, task, stored, missing, batch_size)
+        asked = _extend(path, teacher, task, stored, missing, batch_size, reason, told)
     finally:
         lock.release()
-    _LOG.info("teacher outputs: cold (%s); asked %d samples x views of '%s'", reason, asked, teacher.name)
     return CachedOutputs(path, warm=False, forward_passes=asked, reason=reason)
 
 
@@ -112,74 +117,41 @@ def open_outputs(path: Path) -> Tensor:
 
 
 def _warm(path: Path) -> CachedOutputs:
-    _LOG.info("teacher outputs: warm (%s)", path)
+    _LOG.info("The teacher's answers are kept in %s.", path)
     return CachedOutputs(path, warm=True, forward_passes=0, reason="")
 
 
 def _extend(
-    path: Path, teacher: Teacher, task: Task, stored: Sequence[str], missing: Sequence[str], batch_size: int
+    path: Path,
+    teacher: Teacher,
+    task: Task,
+    stored: Sequence[str],
+    missing: Sequence[str],
+    batch_size: int,
+    reason: str,
+    told: Told,
 ) -> int:
-    """Puts a file in place that holds the splits of both lists, and counts what was asked for it."""
+    """Puts a file in place that holds the splits of both lists, and counts the samples x views that were asked now."""
     shape = (task.views, task.num_rows, task.num_outputs)
-    unfinished = path.with_suffix(".tmp")  # one name: whoever holds the lock overwrites what a dead process left
+    unfinished = path.with_suffix(".tmp")  # one name: whoever holds the lock goes on with what a dead process left
     try:
         with _disk(path.parent):
-            if stored:
-                shutil.copyfile(path, unfinished)
-            else:
-                _write_nan(unfinished, shape)
-            outputs = np.lib.format.open_memmap(unfinished, mode="r+")
-        asked = sum(_answer(outputs, teacher, task, split, batch_size) for split in missing)
+            outputs = reopened(unfinished, shape)
+            if outputs is None:
+                if stored:
+                    shutil.copyfile(path, unfinished)
+                else:
+                    write_nan(unfinished, shape)
+                outputs = np.lib.format.open_memmap(unfinished, mode="r+")
+        asked = answer(outputs, teacher, task, missing, batch_size, reason, told)
         with _disk(path.parent):
             outputs.flush()
             os.replace(unfinished, path)
             _write_record(path, teacher, task, [*stored, *missing], shape)
-    finally:
+    except Exception:  # not where it is interrupted: then what was answered stays
         unfinished.unlink(missing_ok=True)
+        raise
     return asked
-
-
-def _answer(outputs: NDArray[Any], teacher: Teacher, task: Task, split: str, batch_size: int) -> int:
-    """Fills in one split in all views it needs, and counts samples x views."""
-    rows = task.splits[split]
-    views = task.views if split in _TRAINING else 1
-    for view in range(views if len(rows) else 0):
-        unanswered = []
-        for batch in rows.split(batch_size):
-            given = ask(teacher, task, batch, view)
-            outputs[view, batch.numpy()] = given.numpy()
-            unanswered.append(batch[torch.isnan(given).any(dim=1)])
-        _judge_unanswered(teacher, split, torch.cat(unanswered))
-    return len(rows) * views
-
-
-def _write_nan(path: Path, shape: tuple[int, ...]) -> None:
-    """An array of NaN by ordinary writes, so that a full disk is an error here and no crash in a mapped page later."""
-    with path.open("wb") as file:
-        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        row = np.full(shape[2], np.nan, dtype="<f4").tobytes()
-        for _ in range(shape[0] * shape[1]):
-            file.write(row)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _judge_unanswered(teacher: Teacher, split: str, rows: Tensor) -> None:
-    """Rows without an answer are an error where students learn, and said elsewhere."""
-    if not len(rows):
-        return
-    if split in _TRAINING:
-        raise InputError(
-            f"teacher '{teacher.name}' has no answers for {len(rows)} rows of {split} (the first: {int(rows[0])}); "
-            "students learn from these: answer them too"
-        )
-    _LOG.warning(
-        "teacher '%s' has no answers for %d rows of %s: its score and agreement there are not available",
-        teacher.name,
-        len(rows),
-        split,
-    )
 
 
 def _identity(teacher: Teacher, task: Task) -> dict[str, Any]:
