@@ -203,4 +203,4 @@ def test_answers_that_are_damaged_are_asked_again(run: Path, tmp_path: Path) -> 
         path.write_bytes(path.read_bytes()[:300])
     answer = autokd("search", write_study(tmp_path), "--run", run)
     assert answer.code == 0
-    assert "teacher outputs: cold" in answer.out
+    assert "is not the file that was written, by its sha256" in answer.out

@@ -49,9 +49,10 @@ def front(run: Path) -> dict[str, Any]:
 def test_a_search_prints_the_teachers_score_before_its_progress_and_front(searched: Answer, home: Path) -> None:
     parts = [
         "task: digits: 1,797 rows",
-        "teacher outputs: cold (nothing usable yet); asked 719 samples x views",
+        "Asking the teacher, LogisticRegression, about 360 images (nothing usable yet).",
         "teacher: LogisticRegression, on validation: accuracy 0.9",
         " of 6 trials: ",
+        "Asking the teacher, LogisticRegression, about 359 images (no answers yet on test).",
         " test accuracy ",
         "baseline hard: hypervolume ",
         f"report: {home / 'run' / 'report.html'}",
@@ -78,7 +79,7 @@ def test_the_same_command_again_answers_at_once_and_reads_no_test_split(home: Pa
     before = (run / "test_reads.jsonl").read_text(), (run / "front.json").read_text()
     answer = autokd("search", home / "study.yaml", "--run", run)
     assert answer.code == 0
-    assert "teacher outputs: warm" in answer.out
+    assert "The teacher's answers are kept in " in answer.out
     assert ((run / "test_reads.jsonl").read_text(), (run / "front.json").read_text()) == before
 
 

@@ -12,7 +12,7 @@ from small import small_context, small_run, small_study
 from torch import Tensor, nn
 
 from autokd.devices import _OnDevice, pick_device
-from autokd.driver import preparation, search_study
+from autokd.driver import search_study, teaching
 from autokd.losses import takes_labels
 from autokd.record import read_trials
 from autokd.registry import resolve
@@ -139,7 +139,7 @@ def test_a_network_that_is_asked_elsewhere_stays_where_its_owner_has_it() -> Non
 
 def test_the_device_of_a_study_is_where_its_teacher_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     devices: list[Any] = []
-    monkeypatch.setattr(preparation, "placed", lambda teacher, device: devices.append(device) or teacher)
+    monkeypatch.setattr(teaching, "placed", lambda teacher, device: devices.append(device) or teacher)
     small_run(tmp_path, device="auto")
     assert devices == [pick_device("auto")]
 

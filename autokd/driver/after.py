@@ -14,9 +14,12 @@ from torch import nn
 
 from autokd.checkpoints import OPTIMIZER, checkpoint, drop
 from autokd.distill import load_weights
-from autokd.driver.answer import final_front, glance, note_test_read, still_answers
-from autokd.driver.loop import Notify, open_executor, train_all
+from autokd.driver.answer import final_front, glance, still_answers
+from autokd.driver.loop import open_executor, train_all
 from autokd.driver.preparation import apart
+from autokd.driver.progress import Notify, tell_nobody
+from autokd.driver.teaching import with_test_answers
+from autokd.driver.test_split import note_test_read
 from autokd.errors import InputError
 from autokd.export import export_student
 from autokd.files import write_json
@@ -62,7 +65,7 @@ def retrain(
     reserve: bool = False,
     space: str | Path | None = None,
     workers: int = 2,
-    notify: Notify = lambda message: None,
+    notify: Notify = tell_nobody,
 ) -> dict[str, Any]:
     """Trains one student anew and keeps the weights that are best on validation for `export_trial`.
 
@@ -87,7 +90,8 @@ def retrain(
     context = _context_to_train(run, setup)
     refuse_changed(run, changed_since(setup, training_sources(context.study, context.space), context.space))
     home = run / "retrained" / f"{number:05d}"
-    data = apart(run, home, setup, reserve=reserve) if reserve or space is not None else run
+    apart_is_needed = reserve or space is not None
+    data = apart(run, home, setup, reserve=reserve, notify=notify) if apart_is_needed else run
     context = load_context(str(data)) if reserve else context
     recipe = Recipe(**trial.recipe)
     recipe = replace(recipe, epochs=epochs or recipe.epochs)
@@ -123,7 +127,8 @@ def retrain(
     tests = []
     if len(context.task.splits["test"]):
         note_test_read(run, f"trial {number} retrained with {seeds} seeds")
-        tests = [evaluate(context, _load_student(context, arch, folder), "test") for folder, _ in good]
+        answered = with_test_answers(context, run, read_setup(run).digests.teacher, notify)
+        tests = [evaluate(answered, _load_student(context, arch, folder), "test") for folder, _ in good]
     summary = {
         "validation": _spread([values for _, values in good]),
         "test": _spread(tests),

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 
 from autokd.checkpoints import OPTIMIZER, checkpoint, drop, trial_folder
-from autokd.distill import load_weights
 from autokd.driver.costs import scaled_hypervolume
-from autokd.driver.loop import Notify
 from autokd.driver.places import Place
+from autokd.driver.progress import Notify
 from autokd.driver.setup import Run, ideal_point
+from autokd.driver.test_split import count_test_reads, read_test
 from autokd.errors import InputError, NoFrontError
 from autokd.files import write_json
 from autokd.front import Front, Student, marked
 from autokd.pareto import as_losses, near_front, non_dominated
 from autokd.record import TrialRecord, counts
 from autokd.study import Setup
-from autokd.trial import Context, Stretch, build_student, evaluate, evaluate_outputs, training_seed, why_lost
+from autokd.trial import Context, Stretch, training_seed, why_lost
 from autokd.types import Recipe
 
 
@@ -72,7 +72,7 @@ def finish(
         s.trial: [Path(stretch.folder) for stretch in stretches[s.trial] if "error" not in results[stretch.folder]]
         for s in students
     }
-    students, teacher = _read_test(run, students, folders, {trial.number: trial for trial in trials})
+    students, teacher = read_test(run, students, folders, {trial.number: trial for trial in trials}, notify)
     setup = run.setup
     if teacher:
         setup = setup.model_copy(update={"teacher": {**setup.teacher, "test": teacher}})
@@ -212,43 +212,6 @@ def _timed_together(run: Run, students: Sequence[Student]) -> list[Student]:
             for student, timing in zip(students, timings, strict=True)
         ]
     return students
-
-
-def _read_test(
-    run: Run,
-    students: Sequence[Student],
-    folders: Mapping[int, Sequence[Path]],
-    trials: Mapping[int, TrialRecord],
-) -> tuple[list[Student], dict[str, float]]:
-    """The front's students and the teacher with their numbers on the test split; nothing is chosen after this."""
-    context, rows = run.context, run.context.task.splits["test"]
-    if not len(rows):
-        return list(students), {}
-    note_test_read(run.folder, f"the front: {len(students)} students and the teacher")
-    scored = []
-    for student in students:
-        own = checkpoint(run.folder, trials[student.trial])
-        values = []
-        for folder in folders[student.trial] or ([own] if own else []):
-            network = build_student(context, student.arch, seed=context.study.seed)
-            load_weights(network, folder)
-            values.append(evaluate(context, network, "test"))
-        test = {name: fmean(value[name] for value in values) for name in values[0]} if values else {}
-        scored.append(replace(student, test=test))
-    answers = context.teacher[0][rows]
-    return scored, evaluate_outputs(context, answers, "test") if not answers.isnan().any() else {}
-
-
-def note_test_read(run: Path, what: str) -> None:
-    """Records that the test split is read now."""
-    with (run / "test_reads.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"what": what}) + "\n")
-
-
-def count_test_reads(run: Path) -> int:
-    """How often the test split was read in this run."""
-    path = run / "test_reads.jsonl"
-    return len(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else 0
 
 
 def _front(

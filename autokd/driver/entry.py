@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from autokd.driver.costs import scaled_hypervolume
 from autokd.driver.places import Place, open_place
 from autokd.driver.preparation import prepare
 from autokd.driver.prior import prior_note, prior_trials
+from autokd.driver.progress import Progress, before_trials
 from autokd.driver.setup import Run
 from autokd.errors import InputError, NoFrontError
 from autokd.files import write_json
@@ -31,9 +32,6 @@ from autokd.study import Budget, Study, baseline_study, override
 from autokd.teachers.files import digest_of
 
 _LOG = logging.getLogger("autokd")
-
-Progress = Callable[[Mapping[str, Any]], None]
-"""Told how a search stands; the keys are those of `report.live.LiveView.update`."""
 
 
 def search_study(
@@ -64,7 +62,8 @@ def search_study(
     folder = run or Path("runs") / study.name
     try:
         with open_place(study) as place:
-            prepared = prepare(study, folder, prior, widened=widened, place=place)
+            notify = before_trials(study, progress)
+            prepared = prepare(study, folder, prior, widened=widened, place=place, notify=notify)
             with _Session(prepared, progress) as session:
                 front = _search(prepared, place, seconds, session)
                 if study.baselines.keys() - front.baselines.keys():

@@ -15,15 +15,13 @@ from typing import Any
 
 from autokd.checkpoints import WEIGHTS
 from autokd.driver.core import Driver
+from autokd.driver.progress import Notify
 from autokd.errors import InputError
 from autokd.executors import InlineExecutor, ProcessExecutor
 from autokd.trial import Stretch
 
 Work = Callable[[Stretch], dict[str, Any]]
 """Trains a stretch: `trial.run_stretch` with a context, or `run_stretch_in` with a run folder."""
-
-Notify = Callable[[str], None]
-"""Told in words what is being done."""
 
 Executors = InlineExecutor | ProcessExecutor
 _TICK_SECONDS = 0.5

@@ -10,8 +10,9 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from autokd.driver.core import Driver
-from autokd.driver.loop import Executors, Notify, Work, open_executor, run_trials, train_all
+from autokd.driver.loop import Executors, Work, open_executor, run_trials, train_all
 from autokd.driver.meter import Meter, ThisProcess
+from autokd.driver.progress import Notify
 from autokd.driver.setup import Run
 from autokd.executors import InlineExecutor
 from autokd.study import RayExecutor, Study

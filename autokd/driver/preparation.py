@@ -7,16 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-from torch import nn
-
-from autokd.devices import Compute, on_device, pick_device
-from autokd.distill import Training, one_cycle
+from autokd.devices import pick_device
 from autokd.driver.costs import draw_archs, refuse_hopeless_bounds
 from autokd.driver.latencies import idle_reference_ms
 from autokd.driver.meter import Meter
 from autokd.driver.places import HERE, Place
 from autokd.driver.prior import adopt_prior, refuse_prior
+from autokd.driver.progress import Notify, tell_nobody
 from autokd.driver.reference import end_points
 from autokd.driver.setup import (
     Run,
@@ -31,10 +28,10 @@ from autokd.driver.setup import (
     setup_to_go_on,
 )
 from autokd.driver.tables import prepare_table
+from autokd.driver.teaching import teacher_and_outputs, teacher_facts
 from autokd.driver.widening import widen
 from autokd.errors import START_OVER, InputError
 from autokd.executors import one_thread
-from autokd.losses import kd
 from autokd.record import refuse_held, refuse_record
 from autokd.registry import resolve, source_digest
 from autokd.study import (
@@ -44,7 +41,6 @@ from autokd.study import (
     Setup,
     Study,
     TaskSection,
-    TeacherSection,
     changed_since,
     changed_sources,
     dump,
@@ -57,21 +53,23 @@ from autokd.study import (
     teacher_sources,
     write_setup,
 )
-from autokd.study.teacher import TrainedSection
 from autokd.tasks import ArrayTask, load_task, open_task, save_task
-from autokd.tasks.rows import all_labels
-from autokd.teachers.cache import SPLITS, open_outputs, teacher_outputs
-from autokd.teachers.scores import refuse_chance, refuse_unanswered, teacher_score
-from autokd.teachers.sources import load_teacher, placed
-from autokd.trial import Context, evaluate_outputs, refuse_changed, resolve_loss
-from autokd.types import Recipe, Task, Teacher
+from autokd.teachers.cache import open_outputs
+from autokd.trial import Context, refuse_changed, resolve_loss
+from autokd.types import Task, Teacher
 
 _LOG = logging.getLogger("autokd")
 _BOUNDED_SAMPLES = 500
 
 
 def prepare(
-    study: Study, folder: Path, prior: Path | None = None, *, widened: bool = False, place: Place = HERE
+    study: Study,
+    folder: Path,
+    prior: Path | None = None,
+    *,
+    widened: bool = False,
+    place: Place = HERE,
+    notify: Notify = tell_nobody,
 ) -> Run:
     """Opens or begins the run in `folder`.
 
@@ -83,6 +81,7 @@ def prepare(
         prior: an earlier run's folder; its trials are copied, and teach the sampler.
         widened: whether what is searched may have got more choices since the run was begun.
         place: where students will be trained, and latencies are measured.
+        notify: told how far the teacher's training and its answers are.
 
     Raises:
         InputError: anything the study names cannot be used, another search holds the run there, or it was begun with
@@ -117,10 +116,10 @@ def prepare(
         task = _open_task(study, folder)
         _LOG.info("task: %s", task.summary() if isinstance(task, ArrayTask) else task.name)
         refuse_other_digests(folder, setup, task=task.digest)
-        teacher, outputs = _answers(study, task, folder)
+        teacher, outputs = teacher_and_outputs(study, task, folder, notify=notify)
         refuse_other_digests(folder, setup, teacher=teacher.digest)
         context = Context(study, space, task, open_outputs(outputs), objectives)
-        facts = _teacher_facts(context, teacher)
+        facts = teacher_facts(context, teacher)
         meter = place.meter
         if meter.where and any(objective.timed for objective in objectives):
             _LOG.info("latencies are measured %s", meter.where)
@@ -135,7 +134,7 @@ def prepare(
     return Run(folder, context, setup, meter)
 
 
-def apart(run: Path, folder: Path, setup: Setup, *, reserve: bool) -> Path:
+def apart(run: Path, folder: Path, setup: Setup, *, reserve: bool, notify: Notify) -> Path:
     """A folder from which workers train what `setup` says, with `reserve` on the rows that the search left out, too.
 
     Raises:
@@ -150,40 +149,13 @@ def apart(run: Path, folder: Path, setup: Setup, *, reserve: bool) -> Path:
         if not len(task.splits["reserve"]):
             raise InputError(f"the search in {run} left no training rows out; retrain without `reserve`")
         refuse_changed(run, changed_sources(setup.sources, {TEACHER: teacher_sources(study)}))
-        teacher, outputs = _answers(study, task, run, "reserve")
+        teacher, outputs = teacher_and_outputs(study, task, run, also=("reserve",), notify=notify)
         if teacher.digest != setup.digests.teacher:
             refuse_changed(run, {TEACHER: TEACHER})
         paths = paths | {"outputs": str(outputs.absolute()), "reserve": True}
     folder.mkdir(parents=True, exist_ok=True)
     write_setup(folder, setup.model_copy(update=paths))
     return folder
-
-
-def _answers(study: Study, task: Task, folder: Path, *splits: str) -> tuple[Teacher, Path]:
-    """The teacher, trained or loaded, and the file with its outputs on the search's splits and these."""
-    home = folder / "teacher"
-    teacher = load_teacher(study.teacher, task, folder=home, train=_teacher_trainer(task, study), seed=study.seed)
-    teacher = placed(teacher, pick_device(study.device))
-    return teacher, teacher_outputs(teacher, task, home, splits=(*SPLITS, *splits)).path
-
-
-def _teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
-    """The teacher's name, its values on validation if it answers all of it, and a note on what they are worth.
-
-    Raises:
-        InputError: it is no better than chance, or lacks answers that an objective compares with.
-    """
-    refuse_unanswered(context.teacher, context.task, context.objectives)
-    given = context.study.teacher
-    members = given if isinstance(given, tuple) else (given,)
-    saw = any(isinstance(member, TeacherSection) and member.saw_training_rows for member in members)
-    note = "its validation score is on rows it was trained on" if saw else ""
-    answers = context.teacher[0][context.task.splits["validation"]]
-    values = {} if answers.isnan().any() else evaluate_outputs(context, answers, "validation")
-    shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items()) or "not known, for want of answers"
-    _LOG.info("teacher: %s, on validation: %s%s", teacher.name, shown, f" ({note})" if note else "")
-    refuse_chance(teacher_score(context.teacher, context.task), context.task)
-    return {"name": teacher.name, "values": values, "note": note}
 
 
 def _begin(
@@ -242,26 +214,3 @@ def _open_task(study: Study, folder: Path) -> Task:
             "with autokd.tasks.from_arrays"
         )
     return cast(Task, study.task)
-
-
-def _teacher_trainer(task: Task, study: Study) -> Any:
-    """What trains a teacher: plain training on every training label, those the students do not see among them."""
-
-    def train(network: nn.Module, spec: TrainedSection) -> None:
-        recipe = Recipe(
-            alpha=0.0,
-            lr=spec.lr,
-            weight_decay=spec.weight_decay,
-            batch_size=spec.batch_size,
-            epochs=spec.epochs,
-        )
-        compute = Compute(pick_device(study.device))
-        labelled = on_device(all_labels(task), compute.device)
-        unread = torch.empty(task.views, 0, task.num_outputs)
-        training = Training(
-            network, labelled, unread, recipe, loss=kd, seed=study.seed, schedule=one_cycle, compute=compute
-        )
-        training.run(0, spec.epochs)
-        network.cpu()  # where it is digested and saved
-
-    return train

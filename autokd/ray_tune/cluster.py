@@ -20,8 +20,9 @@ from ray.tune import ResultGrid
 
 from autokd.checkpoints import drop
 from autokd.driver.core import Driver
-from autokd.driver.loop import Notify, finished
+from autokd.driver.loop import finished
 from autokd.driver.meter import Meter
+from autokd.driver.progress import Notify
 from autokd.driver.setup import Run
 from autokd.errors import InputError
 from autokd.ray_tune.doors import AdvanceScheduler, ProposeSearcher, Search, ShowValues

@@ -82,10 +82,10 @@ def write_nan(path: Path, shape: tuple[int, ...]) -> None:
         os.fsync(file.fileno())
 
 
-def reopened(path: Path, shape: tuple[int, ...]) -> NDArray[Any] | None:
+def reopened(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, Any] | None:
     """What a pass that was interrupted has written; None where there is nothing of this shape."""
     try:
-        outputs: NDArray[Any] = np.lib.format.open_memmap(path, mode="r+")
+        outputs = np.lib.format.open_memmap(path, mode="r+")
     except (OSError, ValueError, EOFError):
         return None
     return outputs if outputs.shape == shape and outputs.dtype == np.float32 else None

@@ -31,28 +31,32 @@ def teacher_score(outputs: Tensor, task: Task, split: str = "validation") -> flo
 
 
 def refuse_unanswered(outputs: Tensor, task: Task, objectives: Iterable[Objective]) -> None:
-    """Refuses objectives that compare with the teacher where it does not answer all of validation and test.
+    """Refuses objectives that compare with the teacher where it does not answer all of validation.
 
     Raises:
         InputError: one cannot be measured on validation without the teacher's answers.
     """
-    unanswered = {name: int(outputs[0, task.splits[name]].isnan().any(dim=1).sum()) for name in ("validation", "test")}
-    if not any(unanswered.values()):
+    unanswered = int(outputs[0, task.splits["validation"]].isnan().any(dim=1).sum())
+    if not unanswered:
         return
+    for objective in (objective for objective in objectives if compares_with_teacher(objective, task)):
+        raise InputError(
+            f"objectives.{objective.name} compares with the teacher, which has no answers for {unanswered} rows of "
+            "validation; answer them, too, or leave the objective out"
+        )
+
+
+def compares_with_teacher(objective: Objective, task: Task) -> bool:
+    """Whether an objective cannot be measured without the teacher's answers."""
+    if not objective.trained:
+        return False
     targets = task.targets(task.splits["validation"])
     blank = torch.full((len(targets), task.num_outputs), math.nan)
-    evaluation = Evaluation(torch.zeros_like(blank), targets, blank)
-    for objective in (objective for objective in objectives if objective.trained):
-        try:
-            value = objective.measure(evaluation, **objective.settings)
-        except Exception:  # whatever a plug-in raises on NaN
-            value = math.nan
-        if not math.isfinite(value):
-            rows = " and ".join(f"{rows} rows of {name}" for name, rows in unanswered.items() if rows)
-            raise InputError(
-                f"objectives.{objective.name} compares with the teacher, which has no answers for {rows}; answer them, "
-                "too, or leave the objective out"
-            )
+    try:
+        value = objective.measure(Evaluation(torch.zeros_like(blank), targets, blank), **objective.settings)
+    except Exception:  # whatever a plug-in raises on NaN
+        return True
+    return not math.isfinite(value)
 
 
 def refuse_chance(score: float, task: Task) -> None:

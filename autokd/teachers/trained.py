@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,16 @@ from typing import Any
 from torch import nn
 
 from autokd.errors import InputError
+from autokd.files import write_json
 from autokd.registry import resolve, source_digest
 from autokd.study.teacher import TrainedSection
-from autokd.teachers.files import file_digest
+from autokd.teachers.files import digest_of, file_digest
 from autokd.teachers.networks import from_space
 from autokd.teachers.weights import load_weights, save_weights
 from autokd.types import Task
 
-Train = Callable[[nn.Module, TrainedSection], None]
-"""Trains a network in place, as its specification says."""
+Train = Callable[[nn.Module, TrainedSection, Path], None]
+"""Trains a network in place, as its specification says, and keeps in a folder what it takes to go on when killed."""
 
 _LOG = logging.getLogger("autokd")
 
@@ -35,7 +36,7 @@ def from_training(spec: TrainedSection, task: Task, *, folder: Path, train: Trai
         spec: the network and how it is trained.
         task: what it is trained on.
         folder: made if it is not there.
-        train: trains the network in place.
+        train: trains the network in place; the folder that it gets is gone when the training is done.
         seed: of the initial weights.
 
     Raises:
@@ -51,17 +52,18 @@ def from_training(spec: TrainedSection, task: Task, *, folder: Path, train: Trai
     weights, record = folder / "teacher.safetensors", folder / "teacher.json"
     reason = _why_not(weights, record, of)
     if not reason:
-        _LOG.info("teacher: the one trained before, %s", weights)
+        _LOG.info("The teacher was trained before; its weights are in %s.", weights)
         load_weights(network, weights)
         return network
-    _LOG.info("teacher: training %d epochs (%s)", spec.epochs, reason)
-    train(network, spec)
+    _LOG.info("Training the teacher for %d epochs (%s).", spec.epochs, reason)
+    unfinished = folder / f"unfinished-{digest_of(json.dumps(of, sort_keys=True))[:16]}"  # of this very training
+    train(network, spec, unfinished)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_weights(network, weights)
-        unfinished = record.with_name(record.name + ".tmp")
-        unfinished.write_text(json.dumps(of | {"weights": file_digest(weights)}, indent=1), encoding="utf-8")
-        os.replace(unfinished, record)
+        write_json(record, of | {"weights": file_digest(weights)})
+        for each in folder.glob("unfinished-*"):
+            shutil.rmtree(each)
     except OSError as error:
         raise InputError(f"the trained teacher cannot be saved in {folder}: {error.strerror or error}") from error
     return network

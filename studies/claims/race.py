@@ -47,6 +47,7 @@ from safetensors.torch import load_file
 from autokd.checkpoints import WEIGHTS, checkpoint
 from autokd.distill import predict
 from autokd.driver.preparation import prepare
+from autokd.driver.teaching import with_test_answers
 from autokd.errors import InputError
 from autokd.pareto import hypervolume, non_dominated
 from autokd.record import read_study, read_trials
@@ -112,8 +113,7 @@ def run_cell(arm: str, study: Study, *, seconds: float, folder: Path) -> dict[st
 def write_start(study: Study, home: Path) -> Context:
     """Trains the teacher if that was not done before, and writes what the arms begin with."""
     run = prepare(study, home / "prepared")
-    task, weights = run.context.task, home / "teacher.safetensors"
-    shutil.copy(run.folder / "teacher" / weights.name, weights)
+    task, weights = run.context.task, Path(shutil.copy(run.folder / "teacher" / "teacher.safetensors", home))
     teacher = {key: dump(study)["teacher"][key] for key in ("space", "arch")} | {"weights": str(weights)}
     (home / "study.json").write_text(json.dumps(dump(override(study, {"teacher": teacher}))), encoding="utf-8")
     arrays = {}
@@ -122,7 +122,7 @@ def write_start(study: Study, home: Path) -> Context:
     for name in ("train", "validation"):  # the labels of the others are hidden
         arrays[f"y_{name}"] = task.targets(task.splits[name]).numpy()
     np.savez(home / "data.npz", allow_pickle=False, **arrays)
-    return run.context
+    return with_test_answers(run.context, run.folder, run.setup.digests.teacher, print)
 
 
 def run_arm(arm: str, home: Path, run: Path, *, seed: int, seconds: float) -> datetime:

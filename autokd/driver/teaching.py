@@ -1,0 +1,168 @@
+"""The teacher of a run: trained or loaded, asked before the search and when the front is settled, and judged."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from autokd.devices import Compute, on_device, pick_device
+from autokd.distill import Training, one_cycle
+from autokd.driver.progress import Notify, steps
+from autokd.errors import InputError
+from autokd.losses import kd
+from autokd.study import Study, TeacherSection
+from autokd.study.teacher import TrainedSection
+from autokd.tasks.rows import all_labels
+from autokd.teachers.asking import questions
+from autokd.teachers.cache import SPLITS, open_outputs, teacher_outputs
+from autokd.teachers.scores import compares_with_teacher, refuse_chance, refuse_unanswered, teacher_score
+from autokd.teachers.sources import load_teacher, placed
+from autokd.teachers.trained import Train
+from autokd.trial import Context, evaluate_outputs
+from autokd.types import Recipe, Task, Teacher
+
+_LOG = logging.getLogger("autokd")
+
+
+def teacher_and_outputs(
+    study: Study, task: Task, folder: Path, *, also: tuple[str, ...] = (), notify: Notify
+) -> tuple[Teacher, Path]:
+    """The teacher, trained or loaded, and the file with its outputs on what a search needs.
+
+    Args:
+        study: names the teacher.
+        task: what it answers.
+        folder: the run folder, in which both are kept.
+        also: further splits that it is asked.
+        notify: told how far training and asking are.
+
+    Raises:
+        InputError: it cannot be had, or its answers will not do.
+    """
+    home = folder / "teacher"
+    train = _training(task, study, notify)
+    teacher = load_teacher(study.teacher, task, folder=home, train=train, seed=study.seed)
+    teacher = placed(teacher, pick_device(study.device))
+    splits = (*SPLITS, *also)
+    told = steps(f"Asking the teacher about {questions(task, splits)}", notify)
+    return teacher, teacher_outputs(teacher, task, home, splits=splits, told=told).path
+
+
+def with_test_answers(context: Context, folder: Path, digest: str, notify: Notify) -> Context:
+    """The context with the teacher's answers on the test rows, which are asked now if they were not before.
+
+    A teacher that cannot be asked any more costs its own figures on test, and the objectives that compare students with
+    it there. The log says so, and students have their other figures all the same.
+
+    Args:
+        context: what the trials of the run share.
+        folder: the run folder.
+        digest: of the teacher that the run was begun with.
+        notify: told how far asking is.
+    """
+    rows = context.task.splits["test"]
+    if not len(rows) or not context.teacher[0][rows].isnan().any():
+        return context
+    try:
+        context = replace(context, teacher=open_outputs(_ask_test(context, folder, digest, notify)))
+    except Exception as error:  # whatever a foreign teacher raises: students were trained, and are worth a front
+        _LOG.warning("The teacher cannot be asked about the test rows: %s", error)
+    if not context.teacher[0][rows].isnan().any():
+        return context
+    compared = {o.name for o in context.objectives if compares_with_teacher(o, context.task)}
+    also = f", and neither are {', '.join(sorted(compared))} of the students" if compared else ""
+    _LOG.warning("The teacher's own figures on test are not known%s.", also)
+    return replace(context, objectives=tuple(o for o in context.objectives if o.name not in compared))
+
+
+def teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
+    """The teacher's name, its values on validation if it answers all of it, and a note on what they are worth.
+
+    Raises:
+        InputError: it is no better than chance, or lacks answers that an objective compares with.
+    """
+    refuse_unanswered(context.teacher, context.task, context.objectives)
+    given = context.study.teacher
+    members = given if isinstance(given, tuple) else (given,)
+    saw = any(isinstance(member, TeacherSection) and member.saw_training_rows for member in members)
+    note = "its validation score is on rows it was trained on" if saw else ""
+    answers = context.teacher[0][context.task.splits["validation"]]
+    values = {} if answers.isnan().any() else evaluate_outputs(context, answers, "validation")
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items()) or "not known, for want of answers"
+    _LOG.info("teacher: %s, on validation: %s%s", teacher.name, shown, f" ({note})" if note else "")
+    refuse_chance(teacher_score(context.teacher, context.task), context.task)
+    return {"name": teacher.name, "values": values, "note": note}
+
+
+def _ask_test(context: Context, folder: Path, digest: str, notify: Notify) -> Path:
+    """The file with the teacher's answers on the test rows, too."""
+    study, task, home = context.study, context.task, folder / "teacher"
+    teacher = load_teacher(study.teacher, task, folder=home, train=_refuse_training, seed=study.seed)
+    if teacher.digest != digest:
+        raise InputError("it is another one than the search was begun with")
+    teacher = placed(teacher, pick_device(study.device))
+    told = steps(f"Asking the teacher about {questions(task, ['test'])} of test", notify)
+    return teacher_outputs(teacher, task, home, splits=["test"], told=told).path
+
+
+def _training(task: Task, study: Study, notify: Notify) -> Train:
+    """What trains a teacher: plain training on every training label, those the students do not see among them."""
+
+    def train(network: nn.Module, spec: TrainedSection, folder: Path) -> None:
+        recipe = Recipe(
+            alpha=0.0,
+            lr=spec.lr,
+            weight_decay=spec.weight_decay,
+            batch_size=spec.batch_size,
+            epochs=spec.epochs,
+        )
+        compute = Compute(pick_device(study.device))
+        labelled = on_device(all_labels(task), compute.device)
+        unread = torch.empty(task.views, 0, task.num_outputs)
+        training = Training(
+            network, labelled, unread, recipe, loss=kd, seed=study.seed, schedule=one_cycle, compute=compute
+        )
+        done = _last_epoch(folder)
+        if done:
+            _LOG.info("Epoch %d of the teacher's training was kept; going on after it.", done)
+            training.restore(folder / f"epoch-{done}")
+        told = steps(f"Training the teacher for {spec.epochs} epochs", notify)
+        told(done, spec.epochs)
+        for epoch in range(done, spec.epochs):
+            try:
+                training.run(epoch, epoch + 1)
+            except FloatingPointError as error:
+                raise InputError(f"the teacher's training diverged: {error}; write a smaller 'teacher.lr'") from error
+            _keep(training, folder, epoch + 1)
+            told(epoch + 1, spec.epochs)
+        network.cpu()  # where it is digested and saved
+
+    return train
+
+
+def _refuse_training(network: nn.Module, spec: TrainedSection, folder: Path) -> None:
+    raise InputError("the weights that were trained are gone")
+
+
+def _keep(training: Training, folder: Path, epoch: int) -> None:
+    """Keeps a training as it is after an epoch, whole or not at all, in place of the one before."""
+    part = folder / f"epoch-{epoch}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    training.save(part)
+    os.replace(part, folder / f"epoch-{epoch}")
+    shutil.rmtree(folder / f"epoch-{epoch - 1}", ignore_errors=True)
+
+
+def _last_epoch(folder: Path) -> int:
+    """The last epoch that was kept; 0 where none was."""
+    kept = [re.fullmatch(r"epoch-(\d+)", path.name) for path in folder.glob("epoch-*")]
+    return max((int(match[1]) for match in kept if match), default=0)

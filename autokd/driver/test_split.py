@@ -1,0 +1,60 @@
+"""The test split: read when the front is settled, and each read of it noted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+from autokd.checkpoints import checkpoint
+from autokd.distill import load_weights
+from autokd.driver.progress import Notify
+from autokd.driver.setup import Run
+from autokd.driver.teaching import with_test_answers
+from autokd.front import Student
+from autokd.record import TrialRecord
+from autokd.trial import build_student, evaluate, evaluate_outputs
+
+
+def read_test(
+    run: Run,
+    students: Sequence[Student],
+    folders: Mapping[int, Sequence[Path]],
+    trials: Mapping[int, TrialRecord],
+    notify: Notify,
+) -> tuple[list[Student], dict[str, float]]:
+    """The front's students and the teacher with their numbers on the test split; nothing is chosen after this.
+
+    The teacher is asked about these rows now, and not before the search.
+    """
+    rows = run.context.task.splits["test"]
+    if not len(rows):
+        return list(students), {}
+    note_test_read(run.folder, f"the front: {len(students)} students and the teacher")
+    context = with_test_answers(run.context, run.folder, run.setup.digests.teacher, notify)
+    scored = []
+    for student in students:
+        own = checkpoint(run.folder, trials[student.trial])
+        values = []
+        for folder in folders[student.trial] or ([own] if own else []):
+            network = build_student(context, student.arch, seed=context.study.seed)
+            load_weights(network, folder)
+            values.append(evaluate(context, network, "test"))
+        test = {name: fmean(value[name] for value in values) for name in values[0]} if values else {}
+        scored.append(replace(student, test=test))
+    answers = context.teacher[0][rows]
+    return scored, evaluate_outputs(context, answers, "test") if not answers.isnan().any() else {}
+
+
+def note_test_read(run: Path, what: str) -> None:
+    """Records that the test split is read now."""
+    with (run / "test_reads.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"what": what}) + "\n")
+
+
+def count_test_reads(run: Path) -> int:
+    """How often the test split was read in this run."""
+    path = run / "test_reads.jsonl"
+    return len(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else 0
