@@ -23,6 +23,7 @@ from autokd.study.teacher import TrainedSection
 from autokd.tasks.rows import all_labels
 from autokd.teachers.asking import questions
 from autokd.teachers.cache import SPLITS, open_outputs, teacher_outputs
+from autokd.teachers.doubts import doubts
 from autokd.teachers.scores import compares_with_teacher, refuse_chance, refuse_unanswered, teacher_score
 from autokd.teachers.sources import load_teacher, placed
 from autokd.teachers.trained import Train
@@ -93,13 +94,17 @@ def teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
     given = context.study.teacher
     members = given if isinstance(given, tuple) else (given,)
     saw = any(isinstance(member, TeacherSection) and member.saw_training_rows for member in members)
-    note = "its validation score is on rows it was trained on" if saw else ""
+    notes = ["its validation score is on rows it was trained on"] if saw else []
     answers = context.teacher[0][context.task.splits["validation"]]
     values = {} if answers.isnan().any() else evaluate_outputs(context, answers, "validation")
     shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items()) or "not known, for want of answers"
-    _LOG.info("teacher: %s, on validation: %s%s", teacher.name, shown, f" ({note})" if note else "")
+    said = f" ({notes[0]})" if notes else ""
+    _LOG.info("teacher: %s, on validation: %s%s", teacher.name, shown, said)
     refuse_chance(teacher_score(context.teacher, context.task), context.task)
-    return {"name": teacher.name, "values": values, "note": note}
+    for doubt in doubts(context.teacher, context.task):
+        _LOG.warning("The teacher, %s, may have little to teach: %s.", teacher.name, doubt)
+        notes.append(doubt)
+    return {"name": teacher.name, "values": values, "note": "; ".join(notes)}
 
 
 def _ask_test(context: Context, folder: Path, digest: str, notify: Notify) -> Path:
