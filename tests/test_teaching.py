@@ -75,8 +75,10 @@ def test_another_teacher_than_the_search_began_with_is_not_asked(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = small_run(tmp_path)
+    digests = run.setup.digests.model_copy(update={"teacher": "another"})
+    other = run.setup.model_copy(update={"digests": digests})
     with caplog.at_level(logging.WARNING, "autokd"):
-        context = with_test_answers(run.context, run.folder, "another", tell_nobody)
+        context = with_test_answers(run.context, run.folder, other, tell_nobody)
     assert context.teacher is run.context.teacher
     assert "about the test rows: it is another one than the search was begun with" in caplog.text
 
@@ -141,7 +143,7 @@ def test_weights_that_are_gone_are_not_trained_again_for_the_test_rows(
     run = small_run(tmp_path, teacher=TRAINED)
     (run.folder / "teacher" / "teacher.safetensors").unlink()
     with caplog.at_level(logging.WARNING, "autokd"):
-        with_test_answers(run.context, run.folder, run.setup.digests.teacher, tell_nobody)
+        with_test_answers(run.context, run.folder, run.setup, tell_nobody)
     assert "about the test rows: the weights that were trained are gone" in caplog.text
 
 

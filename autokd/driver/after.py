@@ -127,7 +127,7 @@ def retrain(
     tests = []
     if len(context.task.splits["test"]):
         note_test_read(run, f"trial {number} retrained with {seeds} seeds")
-        answered = with_test_answers(context, run, read_setup(run).digests.teacher, notify)
+        answered = with_test_answers(context, run, setup, notify)
         tests = [evaluate(answered, _load_student(context, arch, folder), "test") for folder, _ in good]
     summary = {
         "validation": _spread([values for _, values in good]),

@@ -18,7 +18,7 @@ from autokd.distill import Training, one_cycle
 from autokd.driver.progress import Notify, steps
 from autokd.errors import InputError
 from autokd.losses import kd
-from autokd.study import Study, TeacherSection
+from autokd.study import TEACHER, Setup, Study, TeacherSection, changed_sources, teacher_sources
 from autokd.study.teacher import TrainedSection
 from autokd.tasks.rows import all_labels
 from autokd.teachers.asking import questions
@@ -27,7 +27,7 @@ from autokd.teachers.doubts import doubts
 from autokd.teachers.scores import compares_with_teacher, refuse_chance, refuse_unanswered, teacher_score
 from autokd.teachers.sources import load_teacher, placed
 from autokd.teachers.trained import Train
-from autokd.trial import Context, evaluate_outputs
+from autokd.trial import Context, evaluate_outputs, refuse_changed
 from autokd.types import Recipe, Task, Teacher
 
 _LOG = logging.getLogger("autokd")
@@ -57,7 +57,7 @@ def teacher_and_outputs(
     return teacher, teacher_outputs(teacher, task, home, splits=splits, told=told).path
 
 
-def with_test_answers(context: Context, folder: Path, digest: str, notify: Notify) -> Context:
+def with_test_answers(context: Context, folder: Path, setup: Setup, notify: Notify) -> Context:
     """The context with the teacher's answers on the test rows, which are asked now if they were not before.
 
     A teacher that cannot be asked any more costs its own figures on test, and the objectives that compare students with
@@ -66,14 +66,14 @@ def with_test_answers(context: Context, folder: Path, digest: str, notify: Notif
     Args:
         context: what the trials of the run share.
         folder: the run folder.
-        digest: of the teacher that the run was begun with.
+        setup: what the run was begun with, its teacher among it.
         notify: told how far asking is.
     """
     rows = context.task.splits["test"]
     if not len(rows) or not context.teacher[0][rows].isnan().any():
         return context
     try:
-        context = replace(context, teacher=open_outputs(_ask_test(context, folder, digest, notify)))
+        context = replace(context, teacher=open_outputs(_ask_test(context, folder, setup, notify)))
     except Exception as error:  # whatever a foreign teacher raises: students were trained, and are worth a front
         _LOG.warning("The teacher cannot be asked about the test rows: %s", error)
     if not context.teacher[0][rows].isnan().any():
@@ -107,11 +107,12 @@ def teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
     return {"name": teacher.name, "values": values, "note": "; ".join(notes)}
 
 
-def _ask_test(context: Context, folder: Path, digest: str, notify: Notify) -> Path:
+def _ask_test(context: Context, folder: Path, setup: Setup, notify: Notify) -> Path:
     """The file with the teacher's answers on the test rows, too."""
     study, task, home = context.study, context.task, folder / "teacher"
+    refuse_changed(folder, changed_sources(setup.sources, {TEACHER: teacher_sources(study)}))
     teacher = load_teacher(study.teacher, task, folder=home, train=_refuse_training, seed=study.seed)
-    if teacher.digest != digest:
+    if teacher.digest != setup.digests.teacher:
         raise InputError("it is another one than the search was begun with")
     teacher = placed(teacher, pick_device(study.device))
     told = steps(f"Asking the teacher about {questions(task, ['test'])} of test", notify)
