@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from shlex import join, quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -125,7 +126,8 @@ def pick_student(
     if student.recipe:  # a row of a table has none, and nothing to train or export
         print(f"  recipe       {json.dumps(student.recipe)}")
         print(
-            f"  next: autokd retrain {run} --trial {student.trial}, or autokd export {run} --trial {student.trial} OUT"
+            f"  next: autokd retrain {quote(str(run))} --trial {student.trial}, or "
+            f"autokd export {quote(str(run))} --trial {student.trial} OUT"
         )
 
 
@@ -216,7 +218,7 @@ def write_latency_table(
         print(f"autokd: stopped; what was measured is in {out}. The same command goes on.", file=sys.stderr)
         raise typer.Exit(130) from None
     print(f"{out}: {done} architectures" + (f"; the others are predicted, {prediction}" if prediction else ""))
-    words = " ".join([str(study), *(overrides or []), f"objectives.latency_ms.table={out}"])
+    words = join([str(study), *(overrides or []), f"objectives.latency_ms.table={out}"])
     print(f"next: autokd search {words}")
 
 
@@ -258,7 +260,7 @@ def init(
 
     for path in write_starter(folder):
         print(f"wrote {path}")
-    print(f"next: cd {folder} && autokd search study.yaml")
+    print(f"next: cd {quote(str(folder))} && autokd search study.yaml")
 
 
 def main() -> None:

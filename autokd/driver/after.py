@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from shlex import quote
 from statistics import fmean, stdev
 from typing import Any
 
@@ -167,7 +168,8 @@ def export_trial(run: Path, number: int, out: str | Path, *, space: str | Path |
         found = checkpoint(run, trial)
         if found is None:
             raise InputError(
-                f"the weights of trial {number} are not kept; `autokd retrain {run} --trial {number}` brings them back"
+                f"the weights of trial {number} are not kept; `autokd retrain {quote(str(run))} --trial {number}` "
+                "brings them back"
             )
         folder, values, recipe, which, repeat = found, trial.values, trial.recipe, "as trained in the search", 0
     lost = why_lost(context, trial.arch or {}, folder)
@@ -224,7 +226,7 @@ def _context_to_train(run: Path, setup: Setup) -> Context:
     if not context.trains:
         raise InputError(
             f"{run} is a search on a table, which holds numbers and no students: nothing can be trained or exported; "
-            f"`autokd front {run} --csv` has the architectures to build"
+            f"`autokd front {quote(str(run))} --csv` has the architectures to build"
         )
     return context
 
@@ -233,7 +235,7 @@ def _trial(run: Path, number: int) -> TrialRecord:
     trials = {trial.number: trial for trial in read_trials(run) if trial.arch is not None}
     if number not in trials:
         known = f"it has 0 to {max(trials)}" if trials else "it has none yet"
-        raise InputError(f"no trial {number} in {run}; {known}, see `autokd front {run}`")
+        raise InputError(f"no trial {number} in {run}; {known}, see `autokd front {quote(str(run))}`")
     return trials[number]
 
 

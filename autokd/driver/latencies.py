@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.parse import quote
 
 from autokd.driver.meter import Meter
 from autokd.errors import InputError
@@ -43,7 +44,7 @@ class Latencies:
     ) -> None:
         self.context, self.objective, self.meter, self.reference_ms = context, objective, meter, reference_ms
         self.table = LatencyTable(
-            Path(objective.table) if objective.table else folder / f"{objective.name}.jsonl",
+            Path(objective.table) if objective.table else folder / f"{quote(objective.name, safe='')}.jsonl",
             _key(context, objective, meter),
         )
         self._fitted: LatencyPrediction | None = None

@@ -9,7 +9,7 @@ import optuna
 
 from autokd.driver.setup import DIGESTS
 from autokd.errors import START_OVER, InputError
-from autokd.record import close_storage, open_storage, read_study, write_study
+from autokd.record import close_storage, database_file, open_storage, read_study, write_study
 from autokd.study import (
     OWN_SAMPLER,
     SPACE,
@@ -85,7 +85,7 @@ def adopt_prior(other: Path, folder: Path) -> None:
     """Copies what is learnt from: the other run may go on or be deleted, this one stays what it is."""
     copy, study, setup = folder / _COPY, read_study(other), read_setup(other)
     copy.mkdir(exist_ok=True)
-    storage = open_storage(f"sqlite:///{copy / 'record.db'}")
+    storage = open_storage(database_file(copy / "record.db"))
     write_study(storage, STUDY, study, study.get_trials(deepcopy=False))
     close_storage(storage)
     here = {"study": {**setup.study, "record": "sqlite"}, "records": (STUDY,)}

@@ -27,6 +27,8 @@ class Storage:
     def __init__(self, url: str, run: str) -> None:
         self.run = run
         self.files, self.root = files_at(url, what="executor.storage:")
+        if any(sign in self.root for sign in "*?["):  # fsspec takes these for patterns, also where it deletes
+            raise InputError(f"executor.storage: '{url}' given; name a place without *, ? and [ in its path")
 
     def make(self) -> None:
         """Makes its folder, so that a place where nothing can be written is refused before anything is trained.

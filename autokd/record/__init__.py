@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from autokd.record.record import Record
     from autokd.record.storage import (
         close_storage,
+        database_file,
         has_own_database,
         open_storage,
         read_study,
@@ -34,6 +35,7 @@ __all__ = [
     "canonical",
     "close_storage",
     "counts",
+    "database_file",
     "finite",
     "has_own_database",
     "open_storage",

@@ -7,13 +7,14 @@ import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 import sqlalchemy
 from filelock import BaseFileLock, FileLock, Timeout
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import QueuePool, StaticPool
 
 from autokd.errors import OTHER_FOLDER, START_OVER, InputError
 from autokd.record.mounts import mounts, network_file_system
@@ -71,24 +72,29 @@ def refuse_held(folder: Path) -> None:
         hold(folder).release()
 
 
-def whereabouts(folder: Path) -> tuple[str, str]:
+def whereabouts(folder: Path) -> tuple[sqlalchemy.URL, str]:
     """The URL of the database with the record of a run, and the name of its Optuna study there.
 
     `study.json` says both; without it they are `record.db` in the folder, and `STUDY`.
     """
-    url, name = "sqlite", STUDY
-    if (folder / SETUP_FILE).exists():
-        setup = read_setup(folder)
-        url, name = setup.study.get("record", "sqlite"), setup.records[-1]
-    return (f"sqlite:///{folder / 'record.db'}" if url == "sqlite" else url), name
+    if not (folder / SETUP_FILE).exists():
+        return database_file(folder / "record.db"), STUDY
+    setup = read_setup(folder)
+    url = setup.study.get("record", "sqlite")
+    return (database_file(folder / "record.db") if url == "sqlite" else sqlalchemy.make_url(url)), setup.records[-1]
+
+
+def database_file(path: Path) -> sqlalchemy.URL:
+    """The URL of an SQLite file, whatever its path holds."""
+    return sqlalchemy.URL.create("sqlite", database=str(path))
 
 
 def has_own_database(folder: Path) -> bool:
     """Whether the record of a run is the file `record.db` in its folder."""
-    return whereabouts(folder)[0] == f"sqlite:///{folder / 'record.db'}"
+    return whereabouts(folder)[0] == database_file(folder / "record.db")
 
 
-def open_storage(url: str) -> optuna.storages.RDBStorage:
+def open_storage(url: str | sqlalchemy.URL) -> optuna.storages.RDBStorage:
     """Optuna's storage at a URL. SQLite gets a write-ahead log: a killed driver loses nothing it has told.
 
     Raises:
@@ -97,14 +103,19 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
     parsed = sqlalchemy.make_url(url)
     local = parsed.get_backend_name() == "sqlite"
     path = Path(parsed.database or "")
+    text = parsed.render_as_string(hide_password=False)
     if local:
         _refuse_network(path)
-        settings: dict[str, Any] = {"connect_args": {"factory": _Connection, "timeout": 60}}
+        # Optuna takes a text alone, which not every version of SQLAlchemy reads as it was meant: of a path with a
+        # question mark it would open the part before. So the file is named where it is opened, and in no URL.
+        text = "sqlite://"
+        opened = partial(sqlite3.connect, path, factory=_Connection, timeout=60, check_same_thread=False)
+        settings: dict[str, Any] = {"creator": opened, "poolclass": QueuePool}
     else:
         settings = {"poolclass": StaticPool, "pool_pre_ping": False}  # one connection, and the lock is of it
     try:
         with without_log():
-            return optuna.storages.RDBStorage(url.replace("{", "{{").replace("}", "}}"), engine_kwargs=settings)
+            return optuna.storages.RDBStorage(text.replace("{", "{{").replace("}", "}}"), engine_kwargs=settings)
     except ImportError as error:
         missing = getattr(error.__cause__ or error, "name", None) or parsed.drivername
         raise InputError(
@@ -140,7 +151,7 @@ def refuse_record(url: str, folder: Path) -> None:
         close_storage(open_storage(url))
 
 
-def shown_url(url: str) -> str:
+def shown_url(url: str | sqlalchemy.URL) -> str:
     """A database's URL as it may be printed, without any password."""
     return sqlalchemy.make_url(url).set(query={}).render_as_string(hide_password=True)
 

@@ -13,7 +13,7 @@ from typing import Any
 from autokd.errors import InputError
 from autokd.registry.lookup import find, installed
 
-_SETTINGS = re.compile(r"(?P<maker>[^()]+)\((?P<settings>.*)\)", re.DOTALL)
+_SETTINGS = re.compile(r"(?P<maker>.+?\.py(?::[^():]+)?|[^()]+)\((?P<settings>.*)\)", re.DOTALL)
 
 
 @dataclass(frozen=True)

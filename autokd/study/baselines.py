@@ -25,6 +25,8 @@ def in_stages(name: str, given: Any) -> Any:
     Raises:
         ValueError: it says nothing of a baseline that is not built in, or is no mapping.
     """
+    if "/" in name:
+        raise ValueError(f"'{name}' given as a name; write one without '/', as it names a folder")
     if isinstance(given, list | tuple):
         return list(given)
     if given is not None and not isinstance(given, Mapping):

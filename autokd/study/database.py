@@ -26,5 +26,7 @@ def refuse_no_database(record: str) -> None:
             "a password in a URL is not taken, as it would be kept in files; leave it out, and put it into ~/.pgpass "
             "or PGPASSWORD (of MySQL: into a file named by ?read_default_file=)"
         )
+    if url["kind"] == "sqlite" and "?" in url["rest"]:
+        raise ValueError("settings after a question mark are not taken for SQLite; write the file's full path alone")
     if url["kind"] == "sqlite" and not url["rest"].startswith("//"):
         raise ValueError("write the file's full path, as sqlite:////var/lib/me/record.db, or sqlite alone")

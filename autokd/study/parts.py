@@ -52,7 +52,9 @@ def space_in(file: str | Path, section: Any) -> Any:
         return os.path.abspath(path)
     adapter, colon, inner = section.partition(":")
     before = f"{adapter}:" if colon and adapter in registry.installed("space_adapters") else ""
-    after = re.search(r"[:(].*", inner if before else section, re.DOTALL)  # an attribute, settings
+    named = inner if before else section
+    was_file = re.match(r".+?\.py(?=[:(]|$)", named)  # its folders may have brackets in their names
+    after = re.search(r"[:(].*", named[was_file.end() :] if was_file else named, re.DOTALL)  # an attribute, settings
     return f"{before}{os.path.abspath(path)}{after[0] if after else ''}"
 
 

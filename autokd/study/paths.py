@@ -17,7 +17,7 @@ def absolute(value: Any, folder: Path) -> Any:
     if not isinstance(value, str) or not re.search(r"[/.]", value):
         return value
     # [adapter:]path/to/file.py[:attr][(settings)]
-    python = re.fullmatch(r"(?P<before>\w+:)?(?P<file>[^:()]+\.py)(?P<after>[:(].*)?", value, re.DOTALL)
+    python = re.fullmatch(r"(?P<before>\w+:)?(?P<file>[^:]+?\.py)(?P<after>[:(].*)?", value, re.DOTALL)
     before, file, after = python.group("before", "file", "after") if python else ("", value, "")
     for start in (Path(), folder):
         found = start / file

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import sqlalchemy
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
@@ -116,7 +117,7 @@ def work(options: argparse.Namespace, worker: int) -> None:
 
 def storage(run: Path) -> str:
     """The storage's URL."""
-    return f"sqlite:///{run / 'study.db'}"
+    return sqlalchemy.URL.create("sqlite", database=str(run / "study.db")).render_as_string()
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import sqlalchemy
 import torch
 import yaml
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
@@ -159,7 +160,10 @@ def recorded_trials(arm: str, run: Path) -> list[FrozenTrial]:
     try:
         if arm == "autokd":
             return read_study(run).trials
-        return optuna.load_study(study_name="plain", storage=f"sqlite:///{run / 'study.db'}").trials
+        return optuna.load_study(
+            study_name="plain",
+            storage=sqlalchemy.URL.create("sqlite", database=str(run / "study.db")).render_as_string(),
+        ).trials
     except (InputError, KeyError):
         return []
 
