@@ -283,3 +283,18 @@ def test_a_folder_of_images_without_a_label_is_named(tmp_path: Path) -> None:
 
     assert task.class_names == ("cat", "dog")
     assert task.splits["transfer"].tolist() == list(range(40, 60))
+
+
+def test_a_class_without_a_label_is_named_by_number_or_by_name() -> None:
+    for unlabelled in ("newt", 2, "2"):
+        task = from_arrays(X, Y, class_names=("dog", "cat", "newt"), unlabelled=unlabelled)
+        assert task.class_names == ("dog", "cat")
+        assert task.splits["transfer"].tolist() == np.flatnonzero(Y == 2).tolist()
+    task = from_arrays(X, Y, class_names=("unsorted", "dog", "cat"), unlabelled="unsorted")
+    assert task.class_names == ("dog", "cat")
+    assert task.y.tolist() == (Y - 1).tolist()
+
+
+def test_a_class_may_be_named_nan_or_minus_1() -> None:
+    assert from_arrays(X, Y - 1, class_names=("-1", "0", "1")).class_names == ("-1", "0", "1")
+    assert from_arrays(X, np.array(["nan", "pita", "roti"])[Y], class_names=("roti", "nan", "pita")).num_outputs == 3

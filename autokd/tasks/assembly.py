@@ -99,7 +99,7 @@ def from_arrays(
             "normalise": normalise,
         }
     )
-    return assemble(Source(name, parts, tuple(class_names)), spec, seed=seed, into=in_memory)
+    return assemble(Source(name, parts, tuple(map(str, class_names))), spec, seed=seed, into=in_memory)
 
 
 def from_dataset(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -79,42 +80,45 @@ def numbered(
         labels: one a row, of all parts.
         parts: row numbers by `train`, and by `validation` and `test` where the data have them.
         class_names: of classes by number, or matched with labels by name; empty where the data do not say.
-        unlabelled: as in the `task:` section.
+        unlabelled: as in the `task:` section; may name a class by its label or by its class name.
 
     Raises:
         InputError: a label is no class, a class has no training rows, or a row of validation or test has no label.
     """
-    names, order, codes = _named(source, labels)
-    hidden = _hidden(source, names, codes[parts["train"]], unlabelled) - set(class_names)
-    known = np.array([name not in hidden for name in names], dtype=bool)[codes]
+    distinct, codes = _distinct(source, labels)
+    hidden = _hidden(source, distinct, codes[parts["train"]], class_names, unlabelled)
+    known = ~hidden[codes]
     for part, rows in parts.items():
         if part != "train" and not known[rows].all():
             raise InputError(
                 f"{source}: {int((~known[rows]).sum())} of {len(rows)} {part} rows have no label; drop them, or put "
                 "them among the training rows, where only the teacher is asked about them"
             )
-    found = np.unique(codes[known]).tolist()
-    training = set(np.unique(codes[parts["train"]][known[parts["train"]]]).tolist())
+    train = parts["train"]
+    training = np.unique(codes[train][known[train]]).tolist()
     if class_names:
-        number = _by_class_names(source, {code: (names[code], order[code]) for code in found}, class_names, hidden)
-        if lacking := [name for i, name in enumerate(class_names) if i not in {number[code] for code in training}]:
-            dubious = "-1" in hidden and unlabelled == _AUTO
-            raise InputError(
-                f"{source}: "
-                + (f"label -1 is out of range ({_range(class_names)}), and if it means unlabelled, " if dubious else "")
-                + f"class '{lacking[0]}' has no training rows; give some, or drop its name"
-            )
+        number = _by_class_names(source, {code: distinct[code] for code in np.unique(codes[known])}, class_names)
+        dropped = {_place(distinct[code], class_names) for code in np.flatnonzero(hidden)}
+        kept = [i for i in range(len(class_names)) if i not in dropped]
+        if lacking := [class_names[i] for i in kept if i not in {number[code] for code in training}]:
+            minus_1 = any(distinct[code].name == "-1" for code in np.flatnonzero(hidden)) and unlabelled == _AUTO
+            doubt = f"label -1 is out of range ({_range(class_names)}), and if it means unlabelled, " if minus_1 else ""
+            raise InputError(f"{source}: {doubt}class '{lacking[0]}' has no training rows; give some, or drop its name")
+        number = {code: kept.index(place) for code, place in number.items()}
+        names = [class_names[i] for i in kept]
     else:
-        number = {code: i for i, code in enumerate(sorted(training))}
-        class_names = [str(names[code]) for code in sorted(training)]
-    if len(class_names) < 2:
-        only = f"all training labels are {class_names[0]}" if class_names else "no training row has a label"
+        number = {code: i for i, code in enumerate(training)}
+        names = [str(distinct[code].name) for code in training]
+    if len(names) < 2:
+        only = f"all training labels are {names[0]}" if names else "no training row has a label"
         raise InputError(f"{source}: {only}; classification needs two classes or more")
     for part, rows in parts.items():
-        if unknown := sorted(set(np.unique(codes[rows][known[rows]]).tolist()) - training):
-            raise InputError(f"{source}: {part} label {names[unknown[0]]} is of no training row; give the class some")
-    table = np.array([number.get(code, UNLABELLED) for code in range(len(names))], dtype=np.int64)
-    return np.where(known, table[codes], UNLABELLED), tuple(class_names)
+        if unknown := sorted(set(np.unique(codes[rows][known[rows]]).tolist()) - set(training)):
+            raise InputError(
+                f"{source}: {part} label {distinct[unknown[0]].name} is of no training row; give the class some"
+            )
+    table = np.array([number.get(code, UNLABELLED) for code in range(len(distinct))], dtype=np.int64)
+    return table[codes], tuple(names)
 
 
 def label_name(label: object) -> str | None:
@@ -142,74 +146,98 @@ def label_name(label: object) -> str | None:
     raise ValueError
 
 
-def _named(source: str, labels: Array) -> tuple[list[str | None], list[tuple[bool, int]], NDArray[np.int64]]:
-    """The distinct names in order, what each was sorted by (whether it is a text, its number), and the name a row."""
+@dataclass(frozen=True)
+class _Label:
+    """A label as it occurs: its name (None where it is missing), and its number where it is one."""
+
+    name: str | None
+    number: int | None
+
+
+def _distinct(source: str, labels: Array) -> tuple[list[_Label], NDArray[np.int64]]:
+    """The distinct labels in order, and which of them each row has."""
     if labels.dtype == object:
         values, where = labels.tolist(), np.arange(len(labels))
     elif labels.dtype.kind in "biufUS":
-        distinct, where = np.unique(labels, return_inverse=True)
-        values = distinct.tolist()
+        unique, where = np.unique(labels, return_inverse=True)
+        values = unique.tolist()
     else:
         raise InputError(f"{source}: labels are of type {labels.dtype}; give whole numbers or texts")
-    sort: dict[str | None, tuple[bool, int]] = {}
+    found: dict[str | None, _Label] = {}
     names = []
     for i, value in enumerate(values):
         try:
             name = label_name(value)
         except ValueError:
-            row = int((where == i).argmax())
             raise InputError(
                 f"{source}: labels are of type {labels.dtype}; give whole numbers or texts, for these are classes, and "
-                f"row {row} has {value!r}"
+                f"row {int((where == i).argmax())} has {value!r}"
             ) from None
         names.append(name)
-        if name not in sort:
-            text = name is None or isinstance(value, (str, bytes))
-            sort[name] = (text, 0 if text else int(value))
-    ordered = sorted(sort, key=lambda name: (*sort[name], name or ""))
-    code = {name: i for i, name in enumerate(ordered)}
-    codes = np.array([code[name] for name in names], dtype=np.int64)[where]
-    return ordered, [sort[name] for name in ordered], codes
+        if name not in found:
+            found[name] = _Label(name, None if name is None or isinstance(value, (str, bytes)) else int(value))
+    ordered = sorted(found.values(), key=lambda each: (each.number is None, each.number or 0, each.name or ""))
+    code = {each.name: i for i, each in enumerate(ordered)}
+    return ordered, np.array([code[name] for name in names], dtype=np.int64)[where]
 
 
-def _hidden(source: str, names: Sequence[str | None], training: Array, unlabelled: object) -> set[str | None]:
-    """The names that stand for no label."""
+def _hidden(
+    source: str, distinct: Sequence[_Label], training: Array, class_names: Sequence[str], unlabelled: object
+) -> NDArray[np.bool_]:
+    """Which of the distinct labels stand for no label."""
+    missing = np.array([each.name is None for each in distinct], dtype=bool)
     if unlabelled is None:
-        if None in names:
+        if missing.any():
             raise InputError(f"{source}: some labels are NaN or None, and task.unlabelled is null; leave it out")
-        return set()
+        return missing
     if unlabelled == _AUTO:
-        hidden: set[str | None] = {None, "nan"}  # numpy writes NaN so into an array of texts
-        others = {names[code] for code in np.unique(training).tolist()} - hidden - {"-1"}
-        return hidden | ({"-1"} if len(others) >= 2 else set())
-    given = unlabelled if isinstance(unlabelled, (list, tuple)) else [unlabelled]
-    hidden = {label_name(each) for each in given}
-    for name in hidden - {None, *names}:
-        there = [each for each in names if each is not None]
-        raise InputError(
-            f"task.unlabelled: no label of {source} is {name!r}"
-            f"; labels are {', '.join(there[:8])}{', ...' * (len(there) > 8)}"
-        )
-    return {None, *hidden}
+        texts = {"nan"} - set(class_names)  # numpy writes NaN so into an array of texts
+        missing |= [each.name in texts for each in distinct]
+        others = {distinct[code].name for code in np.unique(training[~missing[training]])} - {"-1"}
+        minus_1 = len(others) >= 2 and "-1" not in class_names
+        return missing | [each.name == "-1" and minus_1 for each in distinct]
+    for given in unlabelled if isinstance(unlabelled, (list, tuple)) else [unlabelled]:
+        name = label_name(given)
+        meant = np.array([each.name == name for each in distinct], dtype=bool)
+        if not meant.any():
+            meant = np.array([_class_name(each, class_names) == name for each in distinct], dtype=bool)
+        if not meant.any():
+            there = [str(_class_name(each, class_names) or each.name) for each in distinct if each.name is not None]
+            more = ", ..." if len(there) > 8 else ""
+            raise InputError(
+                f"task.unlabelled: no label of {source} is {name!r}; labels are {', '.join(there[:8])}{more}"
+            )
+        missing |= meant
+    return missing
 
 
-def _by_class_names(
-    source: str, found: Mapping[int, tuple[str | None, tuple[bool, int]]], class_names: Sequence[str], hidden: object
-) -> dict[int, int]:
-    """The class number of each code: the label itself where it is one, or its place among the class names."""
-    numbers = {code: number for code, (_, (text, number)) in found.items() if not text}
-    if len(numbers) == len(found) and all(0 <= number < len(class_names) for number in numbers.values()):
+def _by_class_names(source: str, found: Mapping[int, _Label], class_names: Sequence[str]) -> dict[int, int]:
+    """The class number of each label: the label itself where all are numbers, or its place among the class names."""
+    numbers = {code: each.number for code, each in found.items() if each.number is not None}
+    wrong = [number for number in numbers.values() if not 0 <= number < len(class_names)]
+    if len(numbers) == len(found) and not wrong:
         return numbers
-    if all(name in class_names for name, _ in found.values()):
-        return {code: list(class_names).index(str(name)) for code, (name, _) in found.items()}
+    nameless = [str(each.name) for each in found.values() if each.name not in class_names]
+    if not nameless:
+        return {code: class_names.index(str(each.name)) for code, each in found.items()}
     if len(numbers) == len(found):
-        wrong = next(number for number in numbers.values() if not 0 <= number < len(class_names))
-        raise InputError(f"{source}: label {wrong} is out of range: {_range(class_names)}")
-    wrong_name = next(name for name, _ in found.values() if name not in class_names)
+        raise InputError(f"{source}: label {wrong[0]} is out of range: {_range(class_names)}")
     raise InputError(
-        f"{source}: label '{wrong_name}' is none of the class names ({', '.join(class_names[:8])})"
-        f"{nearest(str(wrong_name), class_names)}"
+        f"{source}: label '{nameless[0]}' is none of the class names ({', '.join(class_names[:8])})"
+        f"{nearest(nameless[0], class_names)}"
     )
+
+
+def _place(label: _Label, class_names: Sequence[str]) -> int | None:
+    """Which of the class names is a label's, by number or by name; None where it has none."""
+    if label.number is not None and 0 <= label.number < len(class_names):
+        return label.number
+    return class_names.index(str(label.name)) if label.name in class_names else None
+
+
+def _class_name(label: _Label, class_names: Sequence[str]) -> str | None:
+    place = _place(label, class_names)
+    return None if place is None else class_names[place]
 
 
 def _range(class_names: Sequence[str]) -> str:
