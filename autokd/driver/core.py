@@ -15,7 +15,7 @@ from autokd.checkpoints import checkpoint, drop, trial_folder, unrecorded_result
 from autokd.driver.costs import Costs, random_study
 from autokd.driver.meter import Meter
 from autokd.errors import InfeasibleError, InputError, NoFrontError
-from autokd.record import Record, TrialRecord, canonical
+from autokd.record import STOPPED_EARLY, Record, TrialRecord, canonical
 from autokd.trial import Context, Stretch, reason_of, training_seed
 from autokd.types import Arch, Point, Recipe, Scheduler
 
@@ -170,7 +170,7 @@ class Driver:
         elif done:
             self.record.complete(number)
         elif (goes_on := self._goes_on(trial)) is False:
-            self.record.prune(number, "pruned", f"stopped early at epoch {trial.epoch}")
+            self.record.prune(number, "pruned", f"{STOPPED_EARLY} {trial.epoch}")
         elif goes_on is None and not self._last_call:
             self._waiting.setdefault(trial.epoch, []).append(trial)
             return None

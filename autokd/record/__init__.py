@@ -25,10 +25,11 @@ if TYPE_CHECKING:
         without_log,
         write_study,
     )
-    from autokd.record.trials import STATES, TrialRecord, as_record, canonical, counts, finite
+    from autokd.record.trials import STATES, STOPPED_EARLY, TrialRecord, as_record, canonical, counts, finite
 
 __all__ = [
     "STATES",
+    "STOPPED_EARLY",
     "Record",
     "TrialRecord",
     "as_record",
@@ -51,7 +52,7 @@ __all__ = [
 ]
 
 _HOMES = {"Record": "record"} | dict.fromkeys(
-    ("STATES", "TrialRecord", "as_record", "canonical", "counts", "finite"), "trials"
+    ("STATES", "STOPPED_EARLY", "TrialRecord", "as_record", "canonical", "counts", "finite"), "trials"
 )
 """Where a name lives, if not in `storage`."""
 

@@ -14,6 +14,8 @@ from autokd.types import Arch
 if TYPE_CHECKING:  # a worker, which reads no record, does not wait for Optuna
     import optuna
 
+STOPPED_EARLY = "stopped early at epoch"
+"""How the reason begins of a trial that the scheduler stopped."""
 STATES = ("complete", "running", "pruned", "infeasible", "failed", "duplicate")
 
 
@@ -52,6 +54,16 @@ class TrialRecord:
     def values(self) -> dict[str, float]:
         """All numbers known: the costs, and the trained objectives as of the last rung."""
         return self.costs | self.rungs.get(self.epoch, {})
+
+    @property
+    def to_the_end(self) -> bool | None:
+        """Whether it was trained to the end; False where it was stopped early or failed.
+
+        None where that was not decided: it runs, it was never begun, or a limit of time or epochs ended the search.
+        """
+        if self.state == "complete" or (self.state == "infeasible" and self.rungs):
+            return True
+        return False if self.state == "failed" or self.reason.startswith(STOPPED_EARLY) else None
 
 
 def as_record(trial: optuna.trial.FrozenTrial) -> TrialRecord:

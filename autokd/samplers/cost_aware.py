@@ -132,6 +132,7 @@ class CostAwareSampler(BaseSampler):
                 self._asked[each.arch_key] = {**self._asked.get(each.arch_key, {}), **each.record.costs}
         seen = {each.key for each in tried}
         history = [each for each in tried if each.promises]
+        lost = [each for each in tried if each.to_the_end is False and not each.promises]
         if not self._prior and (len(history) < len(_FIRST) or not any(each.trained for each in history)):
             return self._first(len(history), seen)
         began = time.monotonic()
@@ -139,7 +140,7 @@ class CostAwareSampler(BaseSampler):
             another = self._another(history, seen)
             if another is not None:
                 return another.params
-        self._chosen = self._most_promising(history, seen)
+        self._chosen = self._most_promising(history, lost, seen)
         if self._hurried:
             now = time.monotonic()
             self._fresh_until = now + _FRESH * (now - began)
@@ -180,7 +181,9 @@ class CostAwareSampler(BaseSampler):
         self._chosen = self._best(left, gain) if gain.max(initial=0.0) > 0 else None
         return self._chosen
 
-    def _most_promising(self, history: Sequence[Candidate], seen: set[str]) -> Candidate | None:
+    def _most_promising(
+        self, history: Sequence[Candidate], lost: Sequence[Candidate], seen: set[str]
+    ) -> Candidate | None:
         members = [each for each in history if each.counts]
         best_so_far = self._outlook.front(members) or self._outlook.front(self._prior)
         candidates = [each for each in self._kept if each.key not in seen]
@@ -191,7 +194,7 @@ class CostAwareSampler(BaseSampler):
             return None
         if self._exact >= len(candidates):
             candidates = [each for each in candidates if self._within(each)] or candidates
-        score = self._outlook.learn(history, candidates, self._asked, self._prior)
+        score = self._outlook.learn(history, candidates, self._asked, self._prior, lost)
         for _ in range(_ROUNDS):
             known |= {each.key for each in candidates}
             best = [candidates[i] for i in np.argsort(-score, kind="stable")[:_BEST]]

@@ -12,6 +12,7 @@ from optuna.distributions import BaseDistribution
 
 from autokd.pareto import Floats, as_losses, hypervolume, non_dominated
 from autokd.record import TrialRecord, canonical, finite
+from autokd.samplers.chances import Chances, worth
 from autokd.samplers.features import Encoding
 from autokd.samplers.improvement import expected_improvement, free_boxes
 from autokd.samplers.losses import LossModel, extrapolated
@@ -67,6 +68,11 @@ class Candidate:
         """Whether it says, or will say, what training gives."""
         return self.trained or self.counts
 
+    @property
+    def to_the_end(self) -> bool | None:
+        """Whether it was trained to the end; None where that is not decided."""
+        return None if self.record is None else self.record.to_the_end
+
 
 class Outlook:
     """A model of a search so far; `learn` first, then ask for the `improvement` that candidates promise."""
@@ -90,18 +96,23 @@ class Outlook:
         candidates: Sequence[Candidate],
         asked: Asked,
         prior: Sequence[Candidate] = (),
+        lost: Sequence[Candidate] = (),
     ) -> Floats:
-        """Fits models of the costs and of what training gives, and notes the front with what is under way on it.
+        """Fits models of costs, of what training gives and of who is trained to the end, and notes the front.
+
+        What is under way is on that front with what is expected of it.
 
         Of more than a thousand the latest are learnt from, and those that count. What was trained in an earlier search
-        (`prior`) is on a scale of its own, and as like this one's as the data say: a feature tells the two apart.
+        (`prior`) is on a scale of its own, and as like this one's as the data say: a feature tells the two apart. Of
+        those that failed or diverged (`lost`) nothing is known but that they did.
 
         Returns:
             the `improvement` by each candidate.
         """
         history = [each for i, each in enumerate(history) if each.counts or i >= len(history) - _LEARNT_FROM]
         history, self._prior = history[-_LEARNT_FROM:], list(prior)[-_LEARNT_FROM:]
-        everyone = [*history, *candidates]
+        ended = [each for each in (*history, *lost[-_LEARNT_FROM:]) if each.to_the_end is not None]
+        everyone = [*history, *lost[-_LEARNT_FROM:], *candidates]
         self._encode_as([*everyone, *self._prior])
         exact = self._asked_costs(everyone, asked)
         self._predict_costs = self._cost_models(everyone, exact)
@@ -112,6 +123,8 @@ class Outlook:
         costs_there = {each.arch_key: each.record.costs for each in self._prior if each.record}
         earlier, _ = self._looked_at(self._prior, costs_there)
         earlier[:, -1:] += bool(self._prior)
+        trained_on = np.array([bool(each.to_the_end) for each in ended], dtype=bool)
+        self._chances = Chances(self._surrogate("chances", 0), self._looked_at(ended, asked)[0], trained_on)
         self._models = [self._learn(i, history, features, losses, earlier) for i in self._trained]
         self._front = losses[[each.counts for each in history]]
         self._free, self._bold = free_boxes(self._front, self._reference), False
@@ -154,7 +167,7 @@ class Outlook:
         return -values if self._objectives[i].direction == "maximize" else values, doubt
 
     def improvement(self, candidates: Sequence[Candidate], asked: Asked) -> Floats:
-        """Expected gain in hypervolume by each candidate, shape (candidates,)."""
+        """Expected gain in hypervolume by each candidate, shape (candidates,): by training it, and if it goes on."""
         if not candidates:
             return np.zeros(0)
         features, costs = self._looked_at(candidates, asked)
@@ -166,6 +179,7 @@ class Outlook:
         gain = expected_improvement(columns, self._free)
         for model in self._models:
             gain *= model.works(features)
+        gain *= worth(self._chances(features))
         return np.where((costs > self._reference[self._costs]).any(axis=1), -1.0, gain)
 
     def _losses(self, candidates: Sequence[Candidate]) -> Floats:

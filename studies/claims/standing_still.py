@@ -1,0 +1,166 @@
+"""Does a search stand still? Searches of digits in which sampler and early stopping may come to disagree.
+
+    python studies/claims/standing_still.py --out standing_still.jsonl --minutes 30
+
+A cell is a search with one seed: digits with 100 labels, space `mlp`, accuracy and parameters up to 20,000, in this
+process, all else by default, and the answers of one teacher, the one of seed 0. Finished cells are appended to --out
+and not repeated; what is missing is printed. Shown is the hypervolume after so many epochs of all students; how many
+students in a row were stopped early at most; and what became of repetitions, which are students nearly equal to one
+that had been stopped: the same choices, and numbers that differ by a third of their ranges at most, all together.
+
+RESULT
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.spatial.distance import cdist
+
+from autokd import search_study
+from autokd.driver.preparation import prepare
+from autokd.record import read_study, read_trials
+from autokd.samplers.features import Encoding
+from autokd.study import Study
+
+EPOCHS = 540
+MARKS = (135, 270, 405, 540)
+NEAR = 0.35
+TEACHER = {
+    "space": "resnet",
+    "arch": {
+        "width": 16,
+        "stages": [{"blocks": 1, "kernel": 3, "widen": 1}, {"blocks": 1, "kernel": 3, "widen": 2}],
+    },
+    "epochs": 15,
+}
+
+
+def study(teacher: Mapping[str, Any], seed: int) -> Study:
+    """The study of one cell."""
+    return Study.model_validate(
+        {
+            "name": "cell",
+            "task": {"data": "digits", "labels": 100},
+            "teacher": teacher,
+            "space": "mlp",
+            "objectives": {"accuracy": {}, "parameters": {"bound": 20000}},
+            "budget": {"trials": EPOCHS, "epochs": EPOCHS, "rungs": [3, 9, 27], "reseeds": 0},
+            "executor": "inline",
+            "seed": seed,
+        }
+    )
+
+
+def write_answers(path: Path) -> None:
+    """Trains the teacher of seed 0 and writes what it answers."""
+    with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder:
+        run = prepare(study(TEACHER, 0), Path(folder) / "run")
+        np.save(path, np.load(run.folder / run.setup.outputs))
+
+
+def run_cell(answers: Path, seed: int) -> dict[str, Any]:
+    """A search, how its hypervolume grew, and what became of its students."""
+    begun, curve = time.process_time(), [(0, 0.0, 0.0)]
+
+    def watch(progress: Mapping[str, Any]) -> None:
+        if progress["hypervolume"] != curve[-1][2]:
+            curve.append((progress["epochs_spent"], time.process_time() - begun, progress["hypervolume"]))
+
+    with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder:
+        run = Path(folder) / "run"
+        search_study(study({"outputs": str(answers)}, seed), run=run, progress=watch)
+        told, trials = read_study(run).get_trials(), read_trials(run)
+    stopped = [trial.state == "pruned" for trial in trials]
+    proposals = [(each.params, each.distributions) for each in told]
+    again = repetitions(Encoding(proposals).encode(proposals), stopped)
+    return {
+        "seed": seed,
+        "curve": curve,
+        "seconds": time.process_time() - begun,
+        "students": len(trials),
+        "in_full": sum(trial.state == "complete" for trial in trials),
+        "in_a_row": in_a_row(stopped),
+        "repetitions": sum(again),
+        "stopped_repetitions": sum(each and end for each, end in zip(again, stopped, strict=True)),
+    }
+
+
+def repetitions(features: np.ndarray[Any, Any], stopped: Sequence[bool]) -> list[bool]:
+    """Which students are nearly equal to an earlier one that was stopped."""
+    near = cdist(features, features) < NEAR
+    return [bool((near[i, :i] & np.array(stopped[:i], dtype=bool)).any()) for i in range(len(features))]
+
+
+def in_a_row(stopped: Sequence[bool]) -> int:
+    """How many in a row were stopped at most."""
+    return max(map(len, "".join("x" if each else " " for each in stopped).split()), default=0)
+
+
+def reached(cell: Mapping[str, Any], epochs: int) -> float:
+    """The hypervolume after so many epochs."""
+    return max(volume for spent, _, volume in cell["curve"] if spent <= epochs)
+
+
+def table(cells: Sequence[Mapping[str, Any]]) -> str:
+    """A line for each seed, and the means."""
+    lines = [
+        f"{'seed':5}"
+        + "".join(f"{f'after {mark}':>11}" for mark in MARKS)
+        + f"{'CPU s':>8}{'students':>10}{'in full':>9}"
+        f"{'stopped in a row':>18}{'repetitions':>13}{'of them stopped':>17}"
+    ]
+    columns = ("seconds", "students", "in_full", "in_a_row", "repetitions", "stopped_repetitions")
+    rows = [[*(reached(cell, mark) for mark in MARKS), *(cell[name] for name in columns)] for cell in cells]
+    names = [str(cell["seed"]) for cell in cells]
+    for name, row in zip([*names, "mean"], [*rows, [fmean(column) for column in zip(*rows, strict=True)]], strict=True):
+        volumes, (seconds, students, in_full, running, again, ended) = row[: len(MARKS)], row[len(MARKS) :]
+        lines.append(
+            f"{name:5}" + "".join(f"{volume:11.3f}" for volume in volumes) + f"{seconds:8.0f}{students:10.0f}"
+            f"{in_full:9.0f}{running:18.0f}{again:13.0f}{ended:17.0f}"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Runs the missing cells as long as time allows, then prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--out", type=Path, default=Path("standing_still.jsonl"), help="one finished cell a line")
+    parser.add_argument("--minutes", type=float, default=30, help="no cell begins after so long")
+    options = parser.parse_args()
+    end = time.monotonic() + 60 * options.minutes
+    torch.set_num_threads(1)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    cells = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
+
+    def missing() -> list[int]:
+        return sorted({*range(options.seeds)} - {cell["seed"] for cell in cells})
+
+    answers = options.out.with_suffix(".npy")
+    if missing() and not answers.is_file():
+        write_answers(answers)
+    for seed in missing():
+        if time.monotonic() < end:
+            cells.append(run_cell(answers, seed))
+            with options.out.open("a") as file:
+                file.write(json.dumps(cells[-1]) + "\n")
+    print(f"machine: {os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}\n")
+    if cells:
+        print(table(sorted(cells, key=lambda cell: cell["seed"])))
+    print(f"missing seeds: {', '.join(map(str, missing())) or 'none'}")
+
+
+if __name__ == "__main__":
+    main()
