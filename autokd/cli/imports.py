@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,16 +13,10 @@ OWN_PROCESS = object()
 
 @contextmanager
 def importing(context: typer.Context, *, workers: bool) -> Iterator[None]:
-    """To import inside: where workers will be wanted, they begin to import, too.
+    """To import inside: where workers will be wanted, they begin to import, too."""
+    from autokd.executors import serve_forks, without_collection
 
-    Garbage is not looked for: an import makes none, and looking for it takes a sixth of the time.
-    """
     if workers and context.obj is OWN_PROCESS:
-        from autokd.executors import serve_forks
-
         serve_forks()
-    gc.disable()
-    try:
+    with without_collection():
         yield
-    finally:
-        gc.enable()

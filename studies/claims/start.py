@@ -1,0 +1,136 @@
+"""How long until a search trains: seconds from the command to its first student, on digits and on Fashion-MNIST.
+
+    python studies/claims/start.py --out start.jsonl --minutes 15
+
+A cell is a task and a repeat. Its clock starts before `autokd search`, and it is killed with its workers once a first
+result is there. The studies are those of `race.py`, two workers each: their teacher is trained beforehand, and asked
+within the time. On digits that is 1,797 images, on Fashion-MNIST 8,000 of 70,000, of all of which a task is made. A
+student is begun when a worker has begun to train it. The studies of `studies/` train their teacher first, and time
+students: `--study studies/digits.yaml` has the time of that. Finished cells are appended to --out and not repeated;
+what is missing is printed. Only a machine with nothing else to do gives figures that can be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from autokd.errors import InputError
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
+from studies.claims.race import race_study, write_start
+
+COMMAND = [sys.executable, "-c", "from autokd.cli import main; main()", "search"]
+MARKS = {"begun": "trials/*/*", "result": "trials/*/*/*/result.json"}
+"""What appears in a run folder when a worker begins its first student, and when the first stretch has ended."""
+TASKS = ("digits", "fashion")
+_LOOK_SECONDS = 0.005
+
+
+def study_file(name: str, home: Path, *, fashion: str = "") -> Path:
+    """The study of a task, whose teacher is trained now if it was not before; all in `home`.
+
+    Raises:
+        InputError: Fashion-MNIST does not lie where it should.
+    """
+    file = home / name / "study.json"
+    if not file.is_file():
+        write_start(race_study(name, seed=0, fashion=fashion), file.parent)
+    return file
+
+
+def run_cell(study: Path, *, limit: float = 600) -> dict[str, float]:
+    """Seconds from the command to each of `MARKS`; the search is then killed with its workers.
+
+    Raises:
+        RuntimeError: the search ended before, or took longer than `limit` seconds.
+    """
+    with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder:
+        run, log = Path(folder) / "run", Path(folder) / "said.txt"
+        found: dict[str, float] = {}
+        with log.open("wb") as said:
+            began = time.monotonic()
+            env = os.environ | {"OMP_NUM_THREADS": "1"}
+            command = [*COMMAND, str(study), "--run", str(run)]
+            process = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True, env=env)
+            try:
+                while len(found) < len(MARKS):
+                    seconds = time.monotonic() - began
+                    for name in [name for name in MARKS if name not in found and any(run.glob(MARKS[name]))]:
+                        found[name] = round(seconds, 3)
+                    if process.poll() is not None or seconds > limit:
+                        raise RuntimeError(f"{study}: no student was trained; {log.read_text()[-500:]}")
+                    time.sleep(_LOOK_SECONDS)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    return found
+
+
+def table(cells: Sequence[Mapping[str, Any]]) -> str:
+    """By task: median and range of the seconds to each mark."""
+    lines = [f"{'task':24}{'repeats':>8}" + "".join(f"{f'seconds to first {name}':>30}" for name in MARKS)]
+    for task in dict.fromkeys(cell["task"] for cell in cells):
+        of = [cell for cell in cells if cell["task"] == task]
+        seconds = [[cell[name] for cell in of] for name in MARKS]
+        entries = [f"{median(each):.2f} ({min(each):.2f}-{max(each):.2f})" for each in seconds]
+        lines.append(f"{task:24}{len(of):8}" + "".join(f"{entry:>30}" for entry in entries))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Runs the missing cells as long as time allows, then prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("start.jsonl"), help="one finished cell a line")
+    parser.add_argument("--minutes", type=float, default=15, help="no cell begins after so long")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--fashion", default="", help="an npz or a folder of idx files; else where its study says")
+    parser.add_argument("--study", type=Path, help="this study file instead of the two tasks")
+    options = parser.parse_args()
+    end = time.monotonic() + 60 * options.minutes
+    torch.set_num_threads(1)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    home = options.out.with_suffix("").absolute()
+    cells = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
+    tasks = [str(options.study)] if options.study else list(TASKS)
+    missing: dict[str, str] = {}
+    for task, repeat in [(task, repeat) for repeat in range(options.repeats) for task in tasks]:
+        key = f"{task}, {repeat}"
+        if [task, repeat] in [[cell["task"], cell["repeat"]] for cell in cells]:
+            continue
+        if time.monotonic() > end:
+            missing[key] = "no time"
+            continue
+        try:
+            study = options.study or study_file(task, home, fashion=options.fashion)
+        except InputError as error:  # Fashion-MNIST does not lie there
+            missing[key] = str(error)
+            shutil.rmtree(home / task, ignore_errors=True)
+            continue
+        cells.append({"task": task, "repeat": repeat, **run_cell(study)})
+        with options.out.open("a") as file:
+            file.write(json.dumps(cells[-1]) + "\n")
+    print(f"machine: {os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}\n")
+    if cells:
+        print(table(cells))
+    print(f"missing cells: {missing or 'none'}")
+
+
+if __name__ == "__main__":
+    main()
