@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from autokd.pareto import Floats
 
@@ -55,5 +54,7 @@ def worth(chances: Floats) -> Floats:
 
 def _expected_above(mean: Floats, deviation: Floats) -> Floats:
     """What is expected of the part above 0 of normal variables."""
+    from scipy.special import ndtr  # slow to import, and not wanted before a student was stopped
+
     away = mean / deviation
     return np.asarray(mean * ndtr(away) + deviation * np.exp(-(away**2) / 2) / np.sqrt(2 * np.pi))
