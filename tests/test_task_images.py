@@ -112,6 +112,21 @@ def of_16_bits_in_colour(file: Path) -> None:
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
 
 
+def of_16_bits_a_pixel(file: Path, colour: int) -> None:
+    masks = struct.pack("<3I", 0xF800, 0x07E0, 0x001F)
+    rows = struct.pack("<4H", *[colour] * 4) * 5
+    header = struct.pack("<IiiHHIIiiII", 40, 4, 5, 1, 16, 3, len(rows), 0, 0, 0, 0)
+    file.write_bytes(b"BM" + struct.pack("<IHHI", 66 + len(rows), 0, 0, 66) + header + masks + rows)
+
+
+def test_images_of_16_bits_a_pixel_are_read_as_colours(tmp_path: Path) -> None:
+    folder = write(tmp_path, [Image.new("RGB", (4, 5), "red")] * 16, ending="bmp")
+    for file in folder.glob("*/*.bmp"):
+        of_16_bits_a_pixel(file, 0xF800)
+
+    assert (values(folder) == np.array([255, 0, 0]).reshape(3, 1, 1)).all()
+
+
 def test_what_would_lose_something_is_refused_in_words(tmp_path: Path) -> None:
     folder = write(tmp_path, [Image.fromarray(each) for each in COLOUR])
     odd = folder / "dog" / "12.png"

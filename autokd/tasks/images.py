@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,7 +124,7 @@ def pixels(name: str, image: Image) -> Array:
 def _has_deep_colours(image: Image) -> bool:
     """Whether the file holds more bits than its mode: Pillow's decoder is then told of a raw mode like RGB;16B."""
     tiles: Any = getattr(image, "tile", ())
-    return any(";16" in str(told) for _, _, _, told in tiles)
+    return any(re.search("(?<!BGR);16", str(told)) for _, _, _, told in tiles)  # BGR;16 has 5 or 6 bits a channel
 
 
 def _class_folders(root: Path) -> list[str]:
