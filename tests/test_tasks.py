@@ -57,7 +57,7 @@ def test_unit_divides_by_the_largest_value() -> None:
 
 def test_inputs_are_the_same_from_memory_and_from_the_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = grey()
-    task = save_task(from_arrays(np.stack([x, x // 2, x // 3], 3), y), tmp_path / "task")
+    task = save_task(from_arrays(np.stack([x, x // 2, x // 3], 1), y), tmp_path / "task")
     held = all_inputs(task)
 
     monkeypatch.setattr(task_module, "WHOLE_BYTES", 0)

@@ -16,14 +16,16 @@ _OF_IMAGES = (1, 3, 4)
 def layout_of(name: str, shape: Sequence[int], asked: Layout | None) -> Layout | None:
     """The layout of an array of this shape; None where it has no channels to lay out, being of other than 4 dimensions.
 
-    Where none is asked for, shape (rows, a, b, c) is read as follows; two sides are alike where the longer is less than
-    twice the shorter.
+    Where none is asked for, shape (rows, a, b, c) is read as follows. A height and a width may be those of an image
+    where the longer is less than four times the shorter.
 
-    - c is not 1, 3 or 4: channels first, as in (rows, 3, 32, 32), (rows, 1, 8, 8) and (rows, 64, 5, 5).
-    - c alone is 1, 3 or 4: channels last, as in (rows, 28, 28, 1) and (rows, 240, 320, 3). If b and c are alike, this
-      may also be a feature maps of b by c pixels, as in (rows, 16, 4, 4) and (rows, 64, 1, 1), and is refused.
-    - a and c are both 1, 3 or 4: channels first if only b and c are alike, as in (rows, 1, 4, 4). All else, such as
-      (rows, 3, 4, 4) and (rows, 1, 100, 3), is refused.
+    - c is 1, 3 or 4, a is not: channels last, as in (rows, 28, 28, 1) and (rows, 240, 320, 3). If b and c may be the
+      sides of an image, this may also be feature maps, as in (rows, 16, 4, 4), (rows, 16, 8, 4) and (rows, 64, 1, 1),
+      and is refused.
+    - a and c are both 1, 3 or 4: channels first if only b and c may be the sides of an image, as in (rows, 1, 4, 4). All
+      else, such as (rows, 3, 4, 4) and (rows, 1, 100, 3), is refused.
+    - c is none of these: channels first, as in (rows, 3, 32, 32), (rows, 1, 8, 8) and (rows, 64, 5, 5). If only a and b
+      may be the sides of an image, it may have many channels, as in (rows, 64, 64, 12), and is refused.
 
     Raises:
         InputError: the shape leaves both readings open, or a layout is asked for where there is nothing to lay out.
@@ -38,13 +40,14 @@ def layout_of(name: str, shape: Sequence[int], asked: Layout | None) -> Layout |
     if asked is not None:
         return asked
     _, a, b, c = shape
-    if c not in _OF_IMAGES:
-        return "channels_first"
-    first, last = _alike(b, c), _alike(a, b)
+    first, last = _may_be_sides(b, c), _may_be_sides(a, b)
+    likely: Layout | None
     if a in _OF_IMAGES:
-        likely: Layout | None = "channels_first" if first and not last else None
-    else:
+        likely = "channels_first" if c not in _OF_IMAGES or (first and not last) else None
+    elif c in _OF_IMAGES:
         likely = None if first else "channels_last"
+    else:
+        likely = None if last and not first else "channels_first"
     if likely is None:
         raise InputError(
             f"{name} inputs have shape {tuple(shape)}, which may be {a} channel(s) of {b}x{c} pixels or {c} channel(s) "
@@ -53,5 +56,5 @@ def layout_of(name: str, shape: Sequence[int], asked: Layout | None) -> Layout |
     return likely
 
 
-def _alike(height: int, width: int) -> bool:
-    return max(height, width) < 2 * min(height, width)
+def _may_be_sides(height: int, width: int) -> bool:
+    return max(height, width) < 4 * min(height, width)

@@ -143,7 +143,8 @@ def main() -> None:
     end = time.monotonic() + 60 * options.minutes
     torch.set_num_threads(1)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    cells = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
+    finished = options.out.read_text(encoding="utf-8").splitlines() if options.out.is_file() else []
+    cells = [json.loads(line) for line in finished]
 
     def missing() -> list[int]:
         return sorted({*range(options.seeds)} - {cell["seed"] for cell in cells})
@@ -154,7 +155,7 @@ def main() -> None:
     for seed in missing():
         if time.monotonic() < end:
             cells.append(run_cell(answers, seed))
-            with options.out.open("a") as file:
+            with options.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(cells[-1]) + "\n")
     print(f"machine: {os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}\n")
     if cells:

@@ -74,7 +74,9 @@ def run_cell(study: Path, *, limit: float = 600) -> dict[str, float]:
                     for name in [name for name in MARKS if name not in found and any(run.glob(MARKS[name]))]:
                         found[name] = round(seconds, 3)
                     if process.poll() is not None or seconds > limit:
-                        raise RuntimeError(f"{study}: no student was trained; {log.read_text()[-500:]}")
+                        raise RuntimeError(
+                            f"{study}: no student was trained; {log.read_text(encoding='utf-8', errors='replace')[-500:]}"
+                        )
                     time.sleep(_LOOK_SECONDS)
             finally:
                 with contextlib.suppress(ProcessLookupError):
@@ -107,7 +109,11 @@ def main() -> None:
     torch.set_num_threads(1)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     home = options.out.with_suffix("").absolute()
-    cells = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.is_file() else []
+    cells = (
+        [json.loads(line) for line in options.out.read_text(encoding="utf-8").splitlines()]
+        if options.out.is_file()
+        else []
+    )
     tasks = [str(options.study)] if options.study else list(TASKS)
     missing: dict[str, str] = {}
     for task, repeat in [(task, repeat) for repeat in range(options.repeats) for task in tasks]:
@@ -124,7 +130,7 @@ def main() -> None:
             shutil.rmtree(home / task, ignore_errors=True)
             continue
         cells.append({"task": task, "repeat": repeat, **run_cell(study)})
-        with options.out.open("a") as file:
+        with options.out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(cells[-1]) + "\n")
     print(f"machine: {os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}\n")
     if cells:
