@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from autokd.driver import load_front, search_study
 from autokd.driver.costs import scaled_hypervolume
 from autokd.errors import InputError
 from autokd.objectives.quality import share_error
+from autokd.pareto import hypervolume
 from autokd.record import read_trials
 from autokd.types import Objective
 
@@ -52,6 +55,26 @@ def own(tmp_path: Path) -> str:
     path = tmp_path / "own.py"
     path.write_text(OBJECTIVES)
     return str(path)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(1, 10_000)), min_size=1, max_size=6))
+def test_the_hypervolume_of_a_share_and_a_cost_is_what_it_was_to_the_bit(values: list[tuple[float, int]]) -> None:
+    points = np.array([[1 - score, cost / 5000] for score, cost in values])
+    named = [{"score": score, "cost": cost} for score, cost in values]
+    found = scaled_hypervolume(named, TWO, ideal={"score": 1, "cost": 0}, reference={"score": 0, "cost": 5000})
+    assert found == hypervolume(points, np.ones(2))
+
+
+def test_the_log_says_from_where_to_where_the_hypervolume_counts(
+    tmp_path: Path, own: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "autokd"):
+        small_run(tmp_path, objectives={"accuracy": {}, "nll": {}, f"{own}:percent": {"bound": 60}, "parameters": {}})
+    said = [message for message in caplog.messages if "the hypervolume counts" in message]
+    assert said == [
+        "nll: the hypervolume counts from 0, its ideal, to 2.303, what answers score that do not look at the input",
+        "percent: the hypervolume counts from 0, what right answers score, to 60, its bound",
+    ]
 
 
 @given(st.lists(pairs, max_size=6), pairs, pairs)
