@@ -76,6 +76,15 @@ def test_what_is_read_back_is_what_was_remembered(record: Record, tmp_path: Path
     assert record.epochs_spent == 6
 
 
+def test_the_spread_of_a_student_is_read_back_with_its_values(record: Record, tmp_path: Path) -> None:
+    number = propose(record)
+    record.reach(number, 1, {"accuracy": 0.5})
+    record.reach(number, 4, {"accuracy": 0.8}, spread={"accuracy": 0.02})
+    record.complete(number)
+    assert read_trials(tmp_path)[number] == record.trials[number]
+    assert (record.trials[number].spread, record.trials[number].epoch) == ({"accuracy": 0.02}, 4)
+
+
 def test_optuna_is_told_pruned_where_stopped_and_fail_for_errors_alone(record: Record, tmp_path: Path) -> None:
     complete, pruned, infeasible, failed = (propose(record, w) for w in range(4))
     record.reach(complete, 4, {"accuracy": 0.8})

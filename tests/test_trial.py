@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from small import small_context, small_study
 from torch import Tensor, nn
 
+from autokd import objectives
 from autokd.distill import predict
 from autokd.errors import InfeasibleError
 from autokd.study import resolve_objectives
@@ -152,6 +153,14 @@ def test_a_stretch_writes_its_result_last_and_returns_it(tmp_path: Path) -> None
     assert result["values"].keys() == {"accuracy"}
     names = {path.name for path in (tmp_path / "1").iterdir()}
     assert names == {"result.json", "weights.safetensors", "optimizer.safetensors", "answers.safetensors"}
+
+
+def test_what_has_no_formula_for_its_spread_is_given_one_at_the_end_of_training(tmp_path: Path) -> None:
+    shared = replace(context(nothing()), objectives=(objectives.accuracy, objectives.f1))
+    assert "spread" not in run_stretch(shared, stretch(tmp_path / "1", 0, 1))
+    result = run_stretch(shared, stretch(tmp_path / "4", 0, 4))
+    assert result["spread"].keys() == {"f1"}
+    assert 0 < result["spread"]["f1"] < 0.5
 
 
 def test_the_result_is_the_accuracy_on_validation_and_on_nothing_else(tmp_path: Path) -> None:
