@@ -44,12 +44,13 @@ from autokd.trial import (
 from autokd.types import Recipe, Task
 
 
-def load_front(run: Path) -> Front:
+def load_front(run: str | Path) -> Front:
     """The front of a run: the final one of `front.json` as long as no trial was added, else a glance at the record.
 
     Raises:
         InputError: `run` is not a run folder.
     """
+    run = Path(run)
     trials, setup = read_trials(run), read_setup(run)
     front = final_front(run)
     if front is not None and still_answers(front, trials):
@@ -58,7 +59,7 @@ def load_front(run: Path) -> Front:
 
 
 def retrain(
-    run: Path,
+    run: str | Path,
     number: int,
     *,
     epochs: int | None = None,
@@ -87,6 +88,7 @@ def retrain(
         InputError: there is no such trial, the study's parts cannot be imported or were edited, or every training
             failed.
     """
+    run = Path(run)
     trial, setup = _trial(run, number), _setup(run, space)
     context = _context_to_train(run, setup)
     refuse_changed(run, changed_since(setup, training_sources(context.study, context.space), context.space))
@@ -140,7 +142,7 @@ def retrain(
     return summary
 
 
-def export_trial(run: Path, number: int, out: str | Path, *, space: str | Path | None = None) -> str:
+def export_trial(run: str | Path, number: int, out: str | Path, *, space: str | Path | None = None) -> str:
     """Writes one student to `out`, a path or a URL, as `export_student` takes it, and says which one.
 
     It is the retrained one where there is one, else the search's own.
@@ -155,6 +157,7 @@ def export_trial(run: Path, number: int, out: str | Path, *, space: str | Path |
         InputError: no such trial, its space was edited, its weights are gone, or the file cannot be written or differs
             from the student.
     """
+    run = Path(run)
     trial, setup = _trial(run, number), _setup(run, space)
     context = _context_to_train(run, setup)
     sources = {SPACE: training_sources(context.study, context.space)[SPACE]}

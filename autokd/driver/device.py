@@ -25,7 +25,7 @@ _DRAWS_EACH = 20
 
 
 def measure_device(
-    study: Study, out: Path, number: int, *, notify: Callable[[str], None]
+    study: Study, out: str | Path, number: int, *, notify: Callable[[str], None]
 ) -> tuple[int, LatencyPrediction | None]:
     """Measures random architectures of a study's space, and keeps them in a file for searches on this machine.
 
@@ -43,6 +43,7 @@ def measure_device(
     Raises:
         InputError: the study or the file cannot be used, or no architecture can be measured.
     """
+    out = Path(out)
     if study.table:
         raise InputError("a study of a table builds no networks; name one with a space and a task")
     timed = next((objective for objective in resolve_objectives(study) if objective.timed), None)

@@ -37,8 +37,8 @@ _LOG = logging.getLogger("autokd")
 def search_study(
     study: Study,
     *,
-    run: Path | None = None,
-    prior: Path | None = None,
+    run: str | Path | None = None,
+    prior: str | Path | None = None,
     widened: bool = False,
     seconds: float | None = None,
     progress: Progress | None = None,
@@ -59,11 +59,11 @@ def search_study(
         NoFrontError: no student was trained to the end.
         KeyboardInterrupt: Ctrl-C; the same call goes on where it stopped.
     """
-    folder = run or Path("runs") / study.name
+    folder = Path("runs") / study.name if run is None else Path(run)
     try:
         with open_place(study) as place:
-            notify = before_trials(study, progress)
-            prepared = prepare(study, folder, prior, widened=widened, place=place, notify=notify)
+            notify, earlier = before_trials(study, progress), None if prior is None else Path(prior)
+            prepared = prepare(study, folder, earlier, widened=widened, place=place, notify=notify)
             with _Session(prepared, progress) as session:
                 front = _search(prepared, place, seconds, session)
                 if study.baselines.keys() - front.baselines.keys():
@@ -123,11 +123,12 @@ def search(
         workers=1,
         seed=seed,
     )
-    return search_study(study, run=None if run is None else Path(run))
+    return search_study(study, run=run)
 
 
-def unused(folder: Path) -> Path:
+def unused(folder: str | Path) -> Path:
     """`folder`, or the first of `folder-2`, `folder-3`, ... that does not exist."""
+    folder = Path(folder)
     candidates = (folder.with_name(f"{folder.name}-{i}") for i in range(2, 10_000))
     return next((path for path in candidates if not path.exists()), folder) if folder.exists() else folder
 

@@ -167,7 +167,7 @@ def without_log() -> Iterator[None]:
         optuna.logging.set_verbosity(level)
 
 
-def read_trials(folder: Path) -> list[TrialRecord]:
+def read_trials(folder: str | Path) -> list[TrialRecord]:
     """All trials of a run, by number; the run may be under way in another process.
 
     Raises:
@@ -176,12 +176,13 @@ def read_trials(folder: Path) -> list[TrialRecord]:
     return [as_record(trial) for trial in read_study(folder).get_trials(deepcopy=False)]
 
 
-def read_study(folder: Path) -> optuna.Study:
+def read_study(folder: str | Path) -> optuna.Study:
     """Optuna's study of a run as it is now, in memory.
 
     Raises:
         InputError: there is no record in `folder`.
     """
+    folder = Path(folder)
     url, name = whereabouts(folder)
     if has_own_database(folder) and not (folder / "record.db").is_file():
         raise InputError(f"{folder} is not a run: it has no record.db; give the folder that `autokd search` wrote")

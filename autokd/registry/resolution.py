@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from autokd.errors import InputError, nearest
@@ -23,13 +24,14 @@ def resolve(group: str, reference: object, *, attributes: Sequence[str] = ()) ->
     Args:
         group: one of `GROUPS`.
         reference: a plug-in's name, `package.module`, `package.module:attr`, `path/to/file.py` or
-            `path/to/file.py:attr`, in this order; or the object itself.
+            `path/to/file.py:attr`, in this order; a file's `Path`; or the object itself.
         attributes: names the object must have; of a search space `suggest` and `build` are asked for anyway.
 
     Raises:
         InputError: nothing is found, importing fails (with file, line and reason), or an attribute is missing.
     """
     assert group in GROUPS, group
+    reference = str(reference) if isinstance(reference, Path) else reference
     shown = f"'{reference}'" if isinstance(reference, str) else f"of type {type(reference).__name__}"
     if group == "search_spaces":
         found = find_space(reference) if isinstance(reference, str) else as_space(reference, shown)

@@ -20,12 +20,13 @@ from autokd.study import read_setup
 _FEWEST_TRIALS = 8
 
 
-def write_run_report(run: Path) -> Path:
+def write_run_report(run: str | Path) -> Path:
     """Writes `report.html` into a run folder and returns its path.
 
     Raises:
         InputError: `run` is not a run folder, plotly is missing, or the file cannot be written.
     """
+    run = Path(run)
     front, setup, trials = load_front(run), read_setup(run), read_trials(run)
     out = run / "report.html"
     data = front.to_dict()

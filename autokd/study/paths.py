@@ -14,6 +14,9 @@ def absolute(value: Any, folder: Path) -> Any:
         return [absolute(each, folder) for each in value]
     if isinstance(value, dict):
         return {absolute(key, folder): absolute(each, folder) for key, each in value.items()}
+    if isinstance(value, Path):
+        there = next((start / value for start in (Path(), folder) if (start / value).exists()), None)
+        return str(value) if there is None else os.path.abspath(there)
     if not isinstance(value, str) or not re.search(r"[/.]", value):
         return value
     # [adapter:]path/to/file.py[:attr][(settings)]

@@ -72,13 +72,13 @@ class Setup(BaseModel):
     """Whether the training rows that the search left out are trained on, too."""
 
 
-def read_setup(folder: Path) -> Setup:
+def read_setup(folder: str | Path) -> Setup:
     """What a run is, from its folder.
 
     Raises:
         InputError: there is no run, its file is damaged, or a later version of AutoKD wrote it.
     """
-    path = folder / SETUP_FILE
+    path = Path(folder) / SETUP_FILE
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

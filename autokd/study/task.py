@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
@@ -157,5 +158,7 @@ def read_task(given: object) -> TaskSection:
     Raises:
         InputError: a key is unknown, missing, or of a value that will not do; names the first.
     """
-    section: TaskSection = read(TaskSection, {"data": given} if isinstance(given, str) else given, key="task")
+    section: TaskSection = read(
+        TaskSection, {"data": str(given)} if isinstance(given, str | Path) else given, key="task"
+    )
     return section

@@ -32,7 +32,7 @@ _TORCHVISION = "torchvision:"
 _TORCHVISION_ROOT = Path("data")
 
 
-def open_task(spec: TaskSection | Mapping[str, Any] | str, *, seed: int, folder: Path) -> ArrayTask:
+def open_task(spec: TaskSection | Mapping[str, Any] | str, *, seed: int, folder: str | Path) -> ArrayTask:
     """The task that a study's `task:` section describes, opened from `folder`, into which it is first put if need be.
 
     A folder that holds the same data, settings and seed is used as it is; one left half-written is written again. Data
@@ -47,7 +47,7 @@ def open_task(spec: TaskSection | Mapping[str, Any] | str, *, seed: int, folder:
     Raises:
         InputError: the data or settings will not do, the folder holds another task, or it cannot be written.
     """
-    settings = read_task(spec)
+    settings, folder = read_task(spec), Path(folder)
     found = find_source(settings.data)
     if isinstance(found, ArrayTask):
         _refuse_settings(settings)
@@ -67,12 +67,13 @@ def open_task(spec: TaskSection | Mapping[str, Any] | str, *, seed: int, folder:
     return load_task(folder)
 
 
-def save_task(task: ArrayTask, folder: Path) -> ArrayTask:
+def save_task(task: ArrayTask, folder: str | Path) -> ArrayTask:
     """Puts a task into a folder, and gives it back as opened from there; does nothing where it is already.
 
     Raises:
         InputError: the folder holds another task, or cannot be written.
     """
+    folder = Path(folder)
     if _is_task(folder):
         there = load_task(folder)
         if there.digest != task.digest:
@@ -84,12 +85,13 @@ def save_task(task: ArrayTask, folder: Path) -> ArrayTask:
     return load_task(folder)
 
 
-def load_task(folder: Path) -> ArrayTask:
+def load_task(folder: str | Path) -> ArrayTask:
     """The task in a folder, its inputs memory-mapped.
 
     Raises:
         InputError: there is none, or a file of it is missing or damaged.
     """
+    folder = Path(folder)
     if not _is_task(folder):
         raise InputError(f"{folder} holds no task (no task.json); give a folder that a search or save_task wrote")
     try:
