@@ -35,6 +35,10 @@ class InfeasibleError(AutoKDError):
     """One student cannot be built or trained on this task; its trial is recorded, and the search goes on."""
 
 
+class ObjectiveError(AutoKDError):
+    """An objective gave no number for one student; its trial is recorded so, and the search goes on."""
+
+
 class UnmeasuredError(AutoKDError):
     """A latency could not be measured, for the machine that measures was lost; one student's trial is recorded so."""
 

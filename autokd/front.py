@@ -59,6 +59,7 @@ class Front:
         test_reads: how often the test split was read in this run so far.
         final: False for a glance at a search that has not ended: nothing re-seeded, test not read.
         note: how the search ended, in words.
+        reasons: why students failed or could not be trained, counted by reason; empty where all could.
     """
 
     study: str
@@ -75,6 +76,7 @@ class Front:
     test_reads: int
     final: bool
     note: str = ""
+    reasons: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Student]:
         return iter(self.front)

@@ -53,7 +53,7 @@ def test_a_search_prints_the_teachers_score_before_its_progress_and_front(search
         "teacher: LogisticRegression, on validation: accuracy 0.9",
         " of 6 trials: ",
         "Asking the teacher, LogisticRegression, about 359 images (no answers yet on test).",
-        " test accuracy ",
+        "trial  accuracy  parameters",
         "baseline hard: hypervolume ",
         f"report: {home / 'run' / 'report.html'}",
         f"run folder: {home / 'run'}",
@@ -105,8 +105,10 @@ def test_front_csv_has_a_line_for_each_member(run: Path, front: dict[str, Any]) 
 
 
 def test_front_as_a_table_has_each_member_and_the_teacher(run: Path, front: dict[str, Any]) -> None:
-    rows = [line.split() for line in autokd("front", run).out.splitlines() if line.startswith("  ")]
-    assert [row[0] for row in rows[1:]] == [*(str(member["trial"]) for member in front["front"]), "teacher"]
+    lines = autokd("front", run).out.splitlines()
+    below = lines[next(i for i, line in enumerate(lines) if line.startswith("─")) + 1 :]
+    rows = [line.split() for line in below[: len(front["front"]) + 2] if line]
+    assert [row[0] for row in rows] == [*(str(member["trial"]) for member in front["front"]), "teacher"]
 
 
 def test_pick_by_an_objective_takes_its_best_within_the_bounds(run: Path, front: dict[str, Any]) -> None:

@@ -124,6 +124,7 @@ def test_whatever_goes_wrong_inline_is_recorded_with_its_reason_and_costs_no_oth
 ) -> None:
     front = search(tmp_path, ["well", "also well", *INLINE])
     assert front.trials["failed"] == len(INLINE)
+    assert front.reasons[0].startswith("5 students failed: 2 × out of memory; 1 × ")
     assert_recorded_apart(tmp_path, INLINE, well=well)
 
 

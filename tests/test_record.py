@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from autokd.errors import InputError
-from autokd.record import STATES, Record, TrialRecord, canonical, counts, finite, read_study, read_trials
+from autokd.record import STATES, Record, TrialRecord, canonical, counts, finite, read_study, read_trials, reasons
 from autokd.types import Objective
 
 OBJECTIVES = (
@@ -225,3 +225,19 @@ def test_equal_data_have_one_text_whatever_the_order_of_keys(data: dict[str, Any
 def test_only_finite_numbers_may_be_told(number: float) -> None:
     assert finite({"a": 1.0})
     assert not finite({"a": 1.0, "b": number})
+
+
+def test_reasons_are_counted_the_most_frequent_first_and_numbers_do_not_tell_them_apart() -> None:
+    def ended(number: int, state: str, reason: str) -> TrialRecord:
+        return TrialRecord(number, state=state, reason=reason)
+
+    trials = [ended(i, "failed", f"raised ValueError: odd is {i}") for i in range(5)]
+    trials += [ended(9, "failed", "raised KeyError: 'a'"), ended(10, "complete", ""), ended(11, "duplicate", "as 3")]
+    trials += [ended(12, "infeasible", "parameters 2.1e+05 breaks its bound 20,000")]
+    assert reasons(trials) == [
+        "6 students failed: 5 × raised ValueError: odd is 0; 1 × raised KeyError: 'a'",
+        "1 student could not be trained: 1 × parameters 2.1e+05 breaks its bound 20,000",
+    ]
+    many = [ended(i, "failed", f"raised {'ABCDE'[i]}: no") for i in range(5)]
+    assert reasons(many)[0].endswith("1 × raised C: no; 2 for other reasons")
+    assert reasons([ended(0, "complete", "")]) == []

@@ -232,3 +232,9 @@ def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     with pytest.raises(InputError, match=r"cannot write the report .*: no such file"):
         write_report(sample_data(), tmp_path / "nowhere" / "report.html")
+
+
+def test_the_page_says_why_students_failed() -> None:
+    data = sample_data()
+    data["front"]["reasons"] = ["2 students failed: 2 × raised ValueError: <b>odd</b>"]
+    assert "2 students failed: 2 × raised ValueError: &lt;b&gt;odd&lt;/b&gt;" in render(data)

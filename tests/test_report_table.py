@@ -62,6 +62,8 @@ def test_the_summary_says_what_the_front_rests_on(capsys: pytest.CaptureFixture[
         "baseline hard: hypervolume 0.701 after 290 epochs (33% of the search's)",
         "all 54 trials done",
     ]
+    failed = "37 students failed: 30 × raised RuntimeError: too small; 7 × diverged"
+    assert summary(sample_front() | {"reasons": [failed]})[-2:] == [failed, "all 54 trials done"]
     print_front(sample_front())
     printed = capsys.readouterr().out
     assert "12,345" in printed

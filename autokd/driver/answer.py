@@ -21,7 +21,7 @@ from autokd.errors import InputError, NoFrontError
 from autokd.files import write_json
 from autokd.front import Front, Student, marked
 from autokd.pareto import as_losses, near_front, non_dominated
-from autokd.record import TrialRecord, counts
+from autokd.record import TrialRecord, counts, reasons
 from autokd.study import Setup
 from autokd.trial import Context, Stretch, training_seed, why_lost
 from autokd.types import Recipe
@@ -56,8 +56,7 @@ def finish(
     context = run.context
     complete = [trial for trial in trials if trial.state == "complete"]
     if not complete:
-        reasons = sorted({trial.reason for trial in trials if trial.reason})
-        raise NoFrontError(f"no student was trained to the end ({note}); {'; '.join(reasons[:3])}")
+        raise NoFrontError("; ".join([f"no student was trained to the end ({note})", *reasons(trials)]))
     near, lost = _near_front(run, complete)
     stretches = {student.trial: _fresh_seeds(run, student) for student in near}
     flat = [stretch for group in stretches.values() for stretch in group]
@@ -249,6 +248,7 @@ def _front(
         test_reads=count_test_reads(folder),
         final=final,
         note=note,
+        reasons=reasons(trials),
     )
 
 

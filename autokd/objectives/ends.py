@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from autokd.errors import InputError
+from autokd.objectives.measuring import measured
 from autokd.types import Evaluation, Objective
 
 _CERTAIN = 20.0
@@ -62,7 +63,7 @@ def _score(objective: Objective, evaluation: Evaluation, outputs: Tensor | None)
     if outputs is None:
         return math.nan
     try:
-        return float(objective.measure(replace(evaluation, outputs=outputs), **objective.settings))
+        return measured(objective, replace(evaluation, outputs=outputs))
     except Exception:  # whatever an objective raises on answers that no student would give
         return math.nan
 

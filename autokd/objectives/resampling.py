@@ -7,6 +7,7 @@ from statistics import stdev
 
 import torch
 
+from autokd.objectives.measuring import measured
 from autokd.types import Evaluation, Objective
 
 _RESAMPLES = 50
@@ -27,7 +28,7 @@ def resampled_error(objective: Objective, evaluation: Evaluation) -> float:
         drawn = torch.randint(rows, (size,), generator=generator)
         sample = Evaluation(evaluation.outputs[drawn], evaluation.targets[drawn], evaluation.teacher[drawn])
         try:
-            values.append(float(objective.measure(sample, **objective.settings)))
+            values.append(measured(objective, sample))
         except Exception:  # it was measured on all rows; here it is not known what a plug-in raises
             continue
     finite = [value for value in values if math.isfinite(value)]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         without_log,
         write_study,
     )
-    from autokd.record.trials import STATES, STOPPED_EARLY, TrialRecord, as_record, canonical, counts, finite
+    from autokd.record.trials import STATES, STOPPED_EARLY, TrialRecord, as_record, canonical, counts, finite, reasons
 
 __all__ = [
     "STATES",
@@ -42,6 +42,7 @@ __all__ = [
     "open_storage",
     "read_study",
     "read_trials",
+    "reasons",
     "refuse_held",
     "refuse_record",
     "shown_url",
@@ -52,7 +53,7 @@ __all__ = [
 ]
 
 _HOMES = {"Record": "record"} | dict.fromkeys(
-    ("STATES", "STOPPED_EARLY", "TrialRecord", "as_record", "canonical", "counts", "finite"), "trials"
+    ("STATES", "STOPPED_EARLY", "TrialRecord", "as_record", "canonical", "counts", "finite", "reasons"), "trials"
 )
 """Where a name lives, if not in `storage`."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,10 @@ if TYPE_CHECKING:  # a worker, which reads no record, does not wait for Optuna
 
 STOPPED_EARLY = "stopped early at epoch"
 """How the reason begins of a trial that the scheduler stopped."""
+
+_NUMBERS = re.compile(r"[-+]?\d[\d.,]*(e[-+]?\d+)?")
+_MOST_REASONS = 3
+
 STATES = ("complete", "running", "pruned", "infeasible", "failed", "duplicate")
 
 
@@ -87,6 +92,29 @@ def counts(trials: Iterable[TrialRecord]) -> dict[str, int]:
     """How many trials are in each of `STATES`."""
     found = Counter(trial.state for trial in trials)
     return {state: found[state] for state in STATES}
+
+
+def reasons(trials: Iterable[TrialRecord]) -> list[str]:
+    """Why students failed or were infeasible, the most frequent reason first: a line for each of the two, if any.
+
+    Reasons that differ in numbers only are counted as one, and the first of them is shown.
+    """
+    lines = []
+    listed = list(trials)
+    for state, words in (("failed", "failed"), ("infeasible", "could not be trained")):
+        alike: dict[str, list[str]] = {}
+        for reason in (trial.reason for trial in listed if trial.state == state):
+            alike.setdefault(_NUMBERS.sub("0", reason), []).append(reason or "no reason was recorded")
+        groups = sorted(alike.values(), key=len, reverse=True)
+        number = sum(map(len, groups))
+        shown = [f"{len(group)} × {group[0]}" for group in groups[:_MOST_REASONS]]
+        rest = sum(map(len, groups[_MOST_REASONS:]))
+        if number:
+            lines.append(
+                f"{number} student{'s' if number > 1 else ''} {words}: "
+                + "; ".join([*shown, *([f"{rest} for other reasons"] if rest else [])])
+            )
+    return lines
 
 
 def canonical(*parts: Mapping[str, Any]) -> str:

@@ -87,6 +87,7 @@ def summary(front: Mapping[str, Any]) -> list[str]:
         volume, epochs, all_epochs = number(baseline["hypervolume"]), baseline["epochs_spent"], front["epochs_spent"]
         share = f" ({epochs / all_epochs:.0%} of the search's)" if all_epochs else ""
         lines.append(f"baseline {name}: hypervolume {volume} after {epochs:,} epochs{share}")
+    lines += front.get("reasons", [])
     return [*lines, front["note"]] if front["note"] else lines
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from autokd.errors import InputError
+from autokd.errors import InputError, ObjectiveError
+from autokd.objectives.measuring import measured
 from autokd.types import Evaluation, Objective, Task
 
 
@@ -53,7 +54,9 @@ def compares_with_teacher(objective: Objective, task: Task) -> bool:
     targets = task.targets(task.splits["validation"])
     blank = torch.full((len(targets), task.num_outputs), math.nan)
     try:
-        value = objective.measure(Evaluation(torch.zeros_like(blank), targets, blank), **objective.settings)
+        value = measured(objective, Evaluation(torch.zeros_like(blank), targets, blank))
+    except ObjectiveError:  # it gives no number with them either, which is said where it is measured
+        return False
     except Exception:  # whatever a plug-in raises on NaN
         return True
     return not math.isfinite(value)

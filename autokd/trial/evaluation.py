@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from autokd.distill import predict
+from autokd.errors import AutoKDError, ObjectiveError
+from autokd.objectives.measuring import measured
 from autokd.objectives.resampling import resampled_error
 from autokd.types import Evaluation
 
@@ -36,13 +38,22 @@ def finite_outputs(context: Context, student: nn.Module, split: str) -> Tensor:
 
 
 def evaluate_outputs(context: Context, outputs: Tensor, split: str) -> dict[str, float]:
-    """The trained objectives of outputs on a split, row by row, shape (rows, num_outputs)."""
+    """The trained objectives of outputs on a split, row by row, shape (rows, num_outputs).
+
+    Raises:
+        ObjectiveError: one of them raises an error, or gives no number.
+    """
     evaluation = as_evaluation(context, outputs, split)
-    return {
-        objective.name: float(objective.measure(evaluation, **objective.settings))
-        for objective in context.objectives
-        if objective.trained
-    }
+    values = {}
+    for objective in (objective for objective in context.objectives if objective.trained):
+        try:
+            values[objective.name] = measured(objective, evaluation)
+        except (AutoKDError, FloatingPointError, MemoryError):
+            raise
+        except Exception as error:  # whatever a plug-in raises
+            words = f"objective '{objective.name}' raised {type(error).__name__}: {' '.join(str(error).split())}"
+            raise ObjectiveError(words) from error
+    return values
 
 
 def as_evaluation(context: Context, outputs: Tensor, split: str) -> Evaluation:

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from autokd.devices import Compute, answers_on, on_device, pick_device
 from autokd.distill import Training, cosine, one_cycle
-from autokd.errors import InfeasibleError, InputError, UnmeasuredError
+from autokd.errors import InfeasibleError, InputError, ObjectiveError, UnmeasuredError
 from autokd.files import write_json
+from autokd.objectives.measuring import measured
 from autokd.record import canonical, finite
 from autokd.registry import resolve
 from autokd.study import Study, suggest_arch
@@ -219,7 +220,7 @@ def exact_costs(context: Context, arch: Arch) -> dict[str, float]:
     inputs = torch.zeros(1, *context.task.input_shape)
     costs: dict[str, float] = {}
     for objective in (o for o in context.objectives if not o.trained and not o.timed):
-        value = float(objective.measure(student, inputs, **objective.settings))
+        value = measured(objective, student, inputs)
         if not math.isfinite(value):
             raise ValueError(f"{objective.name} is {value}")
         costs[objective.name] = value
@@ -252,6 +253,8 @@ def reason_of(error: BaseException) -> str:
         return f"diverged: {message}"
     if isinstance(error, InfeasibleError):
         return f"cannot be built: {message}"
+    if isinstance(error, ObjectiveError):
+        return message
     if isinstance(error, UnmeasuredError):
         return f"not measured: {message}"
     return f"raised {type(error).__name__}: {message}"
