@@ -8,12 +8,14 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from autokd.errors import InputError
+from autokd.networks import contiguous
 from autokd.tasks import ArrayTask, from_arrays
 from autokd.teachers.answers import ask
 from autokd.teachers.sources import load_teacher
@@ -92,6 +94,22 @@ def test_an_exported_program_is_a_teacher_as_object_and_as_file(sizes: Any, task
         answers_as_it_should(teacher, task)
     assert len({teacher.digest for teacher in teachers}) == 1
     assert load(exported(Convolution(1), sizes), task, tmp_path).digest != teachers[0].digest
+
+
+def test_grey_images_are_contiguous_for_a_program_that_flattens_by_view(tmp_path: Path) -> None:
+    class Grey(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = nn.Conv2d(1, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.convolution(x).view(x.size(0), -1)[:, :2]
+
+    grey = from_arrays(np.random.default_rng(0).normal(size=(200, 1, 8, 8)).astype("float32"), [0, 1] * 100)
+    network = Grey().eval()
+    right = network(contiguous(grey.inputs(ROWS)))
+    for program in (network, scripted(network), torch.export.export(network, (torch.zeros(4, 1, 8, 8),))):
+        torch.testing.assert_close(ask(load(program, grey, tmp_path), grey, ROWS, 0), right)
 
 
 def test_programs_of_the_same_weights_and_other_code_are_told_apart(task: ArrayTask, tmp_path: Path) -> None:

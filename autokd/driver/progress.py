@@ -40,7 +40,8 @@ def steps(doing: str, notify: Notify, *, clock: Callable[[], float] = time.monot
         if now - told < _TOLD_EVERY or done == before:
             return
         left = (now - began) / (done - before) * (total - done)
-        message = f"{doing}: {done:,} of {total:,} done, about {_duration(left)} left"
+        ends = f", about {_duration(left)} left" if done < total else ""
+        message = f"{doing}: {done:,} of {total:,} done{ends}"
         told = now
         notify(message)
         if now - logged >= _LOGGED_EVERY:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from autokd.errors import InputError
-from autokd.networks import call
+from autokd.networks import call, contiguous
 from autokd.teachers.answers import in_parts
 from autokd.teachers.files import digest_of, existing_file, one_line
 from autokd.teachers.weights import network_digest
@@ -47,7 +47,7 @@ class ProgramTeacher:
     def outputs(self, inputs: Tensor) -> Tensor:
         """Shape (batch, num_outputs), whatever the batch size for which it was exported."""
         with torch.no_grad():
-            return in_parts(lambda part: call(self.answer, part.contiguous()).cpu(), inputs, self.least, self.most)
+            return in_parts(lambda part: call(self.answer, contiguous(part)).cpu(), inputs, self.least, self.most)
 
 
 def from_exported(name: str, program: ExportedProgram) -> ProgramTeacher:
