@@ -160,6 +160,16 @@ def test_retraining_in_a_run_that_was_stopped_before_its_front_asks_the_test_row
     assert found["test"].keys() == {"accuracy", "agreement"}
 
 
+@pytest.mark.slow
+def test_a_search_with_baselines_goes_on_after_a_retraining_on_the_reserve(tmp_path: Path) -> None:
+    study = small_study(**{"budget.trials": 1, "baselines": ["hard"]})
+    search_study(study, run=tmp_path)
+    before = outputs_of(tmp_path).clone()
+    retrain(tmp_path, 0, seeds=1, workers=1, reserve=True)
+    assert torch.equal(outputs_of(tmp_path).nan_to_num(), before.nan_to_num())
+    assert search_study(small_study(**{"budget.trials": 2, "baselines": ["hard"]}), run=tmp_path).baselines["hard"]
+
+
 # Progress
 
 

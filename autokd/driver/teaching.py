@@ -42,7 +42,7 @@ def teacher_and_outputs(
         study: names the teacher.
         task: what it answers.
         folder: the run folder, in which both are kept.
-        also: further splits that it is asked.
+        also: further splits that it is asked; the file is then another one.
         notify: told how far training and asking are.
 
     Raises:
@@ -53,8 +53,9 @@ def teacher_and_outputs(
     teacher = load_teacher(study.teacher, task, folder=home, train=train, seed=study.seed)
     teacher = placed(teacher, pick_device(study.device))
     splits = (*SPLITS, *also)
-    told = steps(f"Asking the teacher about {questions(task, splits)}", notify)
-    return teacher, teacher_outputs(teacher, task, home, splits=splits, told=told).path
+    told = steps(f"Asking the teacher about {questions(task, also or SPLITS)}", notify)
+    kept = _copied(home, home / "-".join(also)) if also else home
+    return teacher, teacher_outputs(teacher, task, kept, splits=splits, told=told).path
 
 
 def with_test_answers(context: Context, folder: Path, setup: Setup, notify: Notify) -> Context:
@@ -105,6 +106,15 @@ def teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
         _LOG.warning("The teacher, %s, may have little to teach: %s.", teacher.name, doubt)
         notes.append(doubt)
     return {"name": teacher.name, "values": values, "note": "; ".join(notes)}
+
+
+def _copied(home: Path, folder: Path) -> Path:
+    """A folder with a copy of the answers in `home`, which stay as the search and its baselines know them."""
+    if not folder.exists():
+        folder.mkdir()
+        for path in [*home.glob("outputs-*.npy"), *home.glob("outputs-*.json")]:
+            shutil.copy(path, folder)
+    return folder
 
 
 def _ask_test(context: Context, folder: Path, setup: Setup, notify: Notify) -> Path:
