@@ -189,6 +189,20 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+@contextmanager
+def modes_of_a_new_process() -> Iterator[None]:
+    """Gradients, no inference mode and float32 inside, whatever the caller is in; the caller's modes after."""
+    import torch
+
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+
+
 def _broken(future: Future[Any]) -> bool:
     return isinstance(future.exception(), BrokenProcessPool)
 

@@ -41,7 +41,7 @@ def test_the_list_of_trials_and_every_number_are_the_same_in_worker_processes(
     assert list(elsewhere) == list(front)  # fresh seeds and the test split included
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2"])
+@pytest.mark.parametrize("sampler", ["autokd", "tpe", "random", "nsga2"])
 def test_two_inline_searches_are_the_same(sampler: str, tmp_path: Path) -> None:
     fronts = []
     for caller in (1, 2):

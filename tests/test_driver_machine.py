@@ -237,5 +237,5 @@ def test_a_driver_keeps_its_word_whatever_happens_in_whatever_order() -> None:
 @pytest.mark.slow
 def test_a_driver_keeps_its_word_in_many_more_orders() -> None:
     run_state_machine_as_test(
-        DriverMachine, settings=settings(max_examples=40, stateful_step_count=40, deadline=None, phases=GENERATED)
+        DriverMachine, settings=settings(max_examples=20, stateful_step_count=40, deadline=None, phases=GENERATED)
     )

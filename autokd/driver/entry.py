@@ -22,6 +22,7 @@ from autokd.driver.prior import prior_note, prior_trials
 from autokd.driver.progress import Progress, before_trials
 from autokd.driver.setup import Run
 from autokd.errors import InputError, NoFrontError
+from autokd.executors import modes_of_a_new_process
 from autokd.files import write_json
 from autokd.front import Front, Student
 from autokd.pareto import as_losses, non_dominated
@@ -61,7 +62,7 @@ def search_study(
     """
     folder = Path("runs") / study.name if run is None else Path(run)
     try:
-        with open_place(study) as place:
+        with open_place(study) as place, modes_of_a_new_process():
             notify, earlier = before_trials(study, progress), None if prior is None else Path(prior)
             prepared = prepare(study, folder, earlier, widened=widened, place=place, notify=notify)
             with _Session(prepared, progress) as session:
