@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from autokd.samplers.surrogate import Surrogate
 
 _COSTS_FITTED_ON = 300
-_LEARNT_FROM = 1000
+_LEARNT_FROM, _CHANCES_OF = 1000, 300
 _NEGLIGIBLE = 1e-3
 _RECIPE = "recipe."
 
@@ -100,19 +100,19 @@ class Outlook:
     ) -> Floats:
         """Fits models of costs, of what training gives and of who is trained to the end, and notes the front.
 
-        What is under way is on that front with what is expected of it.
-
-        Of more than a thousand the latest are learnt from, and those that count. What was trained in an earlier search
-        (`prior`) is on a scale of its own, and as like this one's as the data say: a feature tells the two apart. Of
-        those that failed or diverged (`lost`) nothing is known but that they did.
+        What is under way is on that front with what is expected of it. Of more than a thousand the latest are learnt
+        from, and those that count; who is trained to the end is learnt from the latest 300. What was trained in an
+        earlier search (`prior`) is on a scale of its own, and as like this one's as the data say: a feature tells the
+        two apart. Of those that failed or diverged (`lost`) nothing is known but that they did.
 
         Returns:
             the `improvement` by each candidate.
         """
         history = [each for i, each in enumerate(history) if each.counts or i >= len(history) - _LEARNT_FROM]
         history, self._prior = history[-_LEARNT_FROM:], list(prior)[-_LEARNT_FROM:]
-        ended = [each for each in (*history, *lost[-_LEARNT_FROM:]) if each.to_the_end is not None]
-        everyone = [*history, *lost[-_LEARNT_FROM:], *candidates]
+        decided = [each for each in history if each.to_the_end is not None][-_CHANCES_OF:]
+        lost = lost[-_CHANCES_OF:]
+        everyone = [*history, *lost, *candidates]
         self._encode_as([*everyone, *self._prior])
         exact = self._asked_costs(everyone, asked)
         self._predict_costs = self._cost_models(everyone, exact)
@@ -123,8 +123,7 @@ class Outlook:
         costs_there = {each.arch_key: each.record.costs for each in self._prior if each.record}
         earlier, _ = self._looked_at(self._prior, costs_there)
         earlier[:, -1:] += bool(self._prior)
-        trained_on = np.array([bool(each.to_the_end) for each in ended], dtype=bool)
-        self._chances = Chances(self._surrogate("chances", 0), self._looked_at(ended, asked)[0], trained_on)
+        self._chances = self._learn_chances([*decided, *lost], asked)
         self._models = [self._learn(i, history, features, losses, earlier) for i in self._trained]
         self._front = losses[[each.counts for each in history]]
         self._free, self._bold = free_boxes(self._front, self._reference), False
@@ -141,6 +140,11 @@ class Outlook:
             losses[:, i] = model.suppose(features)
         self._front = np.concatenate([self._front, losses])
         self._free = free_boxes(self._front, self._reference)
+
+    def _learn_chances(self, decided: Sequence[Candidate], asked: Asked) -> Chances:
+        features, _ = self._looked_at(decided, asked)
+        to_the_end = np.array([bool(each.to_the_end) for each in decided], dtype=bool)
+        return Chances(self._surrogate("chances", 0), features, to_the_end)
 
     def _learn(
         self, i: int, history: Sequence[Candidate], features: Floats, losses: Floats, earlier: Floats
@@ -167,7 +171,7 @@ class Outlook:
         return -values if self._objectives[i].direction == "maximize" else values, doubt
 
     def improvement(self, candidates: Sequence[Candidate], asked: Asked) -> Floats:
-        """Expected gain in hypervolume by each candidate, shape (candidates,): by training it, and if it goes on."""
+        """Expected gain in hypervolume by each candidate, for what it may cost, shape (candidates,)."""
         if not candidates:
             return np.zeros(0)
         features, costs = self._looked_at(candidates, asked)
