@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -129,7 +130,8 @@ except SystemExit:
 
 
 def test_a_search_begins_without_what_is_slow_to_import_and_wanted_later() -> None:
-    assert imported("import autokd.driver", "sklearn", "pandas", "scipy", "fsspec", "torch._dynamo") == "[]"
+    slow = ("sklearn", "pandas", "scipy", "fsspec", "torch._dynamo")
+    assert imported("from autokd.driver import search_study", *slow) == "[]"
 
 
 def test_a_worker_trains_without_what_is_slow_to_import_and_only_the_driver_needs() -> None:
@@ -154,6 +156,12 @@ with tempfile.TemporaryDirectory() as folder:
     started().restore(Path(folder))
 """
     assert imported(trained, "torch._dynamo", "optuna", "sqlalchemy", "sklearn", "scipy", "pandas") == "[]"
+
+
+def test_a_settled_front_is_read_and_picked_from_without_torch(tmp_path: Path) -> None:
+    run = shutil.copytree(ROOT / "tests" / "data" / "run_v0", tmp_path / "run")
+    program = f"from autokd import load_front; from pathlib import Path; load_front(Path({str(run)!r})).pick()"
+    assert imported(program, "torch", "sklearn", "pandas") == "[]"
 
 
 def test_digits_are_read_without_importing_scikit_learn() -> None:

@@ -15,7 +15,6 @@ from torch import nn
 
 from autokd.checkpoints import OPTIMIZER, checkpoint, drop
 from autokd.distill import load_weights
-from autokd.driver.answer import final_front, glance, still_answers
 from autokd.driver.loop import open_executor, train_all
 from autokd.driver.preparation import apart
 from autokd.driver.progress import Notify, tell_nobody
@@ -24,7 +23,6 @@ from autokd.driver.test_split import note_test_read
 from autokd.errors import InputError
 from autokd.export import export_student
 from autokd.files import write_json
-from autokd.front import Front
 from autokd.record import TrialRecord, read_trials
 from autokd.registry import reference_of, source_digest
 from autokd.study import SPACE, Setup, changed_since, read_setup, space_in, space_itself, training_sources
@@ -42,20 +40,6 @@ from autokd.trial import (
     why_lost,
 )
 from autokd.types import Recipe, Task
-
-
-def load_front(run: str | Path) -> Front:
-    """The front of a run: the final one of `front.json` as long as no trial was added, else a glance at the record.
-
-    Raises:
-        InputError: `run` is not a run folder.
-    """
-    run = Path(run)
-    trials, setup = read_trials(run), read_setup(run)
-    front = final_front(run)
-    if front is not None and still_answers(front, trials):
-        return front
-    return glance(run, _context(run, setup), setup, trials)
 
 
 def retrain(
@@ -205,7 +189,12 @@ def export_trial(run: str | Path, number: int, out: str | Path, *, space: str | 
     return f"trial {number} ({which}): {said}"
 
 
-def _context(run: Path, setup: Setup) -> Context:
+def readable_context(run: Path, setup: Setup) -> Context:
+    """The context of a run that is only read, anew each time.
+
+    Raises:
+        InputError: its data are in no file.
+    """
     if not (run / setup.task).exists():
         raise InputError(
             f"{run} holds no data: its task was a Python object that is kept in no file, so that only a finished front "
@@ -225,7 +214,7 @@ def _setup(run: Path, space: str | Path | None) -> Setup:
 
 def _context_to_train(run: Path, setup: Setup) -> Context:
     """The context of a run whose students are trained."""
-    context = _context(run, setup)
+    context = readable_context(run, setup)
     if not context.trains:
         raise InputError(
             f"{run} is a search on a table, which holds numbers and no students: nothing can be trained or exported; "

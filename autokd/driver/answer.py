@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from autokd.driver.places import Place
 from autokd.driver.progress import Notify
 from autokd.driver.setup import Run, ideal_point
 from autokd.driver.test_split import count_test_reads, read_test
-from autokd.errors import InputError, NoFrontError
+from autokd.errors import NoFrontError
 from autokd.files import write_json
 from autokd.front import Front, Student, marked
 from autokd.pareto import as_losses, near_front, non_dominated
@@ -80,24 +79,6 @@ def finish(
     front = _front(context, setup, trials, students, run.folder, final=True, note=note, extra_epochs=spent)
     write_json(run.folder / "front.json", front.to_dict())
     return front
-
-
-def final_front(run: Path) -> Front | None:
-    """The front that a search of this run answered last; None where none has.
-
-    Raises:
-        InputError: `front.json` is damaged.
-    """
-    path = run / "front.json"
-    try:
-        return Front.from_dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged ({error}); remove it and run the search again") from error
-
-
-def still_answers(front: Front, trials: Sequence[TrialRecord]) -> bool:
-    """Whether nothing but repeated proposals came into the record since `front` was answered."""
-    return {**front.trials, "duplicate": 0} == {**counts(trials), "duplicate": 0}
 
 
 def _near_front(run: Run, complete: Sequence[TrialRecord]) -> tuple[list[Student], dict[int, str]]:

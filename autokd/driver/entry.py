@@ -13,13 +13,14 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from autokd.checkpoints import DiskBudget, clean
-from autokd.driver.answer import final_front, finish, still_answers
+from autokd.driver.answer import finish
 from autokd.driver.core import Driver
 from autokd.driver.costs import scaled_hypervolume
 from autokd.driver.places import Place, open_place
 from autokd.driver.preparation import prepare
 from autokd.driver.prior import prior_note, prior_trials
 from autokd.driver.progress import Progress, before_trials
+from autokd.driver.settled import final_front, still_answers
 from autokd.driver.setup import Run
 from autokd.errors import InputError, NoFrontError
 from autokd.executors import modes_of_a_new_process

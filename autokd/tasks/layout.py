@@ -22,8 +22,8 @@ def layout_of(name: str, shape: Sequence[int], asked: Layout | None) -> Layout |
     - c is 1, 3 or 4, a is not: channels last, as in (rows, 28, 28, 1) and (rows, 240, 320, 3). If b and c may be the
       sides of an image, this may also be feature maps, as in (rows, 16, 4, 4), (rows, 16, 8, 4) and (rows, 64, 1, 1),
       and is refused.
-    - a and c are both 1, 3 or 4: channels first if only b and c may be the sides of an image, as in (rows, 1, 4, 4). All
-      else, such as (rows, 3, 4, 4) and (rows, 1, 100, 3), is refused.
+    - a and c are both 1, 3 or 4: channels first if only b and c may be the sides of an image, as in (rows, 1, 4, 4).
+      All else, such as (rows, 3, 4, 4) and (rows, 1, 100, 3), is refused.
     - c is none of these: channels first, as in (rows, 3, 32, 32), (rows, 1, 8, 8) and (rows, 64, 5, 5). If only a and b
       may be the sides of an image, it may have many channels, as in (rows, 64, 64, 12), and is refused.
 

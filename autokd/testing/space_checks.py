@@ -12,6 +12,7 @@ import optuna
 import torch
 from torch import Tensor, nn
 
+from autokd.distill import AdamW
 from autokd.errors import InfeasibleError
 from autokd.networks import contiguous
 from autokd.objectives.costs import flops
@@ -65,7 +66,7 @@ class _Case:
     def build_trained(self) -> nn.Module:
         """The network in train mode after one step on two rows, its gradients still there."""
         network = self.build().train()
-        optimizer = torch.optim.SGD(network.parameters(), lr=1e-2)
+        optimizer = AdamW(network.parameters(), lr=1e-2)
         self.task.hard_loss(network(self.inputs[:2].clone()), self.targets[:2]).backward()
         optimizer.step()
         return network

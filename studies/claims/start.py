@@ -74,9 +74,8 @@ def run_cell(study: Path, *, limit: float = 600) -> dict[str, float]:
                     for name in [name for name in MARKS if name not in found and any(run.glob(MARKS[name]))]:
                         found[name] = round(seconds, 3)
                     if process.poll() is not None or seconds > limit:
-                        raise RuntimeError(
-                            f"{study}: no student was trained; {log.read_text(encoding='utf-8', errors='replace')[-500:]}"
-                        )
+                        last_words = log.read_text(encoding="utf-8", errors="replace")[-500:]
+                        raise RuntimeError(f"{study}: no student was trained; {last_words}")
                     time.sleep(_LOOK_SECONDS)
             finally:
                 with contextlib.suppress(ProcessLookupError):
