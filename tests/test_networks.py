@@ -22,6 +22,10 @@ from autokd.networks import (
     logits_in,
     materialised,
 )
+from autokd.study.teacher import TrainedSection
+from autokd.teachers.networks import from_space
+from autokd.teachers.weights import network_digest
+from autokd.testing import TinyTask, check_space, describe_space
 
 IMAGES = torch.randn(2, 8, 8, 3, generator=torch.Generator().manual_seed(0)).permute(0, 3, 1, 2)
 GREY = torch.randn(2, 8, 8, 1, generator=torch.Generator().manual_seed(0)).permute(0, 3, 1, 2)
@@ -190,3 +194,25 @@ def test_each_module_is_left_in_its_own_mode() -> None:
     with in_eval_mode(network):
         assert not network[0].training
     assert [network.training, *(module.training for module in network)] == [True, True, False]
+
+
+class Lazy:
+    """A space whose layers find their inputs out by themselves."""
+
+    def suggest(self, trial: Any) -> dict[str, Any]:
+        return {"width": trial.suggest_int("width", 3, 4)}
+
+    def build(self, arch: dict[str, Any], task: Any) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.LazyLinear(arch["width"]), nn.ReLU(), nn.LazyLinear(task.num_outputs))
+
+
+def test_a_space_of_lazy_layers_is_sound_has_a_size_and_gives_teachers() -> None:
+    task = TinyTask()
+    assert check_space(Lazy(), task) == []
+    assert describe_space(Lazy(), task).parameters_min == 64 * 3 + 3 + 3 * 10 + 10
+    section = TrainedSection.model_construct(space=Lazy(), arch={"width": 3})  # type: ignore[arg-type]
+    digests = set()
+    for caller in (1, 2):
+        torch.manual_seed(caller)
+        digests.add(network_digest(from_space(section, task, seed=0)))
+    assert len(digests) == 1

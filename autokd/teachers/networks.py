@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from autokd.errors import InputError
-from autokd.networks import call, in_eval_mode, laid_for
+from autokd.networks import call, in_eval_mode, laid_for, materialised
 from autokd.registry import resolve
 from autokd.study.teacher import NetworkSection, SpaceSection, TimmSection, TorchvisionSection, TrainedSection
 from autokd.teachers.files import one_line
@@ -60,7 +60,12 @@ def from_space(spec: TrainedSection | SpaceSection, task: Task, *, seed: int) ->
         InputError: there is no such space, or it cannot build that.
     """
     space = resolve("search_spaces", spec.space)
-    return _made(f"space '{spec.space}' with arch {spec.arch}", lambda: space.build(spec.arch, task), seed)
+
+    def build() -> Any:
+        network = space.build(spec.arch, task)
+        return materialised(network, task.input_shape) if isinstance(network, nn.Module) else network
+
+    return _made(f"space '{spec.space}' with arch {spec.arch}", build, seed)
 
 
 def from_reference(spec: NetworkSection, *, seed: int) -> nn.Module:

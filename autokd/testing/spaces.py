@@ -11,6 +11,7 @@ import optuna
 import torch
 
 from autokd.errors import InfeasibleError, InputError
+from autokd.networks import materialised
 from autokd.objectives.costs import parameters
 from autokd.record import without_log
 from autokd.registry import resolve
@@ -89,7 +90,8 @@ def describe_space(space: object, task: Task, *, samples: int = 64, seed: int = 
     with torch.random.fork_rng(devices=[]):
         for trial in _ask(samples, seed):
             try:
-                sizes.append(int(parameters(found.build(suggest_arch(found, trial, task), task), inputs)))
+                network = materialised(found.build(suggest_arch(found, trial, task), task), task.input_shape)
+                sizes.append(int(parameters(network, inputs)))
             except Exception as error:
                 reason = shown(error)
             names |= trial.params.keys()
