@@ -219,7 +219,7 @@ import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs the tests may have it ignored
 from autokd import cli
 
-def app():
+def app(obj):
     try:
         signal.raise_signal(signal.SIGINT)
     except KeyboardInterrupt:
