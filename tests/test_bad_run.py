@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 from collections.abc import Callable, Iterator
@@ -96,6 +97,12 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, above: str) -> 
     (tmp_path / "file").touch()
     said = refused("search", write_study(tmp_path), "--run", tmp_path / above / "run")
     assert f"cannot be made (Not a directory); {OTHER_FOLDER}" in said
+
+
+def test_a_folder_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    said = refused("search", write_study(tmp_path), "--run", tmp_path / os.fsdecode(b"run-\xe9"))
+    assert "the path is not UTF-8 text, and weights cannot be saved there" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:

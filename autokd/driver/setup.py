@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import uuid
@@ -97,6 +98,12 @@ def setup_to_go_on(run: Path) -> Setup | None:
 @contextmanager
 def no_half_folder(folder: Path) -> Iterator[None]:
     """Makes the folder; where what is done inside fails, it is gone again, if it was not there before."""
+    try:
+        os.fsencode(folder.absolute()).decode("utf-8")
+    except UnicodeDecodeError:  # safetensors would refuse to write there
+        raise InputError(
+            f"{folder}: the path is not UTF-8 text, and weights cannot be saved there; {OTHER_FOLDER}"
+        ) from None
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -53,7 +53,7 @@ def unpack(shipment: Shipment) -> Path:
     run = Path(shipment.run)
     if (run / SETUP_FILE).is_file() and (run / SETUP_FILE).read_text(encoding="utf-8") == shipment.setup:
         return run
-    digest = hashlib.sha256(f"{shipment.run}\n{shipment.setup}".encode()).hexdigest()[:16]
+    digest = hashlib.sha256(f"{shipment.run}\n{shipment.setup}".encode(errors="surrogateescape")).hexdigest()[:16]
     home = Path(tempfile.gettempdir()) / f"autokd-{os.getuid()}" / digest
     home.parent.mkdir(exist_ok=True, mode=0o700)
     with FileLock(home.with_suffix(".lock")):

@@ -103,7 +103,6 @@ def open_storage(url: str | sqlalchemy.URL) -> optuna.storages.RDBStorage:
     parsed = sqlalchemy.make_url(url)
     local = parsed.get_backend_name() == "sqlite"
     path = Path(parsed.database or "")
-    text = parsed.render_as_string(hide_password=False)
     if local:
         _refuse_network(path)
         # Optuna takes a text alone, which not every version of SQLAlchemy reads as it was meant: of a path with a
@@ -112,6 +111,7 @@ def open_storage(url: str | sqlalchemy.URL) -> optuna.storages.RDBStorage:
         opened = partial(sqlite3.connect, path, factory=_Connection, timeout=60, check_same_thread=False)
         settings: dict[str, Any] = {"creator": opened, "poolclass": QueuePool}
     else:
+        text = parsed.render_as_string(hide_password=False)
         settings = {"poolclass": StaticPool, "pool_pre_ping": False}  # one connection, and the lock is of it
     try:
         with without_log():

@@ -106,7 +106,7 @@ def stamp(files: list[Path]) -> str:
     for file in files:
         status = file.stat()
         name = "/".join(file.parts[-3:])  # an image's part and class are its folders
-        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
