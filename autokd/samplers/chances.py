@@ -4,9 +4,9 @@ A scheduler stops students, and trainings fail or diverge. What they would have 
 sampler that goes by that alone proposes their like for ever.
 
 What this costs on the two tables of digits (`studies/claims/early_stopping.py`; share of the true front's volume after
-270 / 540 / 1,080 epochs, means of 10 seeds): with chances .970 / .978 / .984 and .959 / .969 / .980, without them .970 /
-.980 / .984 and .958 / .971 / .983, with standard errors of .003 / .001 / .001 and .004 / .003 / .002. So two of six
-figures are lower by one to two standard errors, and the others within one. Left out:
+270 / 540 / 1,080 epochs, means of 10 seeds): with chances .970 / .978 / .984 and .959 / .969 / .980, without them
+.970 / .980 / .984 and .958 / .971 / .983, with standard errors of .003 / .001 / .001 and .004 / .003 / .002. So two of
+six figures are lower by one to two standard errors, and the others within one. Left out:
 - the gain times the chance, not by the epoch: .973 / .979 / .984 and .967 / .969 / .983 on 4 seeds, on which this form
   has .973 / .981 / .985 and .974 / .979 / .985;
 - what became of near students, weighed by their distance, as the chance: as good on the tables (6 seeds), but where

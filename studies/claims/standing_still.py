@@ -8,7 +8,10 @@ and not repeated; what is missing is printed. Shown is the hypervolume after so 
 students in a row were stopped early at most; and what became of repetitions, which are students nearly equal to one
 that had been stopped: the same choices, and numbers that differ by a third of their ranges at most, all together.
 
-RESULT
+One core of a busy machine takes a minute a seed. Ten seeds have .926 / .958 / .962 / .965 after 135 / 270 / 405 / 540
+epochs, and at most 4 to 6 students in a row were stopped. Before the sampler learnt who is trained to the end they had
+.926 / .954 / .962 / .966, and 3 to 11 in a row. None stood still on this machine, as one of 14 had on another, where 66
+nearly equal students in a row were stopped; `tests/test_chances.py` has searches that did.
 """
 
 from __future__ import annotations
