@@ -78,7 +78,7 @@ def run_cell(answers: Path, seed: int) -> dict[str, Any]:
     begun, curve = time.process_time(), [(0, 0.0, 0.0)]
 
     def watch(progress: Mapping[str, Any]) -> None:
-        if progress["hypervolume"] != curve[-1][2]:
+        if progress["hypervolume"] not in (None, curve[-1][2]):  # None before the first trial
             curve.append((progress["epochs_spent"], time.process_time() - begun, progress["hypervolume"]))
 
     with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder:
