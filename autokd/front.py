@@ -59,7 +59,7 @@ class Front:
         test_reads: how often the test split was read in this run so far.
         final: False for a glance at a search that has not ended: nothing re-seeded, test not read.
         note: how the search ended, in words.
-        reasons: why students failed or could not be trained, counted by reason; empty where all could.
+        reasons: why students failed or were infeasible, counted by reason; empty where none did.
     """
 
     study: str

@@ -175,7 +175,10 @@ def test_the_budget_of_epochs_ends_a_search(tmp_path: Path) -> None:
 
 def test_bounds_that_no_trained_student_meets_give_no_front_with_the_reason(tmp_path: Path) -> None:
     objectives = {"accuracy": {"bound": 1.0}, "parameters": {}}
-    with pytest.raises(NoFrontError, match=r"no student .* \(2 trials are done\); accuracy misses its bound by"):
+    with pytest.raises(
+        NoFrontError,
+        match=r"no student .* \(2 trials are done\); 2 students were infeasible: 2 × accuracy misses its bound by",
+    ):
         search(tmp_path, objectives=objectives, **{"budget.trials": 2, "scheduler": "none"})
     assert TrialState.RUNNING not in told(tmp_path)
 

@@ -236,7 +236,7 @@ def test_reasons_are_counted_the_most_frequent_first_and_numbers_do_not_tell_the
     trials += [ended(12, "infeasible", "parameters 2.1e+05 breaks its bound 20,000")]
     assert reasons(trials) == [
         "6 students failed: 5 × raised ValueError: odd is 0; 1 × raised KeyError: 'a'",
-        "1 student could not be trained: 1 × parameters 2.1e+05 breaks its bound 20,000",
+        "1 student was infeasible: 1 × parameters 2.1e+05 breaks its bound 20,000",
     ]
     many = [ended(i, "failed", f"raised {'ABCDE'[i]}: no") for i in range(5)]
     assert reasons(many)[0].endswith("1 × raised C: no; 2 for other reasons")

@@ -101,7 +101,7 @@ def reasons(trials: Iterable[TrialRecord]) -> list[str]:
     """
     lines = []
     listed = list(trials)
-    for state, words in (("failed", "failed"), ("infeasible", "could not be trained")):
+    for state, words in (("failed", ("failed", "failed")), ("infeasible", ("was infeasible", "were infeasible"))):
         alike: dict[str, list[str]] = {}
         for reason in (trial.reason for trial in listed if trial.state == state):
             alike.setdefault(_NUMBERS.sub("0", reason), []).append(reason or "no reason was recorded")
@@ -111,7 +111,7 @@ def reasons(trials: Iterable[TrialRecord]) -> list[str]:
         rest = sum(map(len, groups[_MOST_REASONS:]))
         if number:
             lines.append(
-                f"{number} student{'s' if number > 1 else ''} {words}: "
+                f"{number} student{'s' if number > 1 else ''} {words[number > 1]}: "
                 + "; ".join([*shown, *([f"{rest} for other reasons"] if rest else [])])
             )
     return lines
