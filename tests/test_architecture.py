@@ -158,10 +158,24 @@ with tempfile.TemporaryDirectory() as folder:
     assert imported(trained, "torch._dynamo", "optuna", "sqlalchemy", "sklearn", "scipy", "pandas") == "[]"
 
 
-def test_a_settled_front_is_read_and_picked_from_without_torch(tmp_path: Path) -> None:
+def test_a_settled_front_is_printed_and_picked_from_without_torch_and_optuna(tmp_path: Path) -> None:
     run = shutil.copytree(ROOT / "tests" / "data" / "run_v0", tmp_path / "run")
-    program = f"from autokd import load_front; from pathlib import Path; load_front(Path({str(run)!r})).pick()"
-    assert imported(program, "torch", "sklearn", "pandas") == "[]"
+    for command in ("front", "pick"):
+        program = f"""
+from autokd.cli import main
+sys.argv[1:] = [{command!r}, {str(run)!r}]
+try:
+    main()
+except SystemExit:
+    pass
+"""
+        assert imported(f"import sys\n{program}", "torch", "optuna", "sqlalchemy", "sklearn", "pandas") == "[]"
+
+
+def test_a_report_is_written_without_torch(tmp_path: Path) -> None:
+    run = shutil.copytree(ROOT / "tests" / "data" / "run_v0", tmp_path / "run")
+    program = f"from autokd.report.run import write_run_report; write_run_report({str(run)!r})"
+    assert imported(program, "torch", "sqlalchemy", "pandas") == "[]"
 
 
 def test_digits_are_read_without_importing_scikit_learn() -> None:

@@ -231,7 +231,7 @@ def _search(run: Run, place: Place, seconds: float | None, session: _Session) ->
     study = run.context.study
     ended = place.run_trials(run, session.driver, seconds=seconds, notify=session.searching)
     session.take_stock()
-    if session.answered is not None and still_answers(session.answered, session.record.trials):
+    if session.answered is not None and still_answers(session.answered, session.record.tally):
         return session.answered  # nothing was added to what was answered: the test split is not read again
     prior = prior_note(run.folder, study, run.setup)
     note = "; ".join([ended, *session.driver.costs.notes(session.record.trials), *([prior] if prior else [])])

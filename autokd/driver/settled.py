@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from autokd.errors import InputError
 from autokd.front import Front
-from autokd.record import TrialRecord, counts, read_trials
+from autokd.record import read_counts, read_trials
 from autokd.study import read_setup
 
 
@@ -19,14 +19,13 @@ def load_front(run: str | Path) -> Front:
         InputError: `run` is not a run folder.
     """
     run = Path(run)
-    trials, setup = read_trials(run), read_setup(run)
-    front = final_front(run)
-    if front is not None and still_answers(front, trials):
+    tally, setup, front = read_counts(run), read_setup(run), final_front(run)
+    if front is not None and still_answers(front, tally):
         return front
     from autokd.driver.after import readable_context
     from autokd.driver.answer import glance
 
-    return glance(run, readable_context(run, setup), setup, trials)
+    return glance(run, readable_context(run, setup), setup, read_trials(run))
 
 
 def final_front(run: Path) -> Front | None:
@@ -42,6 +41,11 @@ def final_front(run: Path) -> Front | None:
         raise InputError(f"{path} is damaged ({error}); remove it and run the search again") from error
 
 
-def still_answers(front: Front, trials: Sequence[TrialRecord]) -> bool:
-    """Whether nothing but repeated proposals came into the record since `front` was answered."""
-    return {**front.trials, "duplicate": 0} == {**counts(trials), "duplicate": 0}
+def still_answers(front: Front, tally: Mapping[str, int]) -> bool:
+    """Whether nothing but repeated proposals came into the record since `front` was answered.
+
+    Args:
+        front: the answer.
+        tally: how many trials are in each state now.
+    """
+    return {**front.trials, "duplicate": 0} == {**tally, "duplicate": 0}

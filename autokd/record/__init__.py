@@ -9,14 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from autokd.record.reading import has_own_database, read_counts, read_parameters, read_trials
     from autokd.record.record import Record
     from autokd.record.storage import (
         close_storage,
         database_file,
-        has_own_database,
         open_storage,
         read_study,
-        read_trials,
         refuse_held,
         refuse_record,
         shown_url,
@@ -40,6 +39,8 @@ __all__ = [
     "finite",
     "has_own_database",
     "open_storage",
+    "read_counts",
+    "read_parameters",
     "read_study",
     "read_trials",
     "reasons",
@@ -52,8 +53,12 @@ __all__ = [
     "write_study",
 ]
 
-_HOMES = {"Record": "record"} | dict.fromkeys(
-    ("STATES", "STOPPED_EARLY", "TrialRecord", "as_record", "canonical", "counts", "finite", "reasons"), "trials"
+_HOMES = (
+    {"Record": "record"}
+    | dict.fromkeys(("has_own_database", "read_counts", "read_parameters", "read_trials"), "reading")
+    | dict.fromkeys(
+        ("STATES", "STOPPED_EARLY", "TrialRecord", "as_record", "canonical", "counts", "finite", "reasons"), "trials"
+    )
 )
 """Where a name lives, if not in `storage`."""
 

@@ -18,7 +18,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from autokd.errors import OTHER_FOLDER, START_OVER, InputError
 from autokd.record.mounts import mounts, network_file_system
-from autokd.record.trials import TrialRecord, as_record
+from autokd.record.reading import copied, has_own_database, unusable
 from autokd.study import SETUP_FILE, STUDY, read_setup
 
 _CLAIMS = {
@@ -87,11 +87,6 @@ def whereabouts(folder: Path) -> tuple[sqlalchemy.URL, str]:
 def database_file(path: Path) -> sqlalchemy.URL:
     """The URL of an SQLite file, whatever its path holds."""
     return sqlalchemy.URL.create("sqlite", database=str(path))
-
-
-def has_own_database(folder: Path) -> bool:
-    """Whether the record of a run is the file `record.db` in its folder."""
-    return whereabouts(folder)[0] == database_file(folder / "record.db")
 
 
 def open_storage(url: str | sqlalchemy.URL) -> optuna.storages.RDBStorage:
@@ -167,31 +162,34 @@ def without_log() -> Iterator[None]:
         optuna.logging.set_verbosity(level)
 
 
-def read_trials(folder: str | Path) -> list[TrialRecord]:
-    """All trials of a run, by number; the run may be under way in another process.
-
-    Raises:
-        InputError: there is no record in `folder`.
-    """
-    return [as_record(trial) for trial in read_study(folder).get_trials(deepcopy=False)]
-
-
 def read_study(folder: str | Path) -> optuna.Study:
     """Optuna's study of a run as it is now, in memory.
 
     Raises:
-        InputError: there is no record in `folder`.
+        InputError: there is no record in `folder`, or it is damaged.
     """
     folder = Path(folder)
     url, name = whereabouts(folder)
-    if has_own_database(folder) and not (folder / "record.db").is_file():
+    if not has_own_database(folder):
+        return _read_study(url, name, f"{shown_url(url)}, study {name},")
+    path = folder / "record.db"
+    if not path.is_file():
         raise InputError(f"{folder} is not a run: it has no record.db; give the folder that `autokd search` wrote")
+    with copied(path) as copy:
+        try:
+            return _read_study(database_file(copy), name, str(path))
+        except (sqlalchemy.exc.SQLAlchemyError, ValueError) as error:
+            raise unusable(path, error) from error
+        except InputError as error:
+            raise InputError(str(error).replace(str(copy), str(path))) from error
+
+
+def _read_study(url: sqlalchemy.URL, name: str, place: str) -> optuna.Study:
     storage = open_storage(url)
     try:
         stored = optuna.load_study(study_name=name, storage=storage)
         return write_study(optuna.storages.InMemoryStorage(), STUDY, stored, stored.get_trials(deepcopy=False))
     except KeyError:
-        place = folder / "record.db" if has_own_database(folder) else f"{shown_url(url)}, study {name},"
         raise InputError(f"{place} holds no search; {START_OVER}") from None
     finally:
         close_storage(storage)

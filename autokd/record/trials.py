@@ -21,6 +21,7 @@ STOPPED_EARLY = "stopped early at epoch"
 _NUMBERS = re.compile(r"[-+]?\d[\d.,]*(e[-+]?\d+)?")
 _MOST_REASONS = 3
 
+_ENDED = ("PRUNED", "FAIL")
 STATES = ("complete", "running", "pruned", "infeasible", "failed", "duplicate")
 
 
@@ -73,19 +74,28 @@ class TrialRecord:
 
 def as_record(trial: optuna.trial.FrozenTrial) -> TrialRecord:
     """What Optuna has of a trial, as we do."""
-    attrs = trial.user_attrs
+    return remembered(trial.number, trial.state.name, trial.user_attrs)
+
+
+def remembered(number: int, told: str, attrs: Mapping[str, Any]) -> TrialRecord:
+    """The same from the name of Optuna's state and the trial's user attributes."""
     proposal = attrs.get("proposal", {"arch": None, "recipe": {}, "costs": {}})
     rungs = {int(key.split()[1]): values for key, values in attrs.items() if key.startswith("epoch ")}
-    states = {"COMPLETE": "complete", "RUNNING": "running"}
-    outcome = attrs.get("outcome", {}) if trial.state.name in ("PRUNED", "FAIL") else {}
+    outcome = attrs.get("outcome", {})
     return TrialRecord(
-        trial.number,
+        number,
         rungs=rungs,
         spread=attrs.get("spread", {}),
-        state=outcome.get("state") or states.get(trial.state.name, "failed"),
-        reason=outcome.get("reason", ""),
+        state=state_of(told, outcome),
+        reason=outcome.get("reason", "") if told in _ENDED else "",
         **proposal,
     )
+
+
+def state_of(told: str, outcome: Mapping[str, str]) -> str:
+    """Which of `STATES` a trial is in, from the name of Optuna's state and from how it ended, as far as it did."""
+    states = {"COMPLETE": "complete", "RUNNING": "running"}
+    return (outcome.get("state") if told in _ENDED else "") or states.get(told, "failed")
 
 
 def counts(trials: Iterable[TrialRecord]) -> dict[str, int]:

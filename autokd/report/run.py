@@ -8,14 +8,16 @@ import platform
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import optuna
+from typing import TYPE_CHECKING, Any
 
 from autokd.driver import load_front
-from autokd.record import TrialRecord, read_study, read_trials
+from autokd.record import TrialRecord, read_parameters, read_trials
 from autokd.report.html import write_report
 from autokd.study import read_setup
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
 
 _FEWEST_TRIALS = 8
 
@@ -34,7 +36,7 @@ def write_run_report(run: str | Path) -> Path:
         {
             "front": data,
             "trials": [_row(trial) for trial in trials],
-            "importance": importance(run, data["objectives"]),
+            "importance": importance(trials, read_parameters(run), data["objectives"]),
             "study": setup.study,
             "environment": {
                 **setup.environment,
@@ -51,19 +53,36 @@ def write_run_report(run: str | Path) -> Path:
     return out
 
 
-def importance(run: Path, objectives: Sequence[Mapping[str, str]]) -> dict[str, dict[str, float]]:
+def importance(
+    trials: Sequence[TrialRecord],
+    parameters: Mapping[int, tuple[dict[str, Any], dict[str, BaseDistribution]]],
+    objectives: Sequence[Mapping[str, str]],
+) -> dict[str, dict[str, float]]:
     """Importance of each parameter for each objective by PED-ANOVA, most important first; {} with few complete trials.
+
+    Args:
+        trials: of a run; those complete count.
+        parameters: what was suggested in each of them, by number.
+        objectives: name and direction of each.
 
     Source: Watanabe, Bansal, Hutter (2023), https://arxiv.org/abs/2304.10255, as Optuna has it.
     """
-    study = read_study(run)
-    complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    complete = [trial for trial in trials if trial.state == "complete"]
     if len(complete) < _FEWEST_TRIALS:
         return {}
+    import optuna
+
+    from autokd.record import without_log
+
+    with without_log():
+        study = optuna.create_study()  # of numbers and choices alone: Optuna copies all that it is given
+    for trial in complete:
+        params, distributions = parameters[trial.number]
+        study.add_trial(optuna.create_trial(params=params, distributions=distributions, value=0))
     found = {}
-    for place, objective in enumerate(objectives):
+    for objective in objectives:
         sign = -1 if objective["direction"] == "maximize" else 1  # PED-ANOVA asks what makes a value small
-        target = functools.partial(_loss, place, sign)
+        target = functools.partial(_loss, [sign * trial.values[objective["name"]] for trial in complete])
         try:
             with warnings.catch_warnings(action="ignore", category=UserWarning):  # it warns whatever the target
                 found[objective["name"]] = optuna.importance.get_param_importances(study, target=target)
@@ -72,8 +91,8 @@ def importance(run: Path, objectives: Sequence[Mapping[str, str]]) -> dict[str, 
     return {name: {key: float(value) for key, value in shares.items()} for name, shares in found.items()}
 
 
-def _loss(place: int, sign: int, trial: optuna.trial.FrozenTrial) -> float:
-    return sign * trial.values[place]
+def _loss(losses: Sequence[float], trial: optuna.trial.FrozenTrial) -> float:
+    return losses[trial.number]
 
 
 def _row(trial: TrialRecord) -> dict[str, Any]:

@@ -1,28 +1,37 @@
-"""What is searched, as a file or from Python: models, loading with overrides, and the parts they name."""
+"""What is searched, as a file or from Python: models, loading with overrides, and the parts they name.
 
-from autokd.study.baselines import BUILT_IN_BASELINES
-from autokd.study.budget import Budget
-from autokd.study.executor import RayExecutor
-from autokd.study.load import load_study
-from autokd.study.model import Study, baseline_study, override
-from autokd.study.parts import resolve_objectives, resolve_space, space_in, space_itself, suggest_arch
-from autokd.study.plain import MAY_CHANGE, changed_keys, dump, not_importable
-from autokd.study.recipe import Range, RecipeSpace, WholeRange
-from autokd.study.run import FORMAT, SETUP_FILE, STUDY, Digests, Setup, read_setup, write_setup
-from autokd.study.sampler import OWN_SAMPLER, make_sampler
-from autokd.study.sources import (
-    SPACE,
-    TEACHER,
-    Sources,
-    changed_since,
-    changed_sources,
-    study_sources,
-    teacher_sources,
-    training_sources,
-)
-from autokd.study.starter import write_starter
-from autokd.study.task import TaskSection, read_task
-from autokd.study.teacher import TeacherSection, read_teacher
+Names are imported when first used: to read a run needs neither the models of a study nor Optuna.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autokd.study.baselines import BUILT_IN_BASELINES
+    from autokd.study.budget import Budget
+    from autokd.study.executor import RayExecutor
+    from autokd.study.load import load_study
+    from autokd.study.model import Study, baseline_study, override
+    from autokd.study.parts import resolve_objectives, resolve_space, space_in, space_itself, suggest_arch
+    from autokd.study.plain import MAY_CHANGE, changed_keys, dump, not_importable
+    from autokd.study.recipe import Range, RecipeSpace, WholeRange
+    from autokd.study.run import FORMAT, SETUP_FILE, STUDY, Digests, Setup, read_setup, write_setup
+    from autokd.study.sampler import OWN_SAMPLER, make_sampler
+    from autokd.study.sources import (
+        SPACE,
+        TEACHER,
+        Sources,
+        changed_since,
+        changed_sources,
+        study_sources,
+        teacher_sources,
+        training_sources,
+    )
+    from autokd.study.starter import write_starter
+    from autokd.study.task import TaskSection, read_task
+    from autokd.study.teacher import TeacherSection, read_teacher
 
 __all__ = [
     "BUILT_IN_BASELINES",
@@ -67,3 +76,72 @@ __all__ = [
     "write_setup",
     "write_starter",
 ]
+
+_HOMES = {
+    "baselines": ("BUILT_IN_BASELINES",),
+    "budget": ("Budget",),
+    "executor": ("RayExecutor",),
+    "load": ("load_study",),
+    "model": (
+        "Study",
+        "baseline_study",
+        "override",
+    ),
+    "parts": (
+        "resolve_objectives",
+        "resolve_space",
+        "space_in",
+        "space_itself",
+        "suggest_arch",
+    ),
+    "plain": (
+        "MAY_CHANGE",
+        "changed_keys",
+        "dump",
+        "not_importable",
+    ),
+    "recipe": (
+        "Range",
+        "RecipeSpace",
+        "WholeRange",
+    ),
+    "run": (
+        "FORMAT",
+        "SETUP_FILE",
+        "STUDY",
+        "Digests",
+        "Setup",
+        "read_setup",
+        "write_setup",
+    ),
+    "sampler": (
+        "OWN_SAMPLER",
+        "make_sampler",
+    ),
+    "sources": (
+        "SPACE",
+        "TEACHER",
+        "Sources",
+        "changed_since",
+        "changed_sources",
+        "study_sources",
+        "teacher_sources",
+        "training_sources",
+    ),
+    "starter": ("write_starter",),
+    "task": (
+        "TaskSection",
+        "read_task",
+    ),
+    "teacher": (
+        "TeacherSection",
+        "read_teacher",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"autokd.study.{home}"), name)
+    raise AttributeError(f"module 'autokd.study' has no attribute '{name}'")
