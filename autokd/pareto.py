@@ -52,6 +52,25 @@ def hypervolume(points: Floats, reference: Floats) -> float:
     return float(moocore.hypervolume(inside, ref=reference)) if len(inside) else 0.0
 
 
+def scaled_hypervolume(
+    values: Sequence[Mapping[str, float]],
+    objectives: Sequence[Objective],
+    *,
+    ideal: Mapping[str, float],
+    reference: Mapping[str, float],
+) -> float:
+    """Hypervolume, 0 .. 1, with each objective scaled: 0 at its ideal or beyond, 1 at the reference.
+
+    An objective whose reference is no worse than its ideal cannot vary, and counts in full up to the reference.
+    """
+    if not values:
+        return 0.0
+    losses, best, worst = (as_losses(each, objectives) for each in (values, [ideal], [reference]))
+    scaled = (losses - best) / np.where(worst > best, worst - best, 1.0)
+    scaled = np.where(worst > best, np.maximum(scaled, 0.0), losses > worst)
+    return min(hypervolume(scaled, np.ones(len(objectives))), 1.0)
+
+
 def knee(points: Floats) -> int:
     """Index of the front's point whose largest loss is smallest: `weighted` with the same weight for every objective.
 

@@ -5,6 +5,7 @@ Protocols describe what plug-ins provide; frozen dataclasses are plain values th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -176,6 +177,11 @@ class Objective:
     ideal: float | None = None
     worst: float | None = None
     standard_error: Callable[[float, int], float] | None = None
+
+
+def share_error(value: float, rows: int) -> float:
+    """The binomial standard error of a share of `rows` rows; 0 where there are none."""
+    return math.sqrt(max(value * (1 - value), 0.0) / rows) if rows else 0.0
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ def forget_new_keys(run: Path) -> None:
     path = run / "study.json"
     setup = json.loads(path.read_text())
     del setup["format"], setup["records"], setup["reserve"], setup["sources"]
+    del setup["objectives"], setup["validation_rows"]
     for key in ("record", "device", "precision", "compile"):
         del setup["study"][key]
     path.write_text(json.dumps(setup))

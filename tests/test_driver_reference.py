@@ -15,16 +15,14 @@ from hypothesis import strategies as st
 from small import small_run, small_study
 
 from autokd.driver import load_front, search_study
-from autokd.driver.costs import scaled_hypervolume
 from autokd.errors import InputError
-from autokd.objectives.quality import share_error
-from autokd.pareto import hypervolume
+from autokd.pareto import hypervolume, scaled_hypervolume
 from autokd.record import read_trials
-from autokd.types import Objective
+from autokd.types import Objective, share_error
 
 OBJECTIVES = """
 from autokd.objectives import quality
-from autokd.types import Objective
+from autokd.types import Objective, share_error
 
 
 def made(name, direction, measure, trained=True, **ends):

@@ -17,7 +17,7 @@ from small import small_study, write_space
 
 from autokd import checkpoints
 from autokd.driver import load_front, search_study, unused
-from autokd.driver.answer import count_test_reads
+from autokd.driver.test_reads import count_test_reads
 from autokd.errors import NoFrontError
 from autokd.front import Front
 from autokd.record import TrialRecord, canonical, read_study, read_trials

@@ -18,7 +18,7 @@ from autokd.errors import InputError
 from autokd.objectives import quality
 from autokd.objectives.ends import find_ends
 from autokd.objectives.resampling import resampled_error
-from autokd.types import Evaluation, Objective
+from autokd.types import Evaluation, Objective, share_error
 
 LEARNT = torch.tensor([0] * 50 + [1] * 30 + [2] * 20)
 TARGETS = torch.tensor([0] * 40 + [1] * 40 + [2] * 20)
@@ -105,7 +105,7 @@ def test_an_objective_whose_worst_cannot_be_found_is_asked_to_declare_it() -> No
 def test_the_resampled_error_of_a_share_is_the_binomial_one(rows: int) -> None:
     given = evaluation(torch.arange(rows) % 3)
     share = quality.accuracy(given)
-    assert resampled_error(objectives.accuracy, given) == pytest.approx(quality.share_error(share, rows), rel=0.3)
+    assert resampled_error(objectives.accuracy, given) == pytest.approx(share_error(share, rows), rel=0.3)
 
 
 def test_the_resampled_error_is_the_same_each_time_and_has_the_unit_of_its_objective() -> None:
@@ -127,8 +127,8 @@ def test_samples_that_cannot_be_measured_are_left_out_of_the_resampled_error() -
 
 
 def test_the_standard_error_of_a_share_is_binomial_and_that_of_no_rows_is_zero() -> None:
-    assert quality.share_error(0.9, 400) == pytest.approx(math.sqrt(0.9 * 0.1 / 400))
-    assert quality.share_error(1.0, 400) == quality.share_error(0.5, 0) == 0
+    assert share_error(0.9, 400) == pytest.approx(math.sqrt(0.9 * 0.1 / 400))
+    assert share_error(1.0, 400) == share_error(0.5, 0) == 0
 
 
 def test_shares_of_rows_have_a_formula_and_what_weighs_rows_otherwise_is_resampled() -> None:

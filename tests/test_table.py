@@ -15,10 +15,9 @@ from small import small_driver
 from tables import COLUMNS, OBJECTIVES, PARAMETERS, rows, write_table
 
 from autokd.driver import load_front, search_study
-from autokd.driver.costs import scaled_hypervolume
 from autokd.driver.preparation import prepare
 from autokd.front import Front
-from autokd.pareto import as_losses, non_dominated
+from autokd.pareto import as_losses, non_dominated, scaled_hypervolume
 from autokd.record import TrialRecord, read_trials
 from autokd.study import Study, dump, override
 from autokd.trial import Stretch, load_context, read_table

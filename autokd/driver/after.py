@@ -19,7 +19,7 @@ from autokd.driver.loop import open_executor, train_all
 from autokd.driver.preparation import apart
 from autokd.driver.progress import Notify, tell_nobody
 from autokd.driver.teaching import with_test_answers
-from autokd.driver.test_split import note_test_read
+from autokd.driver.test_reads import note_test_read
 from autokd.errors import InputError
 from autokd.export import export_student
 from autokd.files import write_json

@@ -11,26 +11,18 @@ from typing import Any
 import numpy as np
 
 from autokd.checkpoints import OPTIMIZER, checkpoint, drop, trial_folder
-from autokd.driver.costs import scaled_hypervolume
+from autokd.driver.glance import Measures, front_of
 from autokd.driver.places import Place
 from autokd.driver.progress import Notify
-from autokd.driver.setup import Run, ideal_point
-from autokd.driver.test_split import count_test_reads, read_test
+from autokd.driver.setup import Run
+from autokd.driver.test_split import read_test
 from autokd.errors import NoFrontError
 from autokd.files import write_json
-from autokd.front import Front, Student, marked
-from autokd.pareto import as_losses, near_front, non_dominated
-from autokd.record import TrialRecord, counts, reasons
-from autokd.study import Setup
-from autokd.trial import Context, Stretch, training_seed, why_lost
+from autokd.front import Front, Student
+from autokd.pareto import as_losses, near_front
+from autokd.record import TrialRecord, reasons
+from autokd.trial import Stretch, training_seed, why_lost
 from autokd.types import Recipe
-
-
-def glance(run_folder: Path, context: Context, setup: Setup, trials: Sequence[TrialRecord]) -> Front:
-    """The raw front of what is recorded so far: one training each, nothing measured again, test not read."""
-    complete = [trial for trial in trials if trial.state == "complete"]
-    students = _undominated(context, _raw(context, complete))
-    return _front(context, setup, trials, students, run_folder, final=False, note="not re-seeded; test not read")
 
 
 def finish(
@@ -52,7 +44,7 @@ def finish(
     Raises:
         NoFrontError: no trial was completed, or no fresh training succeeded.
     """
-    context = run.context
+    measures = _measures(run)
     complete = [trial for trial in trials if trial.state == "complete"]
     if not complete:
         raise NoFrontError("; ".join([f"no student was trained to the end ({note})", *reasons(trials)]))
@@ -63,7 +55,7 @@ def finish(
     for stretch in flat:
         drop(Path(stretch.folder), OPTIMIZER)
     near = [student for student in (_averaged(s, stretches[s.trial], results) for s in near) if student is not None]
-    students = _undominated(context, _timed_together(run, near))
+    students = measures.undominated(_timed_together(run, near))
     if not students:
         raise NoFrontError("every fresh training of the students near the front failed; see error.txt in their folders")
     folders = {
@@ -76,7 +68,7 @@ def finish(
         setup = setup.model_copy(update={"teacher": {**setup.teacher, "test": teacher}})
     spent = sum(stretch.stop for stretch in flat)
     note = "; ".join([note, *_said_of(lost)])
-    front = _front(context, setup, trials, students, run.folder, final=True, note=note, extra_epochs=spent)
+    front = front_of(measures, setup, trials, students, run.folder, final=True, note=note, extra_epochs=spent)
     write_json(run.folder / "front.json", front.to_dict())
     return front
 
@@ -92,7 +84,7 @@ def _near_front(run: Run, complete: Sequence[TrialRecord]) -> tuple[list[Student
     """
     context, lost, sound = run.context, dict[int, str](), set[int]()
     while True:
-        raw = _raw(context, [trial for trial in complete if trial.number not in lost])
+        raw = _measures(run).students([trial for trial in complete if trial.number not in lost])
         if not raw:
             raise NoFrontError(f"no student can be used: {'; '.join(_said_of(lost))}")
         points = as_losses([student.values for student in raw], context.objectives)
@@ -109,32 +101,8 @@ def _near_front(run: Run, complete: Sequence[TrialRecord]) -> tuple[list[Student
             return near, lost
 
 
-def _raw(context: Context, complete: Sequence[TrialRecord]) -> list[Student]:
-    names = [objective.name for objective in context.objectives]
-    return [
-        Student(
-            trial.number,
-            trial.arch or {},
-            trial.recipe,
-            {name: trial.values[name] for name in names},
-            _standard_errors(context, trial.values, trial.spread),
-        )
-        for trial in complete
-    ]
-
-
-def _standard_errors(context: Context, values: Mapping[str, float], measured: Mapping[str, float]) -> dict[str, float]:
-    """The standard error of each trained objective: by its formula, else as measured; 0 where it is exact."""
-    found = {}
-    for objective in (objective for objective in context.objectives if objective.trained):
-        formula, name = objective.standard_error, objective.name
-        found[name] = measured.get(name, 0.0) if formula is None else formula(values[name], _rows(context))
-    return found
-
-
-def _undominated(context: Context, students: Sequence[Student]) -> list[Student]:
-    kept = non_dominated(as_losses([student.values for student in students], context.objectives))
-    return [student for student, keep in zip(students, kept, strict=True) if keep]
+def _measures(run: Run) -> Measures:
+    return Measures(run.context.objectives, len(run.context.task.splits["validation"]), run.ideal)
 
 
 def _fresh_seeds(run: Run, student: Student) -> list[Stretch]:
@@ -192,58 +160,3 @@ def _timed_together(run: Run, students: Sequence[Student]) -> list[Student]:
             for student, timing in zip(students, timings, strict=True)
         ]
     return students
-
-
-def _front(
-    context: Context,
-    setup: Setup,
-    trials: Sequence[TrialRecord],
-    students: Sequence[Student],
-    folder: Path,
-    *,
-    final: bool,
-    note: str,
-    extra_epochs: int = 0,
-) -> Front:
-    objectives = context.objectives
-    first = objectives[0]
-    students = marked(students, objectives)
-    ordered = sorted(students, key=lambda s: s.values[first.name], reverse=first.direction == "maximize")
-    return Front(
-        study=context.study.name,
-        objectives=[{"name": o.name, "direction": o.direction, "unit": o.unit} for o in objectives],
-        front=ordered,
-        trials=counts(trials),
-        epochs_spent=sum(trial.epoch for trial in trials) + extra_epochs,
-        teacher={"test": {}, **setup.teacher} if setup.teacher else {},
-        baselines={},
-        hypervolume=scaled_hypervolume(
-            [s.values for s in ordered],
-            objectives,
-            ideal=ideal_point(setup, context),
-            reference=setup.reference_point,
-        ),
-        reference=dict(setup.reference_point),
-        validation_labels=_rows(context),
-        standard_error=_noise_floor(context, ordered, trials),
-        test_reads=count_test_reads(folder),
-        final=final,
-        note=note,
-        reasons=reasons(trials),
-    )
-
-
-def _noise_floor(context: Context, students: Sequence[Student], trials: Sequence[TrialRecord]) -> float:
-    """The standard error of the main trained objective, by which the report compares, at its best on the front."""
-    if not students:
-        return 0.0
-    trained = [objective for objective in context.objectives if objective.trained]
-    main = next((objective for objective in trained if objective.direction == "maximize"), trained[0])
-    losses = as_losses([student.values for student in students], [main])
-    best = students[int(losses[:, 0].argmin())]
-    measured = next(trial.spread for trial in trials if trial.number == best.trial)
-    return _standard_errors(context, best.values, measured)[main.name]
-
-
-def _rows(context: Context) -> int:
-    return len(context.task.splits["validation"])

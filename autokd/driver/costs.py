@@ -1,4 +1,4 @@
-"""What is known of a student before training, and the hypervolume of what is known after."""
+"""What is known of a student before training."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import optuna
 
 from autokd.driver.latencies import Latencies
 from autokd.driver.meter import Meter
 from autokd.errors import InputError
-from autokd.pareto import as_losses, hypervolume
 from autokd.record import TrialRecord, canonical, without_log
 from autokd.trial import Context, breaks, reason_of
 from autokd.types import Arch, Objective
@@ -140,25 +138,6 @@ def refuse_hopeless_bounds(context: Context, archs: Iterable[Arch]) -> None:
             f"objectives: none of {len(found)} different architectures tried is within the bounds: {words}; loosen "
             "the bounds or widen the space"
         )
-
-
-def scaled_hypervolume(
-    values: Sequence[Mapping[str, float]],
-    objectives: Sequence[Objective],
-    *,
-    ideal: Mapping[str, float],
-    reference: Mapping[str, float],
-) -> float:
-    """Hypervolume, 0 .. 1, with each objective scaled: 0 at its ideal or beyond, 1 at the reference.
-
-    An objective whose reference is no worse than its ideal cannot vary, and counts in full up to the reference.
-    """
-    if not values:
-        return 0.0
-    losses, best, worst = (as_losses(each, objectives) for each in (values, [ideal], [reference]))
-    scaled = (losses - best) / np.where(worst > best, worst - best, 1.0)
-    scaled = np.where(worst > best, np.maximum(scaled, 0.0), losses > worst)
-    return min(hypervolume(scaled, np.ones(len(objectives))), 1.0)
 
 
 def _nearest_to(objective: Objective, values: Sequence[float]) -> str:

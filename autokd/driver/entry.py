@@ -15,7 +15,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from autokd.checkpoints import DiskBudget, clean
 from autokd.driver.answer import finish
 from autokd.driver.core import Driver
-from autokd.driver.costs import scaled_hypervolume
 from autokd.driver.places import Place, open_place
 from autokd.driver.preparation import prepare
 from autokd.driver.prior import prior_note, prior_trials
@@ -26,7 +25,7 @@ from autokd.errors import InputError, NoFrontError
 from autokd.executors import modes_of_a_new_process
 from autokd.files import write_json
 from autokd.front import Front, Student
-from autokd.pareto import as_losses, non_dominated
+from autokd.pareto import as_losses, non_dominated, scaled_hypervolume
 from autokd.record import Record, TrialRecord, canonical, read_trials, shown_url
 from autokd.registry import resolve
 from autokd.samplers import sampler_for

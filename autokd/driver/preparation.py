@@ -45,6 +45,7 @@ from autokd.study import (
     changed_sources,
     dump,
     make_sampler,
+    measures,
     read_setup,
     resolve_objectives,
     resolve_space,
@@ -129,7 +130,14 @@ def prepare(
                 adopt_prior(prior, folder)
         elif widening:
             setup = _widened(context, folder, setup, meter)
-        setup = setup.model_copy(update={"study": dump(study), "sources": sources})
+        setup = setup.model_copy(
+            update={
+                "study": dump(study),
+                "sources": sources,
+                "objectives": measures(objectives),
+                "validation_rows": len(task.splits["validation"]),
+            }
+        )
         write_setup(folder, setup)
     return Run(folder, context, setup, meter)
 

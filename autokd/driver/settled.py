@@ -1,4 +1,4 @@
-"""The front of a run as its folder has it; read without torch where the search has ended."""
+"""The front of a run as its folder has it; read without torch, and without code that the run names."""
 
 from __future__ import annotations
 
@@ -9,23 +9,29 @@ from pathlib import Path
 from autokd.errors import InputError
 from autokd.front import Front
 from autokd.record import read_counts, read_trials
-from autokd.study import read_setup
+from autokd.study import Study, read_setup
 
 
-def load_front(run: str | Path) -> Front:
+def load_front(run: str | Path, *, study: Study | None = None) -> Front:
     """The front of a run: the final one of `front.json` as long as no trial was added, else a glance at the record.
 
+    Nothing that the run names is imported.
+
+    Args:
+        run: the run folder.
+        study: the caller's own study of this run; of use where its record is in a database outside the folder, which
+            is opened only if this names it.
+
     Raises:
-        InputError: `run` is not a run folder.
+        InputError: `run` is not a run folder, or its record is elsewhere.
     """
     run = Path(run)
     tally, setup, front = read_counts(run), read_setup(run), final_front(run)
     if front is not None and still_answers(front, tally):
         return front
-    from autokd.driver.after import readable_context
-    from autokd.driver.answer import glance
+    from autokd.driver.glance import glance
 
-    return glance(run, readable_context(run, setup), setup, read_trials(run))
+    return glance(run, setup, read_trials(run), study)
 
 
 def final_front(run: Path) -> Front | None:

@@ -9,7 +9,7 @@ from autokd.driver.prior import adopt_prior, refuse_prior
 from autokd.driver.setup import Run, environment, record_names, refuse_other_digests, refuse_other_study, setup_to_go_on
 from autokd.record import canonical
 from autokd.registry import resolve
-from autokd.study import SPACE, Digests, Setup, Study, dump, read_setup, write_setup
+from autokd.study import SPACE, Digests, Setup, Study, dump, measures, read_setup, write_setup
 from autokd.trial import TableContext, read_table, table_context
 
 _COPY = "table.csv.gz"
@@ -38,7 +38,7 @@ def prepare_table(study: Study, folder: Path, prior: Path | None) -> Run:
         setup = _begin(context, space)
         if prior is not None:
             adopt_prior(prior, folder)
-    setup = setup.model_copy(update={"study": dump(study)})
+    setup = setup.model_copy(update={"study": dump(study), "objectives": measures(context.objectives)})
     write_setup(folder, setup)
     return Run(folder, context, setup)
 

@@ -1,8 +1,7 @@
-"""The test split: read when the front is settled, and each read of it noted."""
+"""The test split, read when the front is settled."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from autokd.distill import load_weights
 from autokd.driver.progress import Notify
 from autokd.driver.setup import Run
 from autokd.driver.teaching import with_test_answers
+from autokd.driver.test_reads import note_test_read
 from autokd.front import Student
 from autokd.record import TrialRecord
 from autokd.trial import build_student, evaluate, evaluate_outputs
@@ -46,15 +46,3 @@ def read_test(
         scored.append(replace(student, test=test))
     answers = context.teacher[0][rows]
     return scored, evaluate_outputs(context, answers, "test") if not answers.isnan().any() else {}
-
-
-def note_test_read(run: Path, what: str) -> None:
-    """Records that the test split is read now."""
-    with (run / "test_reads.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"what": what}) + "\n")
-
-
-def count_test_reads(run: Path) -> int:
-    """How often the test split was read in this run."""
-    path = run / "test_reads.jsonl"
-    return len(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else 0

@@ -6,16 +6,14 @@ All are registered as plug-ins in the entry-point group `autokd.objectives`, wit
 from __future__ import annotations
 
 from autokd.objectives import costs, latency, quality
-from autokd.types import Objective
+from autokd.types import Objective, share_error
 
 accuracy = Objective(
-    "accuracy", "maximize", "", True, quality.accuracy, ideal=1.0, worst=0.0, standard_error=quality.share_error
+    "accuracy", "maximize", "", True, quality.accuracy, ideal=1.0, worst=0.0, standard_error=share_error
 )
-error = Objective(
-    "error", "minimize", "", True, quality.error, ideal=0.0, worst=1.0, standard_error=quality.share_error
-)
+error = Objective("error", "minimize", "", True, quality.error, ideal=0.0, worst=1.0, standard_error=share_error)
 agreement = Objective(
-    "agreement", "maximize", "", True, quality.agreement, ideal=1.0, worst=0.0, standard_error=quality.share_error
+    "agreement", "maximize", "", True, quality.agreement, ideal=1.0, worst=0.0, standard_error=share_error
 )
 balanced_accuracy = Objective(
     "balanced_accuracy", "maximize", "", True, quality.balanced_accuracy, ideal=1.0, worst=0.0

@@ -6,8 +6,6 @@ its largest output, the first of equal ones. Outputs that hold NaN are not score
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -66,11 +64,6 @@ def ece(evaluation: Evaluation, *, bins: int = 15) -> float:
 def nll(evaluation: Evaluation) -> float:
     """Mean negative log-probability of the label at temperature 1, in nats."""
     return float(F.cross_entropy(evaluation.outputs.double(), evaluation.targets))
-
-
-def share_error(value: float, rows: int) -> float:
-    """The binomial standard error of a share of `rows` rows; 0 where there are none."""
-    return math.sqrt(max(value * (1 - value), 0.0) / rows) if rows else 0.0
 
 
 def _answers(evaluation: Evaluation) -> Tensor:

@@ -36,7 +36,7 @@ class TrialRecord:
         costs: untrained objectives by name; may lack some where an earlier one already broke its bound.
         predicted: of those costs that were predicted, the standard deviation of log(predicted / measured).
         rungs: trained objectives by epoch.
-        spread: standard errors of those trained objectives whose standard error has no formula, at the end of training.
+        spread: standard errors, at the end of training, of those trained objectives that are no shares of rows.
         state: one of `STATES`.
         reason: why it is not complete, in words; "" where there is nothing to say.
     """

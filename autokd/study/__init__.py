@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from autokd.study.parts import resolve_objectives, resolve_space, space_in, space_itself, suggest_arch
     from autokd.study.plain import MAY_CHANGE, changed_keys, dump, not_importable
     from autokd.study.recipe import Range, RecipeSpace, WholeRange
-    from autokd.study.run import FORMAT, SETUP_FILE, STUDY, Digests, Setup, read_setup, write_setup
+    from autokd.study.run import (
+        FORMAT,
+        SETUP_FILE,
+        STUDY,
+        Digests,
+        Setup,
+        measures,
+        objectives_of,
+        read_setup,
+        write_setup,
+    )
     from autokd.study.sampler import OWN_SAMPLER, make_sampler
     from autokd.study.sources import (
         SPACE,
@@ -60,7 +70,9 @@ __all__ = [
     "dump",
     "load_study",
     "make_sampler",
+    "measures",
     "not_importable",
+    "objectives_of",
     "override",
     "read_setup",
     "read_task",
@@ -111,6 +123,8 @@ _HOMES = {
         "STUDY",
         "Digests",
         "Setup",
+        "measures",
+        "objectives_of",
         "read_setup",
         "write_setup",
     ),

@@ -6,7 +6,7 @@ A file of format 0, which had no `format` yet, is read as well. A file of a late
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from autokd.errors import START_OVER, InputError
 from autokd.files import write_json
+from autokd.types import Direction, Objective, share_error
 
 STUDY = "autokd"
 """The Optuna study of a run that has a database of its own."""
@@ -37,6 +38,23 @@ class Digests(BaseModel):
     """Of everything that its answers depend on."""
     space: str
     """Of the source file of the space and its settings, or of the choices of the table."""
+
+
+class Measure(BaseModel):
+    """What is to be known of an objective to read its values: all but how it is measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """As its plug-in has it."""
+    direction: Direction
+    """Which end is better."""
+    unit: str
+    """For tables."""
+    trained: bool
+    """Whether it is known after training alone."""
+    is_share: bool
+    """Whether it is a share of rows, so that its standard error follows from how many there are."""
 
 
 class Setup(BaseModel):
@@ -66,6 +84,10 @@ class Setup(BaseModel):
     """Best value by objective, likewise; empty in a run of before, which counts from 0 or 1."""
     environment: Mapping[str, str]
     """The versions and the machine with which the run began."""
+    objectives: tuple[Measure, ...] = ()
+    """Its objectives, by which a front is read without their code; empty for runs of before this was kept."""
+    validation_rows: int = 0
+    """How many rows students are compared on; 0 where a table is searched."""
     records: tuple[str, ...] = (STUDY,)
     """Names of its Optuna studies, the one in use last; a wider space begins a new one."""
     reserve: bool = False
@@ -106,6 +128,28 @@ def read_setup(folder: str | Path) -> Setup:
 def write_setup(folder: Path, setup: Setup) -> None:
     """Writes the file; a reader sees all of it, or the file that was there before."""
     write_json(folder / SETUP_FILE, {**setup.model_dump(), "format": FORMAT})
+
+
+def measures(objectives: Sequence[Objective]) -> tuple[Measure, ...]:
+    """What a run keeps of its objectives."""
+    return tuple(
+        Measure(
+            name=o.name,
+            direction=o.direction,
+            unit=o.unit,
+            trained=o.trained,
+            is_share=o.trained and o.standard_error is share_error,
+        )
+        for o in objectives
+    )
+
+
+def objectives_of(setup: Setup) -> tuple[Objective, ...]:
+    """The objectives of a run as far as it keeps them: values of theirs can be compared, and none can be measured."""
+    return tuple(
+        Objective(o.name, o.direction, o.unit, o.trained, float, standard_error=share_error if o.is_share else None)
+        for o in setup.objectives
+    )
 
 
 def _damaged(path: Path, problem: str) -> InputError:

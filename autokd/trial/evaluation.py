@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from autokd.distill import predict
 from autokd.errors import AutoKDError, ObjectiveError
 from autokd.objectives.measuring import measured
 from autokd.objectives.resampling import resampled_error
-from autokd.types import Evaluation
+from autokd.types import Evaluation, share_error
 
 if TYPE_CHECKING:
     from autokd.trial.training import Context
@@ -62,11 +63,15 @@ def as_evaluation(context: Context, outputs: Tensor, split: str) -> Evaluation:
     return Evaluation(outputs, context.task.targets(rows), context.teacher[0][rows])
 
 
-def resampled_errors(context: Context, outputs: Tensor) -> dict[str, float]:
-    """The standard errors of those trained objectives that have no formula for it, of outputs on validation."""
+def standard_errors(context: Context, outputs: Tensor, values: Mapping[str, float]) -> dict[str, float]:
+    """The standard errors of trained objectives on validation, but of shares of rows, whose are known from the values.
+
+    By the objective's own formula, or else by drawing rows anew.
+    """
     evaluation = as_evaluation(context, outputs, "validation")
+    rows = len(context.task.splits["validation"])
     return {
-        objective.name: resampled_error(objective, evaluation)
-        for objective in context.objectives
-        if objective.trained and objective.standard_error is None
+        o.name: resampled_error(o, evaluation) if o.standard_error is None else o.standard_error(values[o.name], rows)
+        for o in context.objectives
+        if o.trained and o.standard_error is not share_error
     }

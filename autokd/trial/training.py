@@ -24,7 +24,7 @@ from autokd.objectives.measuring import measured
 from autokd.record import canonical, finite
 from autokd.registry import resolve
 from autokd.study import Study, suggest_arch
-from autokd.trial.evaluation import evaluate_outputs, finite_outputs, resampled_errors
+from autokd.trial.evaluation import evaluate_outputs, finite_outputs, standard_errors
 from autokd.trial.rebuilding import build_student, keep
 from autokd.types import Arch, DistillationLoss, Objective, Recipe, SearchSpace, Task
 
@@ -145,8 +145,8 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
 
     Returns:
         `{"epoch": stop, "values": {objective: number}, "seconds": ...}`, after the last epoch with a `spread` for those
-        objectives whose standard error has no formula; or `{"error": reason}` where the student could not be trained;
-        the traceback is then in `error.txt` beside it. Only the validation split is read.
+        objectives whose standard error does not follow from the value; or `{"error": reason}` where the student could
+        not be trained; the traceback is then in `error.txt` beside it. Only the validation split is read.
 
     Raises:
         OSError: the checkpoint cannot be written, which is no verdict on the student.
@@ -162,7 +162,7 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
         if not finite(values):
             raise FloatingPointError(f"an objective is not finite: {values}")
         result: dict[str, Any] = {"epoch": stretch.stop, "values": values}
-        spread = resampled_errors(context, outputs) if stretch.stop == stretch.recipe.epochs else {}
+        spread = standard_errors(context, outputs, values) if stretch.stop == stretch.recipe.epochs else {}
         result |= {"spread": spread} if spread else {}
         result["seconds"] = time.perf_counter() - started
     except (Exception, SystemExit) as error:  # a space that calls sys.exit ends its trial, not the search

@@ -1,0 +1,171 @@
+"""From the record to a front, by what `study.json` keeps of the objectives: no code of the study is looked up for it.
+
+`answer` makes the final front of these parts, once students were trained anew. Read without torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autokd.driver.test_reads import count_test_reads
+from autokd.errors import InputError
+from autokd.front import Front, Student, marked
+from autokd.pareto import as_losses, non_dominated, scaled_hypervolume
+from autokd.record import TrialRecord, counts, reasons
+from autokd.registry import installed, resolve
+from autokd.study import Setup, Study, objectives_of, resolve_objectives
+from autokd.types import Objective
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What students are compared by.
+
+    Args:
+        objectives: in the study's order.
+        rows: of validation; 0 where a table is searched.
+        ideal: the best value by objective, from which the hypervolume counts.
+    """
+
+    objectives: Sequence[Objective]
+    rows: int
+    ideal: Mapping[str, float]
+
+    def students(self, complete: Sequence[TrialRecord]) -> list[Student]:
+        """The students of complete trials, as the search trained them."""
+        names = [objective.name for objective in self.objectives]
+        return [
+            Student(
+                trial.number,
+                trial.arch or {},
+                trial.recipe,
+                {name: trial.values[name] for name in names},
+                self.standard_errors(trial.values, trial.spread),
+            )
+            for trial in complete
+        ]
+
+    def standard_errors(self, values: Mapping[str, float], measured: Mapping[str, float]) -> dict[str, float]:
+        """The standard error of each trained objective: by its formula, else as measured; 0 where it is exact."""
+        found = {}
+        for objective in (objective for objective in self.objectives if objective.trained):
+            formula, name = objective.standard_error, objective.name
+            found[name] = measured.get(name, 0.0) if formula is None else formula(values[name], self.rows)
+        return found
+
+    def undominated(self, students: Sequence[Student]) -> list[Student]:
+        """The students on the front."""
+        kept = non_dominated(as_losses([student.values for student in students], self.objectives))
+        return [student for student, keep in zip(students, kept, strict=True) if keep]
+
+    def noise_floor(self, students: Sequence[Student], trials: Sequence[TrialRecord]) -> float:
+        """The standard error of the main trained objective, by which the report compares, at its best on the front."""
+        if not students:
+            return 0.0
+        trained = [objective for objective in self.objectives if objective.trained]
+        main = next((objective for objective in trained if objective.direction == "maximize"), trained[0])
+        losses = as_losses([student.values for student in students], [main])
+        best = students[int(losses[:, 0].argmin())]
+        measured = next(trial.spread for trial in trials if trial.number == best.trial)
+        return self.standard_errors(best.values, measured)[main.name]
+
+
+def glance(run: Path, setup: Setup, trials: Sequence[TrialRecord], study: Study | None = None) -> Front:
+    """The raw front of what is recorded so far: one training each, nothing measured again, test not read.
+
+    Args:
+        run: the run folder.
+        setup: what it was begun with.
+        trials: its record.
+        study: the caller's own; of use where an earlier version did not keep what the objectives are.
+
+    Raises:
+        InputError: it did not, and nothing that is installed says it.
+    """
+    measures = Measures(objectives_of(setup), setup.validation_rows, setup.ideal_point)
+    if not setup.objectives:
+        measures = _measures_of_before(run, setup, study)
+    students = measures.undominated(measures.students([trial for trial in trials if trial.state == "complete"]))
+    return front_of(measures, setup, trials, students, run, final=False, note="not re-seeded; test not read")
+
+
+def front_of(
+    measures: Measures,
+    setup: Setup,
+    trials: Sequence[TrialRecord],
+    students: Sequence[Student],
+    folder: Path,
+    *,
+    final: bool,
+    note: str,
+    extra_epochs: int = 0,
+) -> Front:
+    """The front of these students, which are all on it.
+
+    Args:
+        measures: what they are compared by.
+        setup: what the run was begun with.
+        trials: its record.
+        students: in any order.
+        folder: of the run.
+        final: as `Front` says, like the next.
+        note: how the search ended, in words.
+        extra_epochs: trained beside those in the record.
+    """
+    objectives = measures.objectives
+    first = objectives[0]
+    students = marked(students, objectives)
+    ordered = sorted(students, key=lambda s: s.values[first.name], reverse=first.direction == "maximize")
+    return Front(
+        study=setup.study["name"],
+        objectives=[{"name": o.name, "direction": o.direction, "unit": o.unit} for o in objectives],
+        front=ordered,
+        trials=counts(trials),
+        epochs_spent=sum(trial.epoch for trial in trials) + extra_epochs,
+        teacher={"test": {}, **setup.teacher} if setup.teacher else {},
+        baselines={},
+        hypervolume=scaled_hypervolume(
+            [s.values for s in ordered],
+            objectives,
+            ideal=measures.ideal,
+            reference=setup.reference_point,
+        ),
+        reference=dict(setup.reference_point),
+        validation_labels=measures.rows,
+        standard_error=measures.noise_floor(ordered, trials),
+        test_reads=count_test_reads(folder),
+        final=final,
+        note=note,
+        reasons=reasons(trials),
+    )
+
+
+def _measures_of_before(run: Path, setup: Setup, study: Study | None) -> Measures:
+    """What students of a run are compared by whose `study.json` does not say it."""
+    if not (run / setup.task).exists():
+        raise InputError(
+            f"{run} holds no data: its task was a Python object that is kept in no file, so that only a finished front "
+            "can be read; search it again to go on"
+        )
+    own = Study.model_validate(setup.study)
+    if own.table:
+        from autokd.trial import read_table, table_context
+
+        context = table_context(own, read_table(run / setup.task))
+        return Measures(context.objectives, 0, setup.ideal_point or context.ideal)
+    foreign = [name for name in own.objectives if not installed("objectives").get(name, "").startswith("autokd.")]
+    if study is not None:
+        objectives = resolve_objectives(study)
+    elif foreign:
+        raise InputError(
+            f"{run}: an earlier version began it, which did not keep what '{foreign[0]}' is, and what a run folder "
+            "names is not imported; give the study file in place of the folder, or search again, which keeps it"
+        )
+    else:
+        objectives = tuple(resolve("objectives", name) for name in own.objectives)
+    from autokd.tasks import load_task
+
+    ideal = {o.name: 1.0 if o.direction == "maximize" else 0.0 for o in objectives}
+    return Measures(objectives, len(load_task(run / setup.task).splits["validation"]), setup.ideal_point or ideal)

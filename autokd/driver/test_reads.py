@@ -1,0 +1,18 @@
+"""Each read of the test split, noted in the run folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+
+def note_test_read(run: Path, what: str) -> None:
+    """Records that the test split is read now."""
+    with (run / "test_reads.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"what": what}) + "\n")
+
+
+def count_test_reads(run: Path) -> int:
+    """How often the test split was read in this run."""
+    path = run / "test_reads.jsonl"
+    return len(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else 0
