@@ -136,7 +136,7 @@ def test_a_search_does_not_go_on_after_an_edit(home: Path, edit: tuple[str, str,
 @pytest.mark.parametrize("edit", [ACTIVATION, WIDTH], ids=["a module of the space", "the space"])
 def test_a_student_of_an_edited_space_is_not_exported(home: Path, edit: tuple[str, str, str]) -> None:
     with edited(home, *edit):
-        said = refused("export", home / "run", home / "student.safetensors", "--trial", "0")
+        said = refused("export", study(home), home / "student.safetensors", "--trial", "0", "--run", home / "run")
     assert f"the source of the space ({edit[0]}) changed since the search; put it back, or give" in said
     assert "--space OLD_FILE (from Python: space='old_file.py')" in said
     assert not (home / "student.safetensors").exists()
@@ -145,14 +145,14 @@ def test_a_student_of_an_edited_space_is_not_exported(home: Path, edit: tuple[st
 @pytest.mark.parametrize("edit", [ACTIVATION, WIDTH, SCALE, FACTOR], ids=lambda edit: edit[0])
 def test_a_student_is_not_retrained_after_an_edit(home: Path, edit: tuple[str, str, str]) -> None:
     with edited(home, *edit):
-        said = refused("retrain", home / "run", "--trial", "0")
+        said = refused("retrain", study(home), "--trial", "0", "--run", home / "run")
     assert f"({edit[0]}) changed since the search; put it back" in said
     assert not (home / "run" / "retrained").exists()
 
 
 def test_the_teacher_is_not_asked_about_more_rows_after_an_edit(home: Path) -> None:
     with edited(home, *TEACHING):
-        said = refused("retrain", home / "run", "--trial", "0", "--reserve")
+        said = refused("retrain", study(home), "--trial", "0", "--reserve", "--run", home / "run")
     assert "the source of the teacher (teaching.py) changed since the search; put it back" in said
 
 
@@ -172,10 +172,11 @@ def test_a_student_of_an_edited_space_is_retrained_from_the_file_as_it_was(home:
     run = shutil.copytree(home / "run", tmp_path / "run")
     old = shutil.copy(home / "space.py", tmp_path / "old_space.py")
     shutil.copy(home / "edited_blocks.py", tmp_path)
-    expected = autokd("retrain", run, "--trial", "0", "--seeds", "1")
+    words = ["retrain", study(home), "--run", run, "--trial", "0", "--seeds", "1"]
+    expected = autokd(*words)
     shutil.rmtree(run / "retrained")
     with edited(home, *WIDTH):
-        given = autokd("retrain", run, "--trial", "0", "--seeds", "1", "--space", old)
+        given = autokd(*words, "--space", old)
     assert given.code == 0, given
     assert given.out == expected.out
 
@@ -219,7 +220,7 @@ def test_a_run_of_before_sources_were_kept_goes_on_and_keeps_them_from_then_on(h
     forget_new_keys(run)
     with edited(home, *WIDTH):
         assert "the source of the space changed" in refused("search", study(home), "--run", run)
-        said = refused("export", run, tmp_path / "student.safetensors", "--trial", "0")
+        said = refused("export", study(home), tmp_path / "student.safetensors", "--trial", "0", "--run", run)
         assert "the source of the space changed since the search; put it back, or give" in said
     assert autokd("search", study(home), "--run", run).code == 0
     assert read_setup(run).sources == read_setup(home / "run").sources

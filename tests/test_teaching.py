@@ -78,7 +78,7 @@ def test_another_teacher_than_the_search_began_with_is_not_asked(
     digests = run.setup.digests.model_copy(update={"teacher": "another"})
     other = run.setup.model_copy(update={"digests": digests})
     with caplog.at_level(logging.WARNING, "autokd"):
-        context = with_test_answers(run.context, run.folder, other, tell_nobody)
+        context = with_test_answers(run.context, run.folder, other, tell_nobody, own=run.context.study)
     assert context.teacher is run.context.teacher
     assert "about the test rows: it is another one than the search was begun with" in caplog.text
 
@@ -143,7 +143,7 @@ def test_weights_that_are_gone_are_not_trained_again_for_the_test_rows(
     run = small_run(tmp_path, teacher=TRAINED)
     (run.folder / "teacher" / "teacher.safetensors").unlink()
     with caplog.at_level(logging.WARNING, "autokd"):
-        with_test_answers(run.context, run.folder, run.setup, tell_nobody)
+        with_test_answers(run.context, run.folder, run.setup, tell_nobody, own=run.context.study)
     assert "about the test rows: the weights that were trained are gone" in caplog.text
 
 
@@ -156,7 +156,7 @@ def test_retraining_in_a_run_that_was_stopped_before_its_front_asks_the_test_row
         patch.setattr("autokd.driver.entry.finish", stop)
         with pytest.raises(KeyboardInterrupt):
             search_study(run.context.study, run=run.folder)
-    found = retrain(run.folder, 0, seeds=1, workers=1)
+    found = retrain(run.folder, 0, study=run.context.study, seeds=1, workers=1)
     assert found["test"].keys() == {"accuracy", "agreement"}
 
 
@@ -165,7 +165,7 @@ def test_a_search_with_baselines_goes_on_after_a_retraining_on_the_reserve(tmp_p
     study = small_study(**{"budget.trials": 1, "baselines": ["hard"]})
     search_study(study, run=tmp_path)
     before = outputs_of(tmp_path).clone()
-    retrain(tmp_path, 0, seeds=1, workers=1, reserve=True)
+    retrain(tmp_path, 0, study=study, seeds=1, workers=1, reserve=True)
     assert torch.equal(outputs_of(tmp_path).nan_to_num(), before.nan_to_num())
     assert search_study(small_study(**{"budget.trials": 2, "baselines": ["hard"]}), run=tmp_path).baselines["hard"]
 

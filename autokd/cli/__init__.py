@@ -19,6 +19,7 @@ from autokd.errors import InputError
 
 if TYPE_CHECKING:
     from autokd.front import Front
+    from autokd.study import Study
 
 app = typer.Typer(
     cls=Commands,
@@ -28,10 +29,17 @@ app = typer.Typer(
     help="From a large teacher to a Pareto front of small students.",
 )
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as `autokd search` writes it.")]
-OldSpace = Annotated[
-    Path | None,
-    typer.Option("--space", metavar="OLD_FILE", help="The search space as it was, where its file was edited since."),
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run folder, as `autokd search` writes it; or the study file of one.")
+]
+FolderOfStudy = Annotated[
+    Path | None, typer.Option("--run", help="The run folder, beside a study file.  [default: runs/<study name>]")
+]
+OwnSpace = Annotated[
+    str | None,
+    typer.Option(
+        "--space", metavar="FILE", help="The search space, where it is a file; as it was, where it was edited since."
+    ),
 ]
 
 
@@ -55,6 +63,7 @@ def search(
     """Search a study, or go on with it where it stopped; print the front and write report.html."""
     from autokd.study import load_study
 
+    _import_from_here()
     given = [f"executor={executor}"] if executor is not None else []  # first: its settings may follow
     given += [*(overrides or []), *([f"workers={workers}"] if workers is not None else [])]
     seconds = None if time_limit is None else read_seconds(time_limit)
@@ -75,7 +84,7 @@ def search(
         print(f"autokd: stopped; all that was done is kept in {folder}. The same command goes on.", file=sys.stderr)
         raise typer.Exit(130) from None
     _print_front(front)
-    _write_report(folder)
+    _write_report(folder, read)
     print(f"run folder: {folder}")
 
 
@@ -84,9 +93,10 @@ def show_front(
     run: RunFolder,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    folder: FolderOfStudy = None,
 ) -> None:
     """Print the front of a run: a glance at it while the search goes on, the final one after."""
-    found = _load(run)
+    found = _load(*_opened(run, folder))
     if as_json:
         print(json.dumps(found.to_dict(), indent=1))
     elif as_csv:
@@ -105,6 +115,7 @@ def pick_student(
     max_: Annotated[list[str] | None, typer.Option("--max", help="As parameters=20000; may be repeated.")] = None,
     min_: Annotated[list[str] | None, typer.Option("--min", help="As accuracy=0.9; may be repeated.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    folder: FolderOfStudy = None,
 ) -> None:
     """Pick one student of the front.
 
@@ -112,7 +123,7 @@ def pick_student(
     """
     from dataclasses import asdict
 
-    student = _load(run).pick(
+    student = _load(*_opened(run, folder)).pick(
         by=by,
         weights=read_numbers(weights.split(",")) if weights else None,
         maximum=read_numbers(max_ or []),
@@ -125,10 +136,8 @@ def pick_student(
     print(f"  architecture {json.dumps(student.arch)}")
     if student.recipe:  # a row of a table has none, and nothing to train or export
         print(f"  recipe       {json.dumps(student.recipe)}")
-        print(
-            f"  next: autokd retrain {quote(str(run))} --trial {student.trial}, or "
-            f"autokd export {quote(str(run))} --trial {student.trial} OUT"
-        )
+        which = join([str(run), *([] if folder is None else ["--run", str(folder)]), "--trial", str(student.trial)])
+        print(f"  next: autokd retrain {which}, or autokd export {which} OUT")
 
 
 @app.command("retrain")
@@ -139,18 +148,28 @@ def retrain_student(
     epochs: Annotated[int | None, typer.Option(min=1, help="[default: as in the search]")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings with fresh seeds.")] = 5,
     reserve: Annotated[bool, typer.Option("--reserve", help="Also on the rows that the search left out.")] = False,
-    space: OldSpace = None,
+    space: OwnSpace = None,
+    folder: FolderOfStudy = None,
     workers: Annotated[int, typer.Option(min=1, help="Trainings at once.")] = 2,
 ) -> None:
     """Train one student anew with several seeds; print mean and spread on validation and test."""
     from rich.console import Console
 
+    at, study = _opened(run, folder, space)
     with importing(context, workers=True):
         from autokd.driver import retrain
 
     with Console(stderr=True).status("starting", spinner="line") as status:
         summary = retrain(
-            run, trial, epochs=epochs, seeds=seeds, reserve=reserve, space=space, workers=workers, notify=status.update
+            at,
+            trial,
+            epochs=epochs,
+            seeds=seeds,
+            reserve=reserve,
+            study=study,
+            space=space,
+            workers=workers,
+            notify=status.update,
         )
     for split in ("validation", "test"):
         for name, (mean, spread) in summary[split].items():
@@ -163,33 +182,39 @@ def export_student(
     run: RunFolder,
     out: Annotated[str, typer.Argument(metavar="OUT", help="Ends in .safetensors, .pt2 or .onnx; a path or a URL.")],
     trial: Annotated[int, typer.Option(help="The trial's number.")],
-    space: OldSpace = None,
+    space: OwnSpace = None,
+    folder: FolderOfStudy = None,
 ) -> None:
     """Write one student to a file: its retrained weights where there are any, else those of the search."""
+    at, study = _opened(run, folder, space)
     from autokd.driver import export_trial
 
-    print(export_trial(run, trial, out, space=space))
+    print(export_trial(at, trial, out, study=study, space=space))
 
 
 @app.command("report")
-def write_report(run: RunFolder) -> None:
+def write_report(run: RunFolder, folder: FolderOfStudy = None) -> None:
     """Write report.html into a run folder."""
+    at, study = _opened(run, folder)
     from autokd.report.run import write_run_report
 
-    print(write_run_report(run))
+    print(write_run_report(at, study=study))
 
 
 @app.command("clean")
 def clean_run(
     run: RunFolder,
     disk_gb: Annotated[float, typer.Option(min=0, help="What the trained students may take in all.")] = 0.0,
+    folder: FolderOfStudy = None,
 ) -> None:
     """Free disk: weights of stopped students first, then of those off the front; the front's are kept."""
     from autokd.checkpoints import clean
     from autokd.record import read_trials
 
-    members = {student.trial for student in _load(run)}
-    print(f"{clean(run, read_trials(run), front=members, limit_gb=disk_gb):.3f} GB freed")
+    at, study = _opened(run, folder)
+    members = {student.trial for student in _load(at, study)}
+    trials = read_trials(at, "sqlite" if study is None else study.record)
+    print(f"{clean(at, trials, front=members, limit_gb=disk_gb):.3f} GB freed")
 
 
 @app.command("latency-table")
@@ -210,6 +235,7 @@ def write_latency_table(
     from autokd.driver import measure_device
     from autokd.study import load_study
 
+    _import_from_here()
     read = load_study(study, list(overrides or []))
     try:
         with Console(stderr=True).status("starting", spinner="line") as status:
@@ -230,6 +256,7 @@ def check_space(
     """Run the contract of a search space, and say in words what is wrong."""
     from autokd.report.spaces import check_lines
 
+    _import_from_here()
     lines, sound = check_lines(space, task)
     print("\n".join(lines))
     raise typer.Exit(0 if sound else 2)
@@ -265,16 +292,39 @@ def init(
 
 def main() -> None:
     """The command `autokd`."""
-    sys.path.append(os.getcwd())  # a study may name modules of the current folder; nothing installed is shadowed
     take_interrupts()
     write_plainly()
     app(obj=OWN_PROCESS)
 
 
-def _load(run: Path) -> Front:
+def _import_from_here() -> None:
+    """Lets what the caller names be modules of the current folder; nothing that is installed is shadowed.
+
+    A run folder that somebody else made may be the current one, so commands that were given no more do without.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
+def _opened(given: Path, folder: Path | None, space: str | None = None) -> tuple[Path, Study | None]:
+    """The run folder that was given; or that of the study file that was, and the study, whose code may be imported."""
+    if space is not None:
+        _import_from_here()
+    if given.is_file():
+        from autokd.study import load_study
+
+        _import_from_here()
+        study = load_study(given)
+        return folder or Path("runs") / study.name, study
+    if folder is not None:
+        raise InputError(f"--run {folder}: {given} is no study file; give one, or the run folder alone")
+    return given, None
+
+
+def _load(run: Path, study: Study | None) -> Front:
     from autokd.driver import load_front
 
-    return load_front(run)
+    return load_front(run, study=study)
 
 
 def _print_front(found: Front) -> None:
@@ -283,10 +333,10 @@ def _print_front(found: Front) -> None:
     print_front(found.to_dict())
 
 
-def _write_report(folder: Path) -> None:
+def _write_report(folder: Path, study: Study) -> None:
     from autokd.report.run import write_run_report
 
     try:
-        print(f"report: {write_run_report(folder)}")
+        print(f"report: {write_run_report(folder, study=study)}")
     except InputError as error:  # the search stands without its report
         print(f"no report: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What is done with a run after its search: look at its front, train a student anew, export one."""
+"""What is done with a run after its search: a student is trained anew, or exported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,21 @@ from autokd.export import export_student
 from autokd.files import write_json
 from autokd.record import TrialRecord, read_trials
 from autokd.registry import reference_of, source_digest
-from autokd.study import SPACE, Setup, changed_since, read_setup, space_in, space_itself, training_sources
+from autokd.study import (
+    TO_BUILD,
+    TO_TEACH,
+    TO_TRAIN,
+    Setup,
+    Study,
+    as_let_in,
+    changed_since,
+    is_tabulated,
+    not_importable,
+    read_setup,
+    space_itself,
+    space_sources,
+    training_sources,
+)
 from autokd.tasks import ArrayTask
 from autokd.trial import (
     Context,
@@ -49,7 +63,8 @@ def retrain(
     epochs: int | None = None,
     seeds: int = 5,
     reserve: bool = False,
-    space: str | Path | None = None,
+    study: Study | None = None,
+    space: object = None,
     workers: int = 2,
     notify: Notify = tell_nobody,
 ) -> dict[str, Any]:
@@ -61,7 +76,10 @@ def retrain(
         epochs: full budget; as in the search if None.
         seeds: trainings, each with a fresh seed.
         reserve: also on the training rows that the search left out; the teacher answers them once.
-        space: the file with the search space as it was in the search, where its own was edited since.
+        study: the caller's own study of this run, as `load_study` reads it: needed where the run names code that is no
+            installed plug-in, and where its record is in a database outside the folder.
+        space: its search space: the file that holds it as it was in the search, a reference, or the space itself; for
+            one that is no installed plug-in and that `study` does not name, or that was edited since.
         workers: trainings at once.
         notify: told how many are done, about twice a second.
 
@@ -69,11 +87,15 @@ def retrain(
         `{"validation": {objective: (mean, spread)}, "test": ..., "epochs": ..., "weights": folder}`.
 
     Raises:
-        InputError: there is no such trial, the study's parts cannot be imported or were edited, or every training
-            failed.
+        InputError: there is no such trial, the study's parts may not or cannot be imported or were edited, or every
+            training failed.
     """
     run = Path(run)
-    trial, setup = _trial(run, number), _setup(run, space)
+    trial = _trial(run, number, study)
+    parts = TO_TRAIN | TO_TEACH if reserve else TO_TRAIN
+    setup = as_let_in(run, read_setup(run), parts, study=study, space=space)
+    if space is not None and "space" in not_importable(Study.model_validate(setup.study)):
+        raise InputError("space: worker processes cannot import what was given; put it into a file and name that")
     context = _context_to_train(run, setup)
     refuse_changed(run, changed_since(setup, training_sources(context.study, context.space), context.space))
     home = run / "retrained" / f"{number:05d}"
@@ -114,7 +136,7 @@ def retrain(
     tests = []
     if len(context.task.splits["test"]):
         note_test_read(run, f"trial {number} retrained with {seeds} seeds")
-        answered = with_test_answers(context, run, setup, notify)
+        answered = with_test_answers(context, run, setup, notify, own=study)
         tests = [evaluate(answered, _load_student(context, arch, folder), "test") for folder, _ in good]
     summary = {
         "validation": _spread([values for _, values in good]),
@@ -126,7 +148,9 @@ def retrain(
     return summary
 
 
-def export_trial(run: str | Path, number: int, out: str | Path, *, space: str | Path | None = None) -> str:
+def export_trial(
+    run: str | Path, number: int, out: str | Path, *, study: Study | None = None, space: object = None
+) -> str:
     """Writes one student to `out`, a path or a URL, as `export_student` takes it, and says which one.
 
     It is the retrained one where there is one, else the search's own.
@@ -135,17 +159,17 @@ def export_trial(run: str | Path, number: int, out: str | Path, *, space: str | 
         run: the run folder.
         number: of the trial.
         out: a path or a URL.
-        space: the file with the search space as it was in the search, where its own was edited since.
+        study: as `retrain` takes it.
+        space: likewise.
 
     Raises:
-        InputError: no such trial, its space was edited, its weights are gone, or the file cannot be written or differs
-            from the student.
+        InputError: no such trial, its space may not be imported or was edited, its weights are gone, or the file
+            cannot be written or differs from the student.
     """
     run = Path(run)
-    trial, setup = _trial(run, number), _setup(run, space)
-    context = _context_to_train(run, setup)
-    sources = {SPACE: training_sources(context.study, context.space)[SPACE]}
-    refuse_changed(run, changed_since(setup, sources, context.space))
+    trial, setup = _trial(run, number, study), as_let_in(run, read_setup(run), TO_BUILD, study=study, space=space)
+    context = _context_to_train(run, setup, measured=False)
+    refuse_changed(run, changed_since(setup, space_sources(context.space), context.space))
     summary = run / "retrained" / f"{number:05d}" / "retrained.json"
     if summary.is_file():
         data = json.loads(summary.read_text(encoding="utf-8"))
@@ -189,42 +213,29 @@ def export_trial(run: str | Path, number: int, out: str | Path, *, space: str | 
     return f"trial {number} ({which}): {said}"
 
 
-def readable_context(run: Path, setup: Setup) -> Context:
-    """The context of a run that is only read, anew each time.
+def _context_to_train(run: Path, setup: Setup, *, measured: bool = True) -> Context:
+    """The context of a run whose students are used, anew each time; as `context_of`.
 
     Raises:
-        InputError: its data are in no file.
+        InputError: it is a search on a table, or its data are in no file.
     """
-    if not (run / setup.task).exists():
-        raise InputError(
-            f"{run} holds no data: its task was a Python object that is kept in no file, so that only a finished front "
-            "can be read; search a task of autokd.tasks to retrain and export"
-        )
-    load_context.cache_clear()  # another run may have been put in place of the one it was loaded from
-    return context_of(run, setup)
-
-
-def _setup(run: Path, space: str | Path | None) -> Setup:
-    """What a run was begun with, its space read from another file where one is given."""
-    setup = read_setup(run)
-    if space is None:
-        return setup
-    return setup.model_copy(update={"study": {**setup.study, "space": space_in(space, setup.study["space"])}})
-
-
-def _context_to_train(run: Path, setup: Setup) -> Context:
-    """The context of a run whose students are trained."""
-    context = readable_context(run, setup)
-    if not context.trains:
+    if is_tabulated(setup.study.get("task")):
         raise InputError(
             f"{run} is a search on a table, which holds numbers and no students: nothing can be trained or exported; "
             f"`autokd front {quote(str(run))} --csv` has the architectures to build"
         )
-    return context
+    if not (run / setup.task).exists():
+        raise InputError(
+            f"{run} holds no data: its task was a Python object that is kept in no file, so that its front can be read "
+            "and no more; search a task of autokd.tasks to retrain and export"
+        )
+    load_context.cache_clear()  # another run may have been put in place of the one it was loaded from
+    return context_of(run, setup, measured=measured)
 
 
-def _trial(run: Path, number: int) -> TrialRecord:
-    trials = {trial.number: trial for trial in read_trials(run) if trial.arch is not None}
+def _trial(run: Path, number: int, study: Study | None) -> TrialRecord:
+    record = "sqlite" if study is None else study.record
+    trials = {trial.number: trial for trial in read_trials(run, record) if trial.arch is not None}
     if number not in trials:
         known = f"it has 0 to {max(trials)}" if trials else "it has none yet"
         raise InputError(f"no trial {number} in {run}; {known}, see `autokd front {quote(str(run))}`")

@@ -145,7 +145,7 @@ class _Session:
         if known:
             _LOG.info(prior_note(run.folder, study, run.setup))
         sampler = sampler_for(run.context, run.reference, study.seed, known)
-        self.record = Record(run.folder, run.context.objectives, sampler)
+        self.record = Record(run.folder, run.context.objectives, sampler, named=study.record)
         if self.record.trials:  # a seeded sampler would repeat what it suggested before
             seed = (study.seed + len(self.record.trials)) % 2**32
             self.record.study.sampler = sampler_for(run.context, run.reference, seed, known)
@@ -266,7 +266,7 @@ def _baselines(run: Run, epochs: int, seconds: float | None, progress: Progress 
                 ended = search_study(override(part, shared), run=folder, seconds=seconds, progress=progress)
             except NoFrontError as error:
                 _LOG.warning("baseline %s has no front: %s", name, error)
-                front, spent = [], spent + sum(trial.epoch for trial in read_trials(folder))
+                front, spent = [], spent + sum(trial.epoch for trial in read_trials(folder, part.record))
                 break
             front, spent = ended.front, spent + ended.epochs_spent
         found[name] = {

@@ -88,7 +88,7 @@ def prepare(
         InputError: anything the study names cannot be used, another search holds the run there, or it was begun with
             another study, data, teacher or space.
     """
-    refuse_held(folder)
+    refuse_held(folder, study.record)
     with no_half_folder(folder), one_thread():
         refuse_unimportable(study)
         refuse_record(study.record, folder)
@@ -103,7 +103,7 @@ def prepare(
             resolve_loss(method)
         space, objectives = resolve_space(study), resolve_objectives(study)
         resolve("schedulers", study.scheduler)(objectives, study.budget.rungs)
-        setup = setup_to_go_on(folder)
+        setup = setup_to_go_on(folder, study.record)
         sources = study_sources(study, space)
         changed = changed_since(setup, sources, space) if setup is not None else {}
         widening = widened and setup is not None and searches_otherwise(setup, study, changed)
@@ -127,7 +127,7 @@ def prepare(
         if setup is None:
             setup = _begin(context, teacher, facts, folder, outputs.relative_to(folder), meter)
             if prior is not None:
-                adopt_prior(prior, folder)
+                adopt_prior(prior, folder, study.record)
         elif widening:
             setup = _widened(context, folder, setup, meter)
         setup = setup.model_copy(
@@ -148,12 +148,14 @@ def apart(run: Path, folder: Path, setup: Setup, *, reserve: bool, notify: Notif
     Raises:
         InputError: the search left no rows out, or the teacher is not the one that the search learnt from.
     """
+    study = Study.model_validate(setup.study)
     paths: dict[str, Any] = {
+        "study": dump(study),
         "task": str((run / setup.task).absolute()),
         "outputs": str((run / setup.outputs).absolute()),
     }
     if reserve:
-        task, study = load_task(run / setup.task), Study.model_validate(setup.study)
+        task = load_task(run / setup.task)
         if not len(task.splits["reserve"]):
             raise InputError(f"the search in {run} left no training rows out; retrain without `reserve`")
         refuse_changed(run, changed_sources(setup.sources, {TEACHER: teacher_sources(study)}))

@@ -69,7 +69,7 @@ def refuse_prior(
     trained = [objective.name for objective in objectives if objective.trained]
     known = {
         name
-        for trial in read_study(other).get_trials(deepcopy=False)
+        for trial in read_study(other, study.record).get_trials(deepcopy=False)
         for key, values in trial.user_attrs.items()
         if key.startswith("epoch ")
         for name in values
@@ -81,9 +81,15 @@ def refuse_prior(
         )
 
 
-def adopt_prior(other: Path, folder: Path) -> None:
-    """Copies what is learnt from: the other run may go on or be deleted, this one stays what it is."""
-    copy, study, setup = folder / _COPY, read_study(other), read_setup(other)
+def adopt_prior(other: Path, folder: Path, record: str) -> None:
+    """Copies what is learnt from: the other run may go on or be deleted, this one stays what it is.
+
+    Args:
+        other: the earlier run's folder.
+        folder: this run's.
+        record: that of this run's study; an earlier run may share its database.
+    """
+    copy, study, setup = folder / _COPY, read_study(other, record), read_setup(other)
     copy.mkdir(exist_ok=True)
     storage = open_storage(database_file(copy / "record.db"))
     write_study(storage, STUDY, study, study.get_trials(deepcopy=False))

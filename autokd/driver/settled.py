@@ -26,12 +26,13 @@ def load_front(run: str | Path, *, study: Study | None = None) -> Front:
         InputError: `run` is not a run folder, or its record is elsewhere.
     """
     run = Path(run)
-    tally, setup, front = read_counts(run), read_setup(run), final_front(run)
+    record = "sqlite" if study is None else study.record
+    tally, setup, front = read_counts(run, record), read_setup(run), final_front(run)
     if front is not None and still_answers(front, tally):
         return front
     from autokd.driver.glance import glance
 
-    return glance(run, setup, read_trials(run), study)
+    return glance(run, setup, read_trials(run, record), study)
 
 
 def final_front(run: Path) -> Front | None:

@@ -78,8 +78,12 @@ def ideal_point(setup: Setup, context: Context) -> dict[str, float]:
     return dict(setup.ideal_point or context.ideal)
 
 
-def setup_to_go_on(run: Path) -> Setup | None:
+def setup_to_go_on(run: Path, record: str) -> Setup | None:
     """What a run that was begun holds, or None where none was.
+
+    Args:
+        run: its folder.
+        record: that of the caller's study.
 
     Raises:
         InputError: it was begun, and part of it is lost or damaged.
@@ -91,7 +95,7 @@ def setup_to_go_on(run: Path) -> Setup | None:
     if (run / "trials").exists():
         if not recorded:
             raise InputError(f"{run} has trials, but the record.db of what they are is gone; {START_OVER}")
-        read_study(run)
+        read_study(run, record)
     return setup
 
 

@@ -24,7 +24,7 @@ def prepare_table(study: Study, folder: Path, prior: Path | None) -> Run:
     table = read_table(Path(study.table))
     context = table_context(study, table)
     resolve("schedulers", study.scheduler)(context.objectives, study.budget.rungs)
-    setup = setup_to_go_on(folder)
+    setup = setup_to_go_on(folder, study.record)
     refuse_other_study(folder, setup, study, {})
     refuse_other_digests(folder, setup, task=table.digest)
     space = canonical({"parameters": {name: list(choices) for name, choices in table.parameters.items()}})
@@ -37,7 +37,7 @@ def prepare_table(study: Study, folder: Path, prior: Path | None) -> Run:
         (folder / "table.json").write_bytes(table.description.read_bytes())
         setup = _begin(context, space)
         if prior is not None:
-            adopt_prior(prior, folder)
+            adopt_prior(prior, folder, study.record)
     setup = setup.model_copy(update={"study": dump(study), "objectives": measures(context.objectives)})
     write_setup(folder, setup)
     return Run(folder, context, setup)

@@ -18,7 +18,7 @@ from autokd.distill import Training, one_cycle
 from autokd.driver.progress import Notify, steps
 from autokd.errors import InputError
 from autokd.losses import kd
-from autokd.study import TEACHER, Setup, Study, TeacherSection, changed_sources, teacher_sources
+from autokd.study import TEACHER, TO_TEACH, Setup, Study, TeacherSection, as_let_in, changed_sources, teacher_sources
 from autokd.study.teacher import TrainedSection
 from autokd.tasks.rows import all_labels
 from autokd.teachers.asking import questions
@@ -58,7 +58,7 @@ def teacher_and_outputs(
     return teacher, teacher_outputs(teacher, task, kept, splits=splits, told=told).path
 
 
-def with_test_answers(context: Context, folder: Path, setup: Setup, notify: Notify) -> Context:
+def with_test_answers(context: Context, folder: Path, setup: Setup, notify: Notify, *, own: Study | None) -> Context:
     """The context with the teacher's answers on the test rows, which are asked now if they were not before.
 
     A teacher that cannot be asked any more costs its own figures on test, and the objectives that compare students with
@@ -69,12 +69,13 @@ def with_test_answers(context: Context, folder: Path, setup: Setup, notify: Noti
         folder: the run folder.
         setup: what the run was begun with, its teacher among it.
         notify: told how far asking is.
+        own: the caller's own study; without it a teacher of code that is not installed is not asked.
     """
     rows = context.task.splits["test"]
     if not len(rows) or not context.teacher[0][rows].isnan().any():
         return context
     try:
-        context = replace(context, teacher=open_outputs(_ask_test(context, folder, setup, notify)))
+        context = replace(context, teacher=open_outputs(_ask_test(context, folder, setup, notify, own)))
     except Exception as error:  # whatever a foreign teacher raises: students were trained, and are worth a front
         _LOG.warning("The teacher cannot be asked about the test rows: %s", error)
     if not context.teacher[0][rows].isnan().any():
@@ -117,9 +118,10 @@ def _copied(home: Path, folder: Path) -> Path:
     return folder
 
 
-def _ask_test(context: Context, folder: Path, setup: Setup, notify: Notify) -> Path:
+def _ask_test(context: Context, folder: Path, setup: Setup, notify: Notify, own: Study | None) -> Path:
     """The file with the teacher's answers on the test rows, too."""
     study, task, home = context.study, context.task, folder / "teacher"
+    as_let_in(folder, setup, TO_TEACH, study=own)
     refuse_changed(folder, changed_sources(setup.sources, {TEACHER: teacher_sources(study)}))
     teacher = load_teacher(study.teacher, task, folder=home, train=_refuse_training, seed=study.seed)
     if teacher.digest != setup.digests.teacher:

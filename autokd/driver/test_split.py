@@ -33,7 +33,7 @@ def read_test(
     if not len(rows):
         return list(students), {}
     note_test_read(run.folder, f"the front: {len(students)} students and the teacher")
-    context = with_test_answers(run.context, run.folder, run.setup, notify)
+    context = with_test_answers(run.context, run.folder, run.setup, notify, own=run.context.study)
     scored = []
     for student in students:
         own = checkpoint(run.folder, trials[student.trial])

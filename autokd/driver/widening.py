@@ -41,12 +41,12 @@ def widen(folder: Path, context: Context, setup: Setup) -> tuple[str, ...]:
     Raises:
         InputError: something recorded is not in the space any more, or it builds another network than it did.
     """
-    study = read_study(folder)
+    study = read_study(folder, context.study.record)
     trials = study.get_trials(deepcopy=False)
     wider = [_in_wider_space(trial, context) for trial in trials]
     _refuse_other_networks([as_record(trial) for trial in trials], context)
     names = (*setup.records, f"{setup.records[0]}-{len(setup.records) + 1}")
-    lock, storage, _ = take(folder)
+    lock, storage, _ = take(folder, context.study.record)
     try:
         write_study(storage, names[-1], study, wider)
     except ValueError as error:  # distributions that Optuna does not have in one study

@@ -31,13 +31,17 @@ _WAL_HEADER = 32
 _COPIES = 20
 
 
-def read_trials(folder: str | Path) -> list[TrialRecord]:
+def read_trials(folder: str | Path, named: str = "sqlite") -> list[TrialRecord]:
     """All trials of a run, by number; the run may be under way in another process.
 
+    Args:
+        folder: the run folder.
+        named: as `place_of` takes it.
+
     Raises:
-        InputError: there is no record in `folder`, or it is damaged.
+        InputError: there is no record in `folder`, it is elsewhere, or it is damaged.
     """
-    with _record(Path(folder)) as select:
+    with _record(Path(folder), named) as select:
         states = dict(select("SELECT t.number, t.state FROM trials t WHERE {here} ORDER BY t.number"))
         attributes: dict[int, dict[str, Any]] = {number: {} for number in states}
         for number, key, value in select(
@@ -48,13 +52,13 @@ def read_trials(folder: str | Path) -> list[TrialRecord]:
         return [remembered(number, state, attributes[number]) for number, state in states.items()]
 
 
-def read_counts(folder: str | Path) -> dict[str, int]:
+def read_counts(folder: str | Path, named: str = "sqlite") -> dict[str, int]:
     """How many trials of a run are in each of `STATES`, as `counts` of all of them says.
 
     Raises:
         InputError: there is no record in `folder`, or it is damaged.
     """
-    with _record(Path(folder)) as select:
+    with _record(Path(folder), named) as select:
         found: Counter[str] = Counter()
         for state, outcome, number in select(
             "SELECT t.state, a.value_json, COUNT(*) FROM trials t LEFT JOIN trial_user_attributes a "
@@ -64,7 +68,7 @@ def read_counts(folder: str | Path) -> dict[str, int]:
         return {state: found[state] for state in STATES}
 
 
-def read_parameters(folder: str | Path) -> dict[int, Parameters]:
+def read_parameters(folder: str | Path, named: str = "sqlite") -> dict[int, Parameters]:
     """What was suggested in each complete trial of a run, by its number; equal distributions are one object.
 
     Raises:
@@ -72,7 +76,7 @@ def read_parameters(folder: str | Path) -> dict[int, Parameters]:
     """
     from optuna.distributions import json_to_distribution
 
-    with _record(Path(folder)) as select:
+    with _record(Path(folder), named) as select:
         known: dict[str, BaseDistribution] = {}
         found: dict[int, Parameters] = {}
         for number, name, value, text in select(
@@ -114,6 +118,36 @@ def has_own_database(folder: Path) -> bool:
     return not (folder / SETUP_FILE).exists() or read_setup(folder).study.get("record", "sqlite") == "sqlite"
 
 
+def place_of(folder: Path, named: str) -> tuple[str, str]:
+    """Where the record of a run is: "sqlite", which is `record.db` in its folder, or a URL; and its study's name there.
+
+    A URL in `study.json` counts only where the caller's own study says the same: for a folder that came from elsewhere
+    no database is opened but the one in it.
+
+    Args:
+        folder: the run folder.
+        named: the `record` of the caller's own study; "sqlite" without one.
+
+    Raises:
+        InputError: the record is elsewhere, and the caller does not name it; or record.db is a link.
+    """
+    setup = read_setup(folder) if (folder / SETUP_FILE).exists() else None
+    url, name = ("sqlite", STUDY) if setup is None else (setup.study.get("record", "sqlite"), setup.records[-1])
+    if url == "sqlite" and (folder / "record.db").is_symlink():
+        raise InputError(
+            f"{folder / 'record.db'} is a link; a run's record is the file in its folder: put the file there"
+        )
+    if url not in ("sqlite", named):
+        from autokd.record.storage import shown_url
+
+        raise InputError(
+            f"{folder}: its record is in {shown_url(url)}, and a database outside a run folder is opened only for the "
+            "study file that names it; give that in place of the folder: STUDY.yaml --run RUN (from Python: "
+            "study=load_study('study.yaml'))"
+        )
+    return url, name
+
+
 def unusable(path: Path, error: Exception) -> InputError:
     """What is raised where a file is no record that can be read."""
     message = (str(error) or type(error).__name__).splitlines()[0]
@@ -121,10 +155,11 @@ def unusable(path: Path, error: Exception) -> InputError:
 
 
 @contextmanager
-def _record(folder: Path) -> Iterator[Any]:
+def _record(folder: Path, named: str) -> Iterator[Any]:
     """A function that gives the rows of a SELECT, in which `{here}` stands for what holds for the run's trials `t`."""
-    if not has_own_database(folder):
-        with _on_a_server(folder) as select:
+    url, name = place_of(folder, named)
+    if url != "sqlite":
+        with _on_a_server(url, name) as select:
             yield select
         return
     path = folder / "record.db"
@@ -132,7 +167,6 @@ def _record(folder: Path) -> Iterator[Any]:
         raise InputError(f"{folder} is not a run: it has no record.db; give the folder that `autokd search` wrote")
     try:
         with copied(path) as copy, contextlib.closing(sqlite3.connect(copy)) as connection:
-            name = read_setup(folder).records[-1] if (folder / SETUP_FILE).exists() else STUDY
             yield _of_study(connection.cursor(), name, str(path))
     except InputError:
         raise
@@ -146,10 +180,9 @@ def _record(folder: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def _on_a_server(folder: Path) -> Iterator[Any]:
-    from autokd.record.storage import close_storage, open_storage, shown_url, whereabouts
+def _on_a_server(url: str, name: str) -> Iterator[Any]:
+    from autokd.record.storage import close_storage, open_storage, shown_url
 
-    url, name = whereabouts(folder)
     storage = open_storage(url)
     try:
         with contextlib.closing(storage.engine.raw_connection()) as connection:

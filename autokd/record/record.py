@@ -33,13 +33,21 @@ class Record:
         folder: the run folder; its database, `whereabouts`, is made if absent.
         objectives: in the order of the study's directions.
         sampler: an Optuna sampler.
+        named: the `record` of the caller's own study.
 
     Raises:
         InputError: another driver holds the record, or the database cannot be used.
     """
 
-    def __init__(self, folder: Path, objectives: Sequence[Objective], sampler: optuna.samplers.BaseSampler) -> None:
-        self._lock, self._disk, name = take(folder)
+    def __init__(
+        self,
+        folder: Path,
+        objectives: Sequence[Objective],
+        sampler: optuna.samplers.BaseSampler,
+        *,
+        named: str = "sqlite",
+    ) -> None:
+        self._lock, self._disk, name = take(folder, named)
         self.objectives = tuple(objectives)
         directions = [objective.direction for objective in objectives]
         self._memory = optuna.storages.InMemoryStorage()

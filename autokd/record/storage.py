@@ -18,8 +18,8 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from autokd.errors import OTHER_FOLDER, START_OVER, InputError
 from autokd.record.mounts import mounts, network_file_system
-from autokd.record.reading import copied, has_own_database, unusable
-from autokd.study import SETUP_FILE, STUDY, read_setup
+from autokd.record.reading import copied, has_own_database, place_of, unusable
+from autokd.study import STUDY
 
 _CLAIMS = {
     "postgresql": "SELECT pg_try_advisory_lock(:number)",
@@ -43,15 +43,19 @@ def hold(folder: Path) -> BaseFileLock:
     return lock
 
 
-def take(folder: Path) -> tuple[BaseFileLock, optuna.storages.RDBStorage, str]:
+def take(folder: Path, named: str) -> tuple[BaseFileLock, optuna.storages.RDBStorage, str]:
     """The lock of a run, the database of its record and the study's name there, for the one driver that writes it.
+
+    Args:
+        folder: the run folder.
+        named: the `record` of the caller's own study.
 
     Raises:
         InputError: another search holds it, here or, where the record is on a server, anywhere; or as `open_storage`.
     """
     lock = hold(folder)
-    url, name = whereabouts(folder)
     try:
+        url, name = whereabouts(folder, named)
         storage = open_storage(url)
         if not _claim(storage, name):
             close_storage(storage)
@@ -62,26 +66,20 @@ def take(folder: Path) -> tuple[BaseFileLock, optuna.storages.RDBStorage, str]:
     return lock, storage, name
 
 
-def refuse_held(folder: Path) -> None:
+def refuse_held(folder: Path, named: str) -> None:
     """Refuses a run whose record another search holds now; one that begins later is refused by `take` alone."""
     if not has_own_database(folder):
-        lock, storage, _ = take(folder)
+        lock, storage, _ = take(folder, named)
         close_storage(storage)
         lock.release()
     elif (folder / "record.lock").exists():
         hold(folder).release()
 
 
-def whereabouts(folder: Path) -> tuple[sqlalchemy.URL, str]:
-    """The URL of the database with the record of a run, and the name of its Optuna study there.
-
-    `study.json` says both; without it they are `record.db` in the folder, and `STUDY`.
-    """
-    if not (folder / SETUP_FILE).exists():
-        return database_file(folder / "record.db"), STUDY
-    setup = read_setup(folder)
-    url = setup.study.get("record", "sqlite")
-    return (database_file(folder / "record.db") if url == "sqlite" else sqlalchemy.make_url(url)), setup.records[-1]
+def whereabouts(folder: Path, named: str) -> tuple[sqlalchemy.URL, str]:
+    """The URL of the database with the record of a run, and the name of its Optuna study there; as `place_of`."""
+    url, name = place_of(folder, named)
+    return (database_file(folder / "record.db") if url == "sqlite" else sqlalchemy.make_url(url)), name
 
 
 def database_file(path: Path) -> sqlalchemy.URL:
@@ -125,7 +123,8 @@ def open_storage(url: str | sqlalchemy.URL) -> optuna.storages.RDBStorage:
             ) from error
         broken = isinstance(error.__cause__, sqlite3.OperationalError)
         remedy = "free some disk and search again: it goes on" if broken else START_OVER
-        raise InputError(f"{path} cannot be used as a record ({str(error).splitlines()[0]}); {remedy}") from error
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} cannot be used as a record ({reason}); {remedy}") from error
 
 
 def close_storage(storage: optuna.storages.RDBStorage) -> None:
@@ -162,14 +161,18 @@ def without_log() -> Iterator[None]:
         optuna.logging.set_verbosity(level)
 
 
-def read_study(folder: str | Path) -> optuna.Study:
+def read_study(folder: str | Path, named: str = "sqlite") -> optuna.Study:
     """Optuna's study of a run as it is now, in memory.
 
+    Args:
+        folder: the run folder.
+        named: as `place_of` takes it.
+
     Raises:
-        InputError: there is no record in `folder`, or it is damaged.
+        InputError: there is no record in `folder`, it is elsewhere, or it is damaged.
     """
     folder = Path(folder)
-    url, name = whereabouts(folder)
+    url, name = whereabouts(folder, named)
     if not has_own_database(folder):
         return _read_study(url, name, f"{shown_url(url)}, study {name},")
     path = folder / "record.db"

@@ -57,6 +57,8 @@ def attribute(module: ModuleType, path: str) -> Any:
 def _import_module(group: str, reference: str, name: str) -> ModuleType:
     if not all(part.isidentifier() for part in name.split(".")):
         raise InputError(_not_found(group, reference, f"'{name}' is no module's name"))
+    if name.partition(".")[0] in sys.stdlib_module_names:  # what it has may do anything when it is called
+        raise InputError(_not_found(group, reference, f"'{name}' is a module of Python itself"))
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

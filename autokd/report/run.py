@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from autokd.driver import load_front
 from autokd.record import TrialRecord, read_parameters, read_trials
 from autokd.report.html import write_report
-from autokd.study import read_setup
+from autokd.study import Study, read_setup
 
 if TYPE_CHECKING:
     import optuna
@@ -22,21 +22,26 @@ if TYPE_CHECKING:
 _FEWEST_TRIALS = 8
 
 
-def write_run_report(run: str | Path) -> Path:
+def write_run_report(run: str | Path, *, study: Study | None = None) -> Path:
     """Writes `report.html` into a run folder and returns its path.
+
+    Args:
+        run: the run folder.
+        study: as `load_front` takes it.
 
     Raises:
         InputError: `run` is not a run folder, plotly is missing, or the file cannot be written.
     """
     run = Path(run)
-    front, setup, trials = load_front(run), read_setup(run), read_trials(run)
+    record = "sqlite" if study is None else study.record
+    front, setup, trials = load_front(run, study=study), read_setup(run), read_trials(run, record)
     out = run / "report.html"
     data = front.to_dict()
     write_report(
         {
             "front": data,
             "trials": [_row(trial) for trial in trials],
-            "importance": importance(trials, read_parameters(run), data["objectives"]),
+            "importance": importance(trials, read_parameters(run, record), data["objectives"]),
             "study": setup.study,
             "environment": {
                 **setup.environment,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from autokd.study.baselines import BUILT_IN_BASELINES
     from autokd.study.budget import Budget
     from autokd.study.executor import RayExecutor
+    from autokd.study.foreign import TO_BUILD, TO_TEACH, TO_TRAIN, as_let_in
     from autokd.study.load import load_study
     from autokd.study.model import Study, baseline_study, override
     from autokd.study.parts import resolve_objectives, resolve_space, space_in, space_itself, suggest_arch
@@ -35,12 +36,13 @@ if TYPE_CHECKING:
         Sources,
         changed_since,
         changed_sources,
+        space_sources,
         study_sources,
         teacher_sources,
         training_sources,
     )
     from autokd.study.starter import write_starter
-    from autokd.study.task import TaskSection, read_task
+    from autokd.study.task import TaskSection, is_tabulated, read_task
     from autokd.study.teacher import TeacherSection, read_teacher
 
 __all__ = [
@@ -52,6 +54,9 @@ __all__ = [
     "SPACE",
     "STUDY",
     "TEACHER",
+    "TO_BUILD",
+    "TO_TEACH",
+    "TO_TRAIN",
     "Budget",
     "Digests",
     "Range",
@@ -63,11 +68,13 @@ __all__ = [
     "TaskSection",
     "TeacherSection",
     "WholeRange",
+    "as_let_in",
     "baseline_study",
     "changed_keys",
     "changed_since",
     "changed_sources",
     "dump",
+    "is_tabulated",
     "load_study",
     "make_sampler",
     "measures",
@@ -81,6 +88,7 @@ __all__ = [
     "resolve_space",
     "space_in",
     "space_itself",
+    "space_sources",
     "study_sources",
     "suggest_arch",
     "teacher_sources",
@@ -93,6 +101,7 @@ _HOMES = {
     "baselines": ("BUILT_IN_BASELINES",),
     "budget": ("Budget",),
     "executor": ("RayExecutor",),
+    "foreign": ("TO_BUILD", "TO_TEACH", "TO_TRAIN", "as_let_in"),
     "load": ("load_study",),
     "model": (
         "Study",
@@ -138,6 +147,7 @@ _HOMES = {
         "Sources",
         "changed_since",
         "changed_sources",
+        "space_sources",
         "study_sources",
         "teacher_sources",
         "training_sources",
@@ -145,6 +155,7 @@ _HOMES = {
     "starter": ("write_starter",),
     "task": (
         "TaskSection",
+        "is_tabulated",
         "read_task",
     ),
     "teacher": (

@@ -9,7 +9,7 @@ from autokd.errors import InputError
 from autokd.study.model import Study
 from autokd.study.parts import space_itself
 from autokd.study.run import Setup
-from autokd.study.task import TaskSection
+from autokd.study.task import TaskSection, is_dumped_object
 from autokd.study.teacher import TeacherSection
 from autokd.types import SearchSpace
 
@@ -28,12 +28,17 @@ def training_sources(study: Study, space: SearchSpace) -> Sources:
     Raises:
         InputError: a way of distilling or an objective cannot be found.
     """
-    found = {SPACE: registry.sources_of(space_itself(space))}
+    found = space_sources(space)
     for method in study.recipe.methods:
         found[f"the method {method}"] = _sources("losses", method)
     for name in study.objectives:
         found[f"the objective {name}"] = _sources("objectives", name)
     return {part: digests for part, digests in found.items() if digests}
+
+
+def space_sources(space: SearchSpace) -> Sources:
+    """What the space is made of: all that is used to build a student."""
+    return {SPACE: registry.sources_of(space_itself(space))}
 
 
 def study_sources(study: Study, space: SearchSpace) -> Sources:
@@ -51,7 +56,20 @@ def study_sources(study: Study, space: SearchSpace) -> Sources:
 
 def teacher_sources(study: Study) -> dict[str, str]:
     """What the code of its teacher is made of."""
-    return _of_teacher(study.teacher)
+    found: dict[str, str] = {}
+    for group, each in named_in_teacher(study.teacher):
+        found |= _named(group, each) if isinstance(each, str) else registry.sources_of(each, code_only=True)
+    return found
+
+
+def named_in_teacher(teacher: object) -> list[tuple[str, object]]:
+    """The code that a teacher's section names, or that a teacher given as an object is, each with its group."""
+    if isinstance(teacher, list | tuple):
+        return [named for member in teacher for named in named_in_teacher(member)]
+    if isinstance(teacher, TeacherSection):
+        named = [(group, getattr(teacher, key, None)) for key, group in _TEACHERS.items()]
+        return [(group, each) for group, each in named if each]
+    return [] if is_dumped_object(teacher) else [("teachers", teacher)]
 
 
 def changed_sources(was: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
@@ -90,21 +108,6 @@ def _sources(group: str, reference: object) -> dict[str, str]:
     if isinstance(reference, str) and registry.installed(group).get(reference, "").startswith("autokd."):
         return {}
     return registry.sources_of(registry.resolve(group, reference))
-
-
-def _of_teacher(teacher: object) -> dict[str, str]:
-    """Of the code that a teacher's section names, or that a teacher given as an object has."""
-    if isinstance(teacher, list | tuple):
-        found: dict[str, str] = {}
-        for member in teacher:
-            found |= _of_teacher(member)
-        return found
-    if isinstance(teacher, str):
-        return _named("teachers", teacher)
-    if not isinstance(teacher, TeacherSection):
-        return registry.sources_of(teacher, code_only=True)
-    named = [(group, getattr(teacher, key, None)) for key, group in _TEACHERS.items()]
-    return {name: digest for group, each in named if each for name, digest in _named(group, each).items()}
 
 
 def _named(group: str, reference: str) -> dict[str, str]:

@@ -33,8 +33,14 @@ def load_context(run: str) -> Context:
     return context_of(Path(run), read_setup(Path(run)))
 
 
-def context_of(run: Path, setup: Setup) -> Context:
-    """The context of a run of which this is known, from its folder."""
+def context_of(run: Path, setup: Setup, *, measured: bool = True) -> Context:
+    """The context of a run of which this is known, from its folder; what it names is imported.
+
+    Args:
+        run: the run folder.
+        setup: what it was begun with, as `study.as_let_in` gives it, or as the driver of this process wrote it.
+        measured: whether students are to be measured; without, no objective is looked up.
+    """
     study = Study.model_validate(setup.study)
     if study.table:
         return table_context(study, read_table(run / setup.task))
@@ -44,12 +50,12 @@ def context_of(run: Path, setup: Setup) -> Context:
         space=resolve_space(study),
         task=with_reserve(task) if setup.reserve else task,
         teacher=open_outputs(run / setup.outputs),
-        objectives=resolve_objectives(study),
+        objectives=resolve_objectives(study) if measured else (),
     )
 
 
 def run_stretch_in(run: str, stretch: Stretch) -> dict[str, Any]:
-    """What a stretch gives, in a worker that knows only the run folder.
+    """What a stretch gives, in a worker that knows only the run folder; what that names, the driver has let in.
 
     Raises:
         InputError: the run cannot be used, or the code of a part of it is not what it was when the run was begun.

@@ -123,7 +123,7 @@ def write_start(study: Study, home: Path) -> Context:
     for name in ("train", "validation"):  # the labels of the others are hidden
         arrays[f"y_{name}"] = task.targets(task.splits[name]).numpy()
     np.savez(home / "data.npz", allow_pickle=False, **arrays)
-    return with_test_answers(run.context, run.folder, run.setup, print)
+    return with_test_answers(run.context, run.folder, run.setup, print, own=study)
 
 
 def run_arm(arm: str, home: Path, run: Path, *, seed: int, seconds: float) -> datetime:

@@ -1,0 +1,92 @@
+"""What a run folder names is data: code is imported for it only where it is installed or the caller names it, too."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from autokd import registry
+from autokd.errors import InputError
+from autokd.study.model import Study
+from autokd.study.parts import space_in
+from autokd.study.run import Setup
+from autokd.study.sources import SPACE, TEACHER, named_in_teacher
+from autokd.study.task import is_dumped_object
+
+TO_BUILD = frozenset({"search_spaces"})
+"""Kinds of parts, by their entry-point groups, that are used to build a student."""
+TO_TRAIN = TO_BUILD | {"losses", "objectives"}
+"""Those that are used to train one."""
+TO_TEACH = frozenset({"teachers"})
+"""Those that are used to ask the teacher: all that its section names."""
+
+
+def as_let_in(
+    run: Path, setup: Setup, parts: Collection[str], *, study: Study | None = None, space: object = None
+) -> Setup:
+    """What a run was begun with, where all that these parts name may be imported; asked before anything is resolved.
+
+    Installed plug-ins may, objects are there already, and so may be what the caller names: in a study of its own, or as
+    the space. Worker processes need not ask again: what they are told to train was let in here, or begun by a search.
+
+    Args:
+        run: the run folder.
+        setup: what it was begun with.
+        parts: `TO_BUILD`, `TO_TRAIN`, `TO_TEACH` or several of them.
+        study: the caller's own study of this run.
+        space: its search space: a file that holds it, another reference, or the space itself.
+
+    Raises:
+        InputError: something is named by the run folder alone, there is no such file, or the space was an object and
+            none is given.
+    """
+    if space is None and "search_spaces" in parts and is_dumped_object(setup.study.get("space")):
+        raise InputError(f"{run}: its space was a Python object that lies in no file; give it from Python: space=it")
+    known = set() if study is None else {(part, _written(each)) for part, _, _, each in _named(study)}
+    for part, words, group, reference in _named(Study.model_validate(setup.study)):
+        given = space is not None and part == "search_spaces"
+        if part not in parts or given or not isinstance(reference, str) or (part, reference) in known:
+            continue
+        if not _is_installed(group, reference):
+            also = ", or the file alone: --space FILE (from Python: space='file.py')" if words == SPACE else ""
+            raise InputError(
+                f"{run}: {words} is '{reference}', which is no installed plug-in, and what a run folder names is not "
+                "imported; give the study file that names it: STUDY.yaml --run RUN (from Python: "
+                f"study=load_study('study.yaml')){also}"
+            )
+    if space is None:
+        return setup
+    section = setup.study["space"]
+    if isinstance(space, Path) or (isinstance(space, str) and Path(space).suffix == ".py"):
+        space = space_in(space, section)
+    elif isinstance(section, Mapping) and "archs" in section:
+        space = {**section, "space": space}
+    return setup.model_copy(update={"study": {**setup.study, "space": space}})
+
+
+def _named(study: Study) -> Iterator[tuple[str, str, str, object]]:
+    """What a study names of code that is used after its search: kind of part, part in words, group, reference."""
+    if study.table:
+        return
+    space = study.space["space"] if isinstance(study.space, Mapping) else study.space
+    yield "search_spaces", SPACE, "search_spaces", space
+    for method in study.recipe.methods:
+        yield "losses", f"the method {method}", "losses", method
+    for name in study.objectives:
+        yield "objectives", f"the objective {name}", "objectives", name
+    for group, reference in named_in_teacher(study.teacher):
+        yield "teachers", TEACHER, group, reference
+
+
+def _written(reference: object) -> str | None:
+    return reference if isinstance(reference, str) else registry.reference_of(reference)
+
+
+def _is_installed(group: str, reference: str) -> bool:
+    """Whether a reference is an installed plug-in, with settings or without, or what an adapter makes of one."""
+    known = registry.installed(group)
+    maker = reference.partition("(")[0]  # what follows are settings, which are plain data
+    if group == "search_spaces":
+        adapter, colon, inner = maker.partition(":")
+        maker = inner if colon and adapter in registry.installed("space_adapters") else maker
+    return maker in (*known, *known.values())
