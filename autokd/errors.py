@@ -5,12 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from urllib.parse import unquote
 
 START_OVER = "start over in a new folder (`--fresh`, or another `run=` from Python)"
 OTHER_FOLDER = "give another folder (`--run`, or `run=` from Python)"
 """Advice for whoever searches from the command line and from Python alike."""
 
-_PASSWORDS = re.compile(r"(://[^:/@\s]*:)[^@\s]+(?=@)|(passw\w*=)[^&\s]+")
+_PORT = r"\d{0,5}(?:[/?#][^\s@]*|['\"),;\]]*)(?:\s|$)"
+_PASSWORDS = (
+    # Of the user, up to the last @ before another URL: it may hold spaces, slashes and an @ of its own.
+    re.compile(rf"([a-z][\w+.-]*://[^\s:/?#]*(?::|%3A))(?!{_PORT})(?:(?!://).)*(?=@)", re.IGNORECASE | re.DOTALL),
+    # Where the port belongs, if it is none.
+    re.compile(rf"([a-z][\w+.-]*://[^\s/?#]*:)(?!{_PORT}|[\da-f]*\]|\*\*\*)[^\s/?#'\"]+", re.IGNORECASE),
+)
+_SETTING = re.compile(r"([\w%.+-]+)=([^&;\s\"'})\],]+)")
+_SECRET = re.compile(
+    r"passw|pwd|secret|credential|odbc_connect|(access|account|api|auth|private)_?(key|token)|^token$", re.IGNORECASE
+)
 
 
 class AutoKDError(Exception):
@@ -20,7 +31,7 @@ class AutoKDError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(_PASSWORDS.sub(r"\1\2***", message))
+        super().__init__(without_secrets(message))
 
 
 class InputError(AutoKDError):
@@ -41,6 +52,22 @@ class ObjectiveError(AutoKDError):
 
 class UnmeasuredError(AutoKDError):
     """A latency could not be measured, for the machine that measures was lost; one student's trial is recorded so."""
+
+
+def without_secrets(text: str) -> str:
+    """A text as it may be printed and kept: of URLs, and of settings such as `password=`, the secrets are left out."""
+    for password in _PASSWORDS:
+        text = password.sub(r"\1***", text)
+    return _SETTING.sub(lambda found: f"{found[1]}=***" if _holds_secret(*found.groups()) else found[0], text)
+
+
+def is_secret(setting: str) -> bool:
+    """Whether the value of a setting of that name, as a URL may write it, is a secret."""
+    return _SECRET.search(unquote(setting)) is not None
+
+
+def _holds_secret(setting: str, value: str) -> bool:
+    return is_secret(setting) or any(is_secret(part) for part in re.findall(r"(\w+)\s*=", unquote(value)))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from autokd import registry
-from autokd.errors import InfeasibleError, InputError, nearest
+from autokd.errors import InfeasibleError, InputError, nearest, without_secrets
 from autokd.export.card import Card, reason
 from autokd.export.folder import load_student, read_config
 from autokd.networks import laid_for
@@ -73,7 +73,7 @@ def export_student(student: nn.Module, inputs: Tensor, out: str | Path, *, card:
         raise InputError(f"cannot export to '{out}': {error}") from error
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(f"cannot write '{out}': {reason(error)}; name a file in a folder you can write") from error
-    return f"wrote {out}: {done}"
+    return f"wrote {without_secrets(str(out))}: {done}"
 
 
 def _move(written: Path, out: Path) -> None:

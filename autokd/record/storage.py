@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import optuna
 import sqlalchemy
 from filelock import BaseFileLock, FileLock, Timeout
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from autokd.errors import OTHER_FOLDER, START_OVER, InputError
+from autokd.errors import OTHER_FOLDER, START_OVER, InputError, without_secrets
 from autokd.record.mounts import mounts, network_file_system
 from autokd.record.reading import copied, has_own_database, place_of, unusable
 from autokd.study import STUDY
@@ -147,7 +148,10 @@ def refuse_record(url: str, folder: Path) -> None:
 
 def shown_url(url: str | sqlalchemy.URL) -> str:
     """A database's URL as it may be printed, without any password."""
-    return sqlalchemy.make_url(url).set(query={}).render_as_string(hide_password=True)
+    try:
+        return without_secrets(unquote(sqlalchemy.make_url(url).set(query={}).render_as_string(hide_password=True)))
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # from a study.json that somebody else wrote
+        return "what is no URL of a database"
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
+from autokd.errors import without_secrets
 from autokd.report.encoding import writable
 from autokd.report.table import PLAIN_WIDTH, front_table, front_text
 from autokd.report.words import number
@@ -167,7 +168,7 @@ class _Above(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        _plain(self._console, self.format(record))
+        _plain(self._console, without_secrets(self.format(record)))
 
 
 def _plain(console: Console, text: str) -> None:

@@ -14,6 +14,7 @@ from autokd.driver import load_front
 from autokd.record import TrialRecord, read_parameters, read_trials
 from autokd.report.html import write_report
 from autokd.study import Study, read_setup
+from autokd.study.explanation import hide_secrets
 
 if TYPE_CHECKING:
     import optuna
@@ -42,7 +43,7 @@ def write_run_report(run: str | Path, *, study: Study | None = None) -> Path:
             "front": data,
             "trials": [_row(trial) for trial in trials],
             "importance": importance(trials, read_parameters(run, record), data["objectives"]),
-            "study": setup.study,
+            "study": hide_secrets(setup.study),
             "environment": {
                 **setup.environment,
                 "processor": platform.processor(),

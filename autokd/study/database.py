@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-_URL = re.compile(r"(?P<kind>\w+)(\+\w+)?://(?P<user>[^:/@]*)(?P<password>:[^@]*(?=@))?@?(?P<rest>.*)", re.DOTALL)
+from autokd.errors import is_secret, without_secrets
 
 
 def refuse_no_database(record: str) -> None:
@@ -14,19 +12,43 @@ def refuse_no_database(record: str) -> None:
     processes; what is never taken cannot get into a run folder, a log or a report either.
 
     Raises:
-        ValueError: with what would do; it repeats no password.
+        ValueError: with what would do; it repeats nothing of what was given.
     """
     if record == "sqlite":
         return
-    url = _URL.fullmatch(record)
-    if url is None:
-        raise ValueError("neither sqlite nor a URL; write sqlite, or postgresql+psycopg://me@host/database")
-    if url["password"] is not None or re.search(r"[?&]\w*passw", url["rest"]):
+    import sqlalchemy  # most workers do without
+
+    try:
+        url = sqlalchemy.make_url(record)
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # a port that is no number may be a password at the wrong place
+        raise ValueError("neither sqlite nor a URL; write sqlite, or postgresql+psycopg://me@host/database") from None
+    settings = {key: value if isinstance(value, str) else " ".join(value) for key, value in url.query.items()}
+    texts = [text for text in (url.username, url.host, url.database, *settings.values()) if text]
+    if (
+        url.password is not None
+        or ":" in (url.username or "")
+        or any(map(is_secret, settings))
+        or any(without_secrets(text) != text for text in texts)
+    ):
         raise ValueError(
             "a password in a URL is not taken, as it would be kept in files; leave it out, and put it into ~/.pgpass "
             "or PGPASSWORD (of MySQL: into a file named by ?read_default_file=)"
         )
-    if url["kind"] == "sqlite" and "?" in url["rest"]:
+    if url.get_backend_name() == "sqlite" and "?" in record:
         raise ValueError("settings after a question mark are not taken for SQLite; write the file's full path alone")
-    if url["kind"] == "sqlite" and not url["rest"].startswith("//"):
+    if url.get_backend_name() == "sqlite" and not record.partition("://")[2].startswith("//"):
         raise ValueError("write the file's full path, as sqlite:////var/lib/me/record.db, or sqlite alone")
+
+
+def refuse_secret(url: str) -> str:
+    """The same path or URL, if there is no password in it.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if without_secrets(url) != url:
+        raise ValueError(
+            "a password in a URL is not taken, as it would be kept in files; leave it out, and let the fsspec package "
+            "find it where it looks itself (of s3fs: ~/.aws/credentials or AWS_SECRET_ACCESS_KEY)"
+        )
+    return url

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
+from autokd.study.database import refuse_secret
 from autokd.study.explanation import shown
 from autokd.study.section import Section
 
@@ -28,7 +29,7 @@ class RayExecutor(Section):
     """GPUs set aside for each; .25 lets four share one."""
     max_failures: int = Field(3, ge=0)
     """How often a trial goes on from its last checkpoint elsewhere when its worker or node dies."""
-    storage: str = ""
+    storage: Annotated[str, AfterValidator(refuse_secret)] = ""
     """Where checkpoints go if nodes do not all see the run folder: a folder that they see, or an fsspec URL, as
     s3://bucket/prefix. The driver keeps a copy in the run folder."""
 

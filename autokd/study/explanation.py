@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from autokd.errors import InputError, nearest
+from autokd.errors import InputError, nearest, without_secrets
 
 KeyPath = tuple[str | int, ...]
 Places = Mapping[KeyPath, str]
@@ -90,12 +90,22 @@ def overridden(places: Places, path: KeyPath, label: str) -> Places:
 
 
 def shown(value: object) -> str:
-    """A short form of what was given."""
+    """A short form of what was given, without secrets, which could not be told any more in what is cut short."""
+    value = hide_secrets(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str | int | float | Mapping | Sequence):
         return reprlib.repr(list(value) if isinstance(value, tuple) else value)
     return f"an object of type {type(value).__name__}"
+
+
+def hide_secrets(value: Any) -> Any:
+    """Plain data as they may be printed and kept, with the secrets in their texts left out."""
+    if isinstance(value, str):
+        return without_secrets(value)
+    if isinstance(value, Mapping):
+        return {hide_secrets(key): hide_secrets(each) for key, each in value.items()}
+    return [hide_secrets(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def wanted(field: FieldInfo) -> str:

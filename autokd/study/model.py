@@ -59,7 +59,8 @@ def override_in(study: Study, changes: Mapping[str, Any], context: Mapping[str, 
         path = tuple(key.split("."))
         if not all(path):
             raise InputError(f"override {key}: not a key; write names with dots between, as budget.trials")
-        label = f"{OVERRIDE}{key}={value if isinstance(value, str) else shown(value)}"
+        said = value if isinstance(value, str) else shown(value)
+        label = f"{OVERRIDE}{key}" if "://" in said else f"{OVERRIDE}{key}={said}"  # a URL may hold a secret
         data = _with(data, path, value, label)
         places = overridden(places, path, label)
     return Study.model_validate(data, context={**context, "places": places})
