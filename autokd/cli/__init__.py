@@ -33,12 +33,14 @@ RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder, as `autokd search` writes it; or the study file of one.")
 ]
 FolderOfStudy = Annotated[
-    Path | None, typer.Option("--run", help="The run folder, beside a study file.  [default: runs/<study name>]")
+    Path | None, typer.Option("--run", help="The run folder of a study file; runs/<study name> without it.")
 ]
 OwnSpace = Annotated[
     str | None,
     typer.Option(
-        "--space", metavar="FILE", help="The search space, where it is a file; as it was, where it was edited since."
+        "--space",
+        metavar="FILE",
+        help="Your own file of the search space; as it was, if edited since.",
     ),
 ]
 

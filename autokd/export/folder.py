@@ -102,9 +102,9 @@ def read_config(folder: Path) -> Config:
 
 
 def _installed(space: str) -> str:
-    known = registry.installed("search_spaces")
-    if space.partition("(")[0] in (*known, *known.values()):  # in parentheses are settings, which are plain data
+    if registry.is_installed("search_spaces", space):
         return space
+    known = registry.installed("search_spaces")
     raise InputError(
         f"this student's search space '{space}' is no installed plug-in (known: {', '.join(known) or 'none'}), and "
         f"what a folder names is not imported: pass it yourself, load_student(folder, space='{space}')"

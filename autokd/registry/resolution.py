@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autokd.errors import InputError, nearest
-from autokd.registry.lookup import GROUPS, find
+from autokd.registry.lookup import GROUPS, find, installed
 from autokd.registry.spaces import as_space, find_space
 
 
@@ -41,3 +41,16 @@ def resolve(group: str, reference: object, *, attributes: Sequence[str] = ()) ->
         if not hasattr(found, name):
             raise InputError(f"{group} {shown} has no '{name}'{nearest(name, dir(found))}")
     return found
+
+
+def is_installed(group: str, reference: str) -> bool:
+    """Whether a reference is an installed plug-in, with settings or without, or what an adapter makes of one.
+
+    Whoever installed it trusts it; settings in parentheses are plain data.
+    """
+    known = installed(group)
+    maker = reference.partition("(")[0]
+    if group == "search_spaces":
+        adapter, colon, inner = maker.partition(":")
+        maker = inner if colon and adapter in installed("space_adapters") else maker
+    return maker in (*known, *known.values())

@@ -47,7 +47,7 @@ def as_let_in(
         given = space is not None and part == "search_spaces"
         if part not in parts or given or not isinstance(reference, str) or (part, reference) in known:
             continue
-        if not _is_installed(group, reference):
+        if not registry.is_installed(group, reference):
             also = ", or the file alone: --space FILE (from Python: space='file.py')" if words == SPACE else ""
             raise InputError(
                 f"{run}: {words} is '{reference}', which is no installed plug-in, and what a run folder names is not "
@@ -80,13 +80,3 @@ def _named(study: Study) -> Iterator[tuple[str, str, str, object]]:
 
 def _written(reference: object) -> str | None:
     return reference if isinstance(reference, str) else registry.reference_of(reference)
-
-
-def _is_installed(group: str, reference: str) -> bool:
-    """Whether a reference is an installed plug-in, with settings or without, or what an adapter makes of one."""
-    known = registry.installed(group)
-    maker = reference.partition("(")[0]  # what follows are settings, which are plain data
-    if group == "search_spaces":
-        adapter, colon, inner = maker.partition(":")
-        maker = inner if colon and adapter in registry.installed("space_adapters") else maker
-    return maker in (*known, *known.values())
