@@ -40,32 +40,33 @@ def test_every_command_finds_the_record_on_the_server(server: Postgres, tmp_path
     study, run = write_study(tmp_path, {"record": server.url, "baselines": ["hard"]}), tmp_path / "run"
     answer = autokd("search", study, "--run", run)
     assert answer.code == 0, answer
-    before = read_trials(run)
+    before = read_trials(run, server.url)
     assert autokd("search", study, "budget.trials=6", "--run", run).code == 0
-    assert read_trials(run)[: len(before)] == before
-    found = json.loads(autokd("front", run, "--json").out)
+    assert read_trials(run, server.url)[: len(before)] == before
+    assert "opened only for the study file that names it" in refused("front", run)
+    found = json.loads(autokd("front", study, "--run", run, "--json").out)
     assert sum(found["trials"][state] for state in ("complete", "pruned", "failed")) == 6
     assert set(found["baselines"]) == {"hard"}
-    number = json.loads(autokd("pick", run, "--json").out)["trial"]
-    assert autokd("export", run, "--trial", str(number), tmp_path / "student.safetensors").code == 0
-    assert autokd("report", run).code == 0
+    number = json.loads(autokd("pick", study, "--run", run, "--json").out)["trial"]
+    assert autokd("export", study, "--run", run, "--trial", str(number), tmp_path / "student.safetensors").code == 0
+    assert autokd("report", study, "--run", run).code == 0
     assert list(tmp_path.rglob("record.db")) == []
 
 
 def test_the_trials_are_those_of_a_record_in_the_folder(server: Postgres, tmp_path: Path) -> None:
     for name, record in (("here", "sqlite"), ("there", server.url)):
         search_study(small_study(record=record), run=tmp_path / name)
-    assert read_trials(tmp_path / "here") == read_trials(tmp_path / "there")
+    assert read_trials(tmp_path / "here") == read_trials(tmp_path / "there", server.url)
 
 
 @pytest.mark.slow
 def test_runs_share_a_database_and_not_their_trials(server: Postgres, tmp_path: Path) -> None:
     for name in ("one", "two"):
         search_study(small_study(record=server.url, **{"budget.trials": 2}), run=tmp_path / name)
-        assert len(read_trials(tmp_path / name)) == 2
+        assert len(read_trials(tmp_path / name, server.url)) == 2
     prior = tmp_path / "one"
     search_study(small_study(record=server.url, **{"budget.trials": 1}), run=tmp_path / "three", prior=prior)
-    assert read_trials(tmp_path / "three" / "prior") == read_trials(prior)
+    assert read_trials(tmp_path / "three" / "prior") == read_trials(prior, server.url)
     assert (tmp_path / "three" / "prior" / "record.db").is_file()
 
 
@@ -97,18 +98,18 @@ def test_a_server_that_goes_down_stops_the_search_and_the_same_command_goes_on(
     with pytest.raises(Exception, match=r"record in postgresql.psycopg://me@127.* was lost .*search again"):
         search_study(small_study(record=server.url), run=run, progress=stop)
     try:
-        said = refused("front", run)
+        said = refused("front", study, "--run", run)
         assert "cannot be opened" in said
         assert "see that the server runs" in said
         assert "cannot be opened" in refused("search", study, "--run", tmp_path / "new")
         assert not (tmp_path / "new").exists()
     finally:
         server.start()
-    trials = read_trials(run)
+    trials = read_trials(run, server.url)
     assert sum(trial.epoch for trial in trials) == down[0]
     front = search_study(small_study(record=server.url), run=run)
     assert front.trials["running"] == 0
-    for old, new in zip(trials, read_trials(run), strict=False):
+    for old, new in zip(trials, read_trials(run, server.url), strict=False):
         assert old.rungs.items() <= new.rungs.items()
 
 
