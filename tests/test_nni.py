@@ -133,8 +133,8 @@ def test_a_space_of_nni_is_searched_retrained_exported_and_loaded(tmp_path: Path
     study = write_study(tmp_path, {"space": reference, "budget.trials": 3, "budget.rungs": [1]})
     assert autokd("search", study, "--run", run).code == 0
     trial = str(json.loads(autokd("pick", run, "--json").out)["trial"])
-    assert autokd("retrain", run, "--trial", trial, "--seeds", "1", "--workers", "1").code == 0
-    assert autokd("export", run, out / "student.safetensors", "--trial", trial).code == 0
+    assert autokd("retrain", study, "--run", run, "--trial", trial, "--seeds", "1", "--workers", "1").code == 0
+    assert autokd("export", study, out / "student.safetensors", "--run", run, "--trial", trial).code == 0
     with pytest.raises(InputError, match="pass it yourself"):
         package.load_student(out)
     assert package.load_student(out, space=reference)(torch.zeros(2, 1, 8, 8)).shape == (2, 10)

@@ -184,7 +184,8 @@ def test_a_function_is_searched_exported_and_loaded(tmp_path: Path) -> None:
     study, run, out = write_study(tmp_path, {"space": f"{space}:student"}), tmp_path / "run", tmp_path / "out"
     assert autokd("search", study, "--run", run).code == 0
     picked = json.loads(autokd("pick", run, "--json").out)
-    assert autokd("export", run, out / "student.safetensors", "--trial", str(picked["trial"])).code == 0
+    words = ["export", study, out / "student.safetensors", "--run", run, "--trial", str(picked["trial"])]
+    assert autokd(*words).code == 0
     with pytest.raises(InputError, match="pass it yourself"):
         package.load_student(out)
     student = package.load_student(out, space=f"{space}:student")
