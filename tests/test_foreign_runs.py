@@ -7,13 +7,14 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from command_line import autokd, refused, write_study
 from small import small_study, write_space
 
-from autokd.driver import export_trial, load_front, search_study
+from autokd.driver import export_trial, load_front, retrain, search_study
 from autokd.errors import InputError
 from autokd.record import read_trials
 from autokd.study import load_study
@@ -146,6 +147,19 @@ def test_an_objective_of_ones_own_is_not_needed_to_export(tmp_path: Path) -> Non
     assert {student.spread["goal"] for student in students} == {2 / 120**0.5}  # by its own formula
     assert autokd("export", run, tmp_path / "student.safetensors", "--trial", "0").code == 0
     assert "the objective " in refused("retrain", run, "--trial", "0")
+
+
+def test_a_space_that_lies_in_no_file_is_given_again_to_export(tmp_path: Path) -> None:
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(Path(write_space(tmp_path, widths=[4, 8])).read_text(), "<cell>", "exec"), namespace)
+    space = SimpleNamespace(suggest=namespace["suggest"], build=namespace["build"])
+    run, out = tmp_path / "run", tmp_path / "out" / "student.onnx"
+    front = search_study(small_study(space=space, **{"budget.trials": 1}), run=run)
+    assert front.teacher["test"].keys() == front.front[0].test.keys() == {"accuracy"}
+    assert "its space was a Python object that lies in no file" in refused("export", run, out, "--trial", "0")
+    assert "trial 0 (as trained in the search)" in export_trial(run, 0, out, space=space)
+    with pytest.raises(InputError, match="space: worker processes cannot import what was given"):
+        retrain(run, 0, space=space)
 
 
 @pytest.mark.slow

@@ -40,10 +40,18 @@ def as_let_in(
         InputError: something is named by the run folder alone, there is no such file, or the space was an object and
             none is given.
     """
-    if space is None and "search_spaces" in parts and is_dumped_object(setup.study.get("space")):
+    section = setup.study.get("space")
+    held = section["space"] if isinstance(section, Mapping) and "archs" in section else section
+    lost = is_dumped_object(held)
+    if lost and space is None and "search_spaces" in parts:
         raise InputError(f"{run}: its space was a Python object that lies in no file; give it from Python: space=it")
+    if isinstance(space, Path) or (isinstance(space, str) and Path(space).suffix == ".py"):
+        section = space_in(space, "" if lost else section)
+    elif space is not None:
+        section = {**section, "space": space} if isinstance(section, Mapping) and "archs" in section else space
+    told = Study.model_validate({**setup.study, "space": "lost" if lost and space is None else section})
     known = set() if study is None else {(part, _written(each)) for part, _, _, each in _named(study)}
-    for part, words, group, reference in _named(Study.model_validate(setup.study)):
+    for part, words, group, reference in _named(told):
         given = space is not None and part == "search_spaces"
         if part not in parts or given or not isinstance(reference, str) or (part, reference) in known:
             continue
@@ -54,14 +62,7 @@ def as_let_in(
                 "imported; give the study file that names it: STUDY.yaml --run RUN (from Python: "
                 f"study=load_study('study.yaml')){also}"
             )
-    if space is None:
-        return setup
-    section = setup.study["space"]
-    if isinstance(space, Path) or (isinstance(space, str) and Path(space).suffix == ".py"):
-        space = space_in(space, section)
-    elif isinstance(section, Mapping) and "archs" in section:
-        space = {**section, "space": space}
-    return setup.model_copy(update={"study": {**setup.study, "space": space}})
+    return setup if space is None else setup.model_copy(update={"study": {**setup.study, "space": section}})
 
 
 def _named(study: Study) -> Iterator[tuple[str, str, str, object]]:
