@@ -115,7 +115,8 @@ def near_front(points: Floats, standard_errors: Floats, k: float = 2.0) -> NDArr
         standard_errors: >= 0, of the shape of points or of a row; 0 for what is known exactly.
         k: how many standard errors of doubt to allow, >= 0; 0 gives the front.
     """
-    return ~_beaten(points - k * standard_errors, points) & ~np.isnan(points).any(axis=1)
+    front = points[non_dominated(points)]  # what any point beats, one of the front beats as well
+    return ~_beaten(points - k * standard_errors, front) & ~np.isnan(points).any(axis=1)
 
 
 def within_spread(points: Floats, spreads: Floats) -> NDArray[np.bool_]:

@@ -58,6 +58,19 @@ def test_what_is_read_is_what_optuna_reads(record: Record, tmp_path: Path) -> No
     assert len(complete) == 2
 
 
+def test_what_a_driver_takes_up_is_what_optuna_reads(record: Record, tmp_path: Path) -> None:
+    record.close()
+    told = read_study(tmp_path).get_trials(deepcopy=False)
+    again = open_record(tmp_path)
+    try:
+        taken_up = again.study.get_trials(deepcopy=False)
+        assert taken_up == told
+        distributions = {id(each) for trial in taken_up for each in trial.distributions.values()}
+        assert len(distributions) == 4
+    finally:
+        again.close()
+
+
 def test_reading_changes_nothing_whether_a_driver_writes_or_none(record: Record, tmp_path: Path) -> None:
     for folder in (tmp_path, shutil.copytree(tmp_path, tmp_path.with_name("copy"))):
         before = files(folder)

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
+from autokd.record.reading import stored_trials
 from autokd.record.storage import close_storage, take, without_log
 from autokd.record.trials import TrialRecord, as_record, counts
 from autokd.study import STUDY
@@ -62,9 +64,11 @@ class Record:
             self._stored.set_metric_names([objective.name for objective in objectives])  # for optuna-dashboard
         self.session = int(self._stored.user_attrs.get("sessions", 0))
         self._stored.set_user_attr("sessions", self.session + 1)
-        stored = self._stored.get_trials(deepcopy=False)
-        self.study.add_trials(stored)
-        self.trials = [as_record(trial) for trial in stored]
+        self._distributions: dict[str, BaseDistribution] = {}
+        for trial in stored_trials(self._disk, name):
+            self.study.add_trial(trial)
+            self._share_distributions(trial.number)
+        self.trials = [as_record(trial) for trial in self.study.get_trials(deepcopy=False)]
         self.completed = [trial for trial in self.trials if trial.state == "complete"]
         self.tally = counts(self.trials)
         self.epochs_spent = sum(trial.epoch for trial in self.trials)
@@ -152,6 +156,13 @@ class Record:
         if state in ("pruned", "failed"):
             self.spent.add(number)
 
+    def _share_distributions(self, number: int) -> None:
+        """Makes equal distributions of trials in memory one object: they are half of what a trial takes."""
+        trial = self._memory.get_trial(self._live_id(number))
+        trial.distributions = {
+            name: self._distributions.setdefault(repr(each), each) for name, each in trial.distributions.items()
+        }
+
     def _live_id(self, number: int) -> int:
         """What the study in memory calls the trial of that number."""
         study = self._memory.get_study_id_from_name(STUDY)
@@ -159,6 +170,7 @@ class Record:
 
     def _store(self, number: int) -> None:
         """Writes the trial that was asked for last, with its parameters and attributes."""
+        self._share_distributions(number)
         asked = self._memory.get_trial(self._live_id(number))
         self._ids[number] = self._disk.create_new_trial(self._study_id, asked)
         self._asked = None
