@@ -103,6 +103,8 @@ class CostAwareSampler(BaseSampler):
         self._plans: dict[int, Mapping[str, Any]] = {}
         self._prior = [each for each in map(_candidate, prior) if each is not None and each.trained]
         self._ended: dict[int, Candidate] = {}
+        self._settled: list[Candidate] = []
+        self._first_open = 0
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Empty: which parameters there are is known by running the study's own `suggest`."""
@@ -126,10 +128,7 @@ class CostAwareSampler(BaseSampler):
         return plan[param_name] if planned else draw_from(param_distribution, self._random)
 
     def _plan(self, study: optuna.Study, number: int) -> Mapping[str, Any]:
-        tried = self._tried([trial for trial in study.get_trials(deepcopy=False) if trial.number != number])
-        for each in tried:
-            if each.record is not None and each.record.costs:
-                self._asked[each.arch_key] = {**self._asked.get(each.arch_key, {}), **each.record.costs}
+        tried = self._tried(study.get_trials(deepcopy=False), number)
         seen = {each.key for each in tried}
         history = [each for each in tried if each.promises]
         lost = [each for each in tried if each.to_the_end is False and not each.promises]
@@ -146,8 +145,20 @@ class CostAwareSampler(BaseSampler):
             self._fresh_until = now + _FRESH * (now - began)
         return self._chosen.params if self._chosen else {}
 
-    def _tried(self, trials: Iterable[FrozenTrial]) -> list[Candidate]:
-        """Those of the trials that had an architecture; what has ended stays as it is and is read once."""
+    def _tried(self, trials: Sequence[FrozenTrial], asked: int) -> list[Candidate]:
+        """Those of the trials that had an architecture, but for the one asked for; their costs are known from now on.
+
+        What has ended stays as it is and is read once; the first trials, as far as all of them have ended, are not even
+        looked at again.
+        """
+        while self._first_open < len(trials) and trials[self._first_open].state.is_finished():
+            self._settled += self._candidates_of([trials[self._first_open]])
+            self._first_open += 1
+        return self._settled + self._candidates_of(
+            trial for trial in trials[self._first_open :] if trial.number != asked
+        )
+
+    def _candidates_of(self, trials: Iterable[FrozenTrial]) -> list[Candidate]:
         found = []
         for trial in trials:
             candidate = self._ended.get(trial.number) or _candidate(trial)
@@ -155,6 +166,9 @@ class CostAwareSampler(BaseSampler):
                 found.append(candidate)
                 if trial.state.is_finished():
                     self._ended[trial.number] = candidate
+                if candidate.record is not None and candidate.record.costs:
+                    known = self._asked.get(candidate.arch_key, {})
+                    self._asked[candidate.arch_key] = {**known, **candidate.record.costs}
         return found
 
     def _first(self, place: int, seen: set[str]) -> Mapping[str, Any]:

@@ -16,13 +16,14 @@ from autokd.samplers.chances import Chances, worth
 from autokd.samplers.features import Encoding
 from autokd.samplers.improvement import expected_improvement, free_boxes
 from autokd.samplers.losses import LossModel, extrapolated
+from autokd.samplers.selection import chosen
 from autokd.types import Arch, Objective
 
 if TYPE_CHECKING:
     from autokd.samplers.surrogate import Surrogate
 
 _COSTS_FITTED_ON = 300
-_LEARNT_FROM, _CHANCES_OF = 1000, 300
+_ALL_LEARNT_FROM, _LEARNT_FROM, _CHANCES_OF = 500, 200, 300
 _NEGLIGIBLE = 1e-3
 _RECIPE = "recipe."
 
@@ -53,22 +54,27 @@ class Candidate:
         """Canonical architecture."""
         return canonical(self.arch)
 
-    @property
+    @cached_property
+    def values(self) -> Mapping[str, float]:
+        """All numbers known of it."""
+        return {} if self.record is None else self.record.values
+
+    @cached_property
     def trained(self) -> bool:
         """Whether anything is known of it by training; a training that diverged says nothing."""
-        return self.record is not None and bool(self.record.rungs) and finite(self.record.values)
+        return self.record is not None and bool(self.record.rungs) and finite(self.values)
 
-    @property
+    @cached_property
     def counts(self) -> bool:
         """Whether it is on the way to the front or there."""
         return self.record is not None and self.record.state in ("complete", "running")
 
-    @property
+    @cached_property
     def promises(self) -> bool:
         """Whether it says, or will say, what training gives."""
         return self.trained or self.counts
 
-    @property
+    @cached_property
     def to_the_end(self) -> bool | None:
         """Whether it was trained to the end; None where that is not decided."""
         return None if self.record is None else self.record.to_the_end
@@ -100,20 +106,22 @@ class Outlook:
     ) -> Floats:
         """Fits models of costs, of what training gives and of who is trained to the end, and notes the front.
 
-        What is under way is on that front with what is expected of it. Of more than a thousand the latest are learnt
-        from, and those that count; who is trained to the end is learnt from the latest 300. What was trained in an
-        earlier search (`prior`) is on a scale of its own, and as like this one's as the data say: a feature tells the
-        two apart. Of those that failed or diverged (`lost`) nothing is known but that they did.
+        What is under way is on that front with what is expected of it. Of more than 500 students 200 are learnt from,
+        as `selection.chosen` has it, and all that are under way; who is trained to the end is learnt from the latest
+        300. What was trained in an earlier search (`prior`) is on a scale of its own, and as like this one's as the
+        data say: a feature tells the two apart. Of those that failed or diverged (`lost`) nothing is known but that
+        they did.
 
         Returns:
             the `improvement` by each candidate.
         """
-        history = [each for i, each in enumerate(history) if each.counts or i >= len(history) - _LEARNT_FROM]
-        history, self._prior = history[-_LEARNT_FROM:], list(prior)[-_LEARNT_FROM:]
         decided = [each for each in history if each.to_the_end is not None][-_CHANCES_OF:]
+        everything, history, self._prior = history, self._learnt_from(history), self._learnt_from(prior)
+        told = {each.key for each in history}
+        others = [each for each in everything if each.counts and each.key not in told]
         lost = lost[-_CHANCES_OF:]
         everyone = [*history, *lost, *candidates]
-        self._encode_as([*everyone, *self._prior])
+        self._encode_as([*everyone, *decided, *self._prior])
         exact = self._asked_costs(everyone, asked)
         self._predict_costs = self._cost_models(everyone, exact)
         logs = self._log_costs(everyone, exact)
@@ -125,7 +133,7 @@ class Outlook:
         earlier[:, -1:] += bool(self._prior)
         self._chances = self._learn_chances([*decided, *lost], asked)
         self._models = [self._learn(i, history, features, losses, earlier) for i in self._trained]
-        self._front = losses[[each.counts for each in history]]
+        self._front = np.concatenate([losses[[each.counts for each in history]], self._losses(self.front(others))])
         self._free, self._bold = free_boxes(self._front, self._reference), False
         gain = self.improvement(candidates, asked)
         self._bold = bool(gain.max() < _NEGLIGIBLE * hypervolume(self._front, self._reference))
@@ -140,6 +148,13 @@ class Outlook:
             losses[:, i] = model.suppose(features)
         self._front = np.concatenate([self._front, losses])
         self._free = free_boxes(self._front, self._reference)
+
+    def _learnt_from(self, students: Sequence[Candidate]) -> list[Candidate]:
+        """Those of many that the models are told of."""
+        if len(students) <= _ALL_LEARNT_FROM:
+            return list(students)
+        under_way = np.array([each.counts and not each.to_the_end for each in students])
+        return [students[i] for i in chosen(self._losses(students), under_way, _LEARNT_FROM)]
 
     def _learn_chances(self, decided: Sequence[Candidate], asked: Asked) -> Chances:
         features, _ = self._looked_at(decided, asked)
@@ -187,7 +202,7 @@ class Outlook:
         return np.where((costs > self._reference[self._costs]).any(axis=1), -1.0, gain)
 
     def _losses(self, candidates: Sequence[Candidate]) -> Floats:
-        return as_losses([each.record.values if each.record else {} for each in candidates], self._objectives)
+        return as_losses([each.values for each in candidates], self._objectives)
 
     def _surrogate(self, what: str, i: int) -> Surrogate:
         groups, costs = list(self._encoding.groups), len(self._costs)

@@ -1,0 +1,41 @@
+"""Which students of a long search a model learns from: its cost grows with the cube of their number."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autokd.pareto import Floats, non_dominated
+
+
+def chosen(losses: Floats, always: NDArray[np.bool_], number: int) -> NDArray[np.int64]:
+    """Indices of so many students, in their order: half are those nearest the front, half are spread over the others.
+
+    What matters is which of the students near the front is better; the others keep the model from hoping where there is
+    nothing to be had. Near is who needs the least more in all objectives at once, each scaled to its range on the
+    front, to be dominated by none.
+
+    Args:
+        losses: as far as known, shape (students, objectives); NaN where nothing is.
+        always: who is chosen in any case, beside that number; shape (students,).
+        number: of students, 2 or more.
+    """
+    wanted = always.copy()
+    known = np.flatnonzero(~always & np.isfinite(losses).all(axis=1))
+    near = known[np.argsort(_from_front(losses[known]), kind="stable")]
+    wanted[near[: number // 2]] = True
+    left = np.flatnonzero(~wanted)
+    places = np.linspace(0, len(left) - 1, min(number - number // 2, len(left)))
+    wanted[left[np.round(places).astype(int)]] = True
+    return np.flatnonzero(wanted)
+
+
+def _from_front(losses: Floats) -> Floats:
+    """How much less each student's losses would have to be, as shares of the front's ranges, shape (students,)."""
+    front = losses[non_dominated(losses)]
+    span = np.ptp(front, axis=0) if len(front) else np.ones(losses.shape[1])
+    scaled, best = losses / np.where(span > 0, span, 1.0), front / np.where(span > 0, span, 1.0)
+    beaten = np.zeros(len(losses))
+    for member in best:
+        np.maximum(beaten, (scaled - member).min(axis=1), out=beaten)
+    return beaten
