@@ -1,102 +1,98 @@
 """What is expected of a student that was not trained: a Gaussian process over groups of features.
 
-scikit-learn does the regression; the kernel is our own, since none of its kernels shares a length scale between the
-columns of one group, and with one length scale for all columns the rank correlation on untrained students of three
-NAS tables was .46 / .52 / .84 after 80 trainings, with this kernel .65 / .73 / .91. Random forests and extra trees
-gave .56 / .57 / .74 and .46 / .51 / .81, a mean of forest and process no more than the process. BoTorch's SingleTaskGP
-with its own priors, one length scale a column, gave .42 / .56 / .88 at two seconds a fit.
+The kernel is our own, since none of scikit-learn's shares a length scale between the columns of one group. So is the
+regression: scikit-learn's computes the likelihood with every fit, which is four times the work, cannot be told of more
+rows, and its import takes 1.3 CPU seconds and 100 MB. A test compares the two.
+
+With one length scale for all columns the rank correlation on untrained students of three NAS tables was .46 / .52 / .84
+after 80 trainings, with this kernel .65 / .73 / .91. Random forests and extra trees gave .56 / .57 / .74 and
+.46 / .51 / .81, a mean of forest and process no more than the process. BoTorch's SingleTaskGP with its own priors, one
+length scale a column, gave .42 / .56 / .88 at two seconds a fit.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import Hyperparameter, Kernel, WhiteKernel
 
 from autokd.pareto import Floats
 
 _SPREAD = 0.3
-_NOISE, _NOISE_SPREAD, _LEAST_NOISE = 0.1, 1.5, 1e-6
+_SCALES = 1e-4, 1e4
+_NOISE, _NOISE_SPREAD, _LEAST_NOISE, _MOST_NOISE = 0.1, 1.5, 1e-6, 10.0
 _FITTED_ON, _JITTER = 100, 1e-8
 _STEPS, _REFIT_GROWTH = 40, 1.1
 
 
-class GroupedMatern(Kernel):  # type: ignore[misc]
-    """A sum of Matern 5/2 kernels, each over some groups of columns with a length scale a group.
+@dataclass(frozen=True)
+class Kernel:
+    """A sum of Matern 5/2 kernels, each over some groups of columns with a length scale a group, and noise.
 
     Args:
         groups: the columns of each group, as half-open ranges.
         terms: the groups that each term looks at.
         scales: for each term its variance, then its length scales; all > 0.
+        noise: variance of what several trainings of one student give, > 0.
     """
 
-    def __init__(
-        self,
-        groups: Sequence[tuple[int, int]],
-        terms: Sequence[Sequence[int]],
-        scales: Floats,
-    ) -> None:
-        self.groups, self.terms, self.scales = groups, terms, scales
-        self._apart: tuple[Floats, list[Floats]] | None = None
+    groups: Sequence[tuple[int, int]]
+    terms: Sequence[Sequence[int]]
+    scales: Floats
+    noise: float
 
     @property
-    def hyperparameter_scales(self) -> Hyperparameter:
-        """The scales, for scikit-learn."""
-        return Hyperparameter("scales", "numeric", (1e-4, 1e4), len(self.scales))
+    def theta(self) -> Floats:
+        """Logarithms of all scales, the noise's last."""
+        return np.append(np.log(self.scales), np.log(np.array([self.noise])))
 
-    def __call__(self, x: Floats, y: Floats | None = None, eval_gradient: bool = False) -> Any:
-        """The kernel between rows of x and y (x itself if None); with its gradient in the logarithm of the scales."""
-        y = x if y is None else y
-        total, gradient = np.zeros((len(x), len(y))), []
+    def at(self, theta: Floats) -> Kernel:
+        """The kernel with other scales."""
+        return replace(self, scales=np.exp(theta[:-1]), noise=float(np.exp(theta[-1])))
+
+    def __call__(self, x: Floats, y: Floats) -> Floats:
+        """What rows of x and of y have in common, shape (rows of x, rows of y)."""
+        total = np.zeros((len(x), len(y)))
+        for term, variance, lengths in self._parts():
+            ranges = [slice(*self.groups[group]) for group in term]
+            near, far = (_scaled(rows, ranges, lengths) for rows in (x, y))
+            total += _matern(variance, _squared_distances(near, far))[0]
+        return total
+
+    def noisy(self, x: Floats) -> Floats:
+        """The same among the rows of x, with the noise of each."""
+        return self(x, x) + self.noise * np.eye(len(x))
+
+    def slopes(self, apart: Sequence[Floats]) -> tuple[Floats, Floats]:
+        """What `noisy` gives, and its gradient in `theta`, from the squared distances between rows by group."""
+        rows = len(apart[0])
+        total, gradient = np.zeros((rows, rows)), []
+        for term, variance, lengths in self._parts():
+            parts = [apart[group] / length**2 for group, length in zip(term, lengths, strict=True)]
+            value, slope = _matern(variance, np.sum(parts, axis=0))
+            total += value
+            gradient += [value, *(slope * part for part in parts)]
+        noise = self.noise * np.eye(rows)
+        return total + noise, np.stack([*gradient, noise], axis=-1)
+
+    def variance(self) -> float:
+        """What a row has in common with itself, without noise."""
+        return float(sum(variance for _, variance, _ in self._parts()))
+
+    def _parts(self) -> Iterator[tuple[Sequence[int], float, Floats]]:
         place = 0
         for term in self.terms:
-            variance, lengths = self.scales[place], self.scales[place + 1 : place + 1 + len(term)]
+            yield term, self.scales[place], self.scales[place + 1 : place + 1 + len(term)]
             place += 1 + len(term)
-            if eval_gradient:
-                apart = self._distances(x)
-                parts = [apart[group] / length**2 for group, length in zip(term, lengths, strict=True)]
-                squared = np.sum(parts, axis=0)
-            else:
-                ranges = [slice(*self.groups[group]) for group in term]
-                near, far = (_scaled(rows, ranges, lengths) for rows in (x, y))
-                squared = _squared_distances(near, far)
-            radius = np.sqrt(5 * squared)
-            decay = variance * np.exp(-radius)
-            value = decay * (1 + radius + 5 / 3 * squared)
-            total += value
-            if eval_gradient:
-                slope = decay * (1 + radius) * (5 / 3)
-                gradient += [value, *(slope * part for part in parts)]
-        return (total, np.stack(gradient, axis=-1)) if eval_gradient else total
-
-    def _distances(self, x: Floats) -> list[Floats]:
-        """Squared distances between rows by group, kept while scales are looked for."""
-        if self._apart is None or self._apart[0] is not x:
-            self._apart = (x, [_squared_distances(x[:, a:b], x[:, a:b]) for a, b in self.groups])
-        return self._apart[1]
-
-    def diag(self, x: Floats) -> Floats:
-        """The sum of variances for each row."""
-        starts = np.cumsum([0, *(1 + len(term) for term in self.terms)])[:-1]
-        return np.full(len(x), sum(self.scales[start] for start in starts))
-
-    def is_stationary(self) -> bool:
-        """Always."""
-        return True
 
 
 class Process:
     """A Gaussian process that was told of some rows.
 
-    scikit-learn's own computes the likelihood with every fit, which is four times the work, and cannot be told of more
-    rows. Source: Rasmussen and Williams (2006), algorithm 2.1, https://gaussianprocess.org/gpml/.
+    Source: Rasmussen and Williams (2006), algorithm 2.1, https://gaussianprocess.org/gpml/.
     """
 
     def __init__(
@@ -108,20 +104,20 @@ class Process:
     @property
     def noise(self) -> float:
         """Standard deviation of what trainings of one student give."""
-        return float(self._scale[1] * np.sqrt(self._kernel.k2.noise_level))
+        return float(self._scale[1] * np.sqrt(self._kernel.noise))
 
     def __call__(self, rows: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation of students, each of shape (rows,)."""
         mean, scale = self._scale
         between = self._kernel(rows, self._features)
         known = solve_triangular(self._factor, between.T, lower=True)
-        variance = np.maximum(self._kernel.k1.diag(rows) - (known**2).sum(axis=0), 1e-12)
+        variance = np.maximum(self._kernel.variance() - (known**2).sum(axis=0), 1e-12)
         return mean + scale * (between @ self._weights), scale * np.sqrt(variance)
 
     def supposing(self, rows: Floats) -> Process:
         """The process if rows turn out as expected: means stay as they are, deviations near them do not."""
         known = solve_triangular(self._factor, self._kernel(self._features, rows), lower=True)
-        left = self._kernel(rows) + _JITTER * np.eye(len(rows)) - known.T @ known
+        left = self._kernel.noisy(rows) + _JITTER * np.eye(len(rows)) - known.T @ known
         factor = np.block([[self._factor, np.zeros_like(known)], [known.T, cholesky(left, lower=True)]])
         features, weights = np.concatenate([self._features, rows]), np.append(self._weights, np.zeros(len(rows)))
         return Process(self._kernel, features, factor, weights, self._scale)
@@ -143,7 +139,7 @@ class Surrogate:
 
     def __init__(self, groups: Sequence[tuple[int, int]], terms: Sequence[Sequence[int]], *, seed: int) -> None:
         start = np.concatenate([[1.0, *[np.sqrt(len(term))] * len(term)] for term in terms])
-        self._kernel: Kernel = GroupedMatern(groups, terms, start) + WhiteKernel(_NOISE, (_LEAST_NOISE, 10.0))
+        self._kernel = Kernel(groups, terms, start, _NOISE)
         self._prior = self._kernel.theta
         self._spread = np.append(np.full(len(start), _SPREAD), _NOISE_SPREAD)
         self._seed, self._next = seed, 0
@@ -162,26 +158,54 @@ class Surrogate:
             rows = np.arange(len(targets))
             if len(rows) > _FITTED_ON:
                 rows = np.random.default_rng(self._seed).choice(rows, _FITTED_ON, replace=False)
-            found = GaussianProcessRegressor(self._kernel, alpha=variances[rows], optimizer=self._most_likely)
-            with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):  # costs have next to no noise
-                self._kernel = found.fit(features[rows], scaled[rows]).kernel_
+            self._kernel = self._kernel.at(self._most_likely(features[rows], scaled[rows], variances[rows]))
             self._next = int(len(targets) * _REFIT_GROWTH) + 1
-        factor = cholesky(self._kernel(features) + np.diag(variances), lower=True)
+        factor = cholesky(self._kernel.noisy(features) + np.diag(variances), lower=True)
         return Process(self._kernel, features, factor, cho_solve((factor, True), scaled), (mean, scale))
 
-    def _most_likely(self, minus_likelihood: Any, start: Floats, bounds: Floats) -> tuple[Floats, float]:
+    def _most_likely(self, features: Floats, targets: Floats, variances: Floats) -> Floats:
+        apart = [_squared_distances(features[:, a:b], features[:, a:b]) for a, b in self._kernel.groups]
+
         def minus_posterior(theta: Floats) -> tuple[float, Floats]:
-            value, gradient = minus_likelihood(theta)
+            value, gradient = _minus_likelihood(self._kernel.at(theta), apart, targets, variances)
             away = (theta - self._prior) / self._spread
             return value + away @ away / 2, gradient + away / self._spread
 
-        options = {"maxiter": _STEPS}
+        start = self._kernel.theta
+        bounds = np.log([*[_SCALES] * (len(start) - 1), (_LEAST_NOISE, _MOST_NOISE)])
         found = [
-            minimize(minus_posterior, theta, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+            minimize(minus_posterior, theta, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS})
             for theta in (start, self._prior)[: 1 + bool((start != self._prior).any())]
         ]
         best = min(found, key=lambda each: float(each.fun))
-        return best.x, best.fun
+        return np.asarray(best.x)
+
+
+def _minus_likelihood(
+    kernel: Kernel, apart: Sequence[Floats], targets: Floats, variances: Floats
+) -> tuple[float, Floats]:
+    """Minus the logarithm of the targets' likelihood, and its gradient in `theta`.
+
+    Source: Rasmussen and Williams (2006), equations 2.30 and 5.9.
+    """
+    covariance, slopes = kernel.slopes(apart)
+    covariance[np.diag_indices_from(covariance)] += variances
+    try:
+        factor = cholesky(covariance, lower=True, check_finite=False)
+    except LinAlgError:
+        return np.inf, np.zeros(slopes.shape[-1])
+    weights = cho_solve((factor, True), targets, check_finite=False)
+    value = -0.5 * np.einsum("i,i", targets, weights) - np.log(np.diag(factor)).sum()
+    value -= len(targets) / 2 * np.log(2 * np.pi)
+    inner = np.outer(weights, weights) - cho_solve((factor, True), np.eye(len(targets)), check_finite=False)
+    return -value, -0.5 * np.einsum("ij,jik->k", inner, slopes)
+
+
+def _matern(variance: float, squared: Floats) -> tuple[Floats, Floats]:
+    """A Matern 5/2 kernel of squared distances; and what its slope in the logarithm of a length is a multiple of."""
+    radius = np.sqrt(5 * squared)
+    decay = variance * np.exp(-radius)
+    return decay * (1 + radius + 5 / 3 * squared), decay * (1 + radius) * (5 / 3)
 
 
 def _scaled(rows: Floats, ranges: Sequence[slice], lengths: Floats) -> Floats:
