@@ -17,7 +17,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib import import_module
 from multiprocessing import resource_tracker
+from multiprocessing.process import BaseProcess
 from typing import Any, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,6 +28,8 @@ _TRIALS = "autokd.trial"
 """What workers import first."""
 _FORKSERVER = "forkserver"
 _START_SECONDS = 60
+_UNKNOWN = 255
+"""What is read as the exit code of a forked worker if the server that forked it died."""
 
 
 class InlineExecutor(Executor):
@@ -56,6 +60,10 @@ class InlineExecutor(Executor):
     def stop(self, future: Future[Any]) -> None:
         """Does nothing: a call that was submitted here has ended."""
 
+    def exit_code(self, future: Future[Any]) -> int:
+        """0: this process lives."""
+        return 0
+
 
 class ProcessExecutor(Executor):
     """`workers` processes, one to a slot, so that a dead or hung one costs only the call it was at.
@@ -73,6 +81,7 @@ class ProcessExecutor(Executor):
         self._forks = multiprocessing.get_start_method(allow_none=True) == _FORKSERVER
         self._free: list[ProcessPoolExecutor | None] = [None] * workers
         self._busy: dict[Future[Any], ProcessPoolExecutor] = {}
+        self._processes = WeakKeyDictionary[Future[Any], tuple[ProcessPoolExecutor, BaseProcess]]()
         self._lock = threading.Lock()  # latencies are measured, when workers are ready, in a thread beside the loop
         self._wanted, self._starting = False, list[Future[None]]()
 
@@ -117,6 +126,8 @@ class ProcessExecutor(Executor):
                 _kill(pool)
                 raise
             self._busy[future] = pool
+            (process,) = (pool._processes or {}).values()
+            self._processes[future] = pool, process
         return future
 
     def stop(self, future: Future[Any]) -> None:
@@ -124,6 +135,16 @@ class ProcessExecutor(Executor):
         pool = self._busy.get(future)
         if pool is not None:
             _kill(pool)
+
+    def exit_code(self, future: Future[Any]) -> int:
+        """With what the worker ended whose death a future holds: its own code, or minus the number of a signal."""
+        pool, process = self._processes[future]
+        pool.shutdown(wait=True)  # the pool waits for its process, and two at once would confuse each other
+        code = process.exitcode
+        if code is None or (self._forks and code == _UNKNOWN):  # its server died, and it may live
+            process.kill()
+            return -signal.SIGKILL
+        return code
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ends all workers at once; a call under way is lost, so wait for its future first."""
@@ -140,7 +161,7 @@ class ProcessExecutor(Executor):
             broken = not future.cancelled() and _broken(future)
             if broken:
                 _kill(pool)
-                pool.shutdown(wait=False)
+                pool.shutdown(wait=True)  # `exit_code` asks what the pool has found out
             self._free.append(None if broken else pool)
 
     def _pool(self) -> ProcessPoolExecutor:

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from autokd.errors import InfeasibleError
+from autokd.files import sync
 
 _EXTRA = "extra_state"
 _COMPLEX = "complex"
@@ -73,11 +74,21 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[st
         save_file(copies, path, beside or None)
     except SafetensorError as error:  # how safetensors says that the disk is full
         raise OSError(str(error)) from error
+    sync(path)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
     """Tensors by name, as `save_tensors` wrote them, on the CPU."""
     return _read(path)[0]
+
+
+def is_complete(path: Path) -> bool:
+    """Whether a file of tensors is there and as long as it says itself."""
+    try:
+        with safe_open(path, framework="pt"):
+            return True
+    except (OSError, SafetensorError):
+        return False
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:

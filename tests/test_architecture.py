@@ -12,7 +12,8 @@ from conftest import ROOT
 
 FLOORS = (
     ("errors", "types"),
-    ("choices", "devices", "files", "networks", "urls", "weights"),
+    ("files",),
+    ("choices", "devices", "networks", "urls", "weights"),
     ("losses", "objectives", "one_function", "pareto"),
     ("registry",),
     ("study",),

@@ -4,19 +4,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from autokd.checkpoints import (
+    MOST_DEATHS,
     OPTIMIZER,
     WEIGHTS,
     checkpoint,
     clean,
+    deaths_of_trial,
     drop,
+    in_mortal_danger,
+    is_whole,
+    note_death,
+    read_result,
     size_gb,
+    too_many,
     trial_folder,
     unrecorded_result,
+    whole_checkpoint,
+    write_result,
 )
 from autokd.files import write_json
 from autokd.record import TrialRecord
+from autokd.weights import save_tensors
 
 
 def trial(number: int = 0, *, epochs: tuple[int, ...] = (), state: str = "running") -> TrialRecord:
@@ -128,3 +139,87 @@ def test_a_trial_that_never_trained_takes_no_room(tmp_path: Path) -> None:
 def test_dropping_what_is_absent_is_no_error(tmp_path: Path) -> None:
     drop(tmp_path / "nowhere")
     drop(tmp_path, WEIGHTS)
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> Path:
+    """The checkpoint of trial 0 after epoch 1, as a worker writes it."""
+    folder = attempt(tmp_path, 0, 1)
+    save_tensors({"layer.weight": torch.arange(6.0)}, folder / WEIGHTS)
+    save_tensors({"0.step": torch.ones(3)}, folder / OPTIMIZER)
+    write_result(folder, done(1))
+    return folder
+
+
+def flip_a_bit(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def test_a_checkpoint_as_it_was_written_is_whole(sealed: Path, tmp_path: Path) -> None:
+    assert is_whole(sealed, WEIGHTS, OPTIMIZER)
+    assert whole_checkpoint(tmp_path, trial(epochs=(1,))) == sealed
+    assert read_result(sealed) == unrecorded_result(tmp_path, trial()) == done(1)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, OPTIMIZER])
+def test_a_file_that_is_cut_off_changed_or_gone_is_noticed(sealed: Path, tmp_path: Path, name: str) -> None:
+    whole = (sealed / name).read_bytes()
+    flip_a_bit(sealed / name, -1)
+    assert not is_whole(sealed, WEIGHTS, OPTIMIZER)
+    (sealed / name).write_bytes(whole[:-5])
+    assert not is_whole(sealed, WEIGHTS, OPTIMIZER)
+    (sealed / name).unlink()
+    assert not is_whole(sealed, WEIGHTS, OPTIMIZER)
+    assert (whole_checkpoint(tmp_path, trial(epochs=(1,))) is None) == (name == WEIGHTS)
+
+
+def test_any_changed_byte_of_a_result_is_noticed(sealed: Path, tmp_path: Path) -> None:
+    path = sealed / "result.json"
+    before = path.read_bytes()
+    for place in range(len(before)):
+        flip_a_bit(path, place)
+        for result in (read_result(sealed), unrecorded_result(tmp_path, trial())):
+            assert result is None or result.items() >= done(1).items()  # as after another blank between two keys
+        path.write_bytes(before)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\xff", b"[]", b"null", b"[" * 100_000, b"{}", b'{"error": 3}', b'{"epoch": "1", "values": {}}']
+    + [b'{"epoch": 1, "values": %b}' % values for values in (b"[]", b'{"a": "x"}', b'{"a": NaN}', b'{"a": 1e999}')]
+    + [b'{"epoch": 2, "values": {"accuracy": 0.5}}', b'{"epoch": 1, "values": {"accuracy": 0.5}, "files": 3}'],
+)
+def test_a_result_that_cannot_be_used_is_none(tmp_path: Path, content: bytes) -> None:
+    folder = attempt(tmp_path, 0, 1)
+    (folder / "result.json").write_bytes(content)
+    assert unrecorded_result(tmp_path, trial()) is None
+
+
+def test_the_length_of_a_file_of_an_earlier_version_is_looked_at(sealed: Path) -> None:
+    write_json(sealed / "result.json", done(1))
+    assert is_whole(sealed, WEIGHTS, OPTIMIZER)
+    (sealed / OPTIMIZER).write_bytes((sealed / OPTIMIZER).read_bytes()[:-1])
+    assert not is_whole(sealed, OPTIMIZER)
+
+
+def test_deaths_are_counted_over_all_attempts_at_a_trial(tmp_path: Path) -> None:
+    folders = [trial_folder(tmp_path, 0) / name / "epoch-0001" for name in ("attempt-0", "attempt-0-1", "attempt-10")]
+    for number, folder in enumerate(folders):
+        assert not too_many(deaths_of_trial(tmp_path, 0))
+        note_death(folder, f"of reason {number}")
+    assert deaths_of_trial(tmp_path, 0) == ["of reason 0", "of reason 1", "of reason 2"]
+    assert len(folders) == MOST_DEATHS
+    assert too_many(deaths_of_trial(tmp_path, 0)) == "its process died 3 times, the last time of reason 2"
+
+
+def test_who_ends_in_order_takes_the_death_back_that_was_noted(tmp_path: Path) -> None:
+    folder = trial_folder(tmp_path, 0) / "attempt-0" / "epoch-0001"
+    with in_mortal_danger(folder, "it was here"):
+        assert deaths_of_trial(tmp_path, 0) == ["it was here"]
+    assert deaths_of_trial(tmp_path, 0) == []
+    note_death(folder, "it was before")
+    with pytest.raises(KeyboardInterrupt), in_mortal_danger(folder, "it was here"):
+        raise KeyboardInterrupt
+    assert deaths_of_trial(tmp_path, 0) == ["it was before"]

@@ -77,8 +77,8 @@ REASONS = {
     "memory": "out of memory",
     "allocator": "out of memory",
     "leaves": "raised SystemExit: 0",
-    "exits": "the worker process died",
-    "killed": "the worker process died",
+    "exits": "ended its worker process with exit code 0",
+    "killed": "its process died 3 times, the last time by signal 9 (SIGKILL)",
     "hangs": "timed out: a stretch took more than 0.5 minutes",
 }
 INLINE = ["raises", "nan", "memory", "allocator", "leaves"]

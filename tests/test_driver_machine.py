@@ -26,11 +26,19 @@ from hypothesis.stateful import (
 from optuna.trial import TrialState
 from small import small_study
 
-from autokd.checkpoints import OPTIMIZER, WEIGHTS
+from autokd.checkpoints import (
+    MOST_DEATHS,
+    OPTIMIZER,
+    WEIGHTS,
+    checkpoint,
+    deaths_of_trial,
+    drop,
+    note_death,
+    write_result,
+)
 from autokd.driver.core import Driver
 from autokd.driver.meter import IN_PROCESS
 from autokd.errors import NoFrontError
-from autokd.files import write_json
 from autokd.record import Record, counts, read_trials
 from autokd.trial import Context, Stretch
 from autokd.types import Arch, Objective, Point
@@ -99,7 +107,9 @@ class DriverMachine(RuleBasedStateMachine):
         for stretch in stretches:
             trial = self.record.trials[stretch.trial]
             assert stretch.trial not in self.running
-            assert (stretch.start, trial.state) == (trial.epoch, "running")
+            kept = checkpoint(self.folder, trial)  # a damaged disk may have lost it: the trial begins anew then
+            assert (stretch.start, stretch.source) == ((trial.epoch, str(kept)) if kept else (0, ""))
+            assert (stretch.stop, trial.state) == (next(rung for rung in RUNGS if rung > trial.epoch), "running")
             self.running[stretch.trial] = stretch
         return multiple(*stretches)
 
@@ -110,7 +120,7 @@ class DriverMachine(RuleBasedStateMachine):
         for name in (WEIGHTS, OPTIMIZER):
             (folder / name).write_bytes(b"numbers")
         result = {"epoch": stretch.stop, "values": {"accuracy": accuracy}, "seconds": 0.1}
-        write_json(folder / "result.json", result)
+        write_result(folder, result)
         return result
 
     def current(self, stretch: Stretch) -> bool:
@@ -143,6 +153,35 @@ class DriverMachine(RuleBasedStateMachine):
                 assert self.driver.advance(stretch.trial, {"error": "out of memory"}) == []
             assert self.record.trials[stretch.trial].state == "failed"
 
+    @rule(target=under_way, stretch=consumes(under_way))
+    def die(self, stretch: Stretch) -> Any:
+        """The machine ends a worker: the same stretch is tried again elsewhere, but for the third time."""
+        if not self.current(stretch):
+            return multiple()
+        del self.running[stretch.trial]
+        note_death(Path(stretch.folder), "of a signal")
+        died = len(deaths_of_trial(self.folder, stretch.trial))
+        following: list[Stretch] = []
+        with contextlib.suppress(NoFrontError):
+            following = self.driver.advance(stretch.trial, {"lost": "of a signal"})
+        if died < MOST_DEATHS:
+            assert [each.trial for each in following] == [stretch.trial]
+            assert following[0].folder != stretch.folder
+        else:
+            assert following == []
+            assert self.record.trials[stretch.trial].state == "failed"
+            assert self.record.trials[stretch.trial].reason == "its process died 3 times, the last time of a signal"
+        return self.taken(following)
+
+    @rule(place=st.integers(0, 3))
+    def lose_a_checkpoint(self, place: int) -> None:
+        """The disk loses what a trial has learnt before it goes on."""
+        idle = [each for trials in self.driver._waiting.values() for each in trials]
+        for trial in idle[place : place + 1]:
+            folder = checkpoint(self.folder, trial)
+            if folder is not None:
+                drop(folder)
+
     @rule(target=under_way)
     def release(self) -> Any:
         following = self.driver.release()
@@ -156,12 +195,27 @@ class DriverMachine(RuleBasedStateMachine):
             self.driver.give_up(stretch, "the time limit was reached")
             assert self.record.trials[stretch.trial].state == "pruned"
 
-    @rule(target=under_way, finished=st.sets(st.integers(0, 3)), accuracy=st.sampled_from([0.2, 0.6]))
-    def reopen(self, finished: set[int], accuracy: float) -> Any:
-        """A driver dies, some of whose workers have finished what it will never hear of; another takes over."""
-        adopted = [stretch for place, stretch in enumerate(self.running.values()) if place in finished]
-        for stretch in adopted:
-            self.worked(stretch, accuracy)
+    @rule(
+        target=under_way,
+        finished=st.sets(st.integers(0, 3)),
+        damaged=st.sets(st.integers(0, 3)),
+        killer=st.sampled_from([None, 0, 1]),
+        accuracy=st.sampled_from([0.2, 0.6]),
+    )
+    def reopen(self, finished: set[int], damaged: set[int], killer: int | None, accuracy: float) -> Any:
+        """A driver dies, some of whose workers have finished what it will never hear of; another takes over.
+
+        Of some the result is damaged, and it may have been a student that ended the driver.
+        """
+        running = list(self.running.values())
+        adopted = [stretch for place, stretch in enumerate(running) if place in finished - damaged]
+        for place, stretch in enumerate(running):
+            if place in finished:
+                self.worked(stretch, accuracy)
+            if place in finished & damaged:
+                (Path(stretch.folder) / "result.json").write_bytes(b'{"epoch": 1, "val')
+            if place == killer and place not in finished:
+                note_death(Path(stretch.folder), "of its student")
         before = {trial.number: (trial.state, trial.epoch) for trial in self.record.trials if trial.arch}
         self.record.close()
         self.running = {}

@@ -10,14 +10,13 @@ import torch
 from small import small_context, small_driver, small_run, small_study
 from torch import Tensor, nn
 
-from autokd.checkpoints import checkpoint
+from autokd.checkpoints import ANSWERS, checkpoint, read_result, write_result
 from autokd.driver import export_trial, search_study
 from autokd.driver.answer import finish
 from autokd.driver.places import HERE
 from autokd.errors import InputError, NoFrontError
 from autokd.pareto import as_losses, non_dominated
 from autokd.trial import Stretch, run_stretch, why_lost
-from autokd.trial.rebuilding import ANSWERS
 from autokd.types import Recipe
 from autokd.weights import load_tensors, save_tensors
 
@@ -208,6 +207,7 @@ def test_what_does_not_come_back_is_left_out_of_the_front_and_not_exported(tmp_p
     assert folder is not None
     scored = load_tensors(folder / ANSWERS)["answers"]
     save_tensors({"answers": scored + 1}, folder / ANSWERS)
+    write_result(folder, read_result(folder) or {})
     front = finish(run, driver.record.trials, HERE, note="over", notify=lambda message: None)
     driver.record.close()
     assert best.number not in {student.trial for student in front}

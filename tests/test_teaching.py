@@ -106,6 +106,19 @@ def interrupted_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int
             small_run(tmp_path, teacher=TRAINED)
 
 
+def test_a_kept_epoch_that_is_damaged_costs_no_more_than_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = small_run(tmp_path / "whole", teacher=TRAINED)
+    interrupted_run(tmp_path, monkeypatch, 4)
+    (kept,) = tmp_path.rglob("unfinished-*/epoch-4/optimizer.safetensors")
+    kept.write_bytes(kept.read_bytes()[:-8])
+    with caplog.at_level(logging.INFO, "autokd"):
+        again = small_run(tmp_path, teacher=TRAINED)
+    assert "was kept" not in caplog.text
+    assert again.setup.digests.teacher == whole.setup.digests.teacher
+
+
 def test_a_training_that_was_interrupted_goes_on_and_is_the_same_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from small import small_context, small_study
 from torch import Tensor, nn
 
 from autokd import objectives
+from autokd.checkpoints import read_result
 from autokd.distill import predict
 from autokd.errors import InfeasibleError
 from autokd.study import resolve_objectives
@@ -148,7 +148,7 @@ def test_it_is_with_tied_weights_and_a_parameter_of_one_number(tmp_path: Path) -
 
 def test_a_stretch_writes_its_result_last_and_returns_it(tmp_path: Path) -> None:
     result = run_stretch(context(nothing()), stretch(tmp_path / "1", 0, 1))
-    assert result == json.loads((tmp_path / "1" / "result.json").read_text())
+    assert result == read_result(tmp_path / "1")
     assert result["epoch"] == 1
     assert result["values"].keys() == {"accuracy"}
     names = {path.name for path in (tmp_path / "1").iterdir()}
@@ -199,7 +199,7 @@ def test_the_result_is_the_accuracy_on_validation_and_on_nothing_else(tmp_path: 
 def test_each_way_to_fail_has_a_reason_of_its_own(make: Callable[[], Any], reason: str, tmp_path: Path) -> None:
     result = run_stretch(context(Space(make)), stretch(tmp_path / "1", 0, 1))
     assert result["error"].startswith(reason)
-    assert json.loads((tmp_path / "1" / "result.json").read_text()) == result
+    assert read_result(tmp_path / "1") == result
     assert "Traceback" in (tmp_path / "1" / "error.txt").read_text()
     assert not (tmp_path / "1" / "weights.safetensors").exists()
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from autokd.checkpoints import OPTIMIZER, checkpoint, drop
+from autokd.checkpoints import OPTIMIZER, drop, is_student, whole_checkpoint
 from autokd.distill import load_weights
 from autokd.driver.loop import open_executor, train_all
 from autokd.driver.preparation import apart
@@ -172,15 +172,14 @@ def export_trial(
     refuse_changed(run, changed_since(setup, space_sources(context.space), context.space))
     summary = run / "retrained" / f"{number:05d}" / "retrained.json"
     if summary.is_file():
-        data = json.loads(summary.read_text(encoding="utf-8"))
-        folder, values, recipe = summary.parent / data["seed"], trial.costs | data["values"], data["recipe"]
-        which, repeat = f"retrained, {data['seed']}", int(data["seed"].split("-")[1])
+        folder, values, recipe = _retrained(summary, trial)
+        which, repeat = f"retrained, {folder.name}", int(folder.name.split("-")[1])
     else:
-        found = checkpoint(run, trial)
+        found = whole_checkpoint(run, trial)
         if found is None:
             raise InputError(
-                f"the weights of trial {number} are not kept; `autokd retrain {quote(str(run))} --trial {number}` "
-                "brings them back"
+                f"the weights of trial {number} are not kept, or are damaged; `autokd retrain {quote(str(run))} "
+                f"--trial {number}` brings them back"
             )
         folder, values, recipe, which, repeat = found, trial.values, trial.recipe, "as trained in the search", 0
     lost = why_lost(context, trial.arch or {}, folder)
@@ -211,6 +210,25 @@ def export_trial(
         },
     )
     return f"trial {number} ({which}): {said}"
+
+
+def _retrained(summary: Path, trial: TrialRecord) -> tuple[Path, dict[str, float], dict[str, Any]]:
+    """The folder, the values and the recipe of a retrained student."""
+    try:
+        data = json.loads(summary.read_text(encoding="utf-8"))
+        found = summary.parent / data["seed"], trial.costs | data["values"], data["recipe"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(summary, trial) from error
+    if not is_student(found[0]):
+        raise _damaged(found[0], trial)
+    return found
+
+
+def _damaged(path: Path, trial: TrialRecord) -> InputError:
+    return InputError(
+        f"{path} is damaged; `autokd retrain` with trial {trial.number} trains the student again, and without "
+        f"{path.parent} the student of the search is exported"
+    )
 
 
 def _context_to_train(run: Path, setup: Setup, *, measured: bool = True) -> Context:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from autokd.checkpoints import OPTIMIZER, checkpoint, drop, trial_folder
+from autokd.checkpoints import OPTIMIZER, drop, trial_folder, whole_checkpoint
 from autokd.driver.glance import Measures, front_of
 from autokd.driver.places import Place
 from autokd.driver.progress import Notify
@@ -92,7 +92,7 @@ def _near_front(run: Run, complete: Sequence[TrialRecord]) -> tuple[list[Student
         near = [raw[i] for i in np.flatnonzero(near_front(points, errors))]
         for trial in complete if context.trains else ():
             if trial.number in {student.trial for student in near} - sound:
-                folder = checkpoint(run.folder, trial)
+                folder = whole_checkpoint(run.folder, trial)
                 reason = why_lost(context, trial.arch or {}, folder) if folder else ""
                 if reason:
                     lost[trial.number] = reason

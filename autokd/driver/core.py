@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import logging
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import optuna
 
-from autokd.checkpoints import checkpoint, drop, trial_folder, unrecorded_result
+from autokd.checkpoints import checkpoint, deaths_of_trial, drop, too_many, trial_folder, unrecorded_result
 from autokd.driver.costs import Costs, random_study
 from autokd.driver.meter import Meter
 from autokd.errors import InfeasibleError, InputError, NoFrontError
@@ -19,6 +20,7 @@ from autokd.record import STOPPED_EARLY, Record, TrialRecord, canonical
 from autokd.trial import Context, Stretch, reason_of, training_seed
 from autokd.types import Arch, Point, Recipe, Scheduler
 
+_LOG = logging.getLogger("autokd")
 _NOVEL_DRAWS = 1000
 _UNTRAINED_IN_A_ROW = 500
 _FAILED_AT_FIRST = 5
@@ -54,13 +56,20 @@ class Driver:
         self._under_way: dict[int, int] = {}
         self._waiting: dict[int, list[TrialRecord]] = {}
         self._last_call = False
+        self._before = len(record.trials)
 
     def resume(self) -> list[Stretch]:
-        """Takes up what an earlier driver left running, from the last rung; results it did not record are adopted."""
+        """Takes up what an earlier driver left running, from the last rung; results it did not record are adopted.
+
+        A trial at which too many processes died by now fails.
+        """
         stretches: list[Stretch] = []
         for trial in [trial for trial in self.record.trials if trial.state == "running" and trial.arch]:
             result = unrecorded_result(self.folder, trial)
-            stretches += self._decide_all([trial]) if result is None else self.advance(trial.number, result)
+            if result is not None:
+                stretches += self.advance(trial.number, result)
+            elif not self._died_too_often(trial):
+                stretches += self._decide_all([trial])
         return stretches
 
     def propose(self) -> Stretch | None:
@@ -94,10 +103,15 @@ class Driver:
 
         Args:
             number: the trial's.
-            result: as `trial.run_stretch` returns it; `{"error": reason}` ends the trial as failed.
+            result: as `trial.run_stretch` returns it; `{"error": reason}` ends the trial as failed. After
+                `{"lost": how}`, a death that was noted in the stretch's folder, the stretch is tried again.
         """
         self._under_way.pop(number, None)
         trial = self.record.trials[number]
+        if "lost" in result:
+            return [] if self._died_too_often(trial) else [self._next_stretch(trial)]
+        if "damaged" in result:
+            _LOG.warning("Trial %d was trained anew: %s was lost or damaged.", number, result["damaged"])
         if "error" in result:
             self.record.fail(number, result["error"])
             self._refuse_if_all_fail()
@@ -175,10 +189,8 @@ class Driver:
             self._waiting.setdefault(trial.epoch, []).append(trial)
             return None
         else:
-            stretch = self._next_stretch(trial)
-            if self._fits(stretch):
-                self._under_way[number] = stretch.stop - stretch.start
-                return stretch
+            if self._fits(trial):
+                return self._next_stretch(trial)
             self.record.prune(number, "pruned", "the budget of epochs was used up")
         self._drop_optimizer(trial)
         return None
@@ -237,11 +249,14 @@ class Driver:
         return True
 
     def _next_stretch(self, trial: TrialRecord) -> Stretch:
+        """The stretch that follows, under way from now on."""
         assert trial.arch is not None
-        recipe, source = Recipe(**trial.recipe), checkpoint(self.folder, trial)
-        stop = next(rung for rung in self.context.study.budget.rungs if rung > trial.epoch)
-        # An attempt belongs to one driver: a worker that outlived an earlier one cannot write into it.
-        attempt = trial_folder(self.folder, trial.number) / f"attempt-{self.record.session}"
+        recipe, source, stop = Recipe(**trial.recipe), checkpoint(self.folder, trial), self._next_rung(trial)
+        self._under_way[trial.number] = stop - trial.epoch
+        # An attempt belongs to one driver, and to one worker of it: one that outlived either cannot write into it.
+        died = len(deaths_of_trial(self.folder, trial.number)) if self.context.trains else 0
+        name = f"attempt-{self.record.session}-{died}" if died else f"attempt-{self.record.session}"
+        attempt = trial_folder(self.folder, trial.number) / name
         return Stretch(
             trial=trial.number,
             arch=trial.arch,
@@ -258,10 +273,23 @@ class Driver:
         if folder is not None:
             drop(folder, "optimizer.safetensors")
 
-    def _fits(self, stretch: Stretch) -> bool:
+    def _next_rung(self, trial: TrialRecord) -> int:
+        return next(rung for rung in self.context.study.budget.rungs if rung > trial.epoch)
+
+    def _fits(self, trial: TrialRecord) -> bool:
+        """Whether the budget holds the next stretch; what a lost checkpoint has trained again does not count."""
         cap = self.context.study.budget.epochs
-        planned = self.record.epochs_spent + sum(self._under_way.values()) + stretch.stop - stretch.start
+        planned = self.record.epochs_spent + sum(self._under_way.values()) + self._next_rung(trial) - trial.epoch
         return cap is None or planned <= cap
+
+    def _died_too_often(self, trial: TrialRecord) -> bool:
+        """Whether the trial has failed now, as too many processes died at it."""
+        reason = too_many(deaths_of_trial(self.folder, trial.number))
+        if reason:
+            self.record.fail(trial.number, reason)
+            self._drop_optimizer(trial)
+            self._refuse_if_all_fail()
+        return bool(reason)
 
     def _budget_ended(self) -> str:
         budget = self.context.study.budget
@@ -288,9 +316,13 @@ class Driver:
         return False
 
     def _refuse_if_all_fail(self) -> None:
-        students = (trial for trial in self.record.trials if trial.state not in ("duplicate", "infeasible"))
+        """Refuses to go on where the first students of this driver all failed, and none of the run ever did well."""
+        proposed = itertools.islice(self.record.trials, self._before, None)
+        students = (trial for trial in proposed if trial.state not in ("duplicate", "infeasible"))
         first = list(itertools.islice(students, _FAILED_AT_FIRST))
-        if len(first) == _FAILED_AT_FIRST and all(trial.state == "failed" for trial in first):
+        if len(first) < _FAILED_AT_FIRST or any(trial.state != "failed" for trial in first):
+            return
+        if not any(trial.rungs and trial.state != "failed" for trial in self.record.trials):
             raise NoFrontError(
                 f"the first {len(first)} students all failed; the last: {first[-1].reason}; "
                 "try `autokd check` on the space"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import math
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from autokd.checkpoints import WEIGHTS
+from autokd.checkpoints import WEIGHTS, deaths, is_whole, note_death, read_result, too_many
 from autokd.driver.core import Driver
 from autokd.driver.progress import Notify
 from autokd.errors import InputError
@@ -24,6 +25,7 @@ Work = Callable[[Stretch], dict[str, Any]]
 """Trains a stretch: `trial.run_stretch` with a context, or `run_stretch_in` with a run folder."""
 
 Executors = InlineExecutor | ProcessExecutor
+_LOG = logging.getLogger("autokd")
 _TICK_SECONDS = 0.5
 _RECENT = 16
 _MOST_AHEAD = 4
@@ -105,25 +107,39 @@ def train_all(
     minutes: float,
     notify: Notify,
 ) -> dict[str, dict[str, Any]]:
-    """Trains every stretch whose result and weights are not there yet, and returns all results by folder."""
+    """Trains every stretch whose result and weights are not there yet, and returns all results by folder.
+
+    A stretch whose process dies is tried again, three times in all.
+    """
     results = finished(stretches)
     waiting = deque(stretch for stretch in stretches if stretch.folder not in results)
     jobs = Jobs(executor, work, minutes)
     while waiting or jobs.futures:
-        jobs.take(waiting)
+        while waiting and jobs.free:
+            stretch = waiting.popleft()
+            reason = too_many(deaths([Path(stretch.folder)]))
+            if reason:
+                results[stretch.folder] = {"error": reason}
+            else:
+                jobs.submit(stretch)
         notify(f"fresh trainings: {len(results)} of {len(stretches)} done")
         jobs.wait()
-        results |= {stretch.folder: result for stretch, result in jobs.done()}
+        for stretch, result in jobs.done():
+            if "lost" in result:
+                waiting.append(stretch)
+            else:
+                results[stretch.folder] = result
     return results
 
 
 def finished(stretches: Sequence[Stretch]) -> dict[str, dict[str, Any]]:
-    """The results by folder of those stretches whose result and weights are there."""
+    """The results by folder of those stretches whose result and weights are there, and are what was written."""
     results: dict[str, dict[str, Any]] = {}
     for stretch in stretches:
-        path = Path(stretch.folder) / "result.json"
-        if path.is_file() and (path.with_name(WEIGHTS)).is_file():
-            results[stretch.folder] = json.loads(path.read_text(encoding="utf-8"))
+        folder = Path(stretch.folder)
+        result = read_result(folder)
+        if result is not None and result.get("epoch", stretch.stop) == stretch.stop and is_whole(folder, WEIGHTS):
+            results[stretch.folder] = result
     return results
 
 
@@ -175,7 +191,7 @@ class Jobs:
         self._collect()
         while self._ended:
             stretch, future = self._ended.pop(0)
-            yield stretch, self._result(future)
+            yield stretch, self._result(stretch, future)
 
     def _collect(self) -> None:
         for future in [future for future in self.futures if future.done()]:
@@ -184,17 +200,35 @@ class Jobs:
                 self._lasted.append(time.monotonic() - begun)
             self._ended.append((stretch, future))
 
-    def _result(self, future: Future[dict[str, Any]]) -> dict[str, Any]:
+    def _result(self, stretch: Stretch, future: Future[dict[str, Any]]) -> dict[str, Any]:
         if future in self._late:
             return {"error": f"timed out: a stretch took more than {self.seconds / 60:g} minutes"}
         try:
             return future.result()
         except BrokenProcessPool:
-            return {"error": "the worker process died"}
+            return _death(stretch, self.executor.exit_code(future))
         except (OSError, InputError):  # the disk, or the run: not the student
             raise
         except Exception as error:
             return {"error": f"raised {type(error).__name__}: {error}"}
+
+
+def _death(stretch: Stretch, code: int) -> dict[str, Any]:
+    """What comes of a stretch whose worker ended: an exit code is the student's fault, a signal is the machine's."""
+    folder = Path(stretch.folder)
+    if code >= 0 and folder.is_dir():
+        return {"error": f"ended its worker process with exit code {code}"}
+    how = f"by {_signal(-code)}" if code < 0 else f"before it began, with exit code {code}"
+    note_death(folder, how)
+    _LOG.warning("The worker of trial %d died %s; the trial is tried again.", stretch.trial, how)
+    return {"lost": how}
+
+
+def _signal(number: int) -> str:
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"
 
 
 @contextmanager

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol
 
+from autokd.checkpoints import in_mortal_danger
 from autokd.driver.core import Driver
 from autokd.driver.loop import Executors, Work, open_executor, run_trials, train_all
 from autokd.driver.meter import Meter, ThisProcess
@@ -16,7 +18,7 @@ from autokd.driver.progress import Notify
 from autokd.driver.setup import Run
 from autokd.executors import InlineExecutor
 from autokd.study import RayExecutor, Study
-from autokd.trial import Stretch, run_stretch_in
+from autokd.trial import Context, Stretch, run_stretch_in
 
 _RAY = "autokd.ray_tune"
 """A door, above this floor: it comes in by reference."""
@@ -65,8 +67,15 @@ class Here:
         return train_all(self.executor, self._work(run), stretches, minutes=minutes, notify=notify)
 
     def _work(self, run: Run) -> Work:
-        inline = isinstance(self.executor, InlineExecutor)
-        return run.context.run if inline else functools.partial(run_stretch_in, str(run.folder))
+        if not isinstance(self.executor, InlineExecutor):
+            return functools.partial(run_stretch_in, str(run.folder))
+        return functools.partial(_run_here, run.context) if run.context.trains else run.context.run
+
+
+def _run_here(context: Context, stretch: Stretch) -> dict[str, Any]:
+    """Trains in this process, which a student may end, and the search with it: that is counted when it goes on."""
+    with in_mortal_danger(Path(stretch.folder), "with the search, which trained it in its own process"):
+        return context.run(stretch)
 
 
 HERE = Here(InlineExecutor())

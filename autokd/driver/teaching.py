@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from autokd.checkpoints import OPTIMIZER, WEIGHTS, is_whole, write_result
 from autokd.devices import Compute, on_device, pick_device
 from autokd.distill import Training, one_cycle
 from autokd.driver.progress import Notify, steps
@@ -176,11 +177,14 @@ def _keep(training: Training, folder: Path, epoch: int) -> None:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     training.save(part)
+    write_result(part, {"epoch": epoch, "values": {}})
+    shutil.rmtree(folder / f"epoch-{epoch}", ignore_errors=True)  # one that was damaged
     os.replace(part, folder / f"epoch-{epoch}")
     shutil.rmtree(folder / f"epoch-{epoch - 1}", ignore_errors=True)
 
 
 def _last_epoch(folder: Path) -> int:
-    """The last epoch that was kept; 0 where none was."""
-    kept = [re.fullmatch(r"epoch-(\d+)", path.name) for path in folder.glob("epoch-*")]
-    return max((int(match[1]) for match in kept if match), default=0)
+    """The last epoch that was kept and is not damaged; 0 where none is."""
+    names = [re.fullmatch(r"epoch-(\d+)", path.name) for path in folder.glob("epoch-*")]
+    kept = sorted((int(match[1]) for match in names if match), reverse=True)
+    return next((epoch for epoch in kept if is_whole(folder / f"epoch-{epoch}", WEIGHTS, OPTIMIZER)), 0)

@@ -15,4 +15,4 @@ def note_test_read(run: Path, what: str) -> None:
 def count_test_reads(run: Path) -> int:
     """How often the test split was read in this run."""
     path = run / "test_reads.jsonl"
-    return len(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else 0
+    return len(path.read_bytes().splitlines()) if path.is_file() else 0

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-from autokd.checkpoints import checkpoint
+from autokd.checkpoints import whole_checkpoint
 from autokd.distill import load_weights
 from autokd.driver.progress import Notify
 from autokd.driver.setup import Run
@@ -36,7 +36,7 @@ def read_test(
     context = with_test_answers(run.context, run.folder, run.setup, notify, own=run.context.study)
     scored = []
     for student in students:
-        own = checkpoint(run.folder, trials[student.trial])
+        own = whole_checkpoint(run.folder, trials[student.trial])
         values = []
         for folder in folders[student.trial] or ([own] if own else []):
             network = build_student(context, student.arch, seed=context.study.seed)

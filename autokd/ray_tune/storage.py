@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
+from autokd.checkpoints import parse_result
 from autokd.errors import InputError
 from autokd.urls import files_at
 
@@ -58,12 +58,9 @@ class Storage:
             self.files.get_file(f"{self._at(path)}/{name}", str(folder / name))
 
     def result(self, path: str | Path) -> dict[str, Any] | None:
-        """What a folder's `result.json` says, if it has one."""
+        """What a folder's `result.json` says, if it has one that is not damaged."""
         file = f"{self._at(path)}/{_RESULT}"
-        if not self.files.exists(file):
-            return None
-        found: dict[str, Any] = json.loads(self.files.cat_file(file))
-        return found
+        return parse_result(self.files.cat_file(file)) if self.files.exists(file) else None
 
     def finished(self, trial: Path) -> list[Path]:
         """The stretches of a trial that were finished, by the folders of their checkpoints."""

@@ -16,6 +16,7 @@ import ray
 import torch
 from ray import tune
 
+from autokd.checkpoints import read_result
 from autokd.errors import InputError
 from autokd.files import write_json
 from autokd.ray_tune.shipment import Shipment, unpack
@@ -66,9 +67,8 @@ def train(work: Work, stretch: Stretch) -> dict[str, Any]:
     torch.set_num_threads(1)
     if work.storage:
         return _train_apart(work, stretch, Storage(work.storage, work.shipment.run))
-    written = Path(stretch.folder) / _RESULT
-    if written.is_file():
-        earlier: dict[str, Any] = json.loads(written.read_text(encoding="utf-8"))
+    earlier = read_result(Path(stretch.folder))
+    if earlier is not None:
         return earlier
     return _train(work, stretch, lambda: None)
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from autokd.errors import InputError, nearest
+from autokd.files import sync
 from autokd.study.explanation import wanted
 from autokd.study.task import TaskSection, read_task
 from autokd.tasks import datasets, files
@@ -195,6 +196,7 @@ def _writing(folder: Path) -> Iterator[Path]:
             yield Path(unfinished)
             folder.mkdir(exist_ok=True)
             for file in sorted(Path(unfinished).iterdir(), key=lambda file: file.name == "task.json"):
+                sync(file)
                 os.replace(file, folder / file.name)
     except OSError as error:
         raise InputError(

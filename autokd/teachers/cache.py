@@ -18,6 +18,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from autokd.errors import InputError
+from autokd.files import sync
 from autokd.teachers.asking import Told, answer, reopened, write_nan
 from autokd.teachers.files import digest_of, file_digest
 from autokd.types import Task, Teacher
@@ -146,6 +147,7 @@ def _extend(
         asked = answer(outputs, teacher, task, missing, batch_size, reason, told)
         with _disk(path.parent):
             outputs.flush()
+            sync(unfinished)
             os.replace(unfinished, path)
             _write_record(path, teacher, task, [*stored, *missing], shape)
     except Exception:  # not where it is interrupted: then what was answered stays
@@ -171,6 +173,7 @@ def _write_record(path: Path, teacher: Teacher, task: Task, splits: list[str], s
     }
     unfinished = path.with_suffix(".json.tmp")
     unfinished.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    sync(unfinished)
     os.replace(unfinished, path.with_suffix(".json"))
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from autokd.errors import InputError
+from autokd.files import sync
 from autokd.teachers.files import existing_file, one_line
 
 _SHOWN = 3
@@ -82,6 +83,7 @@ def save_weights(network: nn.Module, path: Path) -> None:
     tensors = {key: value.detach().clone().contiguous() for key, value in network.state_dict().items()}
     unfinished = path.with_name(path.name + ".tmp")
     save_file(tensors, unfinished)
+    sync(unfinished)
     os.replace(unfinished, path)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from autokd.checkpoints import ANSWERS
 from autokd.distill import Training, load_weights, predict
 from autokd.errors import InfeasibleError
 from autokd.types import Arch
@@ -17,9 +18,6 @@ from autokd.weights import load_tensors, save_tensors
 
 if TYPE_CHECKING:
     from autokd.trial.training import Context
-
-ANSWERS = "answers.safetensors"
-"""In a checkpoint: what the student answered to the first rows of validation when it was scored."""
 
 LARGEST_RELATIVE_DIFFERENCE = 1e-3
 """A rebuilt student may answer otherwise by this much of the largest answer: on another device it does by a little."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,10 +17,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from autokd.checkpoints import OPTIMIZER, WEIGHTS, is_whole, write_result
 from autokd.devices import Compute, answers_on, on_device, pick_device
 from autokd.distill import Training, cosine, one_cycle
 from autokd.errors import InfeasibleError, InputError, ObjectiveError, UnmeasuredError
-from autokd.files import write_json
 from autokd.objectives.measuring import measured
 from autokd.record import canonical, finite
 from autokd.registry import resolve
@@ -30,6 +31,10 @@ from autokd.types import Arch, DistillationLoss, Objective, Recipe, SearchSpace,
 
 if TYPE_CHECKING:
     import optuna
+
+
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""No verdict on a student, whatever it was writing."""
 
 
 @dataclass(frozen=True)
@@ -146,14 +151,19 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
     Returns:
         `{"epoch": stop, "values": {objective: number}, "seconds": ...}`, after the last epoch with a `spread` for those
         objectives whose standard error does not follow from the value; or `{"error": reason}` where the student could
-        not be trained; the traceback is then in `error.txt` beside it. Only the validation split is read.
+        not be trained; the traceback is then in `error.txt` beside it. Only the validation split is read. Where the
+        checkpoint that it starts from is lost or damaged, the student is trained from its beginning, which gives the
+        same numbers, and `damaged` names that checkpoint.
 
     Raises:
-        OSError: the checkpoint cannot be written, which is no verdict on the student.
+        OSError: the checkpoint cannot be written, or the disk is full, which is no verdict on the student.
     """
     folder = Path(stretch.folder)
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
+    damaged = {"damaged": stretch.source} if stretch.source and not _can_go_on(stretch) else {}
+    if damaged:
+        stretch = replace(stretch, start=0, source="")
     try:
         training = start_training(context, stretch)
         training.run(stretch.start, stretch.stop)
@@ -164,8 +174,10 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
         result: dict[str, Any] = {"epoch": stretch.stop, "values": values}
         spread = standard_errors(context, outputs, values) if stretch.stop == stretch.recipe.epochs else {}
         result |= {"spread": spread} if spread else {}
-        result["seconds"] = time.perf_counter() - started
+        result |= {"seconds": time.perf_counter() - started, **damaged}
     except (Exception, SystemExit) as error:  # a space that calls sys.exit ends its trial, not the search
+        if isinstance(error, OSError) and error.errno in _FULL_DISK:
+            raise
         (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
         result = {"error": reason_of(error)}
     else:
@@ -175,7 +187,7 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
             result = {"error": lost}
     if context.study.compile:
         torch.compiler.reset()  # or its tables keep the code of every student this process trained
-    write_json(folder / "result.json", result)
+    write_result(folder, result)
     return result
 
 
@@ -195,6 +207,10 @@ def start_training(context: Context, stretch: Stretch) -> Training:
     if stretch.source:
         training.restore(Path(stretch.source))
     return training
+
+
+def _can_go_on(stretch: Stretch) -> bool:
+    return is_whole(Path(stretch.source), WEIGHTS, OPTIMIZER)
 
 
 def checked(arch: object) -> Arch:

@@ -1,0 +1,211 @@
+"""Faults of machines cost no student its place; faults of a student cost that one alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small import small_driver, small_run, small_study
+
+from autokd.driver import search_study
+from autokd.errors import NoFrontError
+from autokd.front import Front
+from autokd.record import TrialRecord, read_trials
+from autokd.trial import run_stretch
+
+FIXED = {"alpha": 0.5, "temperature": 4.0, "method": "kd", "lr": 0.01}
+ONE = {"recipe": FIXED, "scheduler": "none", "sampler": "random", "budget.trials": 1, "budget.reseeds": 1}
+
+SPACE = '''
+"""A network; the process that trains it is ended so many times, in some way, and each time leaves a line in a file."""
+
+import os
+import signal
+from pathlib import Path
+
+from torch import nn
+
+LOG = Path(__file__).with_name("ended.log")
+
+
+def suggest(trial):
+    return {{"width": trial.suggest_categorical("width", {widths})}}
+
+
+def build(arch, task):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, arch["width"]), nn.ReLU(), nn.Linear(arch["width"], 10), Deadly())
+
+
+class Deadly(nn.Module):
+    def forward(self, x):
+        ended = LOG.read_text().splitlines() if LOG.exists() else []
+        if self.training and len(ended) < {times}:
+            LOG.write_text("\\n".join([*ended, "ended"]))
+            {end}
+        return x
+'''
+
+
+def deadly_space(folder: Path, end: str, *, times: int, widths: tuple[int, ...] = (8,)) -> str:
+    """A space whose students end the process that trains them, so many times in all."""
+    folder.mkdir(exist_ok=True)
+    (folder / "space.py").write_text(SPACE.format(end=end, times=times, widths=list(widths)))
+    return str(folder / "space.py")
+
+
+def search(folder: Path, **overrides: Any) -> Front:
+    return search_study(small_study(**ONE | overrides), run=folder / "run")
+
+
+def first(folder: Path) -> TrialRecord:
+    return read_trials(folder / "run")[0]
+
+
+KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
+
+
+def test_a_trial_whose_worker_is_killed_goes_on_and_gets_the_same_numbers(tmp_path: Path) -> None:
+    options = {"executor": "processes", "workers": 1}
+    space = deadly_space(tmp_path, KILLED, times=2)
+    front = search(tmp_path, space=space, **options)
+    undisturbed = search(tmp_path / "undisturbed", space=space, **options)
+    assert [student.values for student in front] == [student.values for student in undisturbed]
+    assert first(tmp_path).rungs == first(tmp_path / "undisturbed").rungs
+    assert front.trials["failed"] == 0
+
+
+def damaged(pattern: str, damage: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    """Damages all files of a run that match."""
+
+    def on(run: Path) -> None:
+        paths = [*run.glob(pattern)]
+        assert paths
+        for path in paths:
+            path.write_bytes(damage(path.read_bytes()))
+
+    return on
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def changed(content: bytes) -> bytes:
+    return content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+
+
+ATTEMPTS = "trials/00000/attempt-*/epoch-*"
+
+
+@pytest.mark.parametrize("damage", [cut, changed])
+@pytest.mark.parametrize("name", ["weights.safetensors", "optimizer.safetensors", "result.json"])
+def test_a_trial_whose_checkpoint_is_damaged_begins_anew_and_gets_the_same_numbers(
+    tmp_path: Path, name: str, damage: Callable[[bytes], bytes]
+) -> None:
+    run = small_run(tmp_path, scheduler="none")
+    driver = small_driver(run)
+    proposed = driver.propose()
+    assert proposed is not None
+    (second,) = driver.advance(0, run_stretch(run.context, proposed))
+    undamaged = run_stretch(run.context, second)["values"]
+    damaged(f"{ATTEMPTS[:-2]}-0001/{name}", damage)(run.folder)
+    result = run_stretch(run.context, second)
+    driver.record.close()
+    assert result["values"] == undamaged
+    assert result["damaged"] == second.source
+
+
+FINISHED = [
+    ("trials/00000/seed-1/result.json", cut),
+    ("trials/00000/seed-1/weights.safetensors", cut),
+    ("trials/00000/seed-1/weights.safetensors", changed),
+    (f"{ATTEMPTS}/weights.safetensors", cut),
+    (f"{ATTEMPTS}/answers.safetensors", cut),
+    (f"{ATTEMPTS}/result.json", cut),
+]
+
+
+@pytest.mark.parametrize(("pattern", "damage"), FINISHED)
+def test_a_front_is_settled_anew_whatever_file_of_a_student_is_damaged(
+    tmp_path: Path, pattern: str, damage: Callable[[bytes], bytes]
+) -> None:
+    front = search(tmp_path)
+    damaged(pattern, damage)(tmp_path / "run")
+    (tmp_path / "run" / "front.json").unlink()
+    again = search(tmp_path)
+    assert [student.values for student in again] == [student.values for student in front]
+    assert [student.test for student in again] == [student.test for student in front]
+
+
+def test_five_students_that_failed_once_do_not_doom_a_run_for_good(tmp_path: Path) -> None:
+    run = small_run(tmp_path, scheduler="none", **{"budget.trials": 50})
+    driver = small_driver(run)
+    with pytest.raises(NoFrontError, match="the first 5 students all failed; the last: out of memory"):
+        fail_all(driver)
+    driver.record.close()
+
+    driver = small_driver(run)
+    proposed = driver.propose()
+    assert proposed is not None
+    driver.advance(proposed.trial, run_stretch(run.context, proposed))
+    fail(driver, times=6)
+    driver.record.close()
+
+
+def fail(driver: Any, *, times: int) -> None:
+    for _ in range(times):
+        stretch = driver.propose()
+        assert driver.advance(stretch.trial, {"error": "out of memory"}) == []
+
+
+def fail_all(driver: Any) -> None:
+    fail(driver, times=50)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+
+sys.path.insert(0, {tests!r})
+from test_faults import search
+
+front = search(Path({folder!r}), space={space!r}, **{{"budget.trials": 2}})
+print(front.trials["failed"], front.trials["complete"])
+"""
+
+
+def searched_inline(folder: Path, space: str) -> subprocess.CompletedProcess[str]:
+    script = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder), space=space)
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["os._exit(7)", KILLED])
+def test_a_student_that_ends_an_inline_search_three_times_fails_and_the_search_goes_on(
+    tmp_path: Path, end: str
+) -> None:
+    space = deadly_space(tmp_path, end, times=3, widths=(8, 9))
+    codes = [searched_inline(tmp_path, space).returncode for _ in range(3)]
+    assert codes == [7 if "exit" in end else -9] * 3
+    answered = searched_inline(tmp_path, space)
+    assert answered.stdout == "1 1\n", answered.stderr
+    said = "its process died 3 times, the last time with the search, which trained it in its own process"
+    assert first(tmp_path).reason == said
+
+
+@pytest.mark.slow
+def test_a_fresh_training_that_is_killed_is_tried_again_three_times_in_all(tmp_path: Path) -> None:
+    space = deadly_space(tmp_path, KILLED, times=2)
+    options = {"executor": "processes", "workers": 1, "space": space}
+    search(tmp_path / "undisturbed", **options, **{"budget.reseeds": 2})
+    undisturbed = search(tmp_path / "undisturbed", **options, **{"budget.reseeds": 2})
+    (tmp_path / "ended.log").unlink()
+    (tmp_path / "undisturbed" / "run" / "front.json").unlink()
+    for path in (tmp_path / "undisturbed" / "run").glob("trials/*/seed-*/*"):
+        path.unlink()
+    again = search(tmp_path / "undisturbed", **options, **{"budget.reseeds": 2})
+    assert [student.values for student in again] == [student.values for student in undisturbed]
