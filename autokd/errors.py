@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from urllib.parse import unquote
 
 START_OVER = "start over in a new folder (`--fresh`, or another `run=` from Python)"
 OTHER_FOLDER = "give another folder (`--run`, or `run=` from Python)"
 """Advice for whoever searches from the command line and from Python alike."""
+
+FOREIGN = (Exception, SystemExit)
+"""What code that a user names may end with. `sys.exit` in it is to cost one student, and not to end a search unsaid."""
 
 _PORT = r"\d{0,5}(?:[/?#][^\s@]*|['\"),;\]]*)(?:\s|$)"
 _PASSWORDS = (
@@ -68,6 +72,11 @@ def is_secret(setting: str) -> bool:
 
 def _holds_secret(setting: str, value: str) -> bool:
     return is_secret(setting) or any(is_secret(part) for part in re.findall(r"(\w+)\s*=", unquote(value)))
+
+
+def gone(run: Path) -> InputError:
+    """What is raised where a run folder is not where it was."""
+    return InputError(f"{run} was renamed or deleted while it was used; put it back, and the same command goes on")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

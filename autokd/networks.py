@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from autokd.errors import InfeasibleError
+from autokd.errors import FOREIGN, InfeasibleError
 
 Laid = Callable[[Tensor], Tensor]
 """Gives a batch in the memory format that a network takes."""
@@ -128,6 +128,6 @@ def _answers(network: nn.Module, inputs: Tensor, weights: dict[str, Tensor]) -> 
                 torch.func.functional_call(network, weights, (inputs,))
             else:  # a program of TorchScript takes no other weights
                 network(inputs)
-    except Exception:  # a fault of another kind shows when the network is used
+    except FOREIGN:  # a fault of another kind shows when the network is used
         return False
     return True

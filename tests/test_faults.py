@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import autokd, refused, refused_search, write_study
 from small import small_driver, small_run, small_study
 
 from autokd.driver import search_study
-from autokd.errors import NoFrontError
+from autokd.errors import InputError, NoFrontError
 from autokd.front import Front
 from autokd.record import TrialRecord, read_trials
 from autokd.trial import run_stretch
@@ -164,6 +166,84 @@ def fail(driver: Any, *, times: int) -> None:
 
 def fail_all(driver: Any) -> None:
     fail(driver, times=50)
+
+
+LEAVING = """
+import os
+import sys
+
+from torch import nn
+
+{before}
+
+
+def suggest(trial):
+    width = trial.suggest_categorical("width", [4, 8, 12])
+    {suggest}
+    return {{"width": width}}
+
+
+def build(arch, task):
+    width = arch["width"]
+    {build}
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
+"""
+
+
+def leaving_space(folder: Path, *, suggest: str = "pass", build: str = "pass", before: str = "") -> str:
+    """A space with statements put into its file, its `suggest` and its `build`; both may look at `width`."""
+    (folder / "space.py").write_text(LEAVING.format(before=before, suggest=suggest, build=build))
+    return str(folder / "space.py")
+
+
+@pytest.mark.parametrize("executor", ["inline", "processes"])
+@pytest.mark.parametrize("place", ["suggest", "build"])
+def test_a_space_that_calls_sys_exit_costs_that_student_alone(tmp_path: Path, place: str, executor: str) -> None:
+    space = leaving_space(tmp_path, **{place: "width != 8 or sys.exit(0)"})
+    front = search(tmp_path, space=space, executor=executor, sampler="tpe", **{"budget.trials": 3})
+    reasons = {trial.reason for trial in read_trials(tmp_path / "run") if trial.state == "failed"}
+    assert reasons == {"raised SystemExit: 0"}
+    assert front.trials["complete"] > 0
+
+
+def test_a_command_is_not_ended_in_silence_by_code_that_a_study_names(tmp_path: Path) -> None:
+    assert "SystemExit: 0" in refused("check", leaving_space(tmp_path, before="sys.exit(0)"), "--task", "digits")
+    (tmp_path / "leave.py").write_text("import sys\n\n\ndef rule(objectives, rungs):\n    sys.exit(0)\n")
+    said = refused_search(tmp_path, {"scheduler": f"{tmp_path / 'leave.py'}:rule"})
+    assert "code that was named called sys.exit(0), which would end the command; remove that call" in said
+    said = refused_search(tmp_path, {"space": leaving_space(tmp_path, suggest="sys.exit(0)")})
+    assert "draws; it raised SystemExit: 0" in said
+
+
+@pytest.mark.parametrize("place", ["before", "suggest", "build"])
+def test_a_space_that_changes_the_current_folder_changes_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    for name in ("here", "elsewhere"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    leaving_space(Path(), **{place: f"os.chdir({str(tmp_path / 'elsewhere')!r})"})
+    answer = autokd("search", write_study(Path(), {"space": "space.py", "baselines": ["hard"]}), "--run", "run")
+    assert answer.code == 0, answer
+    assert "run folder: run\n" in answer.out
+    assert (tmp_path / "here" / "run" / "report.html").is_file()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "how", [lambda run: run.rename(run.with_name("renamed")), shutil.rmtree], ids=["renamed", "gone"]
+)
+@pytest.mark.parametrize("executor", ["inline", "processes"])
+def test_a_run_folder_that_goes_away_ends_the_search_in_one_line(
+    tmp_path: Path, how: Callable[[Path], None], executor: str
+) -> None:
+    def look(progress: Mapping[str, Any]) -> None:
+        if progress["epochs_spent"] >= 2 and (tmp_path / "run").exists():
+            how(tmp_path / "run")
+
+    study = small_study(**ONE | {"executor": executor, "workers": 1, "budget.trials": 4})
+    with pytest.raises(InputError, match="/run was renamed or deleted while it was used; put it back, and the same"):
+        search_study(study, run=tmp_path / "run", progress=look)
 
 
 SCRIPT = """

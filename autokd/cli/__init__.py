@@ -75,18 +75,19 @@ def search(
         from autokd.report.live import LiveView
     folder = run or Path("runs") / read.name
     folder = unused(folder) if fresh else folder
+    absolute = folder.absolute()  # the code of a study may change the current folder
     logging.getLogger("optuna").setLevel(logging.WARNING)
     log = logging.getLogger("autokd")
     log.setLevel(logging.INFO)
     try:
         with LiveView() as view:
             log.handlers = [view.log_handler()]
-            front = search_study(read, run=folder, prior=prior, widened=widen, seconds=seconds, progress=view.update)
+            front = search_study(read, run=absolute, prior=prior, widened=widen, seconds=seconds, progress=view.update)
     except KeyboardInterrupt:
         print(f"autokd: stopped; all that was done is kept in {folder}. The same command goes on.", file=sys.stderr)
         raise typer.Exit(130) from None
     _print_front(front)
-    _write_report(folder, read)
+    _write_report(absolute, read, shown=folder)
     print(f"run folder: {folder}")
 
 
@@ -335,10 +336,10 @@ def _print_front(found: Front) -> None:
     print_front(found.to_dict())
 
 
-def _write_report(folder: Path, study: Study) -> None:
+def _write_report(folder: Path, study: Study, *, shown: Path) -> None:
     from autokd.report.run import write_run_report
 
     try:
-        print(f"report: {write_run_report(folder, study=study)}")
+        print(f"report: {shown / write_run_report(folder, study=study).name}")
     except InputError as error:  # the search stands without its report
         print(f"no report: {error}", file=sys.stderr)

@@ -67,6 +67,9 @@ def _answering(ctx: Any) -> Iterator[None]:
         command = (error.ctx or ctx).command_path
         _complain(f"{error.format_message().rstrip('.')}; see {command} --help")
         raise typer.Exit(2) from None
+    except SystemExit as error:  # of code that the study names, where no student is to blame
+        _complain(f"code that was named called sys.exit({error.code!r}), which would end the command; remove that call")
+        raise typer.Exit(2) from None
     except BrokenPipeError:
         sys.stderr.close()
         raise typer.Exit(0) from None

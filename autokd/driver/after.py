@@ -90,7 +90,7 @@ def retrain(
         InputError: there is no such trial, the study's parts may not or cannot be imported or were edited, or every
             training failed.
     """
-    run = Path(run)
+    run = Path(run).absolute()
     trial = _trial(run, number, study)
     parts = TO_TRAIN | TO_TEACH if reserve else TO_TRAIN
     setup = as_let_in(run, read_setup(run), parts, study=study, space=space)
@@ -166,7 +166,7 @@ def export_trial(
         InputError: no such trial, its space may not be imported or was edited, its weights are gone, or the file
             cannot be written or differs from the student.
     """
-    run = Path(run)
+    run = Path(run).absolute()
     trial, setup = _trial(run, number, study), as_let_in(run, read_setup(run), TO_BUILD, study=study, space=space)
     context = _context_to_train(run, setup, measured=False)
     refuse_changed(run, changed_since(setup, space_sources(context.space), context.space))

@@ -15,7 +15,7 @@ import optuna
 from autokd.checkpoints import checkpoint, deaths_of_trial, drop, too_many, trial_folder, unrecorded_result
 from autokd.driver.costs import Costs, random_study
 from autokd.driver.meter import Meter
-from autokd.errors import InfeasibleError, InputError, NoFrontError
+from autokd.errors import FOREIGN, InfeasibleError, InputError, NoFrontError
 from autokd.record import STOPPED_EARLY, Record, TrialRecord, canonical
 from autokd.trial import Context, Stretch, reason_of, training_seed
 from autokd.types import Arch, Point, Recipe, Scheduler
@@ -145,14 +145,14 @@ class Driver:
             known = canonical(arch, recipe) in self._known
             try:
                 costs, predicted = ({}, {}) if known else self._estimate(arch)
-            except Exception:
+            except FOREIGN:
                 self._known[canonical(arch, recipe)] = number
                 self.record.propose(trial, arch, recipe, {}, predicted={})  # so that the record says what it was
                 raise
         except InputError:
             self.record.fail(number, "the space's suggest is not usable")
             raise
-        except Exception as error:
+        except FOREIGN as error:
             if isinstance(error, InfeasibleError) and not self.context.trains:  # a table without a row of it
                 self.record.prune(number, "infeasible", reason_of(error))
                 return None
@@ -238,7 +238,7 @@ class Driver:
             costs = self.costs.measure(trial.arch)
         except InputError:
             raise
-        except Exception as error:
+        except FOREIGN as error:
             self.record.fail(trial.number, reason_of(error))
             self._drop_optimizer(trial)
             return False
@@ -308,7 +308,7 @@ class Driver:
             trial = drawn.ask()
             try:
                 arch, recipe = self.context.suggest(trial)
-            except Exception:  # a space may raise for some draws; those are no students
+            except FOREIGN:  # a space may raise for some draws; those are no students
                 continue
             if canonical(arch, recipe) not in self._known:
                 self.record.enqueue(trial.params)

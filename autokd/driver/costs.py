@@ -10,7 +10,7 @@ import optuna
 
 from autokd.driver.latencies import Latencies
 from autokd.driver.meter import Meter
-from autokd.errors import InputError
+from autokd.errors import FOREIGN, InputError
 from autokd.record import TrialRecord, canonical, without_log
 from autokd.trial import Context, breaks, reason_of
 from autokd.types import Arch, Objective
@@ -101,7 +101,7 @@ def draw_archs(context: Context, number: int) -> Iterator[Arch]:
             arch = context.suggest_arch(drawn.ask())
         except InputError:
             raise
-        except Exception as error:  # some draws may; the search records them as failed
+        except FOREIGN as error:  # some draws may; the search records them as failed
             reason = reason_of(error)
             continue
         given += 1
@@ -126,7 +126,7 @@ def refuse_hopeless_bounds(context: Context, archs: Iterable[Arch]) -> None:
             costs = replace(context, objectives=exact).costs(arch)
         except InputError:
             raise
-        except Exception:  # one that cannot be built; the search records why
+        except FOREIGN:  # one that cannot be built; the search records why
             continue
         if not any(breaks(objective, costs) for objective in bounded):
             return

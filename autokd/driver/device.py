@@ -13,7 +13,7 @@ import torch
 from autokd.driver.costs import draw_archs
 from autokd.driver.latencies import Latencies, idle_reference_ms
 from autokd.driver.places import open_place
-from autokd.errors import InputError, UnmeasuredError
+from autokd.errors import FOREIGN, InputError, UnmeasuredError
 from autokd.objectives.latency_prediction import LatencyPrediction
 from autokd.record import canonical
 from autokd.study import Study, read_task, resolve_objectives, resolve_space
@@ -67,7 +67,7 @@ def measure_device(
                 done += 1
             except (InputError, UnmeasuredError):
                 raise
-            except Exception as error:  # one that cannot be built; a search records why
+            except FOREIGN as error:  # one that cannot be built; a search records why
                 reason = reason_of(error)
     if not done:
         raise InputError(f"space {study.space!r}: none of {number} architectures can be measured; the last {reason}")

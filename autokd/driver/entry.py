@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -21,7 +22,7 @@ from autokd.driver.prior import prior_note, prior_trials
 from autokd.driver.progress import Progress, before_trials
 from autokd.driver.settled import final_front, still_answers
 from autokd.driver.setup import Run
-from autokd.errors import InputError, NoFrontError
+from autokd.errors import InputError, NoFrontError, gone
 from autokd.executors import modes_of_a_new_process
 from autokd.files import write_json
 from autokd.front import Front, Student
@@ -30,7 +31,7 @@ from autokd.record import Record, TrialRecord, canonical, read_trials, shown_url
 from autokd.registry import resolve
 from autokd.samplers import sampler_for
 from autokd.study import Budget, Study, baseline_study, override
-from autokd.teachers.files import digest_of
+from autokd.teachers.files import digest_of, one_line
 
 _LOG = logging.getLogger("autokd")
 
@@ -60,10 +61,11 @@ def search_study(
         NoFrontError: no student was trained to the end.
         KeyboardInterrupt: Ctrl-C; the same call goes on where it stopped.
     """
-    folder = Path("runs") / study.name if run is None else Path(run)
+    # Absolute, as are the files that the study names: whoever changes the current folder changes nothing here.
+    folder = Path(os.path.abspath(Path("runs") / study.name if run is None else run))
     try:
         with open_place(study) as place, modes_of_a_new_process():
-            notify, earlier = before_trials(study, progress), None if prior is None else Path(prior)
+            notify, earlier = before_trials(study, progress), None if prior is None else Path(os.path.abspath(prior))
             prepared = prepare(study, folder, earlier, widened=widened, place=place, notify=notify)
             with _Session(prepared, progress) as session:
                 front = _search(prepared, place, seconds, session)
@@ -71,8 +73,11 @@ def search_study(
                     rivals = _baselines(prepared, session.record.epochs_spent, seconds, progress)
                     front = replace(front, baselines=rivals)
                     write_json(folder / "front.json", front.to_dict())
+                session.refuse_moved()
     except (OSError, SQLAlchemyError, StorageInternalError) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
+        if not folder.is_dir():
+            raise gone(folder) from error
+        reason = _reason(error)
         if study.record == "sqlite" or isinstance(error, OSError):
             raise InputError(
                 f"{folder} cannot be written ({reason}); free some disk and search again: it goes on"
@@ -81,6 +86,13 @@ def search_study(
             f"the record in {shown_url(study.record)} was lost ({reason}); search again when it is back: it goes on"
         ) from error
     return front
+
+
+def _reason(error: Exception) -> str:
+    """What the operating system or the database says, in one line."""
+    if isinstance(error, OSError):
+        return error.strerror or one_line(error) or type(error).__name__
+    return one_line(error.__cause__ or error).partition(" [SQL:")[0] or type(error).__name__
 
 
 def search(
@@ -139,6 +151,7 @@ class _Session:
 
     def __init__(self, run: Run, progress: Progress | None) -> None:
         self.run, self.progress = run, progress
+        self._place = _place(run.folder)
         study = run.context.study
         self.answered = final_front(run.folder)
         known = prior_trials(run.folder)
@@ -171,6 +184,11 @@ class _Session:
     def __exit__(self, *_: object) -> None:
         self.record.close()
 
+    def refuse_moved(self) -> None:
+        """Refuses to go on where another folder, or none, is where the run's was: its record goes elsewhere."""
+        if _place(self.run.folder) != self._place:
+            raise gone(self.run.folder)
+
     def take_stock(self) -> None:
         """Sees what has ended since: who is on the front so far, and whose weights go as they exceed the disk budget.
 
@@ -198,7 +216,12 @@ class _Session:
         self.notify(message)
 
     def notify(self, message: str) -> None:
-        """Tells how the search stands now, and what is being done."""
+        """Tells how the search stands now, and what is being done.
+
+        Raises:
+            InputError: the run folder was renamed or deleted.
+        """
+        self.refuse_moved()
         if self.progress is None:
             return
         study, objectives = self.run.context.study, self.record.objectives
@@ -220,6 +243,15 @@ class _Session:
                 "message": message,
             }
         )
+
+
+def _place(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from any other, whatever it is called; None where there is none."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _hypervolume(values: Sequence[Mapping[str, float]], run: Run) -> float:

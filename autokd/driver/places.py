@@ -18,7 +18,7 @@ from autokd.driver.progress import Notify
 from autokd.driver.setup import Run
 from autokd.executors import InlineExecutor
 from autokd.study import RayExecutor, Study
-from autokd.trial import Context, Stretch, run_stretch_in
+from autokd.trial import Stretch, refuse_gone, run_stretch_in
 
 _RAY = "autokd.ray_tune"
 """A door, above this floor: it comes in by reference."""
@@ -69,13 +69,14 @@ class Here:
     def _work(self, run: Run) -> Work:
         if not isinstance(self.executor, InlineExecutor):
             return functools.partial(run_stretch_in, str(run.folder))
-        return functools.partial(_run_here, run.context) if run.context.trains else run.context.run
+        return functools.partial(_run_here, run) if run.context.trains else run.context.run
 
 
-def _run_here(context: Context, stretch: Stretch) -> dict[str, Any]:
+def _run_here(run: Run, stretch: Stretch) -> dict[str, Any]:
     """Trains in this process, which a student may end, and the search with it: that is counted when it goes on."""
+    refuse_gone(run.folder)
     with in_mortal_danger(Path(stretch.folder), "with the search, which trained it in its own process"):
-        return context.run(stretch)
+        return run.context.run(stretch)
 
 
 HERE = Here(InlineExecutor())

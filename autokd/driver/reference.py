@@ -10,7 +10,7 @@ import torch
 
 from autokd.driver.costs import Costs, draw_archs
 from autokd.driver.meter import Meter
-from autokd.errors import InputError, UnmeasuredError
+from autokd.errors import FOREIGN, InputError, UnmeasuredError
 from autokd.objectives.ends import find_ends
 from autokd.trial import Context, as_evaluation, reason_of
 from autokd.types import Objective
@@ -82,7 +82,7 @@ def _sample(context: Context, folder: Path, meter: Meter, reference_ms: float) -
             costs.append(measured.measure(arch) if len(costs) < _TIMED_SAMPLES else free.costs(arch))
         except (InputError, UnmeasuredError):
             raise
-        except Exception as error:
+        except FOREIGN as error:
             reason = f"{arch}: {reason_of(error)}"
     if not costs:
         raise InputError(

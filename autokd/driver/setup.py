@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from autokd.driver.meter import IN_PROCESS, Meter
-from autokd.errors import OTHER_FOLDER, START_OVER, InputError
+from autokd.errors import FOREIGN, OTHER_FOLDER, START_OVER, InputError
 from autokd.record import has_own_database, read_study
 from autokd.study import FORMAT, SETUP_FILE, SPACE, STUDY, Setup, Study, changed_keys, dump, not_importable, read_setup
 from autokd.trial import Context
@@ -115,7 +115,7 @@ def no_half_folder(folder: Path) -> Iterator[None]:
         raise InputError(f"{folder} cannot be made ({error.strerror}); {OTHER_FOLDER}") from error
     try:
         yield
-    except Exception:
+    except FOREIGN:
         if missing:
             shutil.rmtree(folder, ignore_errors=True)
             for parent in missing[1:]:

@@ -17,7 +17,7 @@ from autokd.checkpoints import OPTIMIZER, WEIGHTS, is_whole, write_result
 from autokd.devices import Compute, on_device, pick_device
 from autokd.distill import Training, one_cycle
 from autokd.driver.progress import Notify, steps
-from autokd.errors import InputError
+from autokd.errors import FOREIGN, InputError
 from autokd.losses import kd
 from autokd.study import TEACHER, TO_TEACH, Setup, Study, TeacherSection, as_let_in, changed_sources, teacher_sources
 from autokd.study.teacher import TrainedSection
@@ -77,7 +77,7 @@ def with_test_answers(context: Context, folder: Path, setup: Setup, notify: Noti
         return context
     try:
         context = replace(context, teacher=open_outputs(_ask_test(context, folder, setup, notify, own)))
-    except Exception as error:  # whatever a foreign teacher raises: students were trained, and are worth a front
+    except FOREIGN as error:  # whatever a foreign teacher raises: students were trained, and are worth a front
         _LOG.warning("The teacher cannot be asked about the test rows: %s", error)
     if not context.teacher[0][rows].isnan().any():
         return context

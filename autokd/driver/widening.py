@@ -17,7 +17,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
-from autokd.errors import START_OVER, InputError
+from autokd.errors import FOREIGN, START_OVER, InputError
 from autokd.record import TrialRecord, as_record, canonical, close_storage, read_study, take, write_study
 from autokd.samplers.draw import Draw, holds
 from autokd.study import Setup
@@ -72,7 +72,7 @@ def _in_wider_space(trial: FrozenTrial, context: Context) -> FrozenTrial:
             arch, recipe = context.suggest(replay)
         except InputError:
             raise
-        except Exception as error:  # it may have raised when the trial was proposed
+        except FOREIGN as error:  # it may have raised when the trial was proposed
             arch, recipe = record.arch or {}, record.recipe
             if record.arch is not None:
                 raise _refused(trial, f"suggest {reason_of(error)} for what was picked") from error
@@ -140,7 +140,7 @@ def _refuse_other_networks(records: Iterable[TrialRecord], context: Context) -> 
             now = context.costs(record.arch)
         except InputError:
             raise
-        except Exception as error:
+        except FOREIGN as error:
             raise InputError(
                 f"the space is not wider: it no longer builds {record.arch} of trial {record.number} "
                 f"({reason_of(error)}); build must make what it made of all that is recorded"

@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from autokd.errors import InfeasibleError
+from autokd.errors import FOREIGN, InfeasibleError
 
 
 def parameters(student: nn.Module, inputs: Tensor) -> float:
@@ -44,7 +44,7 @@ def flops(student: nn.Module, inputs: Tensor) -> float:
     """
     try:
         total = _counted(copy.deepcopy(student).to("meta").eval(), inputs.to("meta"))
-    except Exception:  # whatever a forward raises without numbers; on the CPU it raises again if it is at fault
+    except FOREIGN:  # whatever a forward raises without numbers; on the CPU it raises again if it is at fault
         with evaluating(student), _nothing_fused():
             total = _counted(student, inputs)
     if total == 0 and any(weight.requires_grad for weight in student.parameters()):

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autokd.errors import InputError
+from autokd.errors import FOREIGN, InputError
 from autokd.objectives.measuring import measured
 from autokd.types import Evaluation, Objective
 
@@ -64,7 +64,7 @@ def _score(objective: Objective, evaluation: Evaluation, outputs: Tensor | None)
         return math.nan
     try:
         return measured(objective, replace(evaluation, outputs=outputs))
-    except Exception:  # whatever an objective raises on answers that no student would give
+    except FOREIGN:  # whatever an objective raises on answers that no student would give
         return math.nan
 
 

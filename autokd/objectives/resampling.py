@@ -7,6 +7,7 @@ from statistics import stdev
 
 import torch
 
+from autokd.errors import FOREIGN
 from autokd.objectives.measuring import measured
 from autokd.types import Evaluation, Objective
 
@@ -29,7 +30,7 @@ def resampled_error(objective: Objective, evaluation: Evaluation) -> float:
         sample = Evaluation(evaluation.outputs[drawn], evaluation.targets[drawn], evaluation.teacher[drawn])
         try:
             values.append(measured(objective, sample))
-        except Exception:  # it was measured on all rows; here it is not known what a plug-in raises
+        except FOREIGN:  # it was measured on all rows; here it is not known what a plug-in raises
             continue
     finite = [value for value in values if math.isfinite(value)]
     return stdev(finite) * math.sqrt(size / rows) if len(finite) > 1 else 0.0

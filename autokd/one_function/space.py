@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FixedTrial
 
 from autokd.choices import pick
-from autokd.errors import InfeasibleError
+from autokd.errors import FOREIGN, InfeasibleError
 from autokd.one_function.branches import Asked, Branches
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class FunctionSpace:
             try:
                 with _without_weights():
                     return self._run(trial, task)
-            except Exception:  # it may look at numbers; suggestions made stay as they are
+            except FOREIGN:  # it may look at numbers; suggestions made stay as they are
                 failed = True
         self._run(trial, task)
         self._meta_fails = self._meta_fails or failed

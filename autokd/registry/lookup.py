@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from autokd.errors import InputError, nearest
+from autokd.errors import FOREIGN, InputError, nearest
 from autokd.registry.beside import forget, is_stale, open_folder
 
 GROUPS = ("search_spaces", "space_adapters", "tasks", "teachers", "losses", "objectives", "schedulers", "exporters")
@@ -65,7 +65,7 @@ def _import_module(group: str, reference: str, name: str) -> ModuleType:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise InputError(_not_found(group, reference, f"no module '{name}' can be imported")) from None
         raise InputError(_import_failed(group, reference, error, None)) from error
-    except (Exception, SystemExit) as error:
+    except FOREIGN as error:
         raise InputError(_import_failed(group, reference, error, None)) from error
 
 
@@ -90,7 +90,7 @@ def _load_file(group: str, reference: str, path: Path) -> ModuleType:
     try:
         # Compiled from the bytes digested above: the loader's cache goes by time and size, and can be stale.
         exec(compile(source, str(path), "exec"), module.__dict__)
-    except (Exception, SystemExit) as error:
+    except FOREIGN as error:
         forget(module)
         raise InputError(_import_failed(group, reference, error, path)) from error
     return module

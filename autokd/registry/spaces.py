@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from autokd.errors import InputError
+from autokd.errors import FOREIGN, InputError
 from autokd.registry.lookup import find, installed
 
 _SETTINGS = re.compile(r"(?P<maker>.+?\.py(?::[^():]+)?|[^()]+)\((?P<settings>.*)\)", re.DOTALL)
@@ -102,7 +102,7 @@ def _refuse_other_spaces(found: Any, shown: str) -> None:
 def _made(shown: str, make: Callable[[], Any]) -> Any:
     try:
         return make()
-    except Exception as error:
+    except FOREIGN as error:
         reason = " ".join(str(error).split())
         raise InputError(f"search_spaces {shown} cannot be made: {type(error).__name__}: {reason}") from error
 

@@ -42,6 +42,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 from threadpoolctl import threadpool_limits
 
+from autokd.errors import FOREIGN
 from autokd.pareto import Floats, as_losses
 from autokd.record import as_record, canonical
 from autokd.samplers.draw import Draw, draw_from, holds, nearby
@@ -236,7 +237,7 @@ class CostAwareSampler(BaseSampler):
             draw = Draw(self._random, wished)
             try:
                 arch, recipe = self._suggest(draw)
-            except Exception:  # a space may raise for some draws; those are no students
+            except FOREIGN:  # a space may raise for some draws; those are no students
                 continue
             key = canonical(arch, recipe)
             if key not in seen:
@@ -256,7 +257,7 @@ class CostAwareSampler(BaseSampler):
         if key not in self._asked:
             try:
                 self._asked[key] = self._costs(candidate.arch)
-            except Exception:  # the driver records why, should it ever be proposed
+            except FOREIGN:  # the driver records why, should it ever be proposed
                 self._asked[key] = {}
                 self._broken.add(key)
         return self._asked[key]

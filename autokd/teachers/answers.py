@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from autokd.errors import AutoKDError, InfeasibleError, InputError
+from autokd.errors import FOREIGN, AutoKDError, InfeasibleError, InputError
 from autokd.losses import log_probabilities
 from autokd.networks import logits_in
 from autokd.teachers.files import one_line
@@ -113,7 +113,7 @@ def _said(teacher: Teacher, task: Task, rows: Tensor, question: Callable[[], Ten
         raise InputError(f"teacher '{teacher.name}' {error}") from error
     except AutoKDError:
         raise
-    except Exception as error:  # whatever a foreign network raises, the user named it
+    except FOREIGN as error:  # whatever a foreign network raises, the user named it
         raise InputError(
             f"teacher '{teacher.name}' fails on inputs of shape {(len(rows), *task.input_shape)} of task "
             f"'{task.name}': {type(error).__name__}: {one_line(error)}"

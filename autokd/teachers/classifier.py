@@ -17,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from autokd.errors import InputError
+from autokd.errors import FOREIGN, InputError
 from autokd.registry import resolve
 from autokd.study.teacher import SklearnSection
 from autokd.teachers.answers import logits_of_probabilities
@@ -65,7 +65,7 @@ def from_sklearn(spec: SklearnSection, task: Task, *, seed: int) -> Teacher:
     if callable(found):
         try:
             found = found(**spec.args)
-        except Exception as error:
+        except FOREIGN as error:
             raise InputError(
                 f"teacher '{spec.sklearn}' with args {spec.args} cannot be made: {one_line(error)}"
             ) from error

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autokd.errors import InputError
+from autokd.errors import FOREIGN, InputError
 from autokd.networks import call, in_eval_mode, laid_for, materialised
 from autokd.registry import resolve
 from autokd.study.teacher import NetworkSection, SpaceSection, TimmSection, TorchvisionSection, TrainedSection
@@ -137,7 +137,7 @@ def _made(shown: str, make: Callable[[], Any], seed: int) -> nn.Module:
         torch.manual_seed(seed)
         try:
             network = make()
-        except Exception as error:
+        except FOREIGN as error:
             raise InputError(f"teacher: {shown} cannot be built: {type(error).__name__}: {one_line(error)}") from error
     if not isinstance(network, nn.Module):
         raise InputError(f"teacher: {shown} gives a {type(network).__name__}, not a torch.nn.Module")

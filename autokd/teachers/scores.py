@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from autokd.errors import InputError, ObjectiveError
+from autokd.errors import FOREIGN, InputError, ObjectiveError
 from autokd.objectives.measuring import measured
 from autokd.types import Evaluation, Objective, Task
 
@@ -57,7 +57,7 @@ def compares_with_teacher(objective: Objective, task: Task) -> bool:
         value = measured(objective, Evaluation(torch.zeros_like(blank), targets, blank))
     except ObjectiveError:  # it gives no number with them either, which is said where it is measured
         return False
-    except Exception:  # whatever a plug-in raises on NaN
+    except FOREIGN:  # whatever a plug-in raises on NaN
         return True
     return not math.isfinite(value)
 

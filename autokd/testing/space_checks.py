@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from autokd.distill import AdamW
-from autokd.errors import InfeasibleError
+from autokd.errors import FOREIGN, InfeasibleError
 from autokd.networks import contiguous
 from autokd.objectives.costs import flops
 from autokd.study import suggest_arch
@@ -28,7 +28,7 @@ def first_finding(space: SearchSpace, task: Task, trial: optuna.Trial) -> tuple[
     """
     try:
         arch: Any = suggest_arch(space, trial, task)
-    except Exception as error:
+    except FOREIGN as error:
         return "suggest", f"suggest raised {shown(error)}: let it only call trial.suggest_* and return a dict."
     rows = task.splits["train"][:4]
     case = _Case(space, task, trial, arch, contiguous(task.inputs(rows)), task.targets(rows))
@@ -37,14 +37,14 @@ def first_finding(space: SearchSpace, task: Task, trial: optuna.Trial) -> tuple[
             problem = check(case)
         except InfeasibleError:
             raise
-        except Exception as error:
+        except FOREIGN as error:
             problem = f"{doing} raised {shown(error)}"
         if problem is not None:
             return doing, f"{problem}. Seen with arch {arch!r}."
     return None
 
 
-def shown(error: Exception) -> str:
+def shown(error: BaseException) -> str:
     """An error's type and message in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 

@@ -10,7 +10,7 @@ from statistics import median
 import optuna
 import torch
 
-from autokd.errors import InfeasibleError, InputError
+from autokd.errors import FOREIGN, InfeasibleError, InputError
 from autokd.networks import materialised
 from autokd.objectives.costs import parameters
 from autokd.record import without_log
@@ -92,7 +92,7 @@ def describe_space(space: object, task: Task, *, samples: int = 64, seed: int = 
             try:
                 network = materialised(found.build(suggest_arch(found, trial, task), task), task.input_shape)
                 sizes.append(int(parameters(network, inputs)))
-            except Exception as error:
+            except FOREIGN as error:
                 reason = shown(error)
             names |= trial.params.keys()
     if not sizes:

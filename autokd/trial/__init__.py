@@ -4,7 +4,7 @@ In `training` students are trained; in `tabulated` they are looked up in a `tabl
 """
 
 from autokd.trial.evaluation import as_evaluation, evaluate, evaluate_outputs
-from autokd.trial.loading import context_of, load_context, refuse_changed, run_stretch_in
+from autokd.trial.loading import context_of, load_context, refuse_changed, refuse_gone, run_stretch_in
 from autokd.trial.rebuilding import build_student, why_lost
 from autokd.trial.table import Table, read_table
 from autokd.trial.tabulated import TableContext, table_context
@@ -38,6 +38,7 @@ __all__ = [
     "read_table",
     "reason_of",
     "refuse_changed",
+    "refuse_gone",
     "resolve_loss",
     "run_stretch",
     "run_stretch_in",

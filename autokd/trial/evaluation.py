@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from autokd.distill import predict
-from autokd.errors import AutoKDError, ObjectiveError
+from autokd.errors import FOREIGN, AutoKDError, ObjectiveError
 from autokd.objectives.measuring import measured
 from autokd.objectives.resampling import resampled_error
 from autokd.types import Evaluation, share_error
@@ -51,7 +51,7 @@ def evaluate_outputs(context: Context, outputs: Tensor, split: str) -> dict[str,
             values[objective.name] = measured(objective, evaluation)
         except (AutoKDError, FloatingPointError, MemoryError):
             raise
-        except Exception as error:  # whatever a plug-in raises
+        except FOREIGN as error:  # whatever a plug-in raises
             words = f"objective '{objective.name}' raised {type(error).__name__}: {' '.join(str(error).split())}"
             raise ObjectiveError(words) from error
     return values

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from autokd.errors import InputError
+from autokd.errors import InputError, gone
 from autokd.study import (
     SPACE,
     Setup,
@@ -60,9 +60,16 @@ def run_stretch_in(run: str, stretch: Stretch) -> dict[str, Any]:
     Raises:
         InputError: the run cannot be used, or the code of a part of it is not what it was when the run was begun.
     """
+    refuse_gone(Path(run))
     context = load_context(run)
     refuse_edited(Path(run))
     return context.run(stretch)
+
+
+def refuse_gone(run: Path) -> None:
+    """Refuses to train for a run whose folder is not there any more: what is written would make half of it anew."""
+    if not run.is_dir():
+        raise gone(run)
 
 
 @functools.lru_cache(maxsize=4)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from autokd.checkpoints import ANSWERS
 from autokd.distill import Training, load_weights, predict
-from autokd.errors import InfeasibleError
+from autokd.errors import FOREIGN, InfeasibleError
 from autokd.types import Arch
 from autokd.weights import load_tensors, save_tensors
 
@@ -79,7 +79,7 @@ def why_lost(context: Context, arch: Arch, folder: Path, trained: nn.Module | No
         rebuilt = build_student(context, arch, seed=context.study.seed)
         load_weights(rebuilt, folder)
         answered = _answers(context, rebuilt.to(context.compute.device))
-    except Exception as error:
+    except FOREIGN as error:
         return f"does not come back from its saved weights: built anew, it raises {_one_line(error)}"
     finite = scored[scored.isfinite()]
     allowed = LARGEST_RELATIVE_DIFFERENCE * (float(finite.abs().max()) if len(finite) else 0.0)
@@ -147,5 +147,5 @@ def _equal(one: Any, other: Any) -> bool:
     return bool(type(one) is type(other) and one == other)
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]

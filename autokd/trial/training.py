@@ -20,7 +20,7 @@ from torch import Tensor
 from autokd.checkpoints import OPTIMIZER, WEIGHTS, is_whole, write_result
 from autokd.devices import Compute, answers_on, on_device, pick_device
 from autokd.distill import Training, cosine, one_cycle
-from autokd.errors import InfeasibleError, InputError, ObjectiveError, UnmeasuredError
+from autokd.errors import FOREIGN, InfeasibleError, InputError, ObjectiveError, UnmeasuredError
 from autokd.objectives.measuring import measured
 from autokd.record import canonical, finite
 from autokd.registry import resolve
@@ -175,7 +175,7 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
         spread = standard_errors(context, outputs, values) if stretch.stop == stretch.recipe.epochs else {}
         result |= {"spread": spread} if spread else {}
         result |= {"seconds": time.perf_counter() - started, **damaged}
-    except (Exception, SystemExit) as error:  # a space that calls sys.exit ends its trial, not the search
+    except FOREIGN as error:  # a space that calls sys.exit ends its trial, not the search
         if isinstance(error, OSError) and error.errno in _FULL_DISK:
             raise
         (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
