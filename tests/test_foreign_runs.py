@@ -87,6 +87,14 @@ def test_what_only_reads_a_run_imports_nothing_that_it_names(
     assert not (tmp_path / "ran").exists()
 
 
+def test_objectives_that_the_record_does_not_have_are_refused(run: Path) -> None:
+    (run / "front.json").unlink()
+    setup = json.loads((run / "study.json").read_text())
+    setup["objectives"][0]["name"] = "nothing"
+    (run / "study.json").write_text(json.dumps(setup))
+    assert "study.json is damaged (nothing recorded has its objective 'nothing')" in refused("front", run)
+
+
 @pytest.mark.parametrize("kind", CODE)
 def test_a_student_is_not_built_by_code_that_a_run_folder_names(run: Path, tmp_path: Path, kind: str) -> None:
     (tmp_path / "evil.py").write_text(EVIL)

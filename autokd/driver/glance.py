@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autokd.driver.test_reads import count_test_reads
-from autokd.errors import InputError
+from autokd.errors import START_OVER, InputError
 from autokd.front import Front, Student, marked
 from autokd.pareto import as_losses, non_dominated, scaled_hypervolume
 from autokd.record import TrialRecord, counts, reasons
 from autokd.registry import installed, resolve
-from autokd.study import Setup, Study, objectives_of, resolve_objectives
+from autokd.study import SETUP_FILE, Setup, Study, objectives_of, resolve_objectives
 from autokd.types import Objective
 
 
@@ -82,12 +82,18 @@ def glance(run: Path, setup: Setup, trials: Sequence[TrialRecord], study: Study 
         study: the caller's own; of use where an earlier version did not keep what the objectives are.
 
     Raises:
-        InputError: it did not, and nothing that is installed says it.
+        InputError: it did not, and nothing that is installed says it; or the record has other objectives.
     """
     measures = Measures(objectives_of(setup), setup.validation_rows, setup.ideal_point)
     if not setup.objectives:
         measures = _measures_of_before(run, setup, study)
-    students = measures.undominated(measures.students([trial for trial in trials if trial.state == "complete"]))
+    complete = [trial for trial in trials if trial.state == "complete"]
+    for objective in measures.objectives:
+        if any(objective.name not in values for values in (setup.reference_point, *(each.values for each in complete))):
+            raise InputError(
+                f"{run / SETUP_FILE} is damaged (nothing recorded has its objective {objective.name!r}); {START_OVER}"
+            )
+    students = measures.undominated(measures.students(complete))
     return front_of(measures, setup, trials, students, run, final=False, note="not re-seeded; test not read")
 
 
@@ -119,7 +125,7 @@ def front_of(
     students = marked(students, objectives)
     ordered = sorted(students, key=lambda s: s.values[first.name], reverse=first.direction == "maximize")
     return Front(
-        study=setup.study["name"],
+        study=str(setup.study.get("name", "")),
         objectives=[{"name": o.name, "direction": o.direction, "unit": o.unit} for o in objectives],
         front=ordered,
         trials=counts(trials),
