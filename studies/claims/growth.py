@@ -1,0 +1,139 @@
+"""What a search takes as it grows: CPU seconds of a proposal and of reading the run, and the memory of the driver.
+
+    python studies/claims/growth.py --table NAME.csv.gz --trials 2000,10000 --out growth.jsonl
+
+A cell is a number of trials. A search of the table is run to its end in a process of its own, inline; a proposal is all
+that lies between two trials, the record on disk included, on average over the last hundred. Then `autokd front`, `pick`
+and `report` are run on it. Peak is the most memory that a process held at any time. With the default sampler a cell of
+2,000 trials takes about four minutes, one of 10,000 about twenty. Finished cells are appended to --out and not
+repeated; what is missing is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from autokd import Study, search_study
+
+COMMAND = [sys.executable, "-c", "from autokd.cli import main; main()"]
+READING = ("front", "pick", "report")
+_LAST = 100
+
+
+def run_cell(table: Path, trials: int, sampler: str) -> dict[str, Any]:
+    """Figures of a search of so many trials, and of each command that reads it."""
+    with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder:
+        run = str(Path(folder) / "run")
+        words = ["--search", run, "--table", str(table), "--trials", str(trials), "--sampler", sampler]
+        searched, _, peak = used([sys.executable, str(Path(__file__).absolute()), *words])
+        found = {"trials": trials, "sampler": sampler, **json.loads(searched.splitlines()[-1]), "search_mb": peak}
+        for command in READING:
+            _, seconds, peak = used([*COMMAND, command, run])
+            found |= {f"{command}_seconds": seconds, f"{command}_mb": peak}
+    return found
+
+
+def search(table: Path, trials: int, sampler: str, run: Path) -> dict[str, float]:
+    """Searches a table in this process, and gives the CPU seconds of a proposal by its last hundred."""
+    marks = []
+
+    def watch(progress: Mapping[str, Any]) -> None:
+        marks.append((sum(progress["trials"].values()), time.process_time()))
+
+    study = Study(
+        name="growth",
+        task={"table": str(table)},
+        budget={"trials": trials, "rungs": [1]},
+        executor="inline",
+        sampler=sampler,
+    )
+    search_study(study, run=run, progress=watch)
+    return {"proposal_seconds": per_proposal(marks)}
+
+
+def per_proposal(marks: Sequence[tuple[int, float]]) -> float:
+    """CPU seconds from one trial to the next, by the last hundred of (trials begun, CPU seconds so far)."""
+    by_trials: dict[int, float] = {}
+    for begun, seconds in marks:
+        by_trials.setdefault(begun, seconds)
+    last = max(by_trials)
+    first = max((begun for begun in by_trials if begun <= last - _LAST), default=min(by_trials))
+    return (by_trials[last] - by_trials[first]) / max(last - first, 1)
+
+
+def used(command: Sequence[str]) -> tuple[str, float, float]:
+    """What a command prints, the CPU seconds that it takes, and its memory at its highest in MB.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as out:
+        process = subprocess.Popen(command, stdout=out, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        _, status, spent = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        if process.returncode:
+            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
+        return out.read(), spent.ru_utime + spent.ru_stime, _megabytes(spent)
+
+
+def _megabytes(spent: resource.struct_rusage) -> float:
+    return spent.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def table_of(cells: Sequence[Mapping[str, Any]]) -> str:
+    """A row for each cell."""
+    names = ["proposal_seconds", *(f"{command}_seconds" for command in READING), "search_mb", "report_mb"]
+    lines = [f"{'trials':>8}{'sampler':>10}" + "".join(f"{name.replace('_', ' '):>18}" for name in names)]
+    for cell in cells:
+        lines.append(f"{cell['trials']:8}{cell['sampler']:>10}" + "".join(f"{cell[name]:18.3g}" for name in names))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Runs the missing cells as long as time allows, then prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", type=Path, required=True, help="a NAME.csv.gz with a NAME.json beside it")
+    parser.add_argument("--trials", default="2000,10000", help="a cell each")
+    parser.add_argument("--sampler", default="autokd")
+    parser.add_argument("--out", type=Path, default=Path("growth.jsonl"), help="one finished cell a line")
+    parser.add_argument("--minutes", type=float, default=60, help="no cell begins after so long")
+    parser.add_argument("--search", type=Path, help=argparse.SUPPRESS)  # one cell's search, in this process
+    options = parser.parse_args()
+    wanted = [int(number) for number in options.trials.split(",")]
+    if options.search is not None:
+        print(json.dumps(search(options.table, wanted[0], options.sampler, options.search)))
+        return
+    end = time.monotonic() + 60 * options.minutes
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    done = options.out.read_text(encoding="utf-8").splitlines() if options.out.is_file() else []
+    cells = [json.loads(line) for line in done]
+    missing = []
+    for trials in wanted:
+        if any((cell["trials"], cell["sampler"]) == (trials, options.sampler) for cell in cells):
+            continue
+        if time.monotonic() > end:
+            missing.append(str(trials))
+            continue
+        cells.append(run_cell(options.table, trials, options.sampler))
+        with options.out.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(cells[-1]) + "\n")
+    print(f"machine: {os.cpu_count()} cores, {platform.machine()}\n")
+    if cells:
+        print(table_of(cells))
+    print(f"missing cells: {', '.join(missing) or 'none'}")
+
+
+if __name__ == "__main__":
+    main()
