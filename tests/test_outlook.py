@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from autokd.pareto import Floats, non_dominated
 from autokd.record import TrialRecord, canonical
+from autokd.samplers import outlook as selection_of
 from autokd.samplers.draw import draw_from
 from autokd.samplers.features import Encoding
 from autokd.samplers.losses import LossModel, Sample
 from autokd.samplers.outlook import Candidate, Outlook
-from autokd.samplers.surrogate import Surrogate
+from autokd.samplers.surrogate import Process, Surrogate
 from autokd.types import Objective
 
 OBJECTIVES = (
@@ -62,6 +64,44 @@ def test_learning_tells_what_each_candidate_promises() -> None:
     gain = outlook.learn(history, candidates, asked)
     assert gain == pytest.approx(outlook.improvement(candidates, asked))
     assert gain.max() > 0
+
+
+def test_all_are_learnt_from_up_to_500_and_200_of_more_with_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+
+    def fit(surrogate: Surrogate, features: Floats, *others: Floats) -> Process:
+        told.append(len(features))
+        return fit_as_ever(surrogate, features, *others)
+
+    fit_as_ever = Surrogate.fit
+    monkeypatch.setattr(Surrogate, "fit", fit)
+    everyone, candidates = trained(students(NARROW, 502, seed=0)), students(NARROW, 30, seed=1)
+    everyone[7] = dataclasses.replace(everyone[7], record=TrialRecord(7, arch=everyone[7].arch))
+    asked = sizes([*everyone, *candidates])
+    for history in (everyone[:500], everyone):
+        outlook = Outlook(OBJECTIVES, REFERENCE, seed=0)
+        gain = outlook.learn(history, candidates, asked)
+        assert gain == pytest.approx(outlook.improvement(candidates, asked))
+    assert told == [499, 200]
+
+
+def test_the_front_of_a_long_search_is_that_of_all_students(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selection_of, "_LEARNT_FROM", 4)
+    draw = np.random.default_rng(0)
+    history = [
+        dataclasses.replace(
+            each, record=TrialRecord(i, arch=each.arch, costs={"size": s}, rungs={1: {"accuracy": s / 20}})
+        )
+        for i, (each, s) in enumerate(zip(students(NARROW, 600, seed=0), draw.uniform(0, 20, 600), strict=True))
+    ]
+    for each in history:
+        each.record.state = "complete"  # type: ignore[union-attr]
+    outlook, candidates = Outlook(OBJECTIVES, REFERENCE, seed=0), students(NARROW, 5, seed=1)
+    outlook.learn(history, candidates, {each.arch_key: each.record.costs for each in history} | sizes(candidates))  # type: ignore[union-attr]
+    losses = np.array([[-each.values["accuracy"], each.values["size"]] for each in history])
+    front = losses[non_dominated(losses)]
+    assert len(front) == 600
+    assert {tuple(row) for row in front} == {tuple(row) for row in outlook._front}
 
 
 def test_what_was_encoded_before_is_encoded_anew_where_a_choice_has_come() -> None:
