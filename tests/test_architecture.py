@@ -179,6 +179,26 @@ def test_a_report_is_written_without_torch(tmp_path: Path) -> None:
     assert imported(program, "torch", "sqlalchemy", "pandas") == "[]"
 
 
+@pytest.mark.slow
+def test_a_search_leaves_its_report_and_what_that_needs_to_another_process(tmp_path: Path) -> None:
+    table = ROOT / "studies" / "tables" / "digits_labels.csv.gz"
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        f"name: small\ntask: {{table: {table}}}\nexecutor: inline\nbudget: {{trials: 12}}\n", encoding="utf-8"
+    )
+    program = f"""
+import sys
+from autokd.cli import main
+sys.argv[1:] = ["search", {str(study)!r}, "--run", {str(tmp_path / "run")!r}]
+try:
+    main()
+except SystemExit:
+    pass
+"""
+    assert imported(program, "sklearn", "pandas", "plotly") == "[]"
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
 def test_digits_are_read_without_importing_scikit_learn() -> None:
     program = "from autokd.tasks.store import find_source; next(find_source('digits').parts['train'].chunks())"
     assert imported(program, "sklearn", "scipy") == "[]"

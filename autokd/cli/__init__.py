@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autokd.cli.answers import Commands, take_interrupts, write_plainly
-from autokd.cli.imports import OWN_PROCESS, importing
+from autokd.cli.imports import OWN_PROCESS, apart, importing
 from autokd.cli.words import read_numbers, read_seconds
 from autokd.errors import InputError
 
@@ -87,7 +87,7 @@ def search(
         print(f"autokd: stopped; all that was done is kept in {folder}. The same command goes on.", file=sys.stderr)
         raise typer.Exit(130) from None
     _print_front(front)
-    _write_report(absolute, read, shown=folder)
+    _write_report(context, absolute, read, shown=folder)
     print(f"run folder: {folder}")
 
 
@@ -336,10 +336,12 @@ def _print_front(found: Front) -> None:
     print_front(found.to_dict())
 
 
-def _write_report(folder: Path, study: Study, *, shown: Path) -> None:
+def _write_report(context: typer.Context, folder: Path, study: Study, *, shown: Path) -> None:
+    from concurrent.futures.process import BrokenProcessPool
+
     from autokd.report.run import write_run_report
 
     try:
-        print(f"report: {shown / write_run_report(folder, study=study).name}")
-    except InputError as error:  # the search stands without its report
+        print(f"report: {shown / apart(context, write_run_report, folder, study=study).name}")
+    except (InputError, BrokenProcessPool) as error:  # the search stands without its report
         print(f"no report: {error}", file=sys.stderr)

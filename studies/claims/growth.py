@@ -51,12 +51,14 @@ def search(table: Path, trials: int, sampler: str, run: Path) -> dict[str, float
     def watch(progress: Mapping[str, Any]) -> None:
         marks.append((sum(progress["trials"].values()), time.process_time()))
 
-    study = Study(
-        name="growth",
-        task={"table": str(table)},
-        budget={"trials": trials, "rungs": [1]},
-        executor="inline",
-        sampler=sampler,
+    study = Study.model_validate(
+        {
+            "name": "growth",
+            "task": {"table": str(table)},
+            "budget": {"trials": trials, "rungs": [1]},
+            "executor": "inline",
+            "sampler": sampler,
+        }
     )
     search_study(study, run=run, progress=watch)
     return {"proposal_seconds": per_proposal(marks)}
