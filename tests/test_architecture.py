@@ -161,6 +161,7 @@ with tempfile.TemporaryDirectory() as folder:
 
 def test_a_settled_front_is_printed_and_picked_from_without_torch_and_optuna(tmp_path: Path) -> None:
     run = shutil.copytree(ROOT / "tests" / "data" / "run_v0", tmp_path / "run")
+    slow = ("torch", "optuna", "sqlalchemy", "sklearn", "pandas", "autokd.study.model")
     for command in ("front", "pick"):
         program = f"""
 from autokd.cli import main
@@ -170,7 +171,7 @@ try:
 except SystemExit:
     pass
 """
-        assert imported(f"import sys\n{program}", "torch", "optuna", "sqlalchemy", "sklearn", "pandas") == "[]"
+        assert imported(f"import sys\n{program}", *slow) == "[]"
 
 
 def test_a_report_is_written_without_torch(tmp_path: Path) -> None:

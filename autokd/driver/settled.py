@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autokd.errors import InputError
 from autokd.front import Front
 from autokd.record import read_counts, read_trials
-from autokd.study import Study, read_setup
+from autokd.study import read_setup
+
+if TYPE_CHECKING:
+    from autokd.study import Study
 
 
 def load_front(run: str | Path, *, study: Study | None = None) -> Front:
