@@ -48,6 +48,7 @@ def front(run: Path) -> dict[str, Any]:
 
 def test_a_search_prints_the_teachers_score_before_its_progress_and_front(searched: Answer, home: Path) -> None:
     parts = [
+        f"run folder: {home / 'run'}",
         "task: digits: 1,797 rows",
         "Asking the teacher, LogisticRegression, about 360 images (nothing usable yet).",
         "teacher: LogisticRegression, on validation: accuracy 0.9",
@@ -56,7 +57,6 @@ def test_a_search_prints_the_teachers_score_before_its_progress_and_front(search
         "trial  accuracy  parameters",
         "baseline hard: hypervolume ",
         f"report: {home / 'run' / 'report.html'}",
-        f"run folder: {home / 'run'}",
     ]
     places = [searched.out.find(part) for part in parts]
     assert -1 not in places, searched.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -289,3 +290,51 @@ def test_a_fresh_training_that_is_killed_is_tried_again_three_times_in_all(tmp_p
         path.unlink()
     again = search(tmp_path / "undisturbed", **options, **{"budget.reseeds": 2})
     assert [student.values for student in again] == [student.values for student in undisturbed]
+
+
+UNUSABLE: list[tuple[dict[str, Any], str]] = [
+    ({"my rival": [{"recipe.alpha": 0}]}, "baselines.my rival: .*name: 'small-my rival' given; write letters"),
+    ({"r" * 250: [{"recipe.alpha": 0}]}, "baselines: a name of 250 characters given; write a shorter one"),
+    ({"mine": [{"space": "no_such_space"}]}, "baselines.mine: no search_spaces named 'no_such_space'"),
+    ({"mine": [{}, {"sampler": "no_such_sampler"}]}, "baselines.mine: .*no_such_sampler"),
+    ({"mine": [{"device": "cuda:99"}]}, "baselines.mine: .*cuda"),
+    ({"mine": [{"recipe.method": "no_such_loss"}]}, "baselines.mine: .*no_such_loss"),
+    ({"mine": [{"objectives": {"error": {}, "flops": {}}}]}, "baselines.mine: accuracy, parameters left out"),
+    ({"mine": [{"objectives.parameters.bound": 1}]}, "baselines.mine: objectives: none of .* within the bounds"),
+]
+
+
+@pytest.mark.parametrize(("baselines", "words"), UNUSABLE, ids=[words for _, words in UNUSABLE])
+def test_a_baseline_that_cannot_be_searched_is_refused_before_anything_is_trained(
+    tmp_path: Path, baselines: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        search(tmp_path, baselines=baselines)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_mistake_in_baselines_is_mended_on_the_same_run(tmp_path: Path) -> None:
+    before = search(tmp_path, baselines={"mine": {"recipe.alpha": 0.1}})
+    mended = search(tmp_path, baselines={"mine": {"recipe.alpha": 0}, "hard": {}})
+    assert list(mended) == list(before)
+    assert {student["recipe"]["alpha"] for student in mended.baselines["mine"]["front"]} == {0}
+    assert list(mended.baselines) == ["mine", "hard"]
+    assert search(tmp_path, baselines={"mine": {"recipe.alpha": 0}, "hard": {}}) == mended
+
+
+def test_a_search_whose_report_could_not_be_written_is_refused_before(tmp_path: Path) -> None:
+    (tmp_path / "run" / "report.html").mkdir(parents=True)
+    said = refused("search", write_study(tmp_path), "--run", tmp_path / "run")
+    assert "report.html is a folder, and the report is to be that file; rename the folder" in said
+    assert not (tmp_path / "run" / "study.json").exists()
+
+
+@pytest.mark.parametrize("output", [">&-", ">/dev/full"])
+def test_a_search_whose_front_could_not_be_printed_is_refused_before(tmp_path: Path, output: str) -> None:
+    words = [sys.executable, "-c", "from autokd.cli import main; main()", "search", str(write_study(tmp_path))]
+    command = f"{shlex.join([*words, '--run', str(tmp_path / 'run')])} {output}"
+    answered = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert answered.returncode == 2, answered
+    assert answered.stderr.startswith("autokd: stdout cannot be written (")
+    assert answered.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()

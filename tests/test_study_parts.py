@@ -91,7 +91,7 @@ def test_baselines_are_the_study_with_keys_overridden() -> None:
     assert (hard.name, hard.recipe.alpha, hard.budget.trials, hard.budget.epochs) == ("small-hard", 0, 20, 300)
     assert hard.baselines == {}
     assert baseline_study(study, "mine", stage=0, epochs=300).recipe.lr == 0.5
-    assert changed_keys(dump(study), dump(hard)) == ["baselines.hard", "baselines.mine", "name", "recipe.alpha"]
+    assert changed_keys(dump(study), dump(hard)) == ["name", "recipe.alpha"]  # rivals may change
 
 
 def test_sequential_searches_recipes_on_the_architectures_it_found_first() -> None:

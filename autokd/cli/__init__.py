@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autokd.cli.answers import Commands, take_interrupts, write_plainly
+from autokd.cli.answers import Commands, announce, take_interrupts, write_plainly
 from autokd.cli.imports import OWN_PROCESS, apart, importing
 from autokd.cli.words import read_numbers, read_seconds
 from autokd.errors import InputError
@@ -76,6 +76,8 @@ def search(
     folder = run or Path("runs") / read.name
     folder = unused(folder) if fresh else folder
     absolute = folder.absolute()  # the code of a study may change the current folder
+    _refuse_unwritable_report(absolute)
+    announce(f"run folder: {folder}")
     logging.getLogger("optuna").setLevel(logging.WARNING)
     log = logging.getLogger("autokd")
     log.setLevel(logging.INFO)
@@ -88,7 +90,6 @@ def search(
         raise typer.Exit(130) from None
     _print_front(front)
     _write_report(context, absolute, read, shown=folder)
-    print(f"run folder: {folder}")
 
 
 @app.command("front")
@@ -334,6 +335,11 @@ def _print_front(found: Front) -> None:
     from autokd.report.table import print_front
 
     print_front(found.to_dict())
+
+
+def _refuse_unwritable_report(folder: Path) -> None:
+    if (folder / "report.html").is_dir():
+        raise InputError(f"{folder / 'report.html'} is a folder, and the report is to be that file; rename the folder")
 
 
 def _write_report(context: typer.Context, folder: Path, study: Study, *, shown: Path) -> None:

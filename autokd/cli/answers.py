@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -48,6 +49,24 @@ def write_plainly() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=PLAINLY)
+
+
+def announce(line: str) -> None:
+    """Prints the first line of a command that takes long, before it begins.
+
+    Raises:
+        InputError: nothing can be printed, so that what the command finds would be lost.
+    """
+    try:
+        if sys.stdout is None:
+            raise OSError("it is closed")
+        print(line, flush=True)
+    except (OSError, ValueError) as error:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # or Python would try once more as it ends
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"stdout cannot be written ({reason}), where the front is printed; give it a terminal, a pipe or a file"
+        ) from None
 
 
 def _interrupt(*_: object) -> None:

@@ -30,7 +30,7 @@ from autokd.pareto import as_losses, non_dominated, scaled_hypervolume
 from autokd.record import Record, TrialRecord, canonical, read_trials, shown_url
 from autokd.registry import resolve
 from autokd.samplers import sampler_for
-from autokd.study import Budget, Study, baseline_study, override
+from autokd.study import Budget, Study, baseline_study, changed_keys, dump, override, read_setup
 from autokd.teachers.files import digest_of, one_line
 
 _LOG = logging.getLogger("autokd")
@@ -69,7 +69,7 @@ def search_study(
             prepared = prepare(study, folder, earlier, widened=widened, place=place, notify=notify)
             with _Session(prepared, progress) as session:
                 front = _search(prepared, place, seconds, session)
-                if study.baselines.keys() - front.baselines.keys():
+                if any(front.baselines.get(name, {}).get("overrides") != own for name, own in study.baselines.items()):
                     rivals = _baselines(prepared, session.record.epochs_spent, seconds, progress)
                     front = replace(front, baselines=rivals)
                     write_json(folder / "front.json", front.to_dict())
@@ -254,6 +254,16 @@ def _place(folder: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+def _home(folder: Path, part: Study) -> Path:
+    """The folder of a stage of a baseline; another one where it was begun with other overrides."""
+    try:
+        begun = read_setup(folder).study
+    except InputError:  # there is none, or the search of it says what is wrong
+        return folder
+    now = dump(part)
+    return folder.with_name(f"{folder.name}-{digest_of(canonical(now))[:8]}") if changed_keys(begun, now) else folder
+
+
 def _hypervolume(values: Sequence[Mapping[str, float]], run: Run) -> float:
     return scaled_hypervolume(values, run.context.objectives, ideal=run.ideal, reference=run.reference)
 
@@ -292,10 +302,11 @@ def _baselines(run: Run, epochs: int, seconds: float | None, progress: Progress 
             part = baseline_study(study, name, stage=stage, epochs=epochs, archs=list(archs.values()))
             # Where a search goes on, the front of a stage may change; the next one then begins anew.
             own = f"{name}-{stage}-{digest_of(*archs)[:8]}" if stage else f"{name}-{stage}"
-            folder = run.folder / "baselines" / own
+            part = override(part, shared)
+            folder = _home(run.folder / "baselines" / own, part)
             _LOG.info("baseline %s, stage %d of %d: %s", name, stage + 1, len(stages), stages[stage])
             try:
-                ended = search_study(override(part, shared), run=folder, seconds=seconds, progress=progress)
+                ended = search_study(part, run=folder, seconds=seconds, progress=progress)
             except NoFrontError as error:
                 _LOG.warning("baseline %s has no front: %s", name, error)
                 front, spent = [], spent + sum(trial.epoch for trial in read_trials(folder, part.record))

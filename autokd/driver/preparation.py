@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from autokd.devices import pick_device
 from autokd.driver.costs import draw_archs, refuse_hopeless_bounds
 from autokd.driver.latencies import idle_reference_ms
 from autokd.driver.meter import Meter
+from autokd.driver.parts import refuse_hopeless_baselines, refuse_unusable, refuse_unusable_baselines, usable_parts
 from autokd.driver.places import HERE, Place
 from autokd.driver.prior import adopt_prior, refuse_prior
 from autokd.driver.progress import Notify, tell_nobody
@@ -23,7 +23,6 @@ from autokd.driver.setup import (
     record_names,
     refuse_other_digests,
     refuse_other_study,
-    refuse_unimportable,
     searches_otherwise,
     setup_to_go_on,
 )
@@ -32,10 +31,9 @@ from autokd.driver.teaching import teacher_and_outputs, teacher_facts
 from autokd.driver.widening import widen
 from autokd.errors import START_OVER, InputError
 from autokd.executors import one_thread
-from autokd.record import refuse_held, refuse_record
-from autokd.registry import resolve, source_digest
+from autokd.record import refuse_held
+from autokd.registry import source_digest
 from autokd.study import (
-    OWN_SAMPLER,
     TEACHER,
     Digests,
     Setup,
@@ -44,11 +42,8 @@ from autokd.study import (
     changed_since,
     changed_sources,
     dump,
-    make_sampler,
     measures,
     read_setup,
-    resolve_objectives,
-    resolve_space,
     space_itself,
     study_sources,
     teacher_sources,
@@ -56,7 +51,7 @@ from autokd.study import (
 )
 from autokd.tasks import ArrayTask, load_task, open_task, save_task
 from autokd.teachers.cache import open_outputs
-from autokd.trial import Context, refuse_changed, resolve_loss
+from autokd.trial import Context, refuse_changed
 from autokd.types import Task, Teacher
 
 _LOG = logging.getLogger("autokd")
@@ -90,19 +85,13 @@ def prepare(
     """
     refuse_held(folder, study.record)
     with no_half_folder(folder), one_thread():
-        refuse_unimportable(study)
-        refuse_record(study.record, folder)
-        pick_device(study.device)
-        if study.sampler != OWN_SAMPLER:
-            make_sampler(study.sampler, study.seed)
+        refuse_unusable(study, folder)
         if study.table:
             if widened:
                 raise InputError(f"a table has its own choices and cannot be widened; for a longer one {START_OVER}")
             return prepare_table(study, folder, prior)
-        for method in study.recipe.methods:
-            resolve_loss(method)
-        space, objectives = resolve_space(study), resolve_objectives(study)
-        resolve("schedulers", study.scheduler)(objectives, study.budget.rungs)
+        space, objectives = usable_parts(study)
+        refuse_unusable_baselines(study, folder, objectives)
         setup = setup_to_go_on(folder, study.record)
         sources = study_sources(study, space)
         changed = changed_since(setup, sources, space) if setup is not None else {}
@@ -121,6 +110,7 @@ def prepare(
         refuse_other_digests(folder, setup, teacher=teacher.digest)
         context = Context(study, space, task, open_outputs(outputs), objectives)
         facts = teacher_facts(context, teacher)
+        refuse_hopeless_baselines(context)
         meter = place.meter
         if meter.where and any(objective.timed for objective in objectives):
             _LOG.info("latencies are measured %s", meter.where)

@@ -11,7 +11,16 @@ from autokd.study.model import Study
 from autokd.study.section import as_data
 
 MAY_CHANGE = frozenset(
-    {"budget.trials", "budget.epochs", "budget.disk_gb", "budget.trial_minutes", "workers", "executor", "device"}
+    {
+        "budget.trials",
+        "budget.epochs",
+        "budget.disk_gb",
+        "budget.trial_minutes",
+        "workers",
+        "executor",
+        "device",
+        "baselines",
+    }
 )
 """Keys whose change does not make it another search."""
 
@@ -34,7 +43,7 @@ def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     optional = {name: field for name, field in Study.model_fields.items() if not field.is_required()}
     defaults = {name: _plain(as_data(field.get_default(call_default_factory=True))) for name, field in optional.items()}
     changed = set(_differences({**defaults, **old}, new, ""))
-    return sorted(key for key in changed if key not in MAY_CHANGE and key.partition(".")[0] != "executor")
+    return sorted(key for key in changed if not {key, key.partition(".")[0]} & MAY_CHANGE)
 
 
 def not_importable(study: Study) -> list[str]:

@@ -1,0 +1,102 @@
+"""What a study names, and what its baselines name: found before anything is trained, or refused."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from autokd.devices import pick_device
+from autokd.driver.costs import draw_archs, refuse_hopeless_bounds
+from autokd.driver.setup import refuse_unimportable
+from autokd.errors import FOREIGN, InputError
+from autokd.record import refuse_record
+from autokd.registry import resolve
+from autokd.study import OWN_SAMPLER, Study, baseline_study, make_sampler, resolve_objectives, resolve_space
+from autokd.trial import Context, reason_of, resolve_loss
+from autokd.types import Objective, SearchSpace
+
+_SAMPLES = 64
+_LONGEST_NAME = 200
+
+
+def refuse_unusable(study: Study, folder: Path) -> None:
+    """Refuses a study whose record, device or sampler cannot be used, or of which workers cannot import a part."""
+    refuse_unimportable(study)
+    refuse_record(study.record, folder)
+    pick_device(study.device)
+    if study.sampler != OWN_SAMPLER:
+        make_sampler(study.sampler, study.seed)
+
+
+def usable_parts(study: Study) -> tuple[SearchSpace, tuple[Objective, ...]]:
+    """The space and the objectives of a study that trains students.
+
+    Raises:
+        InputError: one of them cannot be used, nor a loss or the scheduler.
+    """
+    for method in study.recipe.methods:
+        resolve_loss(method)
+    space, objectives = resolve_space(study), resolve_objectives(study)
+    resolve("schedulers", study.scheduler)(objectives, study.budget.rungs)
+    return space, objectives
+
+
+def refuse_unusable_baselines(study: Study, folder: Path, objectives: tuple[Objective, ...]) -> None:
+    """Refuses what the search of a baseline would refuse, when the search whose rival it is has ended.
+
+    Raises:
+        InputError: a part of a baseline cannot be used, its name is too long for a folder, or it lacks an objective.
+    """
+    for name, stages in study.baselines.items():
+        if len(os.fsencode(name)) > _LONGEST_NAME:
+            raise InputError(f"baselines: a name of {len(name)} characters given; write a shorter one, for a folder")
+        for stage in range(len(stages)):
+            try:
+                part = baseline_study(study, name, stage=stage, epochs=0, archs=[{}])
+                refuse_unusable(part, folder)
+                own = {objective.name for objective in usable_parts(part)[1]}
+            except InputError as error:
+                raise InputError(f"baselines.{name}: {error}") from error
+            lacking = [objective.name for objective in objectives if objective.name not in own]
+            if lacking:
+                raise InputError(
+                    f"baselines.{name}: {', '.join(lacking)} left out; a baseline is compared in all objectives of the "
+                    "search, so keep them"
+                )
+
+
+def refuse_hopeless_baselines(context: Context) -> None:
+    """Refuses baselines with a space or bounds of their own of which no sampled architecture will do.
+
+    Raises:
+        InputError: there is such a one.
+    """
+    study = context.study
+    for name, stages in study.baselines.items():
+        for stage, overrides in enumerate(stages):
+            kinds = {key.partition(".")[0] for key in overrides}
+            if "space" not in kinds and not ("objectives" in kinds and stage == 0):
+                continue
+            part = baseline_study(study, name, stage=stage, epochs=0, archs=[{}])
+            own = replace(context, study=part, space=resolve_space(part), objectives=resolve_objectives(part))
+            try:
+                archs = list(draw_archs(own, _SAMPLES))
+                _refuse_unbuildable(own, archs)
+                refuse_hopeless_bounds(own, archs)
+            except InputError as error:
+                raise InputError(f"baselines.{name}: {error}") from error
+
+
+def _refuse_unbuildable(context: Context, archs: list[dict[str, object]]) -> None:
+    reason = ""
+    for arch in archs:
+        try:
+            context.costs(arch)
+        except InputError:
+            raise
+        except FOREIGN as error:
+            reason = f"{arch}: {reason_of(error)}"
+        else:
+            return
+    raise InputError(f"none of {len(archs)} random architectures can be built for this task; the last, {reason}")
