@@ -54,6 +54,10 @@ class ObjectiveError(AutoKDError):
     """An objective gave no number for one student; its trial is recorded so, and the search goes on."""
 
 
+class LateError(AutoKDError):
+    """Code that a study names took longer than it may; one student's trial is recorded so, and the search goes on."""
+
+
 class UnmeasuredError(AutoKDError):
     """A latency could not be measured, for the machine that measures was lost; one student's trial is recorded so."""
 

@@ -338,3 +338,14 @@ def test_a_search_whose_front_could_not_be_printed_is_refused_before(tmp_path: P
     assert answered.stderr.startswith("autokd: stdout cannot be written (")
     assert answered.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["inline", "processes"])
+def test_a_build_that_hangs_in_the_driver_costs_that_student_alone(tmp_path: Path, executor: str) -> None:
+    space = leaving_space(tmp_path, before="import time", build="width != 8 or time.sleep(600)")
+    options = {"executor": executor, "sampler": "tpe", "budget.trials": 3, "budget.trial_minutes": 0.05}
+    front = search(tmp_path, space=space, **options)
+    reasons = {trial.reason for trial in read_trials(tmp_path / "run") if trial.state == "failed"}
+    assert reasons == {"timed out: it took more than 0.05 minutes to build"}
+    assert front.trials["complete"] > 0

@@ -10,8 +10,9 @@ import torch
 
 from autokd.driver.costs import Costs, draw_archs
 from autokd.driver.meter import Meter
-from autokd.errors import FOREIGN, InputError, UnmeasuredError
+from autokd.errors import FOREIGN, InputError, LateError, UnmeasuredError
 from autokd.objectives.ends import find_ends
+from autokd.record import canonical
 from autokd.trial import Context, as_evaluation, reason_of
 from autokd.types import Objective
 
@@ -76,14 +77,18 @@ def _sample(context: Context, folder: Path, meter: Meter, reference_ms: float) -
     free = replace(context, objectives=tuple(replace(objective, bound=None) for objective in context.objectives))
     measured = Costs(free, folder, meter=meter, reference_ms=reference_ms)
     costs: list[dict[str, float]] = []
-    reason = ""
+    reason, late = "", set[str]()
     for arch in draw_archs(context, _SAMPLES):
+        if canonical(arch) in late:
+            continue
         try:
             costs.append(measured.measure(arch) if len(costs) < _TIMED_SAMPLES else free.costs(arch))
         except (InputError, UnmeasuredError):
             raise
         except FOREIGN as error:
             reason = f"{arch}: {reason_of(error)}"
+            if isinstance(error, LateError):
+                late.add(canonical(arch))
     if not costs:
         raise InputError(
             f"space {context.study.space!r}: none of {_SAMPLES} random architectures can be built for this task; "

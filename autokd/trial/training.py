@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,12 +20,13 @@ from torch import Tensor
 from autokd.checkpoints import OPTIMIZER, WEIGHTS, is_whole, write_result
 from autokd.devices import Compute, answers_on, on_device, pick_device
 from autokd.distill import Training, cosine, one_cycle
-from autokd.errors import FOREIGN, InfeasibleError, InputError, ObjectiveError, UnmeasuredError
+from autokd.errors import FOREIGN, InfeasibleError, InputError, LateError, ObjectiveError, UnmeasuredError
 from autokd.objectives.measuring import measured
 from autokd.record import canonical, finite
 from autokd.registry import resolve
 from autokd.study import Study, suggest_arch
 from autokd.trial.evaluation import evaluate_outputs, finite_outputs, standard_errors
+from autokd.trial.patience import in_time
 from autokd.trial.rebuilding import build_student, keep
 from autokd.types import Arch, DistillationLoss, Objective, Recipe, SearchSpace, Task
 
@@ -231,7 +232,15 @@ def checked(arch: object) -> Arch:
 
 
 def exact_costs(context: Context, arch: Arch) -> dict[str, float]:
-    """The objectives of an architecture that are neither trained nor timed, by name."""
+    """The objectives of an architecture that are neither trained nor timed, by name.
+
+    Raises:
+        LateError: it takes longer than a stretch of training may.
+    """
+    return in_time(context.study.budget.trial_minutes, partial(_exact_costs, context, arch))
+
+
+def _exact_costs(context: Context, arch: Arch) -> dict[str, float]:
     student = build_student(context, arch, seed=context.study.seed)
     inputs = torch.zeros(1, *context.task.input_shape)
     costs: dict[str, float] = {}
@@ -269,6 +278,8 @@ def reason_of(error: BaseException) -> str:
         return f"diverged: {message}"
     if isinstance(error, InfeasibleError):
         return f"cannot be built: {message}"
+    if isinstance(error, LateError):
+        return f"timed out: {message}"
     if isinstance(error, ObjectiveError):
         return message
     if isinstance(error, UnmeasuredError):
