@@ -12,6 +12,13 @@ START_OVER = "start over in a new folder (`--fresh`, or another `run=` from Pyth
 OTHER_FOLDER = "give another folder (`--run`, or `run=` from Python)"
 """Advice for whoever searches from the command line and from Python alike."""
 
+LONGEST_MESSAGE = 1_000
+"""Characters of a message; what is cut out is from its middle, so that the place and the advice stay."""
+
+_LONGEST_SAID = 300
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What moves a terminal's cursor, colours it or turns text round; a line break and a tab are no such characters."""
+
 FOREIGN = (Exception, SystemExit)
 """What code that a user names may end with. `sys.exit` in it is to cost one student, and not to end a search unsaid."""
 
@@ -31,11 +38,11 @@ _SECRET = re.compile(
 class AutoKDError(Exception):
     """A message meant for the user as it stands; the command line prints it as one line, with no traceback.
 
-    A password in a URL, as a user may have written it, is not repeated.
+    It does not repeat a password in a URL, control characters that a user wrote, or the middle of what is long.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(without_secrets(message))
+        super().__init__(printable(shortened(without_secrets(message), LONGEST_MESSAGE)))
 
 
 class InputError(AutoKDError):
@@ -87,3 +94,40 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A hint to append to a message: `; did you mean 'resnet'?`, or nothing where no known name is close."""
     match = get_close_matches(name, list(known), n=1)
     return f"; did you mean '{match[0]}'?" if match else ""
+
+
+def said(error: BaseException, *, first_line: bool = False) -> str:
+    """What an error says, in one line of at most 300 characters; its type's name where it says nothing.
+
+    An error whose text cannot be had, because `__str__` raises, says nothing.
+
+    Args:
+        error: of any code.
+        first_line: whether the other lines of its text are left out, instead of joined to the first.
+    """
+    try:
+        text = str(error).strip()
+    except (Exception, SystemExit):
+        text = ""
+    lines = shortened(text, 10 * _LONGEST_SAID).splitlines()
+    line = " ".join(" ".join(lines[:1] if first_line else lines).split()) or type(error).__name__
+    return printable(shortened(line, _LONGEST_SAID).encode("utf-8", "backslashreplace").decode())
+
+
+def named(error: BaseException, *, first_line: bool = False) -> str:
+    """The name of an error's type and what it says, see `said`, as `ValueError: no such shape`."""
+    name, text = printable(shortened(type(error).__name__, _LONGEST_SAID)), said(error, first_line=first_line)
+    return name if text == name else f"{name}: {text}"
+
+
+def printable(text: str) -> str:
+    """The text with each control character as its escape, `\\x1b`; line breaks and tabs stay."""
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def shortened(text: str, limit: int) -> str:
+    """The text, or its beginning and its end where it has more than `limit` characters."""
+    if len(text) <= limit:
+        return text
+    end = limit // 3
+    return f"{text[: limit - end - 5]} ... {text[-end:]}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from autokd.errors import InputError
+from autokd.errors import InputError, said
 
 
 def is_url(path: str | Path) -> bool:
@@ -29,7 +29,7 @@ def files_at(url: str, *, what: str) -> tuple[Any, str]:
         files, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError, TypeError, OSError) as error:  # TypeError: it wants more than a URL
         raise InputError(
-            f"{what} '{url}' cannot be used ({error}); write a folder, or a URL of which the fsspec package is "
+            f"{what} '{url}' cannot be used ({said(error)}); write a folder, or a URL of which the fsspec package is "
             "installed, as s3://bucket/prefix with s3fs"
         ) from error
     return files, str(path)

@@ -13,7 +13,7 @@ from conftest import ROOT
 FLOORS = (
     ("errors", "types"),
     ("files",),
-    ("choices", "devices", "networks", "urls", "weights"),
+    ("choices", "devices", "networks", "npy", "urls", "weights"),
     ("losses", "objectives", "one_function", "pareto"),
     ("registry",),
     ("study",),

@@ -114,3 +114,16 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
 
 def test_the_parameters_of_the_tests_are_all_of_the_table() -> None:
     assert len(rows()) == 24 == len({tuple(row[: len(PARAMETERS)]) for row in rows()})
+
+
+def test_a_table_that_unpacks_without_end_is_refused(tmp_path: Path) -> None:
+    path = write_table(tmp_path)
+    path.write_bytes(gzip.compress(bytes(1_000_000), 1) * 201)
+    assert "cannot be read (it unpacks to more than 200,000,000 bytes)" in refused(tmp_path, path)
+
+
+def test_a_table_is_read_from_files_only(tmp_path: Path) -> None:
+    path = write_table(tmp_path)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert "table.csv.gz cannot be read (not a regular file)" in refused(tmp_path, path)

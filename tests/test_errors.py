@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from autokd.errors import OTHER_FOLDER, START_OVER
+from autokd.errors import LONGEST_MESSAGE, OTHER_FOLDER, START_OVER, InputError, named, printable, said
 
 OPTION = re.compile(r"--[a-z]+")
 IN_A_COMMAND = re.compile(r"(`autokd|`ray|pip) [^`]*--[a-z]+")
@@ -34,3 +34,45 @@ def test_the_advice_that_many_messages_share_holds_in_both() -> None:
     for advice in (START_OVER, OTHER_FOLDER):
         assert OPTION.search(advice)
         assert "run=" in advice
+
+
+class _MuteError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class _LeavingError(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(0)
+
+
+def test_an_error_without_words_is_said_by_its_type() -> None:
+    assert [said(error) for error in (OSError(), _MuteError(), _LeavingError(), ValueError(" \n"))] == [
+        "OSError",
+        "_MuteError",
+        "_LeavingError",
+        "ValueError",
+    ]
+    assert named(_MuteError()) == "_MuteError"
+    assert named(ValueError("no")) == "ValueError: no"
+
+
+def test_what_an_error_says_is_one_short_line_that_any_file_and_terminal_takes() -> None:
+    text = said(ValueError("first\n\x1b[31mred\r \ud800 " + "x" * 5_000_000 + " end"))
+    assert text.startswith("first \\x1b[31mred \\ud800 xxx")
+    assert text.endswith("xxx end")
+    assert len(text) <= 330  # escapes are longer than what they stand for
+    assert text.encode()
+
+
+def test_a_message_keeps_its_beginning_and_its_end() -> None:
+    message = str(InputError("study.yaml:3: name: " + "x" * 10_000 + " given; write letters"))
+    assert len(message) == LONGEST_MESSAGE
+    assert message.startswith("study.yaml:3: name: xxx")
+    assert message.endswith("xxx given; write letters")
+
+
+def test_control_characters_are_written_as_escapes() -> None:
+    assert printable("a\x1b[2J\x9b\x7f\u202eb\tc\nd\r") == "a\\x1b[2J\\x9b\\x7f\\u202eb\tc\nd\\r"
+    assert printable("Grün ± 東京 \N{CROSSED SWORDS}") == "Grün ± 東京 \N{CROSSED SWORDS}"
+    assert str(InputError("no class 'a\x1b]0;b\x07'")) == "no class 'a\\x1b]0;b\\x07'"

@@ -65,6 +65,13 @@ def make(**changes: Any) -> Study:
     return Study(**{"name": "small", "task": "digits", "teacher": "teacher:made", "space": "mlp", **changes})
 
 
+def bomb(first: str, level: str) -> str:
+    """A small file in which each level stands nine times for the one before."""
+    above = (",".join(9 * [f"*a{i}"]) for i in range(20))
+    lines = (f"a{i + 1}: &a{i + 1} {level.replace('ALIASES', names)}" for i, names in enumerate(above))
+    return "\n".join([f"a0: &a0 {first}", *lines])
+
+
 BAD_FILES = [
     ("", " empty; 'autokd init DIR' writes a study to start from"),
     ("# only a comment\n", " empty; 'autokd init DIR' writes a study to start from"),
@@ -83,7 +90,16 @@ BAD_FILES = [
     ("name: a\nname: b\n", "2: name: given twice, first in line 1"),
     (GOOD + "  trials: 3\n", "13: budget.trials: given twice, first in line 11"),
     ("a: {1: b}", "1: a.1: keys are text; put it in quotes"),
-    ("a: &a\n  b: *a", "1: a.b: contains itself"),
+    ("a: &a\n  b: *a", "1: a part of the file contains itself"),
+    ("a: !!timestamp x", "1: not YAML: 'x' is no timestamp"),
+    ("a: 1\nb: !!int ''", "2: not YAML: '' is no int"),
+    ("a: " + "9" * 400, "1: not YAML: a whole number of more than 1000 bits"),
+    ("a: " + "[" * 60 + "]" * 60, "1: nested too deeply; write 50 levels at most"),
+    (bomb("{x: 1}", "{<<: [ALIASES]}"), "6: more than 100,000 values once its aliases are written out"),
+    (bomb("[x]", "[ALIASES]"), "6: more than 100,000 values once its aliases are written out"),
+    (GOOD + "baselines: [{hard: {}}]\n", "13: baselines: [{'hard': {}}] given; write a list as [hard], or"),
+    (GOOD.replace("arch: {}", "arch: {depth: .nan}"), "3: teacher.arch.depth: nan given; write a number"),
+    (GOOD.replace("2.0e+4", ".inf"), "9: objectives.parameters: bound inf given; should be a number"),
     ("name: a\n", " task: missing; write {data: digits, labels: 100}, a plug-in's name, or a reference:"),
 ]
 

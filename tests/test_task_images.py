@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -192,3 +193,33 @@ def test_hidden_files_are_no_idx_files(tmp_path: Path) -> None:
         (tmp_path / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">HBBI", 0, 8, 1, 16) + bytes([0, 1] * 8))
 
     assert open_task(str(tmp_path), seed=0, folder=tmp_path / "task").num_rows == 16
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("/nowhere/cat.png", "No such file or directory"),
+        ("99.png", "Too many levels of symbolic links"),
+        ("/dev/zero", "a device or a pipe, and no file"),
+    ],
+)
+@pytest.mark.parametrize("name", ["00.png", "99.png"])  # the first is looked at before the others are
+def test_a_link_that_leads_to_no_file_is_refused(tmp_path: Path, target: str, reason: str, name: str) -> None:
+    folder = write(tmp_path, [Image.fromarray(each) for each in GREY])
+    (folder / "cat" / name).unlink(missing_ok=True)
+    (folder / "cat" / name).symlink_to(target if target != "99.png" else name)
+    assert f"cat/{name} cannot be read: {reason}" in refused(folder)
+
+
+def test_a_pipe_is_no_image(tmp_path: Path) -> None:
+    folder = write(tmp_path, [Image.fromarray(each) for each in GREY])
+    os.mkfifo(folder / "cat" / "99.png")
+    assert "cat/99.png cannot be read: a device or a pipe" in refused(folder)
+
+
+def test_an_image_may_have_a_name_that_is_not_utf_8_and_a_class_may_not(tmp_path: Path) -> None:
+    folder = write(tmp_path, [Image.fromarray(each) for each in GREY])
+    (folder / "cat" / "00.png").rename(folder / "cat" / os.fsdecode(b"\xff\xfe.png"))
+    assert values(folder).shape == (16, 1, 5, 4)
+    (folder / "cat").rename(folder / os.fsdecode(b"\xff"))
+    assert r"has the class '\udcff', which is no text in UTF-8; rename the folder" in refused(folder)

@@ -4,8 +4,10 @@ import hashlib
 import logging
 import math
 import pickle
+import struct
 import sys
 import types
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,33 @@ def test_weights_of_another_shape_are_refused_with_both(tmp_path: Path) -> None:
     save_file(network().state_dict() | {"1.bias": torch.zeros(7)}, tmp_path / "w.safetensors")
     with pytest.raises(InputError, match=r"'1.bias' has shape \(7,\), the network's has \(10,\)"):
         load(_by_reference(tmp_path / "w.safetensors"), tmp_path)
+
+
+ODD = {
+    "sparse": lambda: torch.eye(10, 64).to_sparse(),
+    "sparse by rows": lambda: torch.eye(10, 64).to_sparse_csr(),
+    "quantised": lambda: torch.quantize_per_tensor(torch.zeros(10, 64), 0.1, 0, torch.quint8),
+    "meta": lambda: torch.empty(10, 64, device="meta"),
+    "nested": lambda: torch.nested.nested_tensor([torch.zeros(64)] * 10),
+    "complex": lambda: torch.zeros(10, 64, dtype=torch.complex64),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, that some of these are a beta or go away
+@pytest.mark.parametrize("kind", ODD)
+def test_tensors_that_are_no_weights_are_refused(kind: str, tmp_path: Path) -> None:
+    torch.save(network().state_dict() | {"1.weight": ODD[kind]()}, tmp_path / "w.pt")
+    words = "holds complex numbers" if kind == "complex" else f"is a {kind.split()[0]} tensor; save plain ones"
+    with pytest.raises(InputError, match=f"'1.weight' {words}"):
+        load(_by_reference(tmp_path / "w.pt"), tmp_path)
+
+
+def test_an_archive_of_weights_that_claims_more_than_it_holds_is_refused(tmp_path: Path) -> None:
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}\n"
+    with zipfile.ZipFile(tmp_path / "w.npz", "w") as archive:
+        archive.writestr("1.weight.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
+    with pytest.raises(InputError, match="get the file again"):
+        load(_by_reference(tmp_path / "w.npz"), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["w.pt", "w.pth", "w.npz", "w.pkl", "w.joblib", "w.safetensors"])

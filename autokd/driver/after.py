@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from autokd.driver.teaching import with_test_answers
 from autokd.driver.test_reads import note_test_read
 from autokd.errors import InputError
 from autokd.export import export_student
-from autokd.files import write_json
+from autokd.files import read_json, write_json
 from autokd.record import TrialRecord, read_trials
 from autokd.registry import reference_of, source_digest
 from autokd.study import (
@@ -41,6 +40,7 @@ from autokd.study import (
     training_sources,
 )
 from autokd.tasks import ArrayTask
+from autokd.teachers.cache import refuse_damaged
 from autokd.trial import (
     Context,
     Stretch,
@@ -97,6 +97,7 @@ def retrain(
     if space is not None and "space" in not_importable(Study.model_validate(setup.study)):
         raise InputError("space: worker processes cannot import what was given; put it into a file and name that")
     context = _context_to_train(run, setup)
+    refuse_damaged(run / setup.outputs)
     refuse_changed(run, changed_since(setup, training_sources(context.study, context.space), context.space))
     home = run / "retrained" / f"{number:05d}"
     apart_is_needed = reserve or space is not None
@@ -215,9 +216,9 @@ def export_trial(
 def _retrained(summary: Path, trial: TrialRecord) -> tuple[Path, dict[str, float], dict[str, Any]]:
     """The folder, the values and the recipe of a retrained student."""
     try:
-        data = json.loads(summary.read_text(encoding="utf-8"))
+        data = read_json(summary)
         found = summary.parent / data["seed"], trial.costs | data["values"], data["recipe"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise _damaged(summary, trial) from error
     if not is_student(found[0]):
         raise _damaged(found[0], trial)

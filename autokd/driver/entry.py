@@ -22,7 +22,7 @@ from autokd.driver.prior import prior_note, prior_trials
 from autokd.driver.progress import Progress, before_trials
 from autokd.driver.settled import final_front, still_answers
 from autokd.driver.setup import Run
-from autokd.errors import InputError, NoFrontError, gone
+from autokd.errors import InputError, NoFrontError, gone, said
 from autokd.executors import modes_of_a_new_process
 from autokd.files import write_json
 from autokd.front import Front, Student
@@ -31,7 +31,7 @@ from autokd.record import Record, TrialRecord, canonical, read_trials, shown_url
 from autokd.registry import resolve
 from autokd.samplers import sampler_for
 from autokd.study import Budget, Study, baseline_study, changed_keys, dump, override, read_setup
-from autokd.teachers.files import digest_of, one_line
+from autokd.teachers.files import digest_of
 
 _LOG = logging.getLogger("autokd")
 
@@ -91,8 +91,8 @@ def search_study(
 def _reason(error: Exception) -> str:
     """What the operating system or the database says, in one line."""
     if isinstance(error, OSError):
-        return error.strerror or one_line(error) or type(error).__name__
-    return one_line(error.__cause__ or error).partition(" [SQL:")[0] or type(error).__name__
+        return error.strerror or said(error)
+    return said(error.__cause__ or error).partition(" [SQL:")[0]
 
 
 def search(

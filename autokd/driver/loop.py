@@ -19,7 +19,7 @@ from autokd.driver.core import Driver
 from autokd.driver.progress import Notify
 from autokd.errors import InputError
 from autokd.executors import InlineExecutor, ProcessExecutor
-from autokd.trial import Stretch
+from autokd.trial import Stretch, reason_of
 
 Work = Callable[[Stretch], dict[str, Any]]
 """Trains a stretch: `trial.run_stretch` with a context, or `run_stretch_in` with a run folder."""
@@ -210,7 +210,7 @@ class Jobs:
         except (OSError, InputError):  # the disk, or the run: not the student
             raise
         except Exception as error:
-            return {"error": f"raised {type(error).__name__}: {error}"}
+            return {"error": reason_of(error)}
 
 
 def _death(stretch: Stretch, code: int) -> dict[str, Any]:

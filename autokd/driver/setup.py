@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from autokd.driver.meter import IN_PROCESS, Meter
-from autokd.errors import FOREIGN, OTHER_FOLDER, START_OVER, InputError
+from autokd.errors import FOREIGN, OTHER_FOLDER, START_OVER, InputError, said
 from autokd.record import has_own_database, read_study
 from autokd.study import FORMAT, SETUP_FILE, SPACE, STUDY, Setup, Study, changed_keys, dump, not_importable, read_setup
 from autokd.trial import Context
@@ -112,7 +112,7 @@ def no_half_folder(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder} cannot be made ({error.strerror}); {OTHER_FOLDER}") from error
+        raise InputError(f"{folder} cannot be made ({error.strerror or said(error)}); {OTHER_FOLDER}") from error
     try:
         yield
     except FOREIGN:

@@ -17,7 +17,7 @@ from autokd.checkpoints import OPTIMIZER, WEIGHTS, is_whole, write_result
 from autokd.devices import Compute, on_device, pick_device
 from autokd.distill import Training, one_cycle
 from autokd.driver.progress import Notify, steps
-from autokd.errors import FOREIGN, InputError
+from autokd.errors import FOREIGN, InputError, said
 from autokd.losses import kd
 from autokd.study import TEACHER, TO_TEACH, Setup, Study, TeacherSection, as_let_in, changed_sources, teacher_sources
 from autokd.study.teacher import TrainedSection
@@ -78,7 +78,7 @@ def with_test_answers(context: Context, folder: Path, setup: Setup, notify: Noti
     try:
         context = replace(context, teacher=open_outputs(_ask_test(context, folder, setup, notify, own)))
     except FOREIGN as error:  # whatever a foreign teacher raises: students were trained, and are worth a front
-        _LOG.warning("The teacher cannot be asked about the test rows: %s", error)
+        _LOG.warning("The teacher cannot be asked about the test rows: %s", said(error))
     if not context.teacher[0][rows].isnan().any():
         return context
     compared = {o.name for o in context.objectives if compares_with_teacher(o, context.task)}
@@ -159,7 +159,9 @@ def _training(task: Task, study: Study, notify: Notify) -> Train:
             try:
                 training.run(epoch, epoch + 1)
             except FloatingPointError as error:
-                raise InputError(f"the teacher's training diverged: {error}; write a smaller 'teacher.lr'") from error
+                raise InputError(
+                    f"the teacher's training diverged: {said(error)}; write a smaller 'teacher.lr'"
+                ) from error
             _keep(training, folder, epoch + 1)
             told(epoch + 1, spec.epochs)
         network.cpu()  # where it is digested and saved

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import pydantic
 
+from autokd.errors import said
+
 
 class TaskShape(pydantic.BaseModel):
     """What `build` reads of a task, kept with a student so that it can be built where the data are not.
@@ -154,6 +156,5 @@ def _words_on_inputs(card: Card, shape: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What an exception says, on one line of at most 300 characters."""
-    said = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(said.split())[:300] or type(error).__name__
+    """What an exception says, on one line of at most 300 characters; of the operating system without its number."""
+    return error.strerror.lower() if isinstance(error, OSError) and error.strerror else said(error)

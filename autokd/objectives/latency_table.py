@@ -20,7 +20,8 @@ from typing import Any
 
 import torch
 
-from autokd.errors import InputError
+from autokd.errors import InputError, said
+from autokd.files import read_bytes
 from autokd.objectives.timers import timing_device
 from autokd.types import Arch
 
@@ -62,9 +63,9 @@ class LatencyTable:
         self.path, self.key = path, json.loads(json.dumps(key))
         self.known: dict[str, Measurement] = {}
         try:
-            lines = path.read_bytes().splitlines() if path.exists() else []
+            lines = read_bytes(path).splitlines() if path.exists() else []
         except OSError as error:
-            raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+            raise InputError(f"{path}: cannot be read: {(error.strerror or said(error)).lower()}") from error
         read = [found for found in map(_read, lines) if found is not None]
         if len(lines) > 1 and not read:
             raise InputError(
@@ -93,7 +94,7 @@ class LatencyTable:
                     line = b"\n" + line  # after what a killed run left
                 file.write(line)
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
+            raise InputError(f"{self.path}: cannot be written: {(error.strerror or said(error)).lower()}") from error
 
 
 def conditions(*, runtime: str, threads: int, batch: int, device: str = "cpu") -> dict[str, Any]:
@@ -141,7 +142,7 @@ def _read(line: bytes) -> tuple[Any, Measurement] | None:
         found = Measurement(**data)
         numbers = (found.median_ms, found.reference_ms, found.seconds)
         return (key, found) if all(math.isfinite(number) and number > 0 for number in numbers) else None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 

@@ -24,7 +24,7 @@ from autokd.driver.loop import finished
 from autokd.driver.meter import Meter
 from autokd.driver.progress import Notify
 from autokd.driver.setup import Run
-from autokd.errors import InputError
+from autokd.errors import InputError, said
 from autokd.ray_tune.doors import AdvanceScheduler, ProposeSearcher, Search, ShowValues
 from autokd.ray_tune.meter import meter_of_cluster
 from autokd.ray_tune.shipment import ship
@@ -207,7 +207,7 @@ def _connect(address: str) -> None:
         dashboard = False if address == "local" else None
         ray.init(address, include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, RayError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        reason = said(error).rstrip(".")
         where = f"'{address}'" if named == address else f"'{named}', as RAY_ADDRESS says,"
         raise InputError(
             f"executor.address: no Ray cluster at {where} ({reason}); start one with `ray start --head` and write "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autokd.checkpoints import parse_result
-from autokd.errors import InputError
+from autokd.errors import InputError, named
 from autokd.urls import files_at
 
 _RESULT = "result.json"
@@ -40,8 +40,8 @@ class Storage:
             self.files.makedirs(self.root, exist_ok=True)
         except Exception as error:  # each file system has errors of its own
             raise InputError(
-                f"executor.storage: '{self.root}' cannot be written ({type(error).__name__}: {error}); name a folder "
-                "that all nodes see and may write to, or a URL, as s3://bucket/prefix"
+                f"executor.storage: '{self.root}' cannot be written ({named(error)}); name a "
+                "folder that all nodes see and may write to, or a URL, as s3://bucket/prefix"
             ) from error
 
     def put(self, path: str | Path, folder: Path) -> None:

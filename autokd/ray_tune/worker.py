@@ -21,7 +21,7 @@ from autokd.errors import InputError
 from autokd.files import write_json
 from autokd.ray_tune.shipment import Shipment, unpack
 from autokd.ray_tune.storage import Storage
-from autokd.trial import Stretch, run_stretch_in
+from autokd.trial import Stretch, reason_of, run_stretch_in
 from autokd.types import Recipe
 
 _RESULT = "result.json"
@@ -103,7 +103,7 @@ def _train(work: Work, stretch: Stretch, keep: Callable[[], None]) -> dict[str, 
         except OSError:
             raise
         except Exception as error:
-            return {"error": f"raised {type(error).__name__}: {error}"}
+            return {"error": reason_of(error)}
 
 
 class StretchTrainable(tune.Trainable):

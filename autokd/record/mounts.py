@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -23,7 +24,7 @@ def network_file_system(path: Path, mounts: Iterable[Mount]) -> str:
 
     Of mounts that lie one above the other the deepest counts, of several at one place the last.
     """
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
     deepest, kind = 0, ""
     for point, of_type in mounts:
         depth = len(Path(point).parts)

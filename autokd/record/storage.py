@@ -17,7 +17,7 @@ import sqlalchemy
 from filelock import BaseFileLock, FileLock, Timeout
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from autokd.errors import OTHER_FOLDER, START_OVER, InputError, without_secrets
+from autokd.errors import OTHER_FOLDER, START_OVER, InputError, said, without_secrets
 from autokd.record.mounts import mounts, network_file_system
 from autokd.record.reading import copied, has_own_database, place_of, unusable
 from autokd.study import STUDY
@@ -124,7 +124,7 @@ def open_storage(url: str | sqlalchemy.URL) -> optuna.storages.RDBStorage:
             ) from error
         broken = isinstance(error.__cause__, sqlite3.OperationalError)
         remedy = "free some disk and search again: it goes on" if broken else START_OVER
-        reason = str(error).splitlines()[0]
+        reason = said(error)
         raise InputError(f"{path} cannot be used as a record ({reason}); {remedy}") from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import os
 import re
 import sys
 import traceback
@@ -13,7 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from autokd.errors import FOREIGN, InputError, nearest
+from autokd.errors import FOREIGN, InputError, nearest, said
+from autokd.files import read_bytes
 from autokd.registry.beside import forget, is_stale, open_folder
 
 GROUPS = ("search_spaces", "space_adapters", "tasks", "teachers", "losses", "objectives", "schedulers", "exporters")
@@ -70,11 +72,11 @@ def _import_module(group: str, reference: str, name: str) -> ModuleType:
 
 
 def _load_file(group: str, reference: str, path: Path) -> ModuleType:
-    path = path.expanduser().resolve()
     try:
-        source = path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
+        path = Path(os.path.realpath(os.path.expanduser(path)))
+        source = read_bytes(path)
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        reason = getattr(error, "strerror", None) or said(error)
         raise InputError(f"{group} '{reference}': cannot read {path}: {reason.lower()}") from None
     digest = hashlib.sha256(bytes(path) + b"\0" + source).hexdigest()[:12]
     name = f"{FILE_MODULE}{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{digest}"
@@ -124,5 +126,5 @@ def _import_failed(group: str, reference: str, error: BaseException, file: Path 
     else:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "<frozen" not in frame.filename]
         inside = [frame for frame in frames if file and Path(frame.filename).parent == file.parent] or frames
-        where, reason = f"{inside[-1].filename}:{inside[-1].lineno}", " ".join(str(error).split())
+        where, reason = f"{inside[-1].filename}:{inside[-1].lineno}", said(error)
     return f"{group} '{reference}' cannot be imported: {where}: {type(error).__name__}: {reason}"

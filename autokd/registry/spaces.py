@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from autokd.errors import FOREIGN, InputError
+from autokd.errors import FOREIGN, InputError, named
 from autokd.registry.lookup import find, installed
 
 _SETTINGS = re.compile(r"(?P<maker>.+?\.py(?::[^():]+)?|[^()]+)\((?P<settings>.*)\)", re.DOTALL)
@@ -103,8 +103,7 @@ def _made(shown: str, make: Callable[[], Any]) -> Any:
     try:
         return make()
     except FOREIGN as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"search_spaces {shown} cannot be made: {type(error).__name__}: {reason}") from error
+        raise InputError(f"search_spaces {shown} cannot be made: {named(error)}") from error
 
 
 def _read_settings(reference: str, text: str) -> dict[str, Any]:

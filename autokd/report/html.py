@@ -16,7 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from autokd import pareto
-from autokd.errors import InputError
+from autokd.errors import InputError, said
 from autokd.front import as_objectives
 from autokd.report.comparison import gains
 from autokd.report.figures import charts, main_objective
@@ -44,7 +44,7 @@ def write_report(data: Mapping[str, Any], out: Path) -> None:
         partial.write_text(page, encoding="utf-8", errors="backslashreplace", newline="\n")
         os.replace(partial, out)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = (error.strerror or said(error)).lower()
         raise InputError(f"cannot write the report '{out}': {reason}; name a file in a folder you can write") from error
     finally:
         partial.unlink(missing_ok=True)

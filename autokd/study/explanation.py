@@ -70,6 +70,13 @@ def explain(error: ValidationError, kind: Any, data: object, places: Places, *, 
     return located((*under, *path), f"{_say(first, path, kind)}{more}", places)
 
 
+def first_problem(error: ValidationError) -> str:
+    """What is wrong with a file of ours, which nobody writes by hand: `no study`, or a key and why it will not do."""
+    first = error.errors()[0]
+    key = ".".join(str(step) for step in first["loc"])
+    return f"no {key}" if first["type"] == "missing" else f"{key}: {first['msg']}" if key else first["msg"]
+
+
 def located(path: KeyPath, message: str, places: Places) -> InputError:
     """A message under its key path, with file and line where they are known."""
     parts = [place(path, places), ".".join(str(step) for step in path), message]

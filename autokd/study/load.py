@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from autokd.errors import InputError
+from autokd.errors import InputError, said
+from autokd.files import utf8_text
 from autokd.study.explanation import Places, shown
 from autokd.study.model import Study, override_in
 
@@ -25,7 +26,7 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
         InputError: the file cannot be read or is no study, or an override is malformed; with file, line and key.
     """
     path = Path(path)
-    node, data = _read(path)
+    node, data = _parse(_read(path), str(path))
     places: Places = {steps: f"{path}:{line}" for steps, line in _lines(path, node)} | {(): str(path)}
     if not isinstance(data, dict):
         raise InputError(f"{path}: {shown(data)} at the top; write 'name: ...' and the other keys of a study")
@@ -34,8 +35,28 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     return override_in(study, dict(_override(text) for text in overrides), context)
 
 
+_MOST_BYTES, _MOST_VALUES, _MOST_LEVELS = 10_000_000, 100_000, 50
+_MOST_BITS = 1_000
+"""Of a study: far more than anybody writes, and far less than takes a machine's memory."""
+
+
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, but `1e-3` is a number, as in YAML 1.2, and a date is text."""
+    """PyYAML's safe loader, but `1e-3` is a number, as in YAML 1.2, and a date is text.
+
+    A value that does not fit the tag before it, as in `!!int ""`, is an error like any other of the file.
+    """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node."""
+        try:
+            value = super().construct_object(node, deep=deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            problem = f"{shown(node.value)} is no {node.tag.rpartition(':')[2]}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+        if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            problem = f"a whole number of more than {_MOST_BITS} bits"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return value
 
 
 _FLOAT, _DATE = "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp"
@@ -50,18 +71,18 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _read(path: Path) -> tuple[yaml.Node, Any]:
+def _read(path: Path) -> str:
     if path.is_dir():
         raise InputError(f"{path}: a folder; name the study file in it")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return utf8_text(path, most=_MOST_BYTES)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; 'autokd init DIR' writes a study to start from") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start}: {error.reason}); save it as UTF-8") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
-    return _parse(text, str(path))
+        reason = (error.strerror or said(error)).lower()
+        raise InputError(f"{path}: cannot be read: {reason}; name a file that can be read") from None
 
 
 def _override(text: str) -> tuple[str, Any]:
@@ -77,14 +98,38 @@ def _parse(text: str, where: str) -> tuple[yaml.Node, Any]:
         node = loader.get_single_node()
         if node is None:
             raise InputError(f"{where}: empty; 'autokd init DIR' writes a study to start from")
+        _weigh(node, where)
         return node, loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark and "override" not in where else ""
         raise InputError(f"{where}{line}: not YAML: {_flat(error.problem or error.context)}") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"{where}: not YAML: {_flat(error)}") from None
+        raise InputError(f"{where}: not YAML: {said(error)}") from None
     except RecursionError:
-        raise InputError(f"{where}: nested too deeply") from None
+        raise InputError(f"{where}: nested too deeply; write {_MOST_LEVELS} levels at most") from None
+
+
+def _weigh(root: yaml.Node, where: str) -> None:
+    """Refuses what is too deep, contains itself, or grows beyond all use where its aliases are written out."""
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node, above: tuple[int, ...]) -> int:
+        line = f"{where}:{node.start_mark.line + 1}"
+        if id(node) in above:
+            raise InputError(f"{line}: a part of the file contains itself; write it out without the alias")
+        if len(above) > _MOST_LEVELS:
+            raise InputError(f"{line}: nested too deeply; write {_MOST_LEVELS} levels at most")
+        if id(node) not in sizes:
+            items = node.value if isinstance(node, yaml.CollectionNode) else []
+            parts = [part for item in items for part in (item if isinstance(item, tuple) else (item,))]
+            sizes[id(node)] = 1 + sum(size(part, (*above, id(node))) for part in parts)
+        if sizes[id(node)] > _MOST_VALUES:
+            raise InputError(
+                f"{line}: more than {_MOST_VALUES:,} values once its aliases are written out; leave some out"
+            )
+        return sizes[id(node)]
+
+    size(root, ())
 
 
 def _flat(problem: object) -> str:
@@ -95,13 +140,11 @@ def _lines(path: Path, root: yaml.Node) -> list[tuple[tuple[str | int, ...], int
     """The line of each key and list item, by path; refuses what a mapping would silently swallow."""
     lines: list[tuple[tuple[str | int, ...], int]] = []
 
-    def visit(node: yaml.Node, steps: tuple[str | int, ...], above: tuple[yaml.Node, ...]) -> None:
-        if node in above:
-            raise InputError(f"{path}:{node.start_mark.line + 1}: {_dotted(steps)}: contains itself")
+    def visit(node: yaml.Node, steps: tuple[str | int, ...]) -> None:
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 lines.append(((*steps, index), item.start_mark.line + 1))
-                visit(item, (*steps, index), (*above, node))
+                visit(item, (*steps, index))
         if isinstance(node, yaml.MappingNode):
             seen: dict[str, int] = {}
             for key, value in node.value:
@@ -115,9 +158,9 @@ def _lines(path: Path, root: yaml.Node) -> list[tuple[tuple[str | int, ...], int
                     raise InputError(f"{path}:{line}: {_dotted(inner)}: given twice, first in line {seen[key.value]}")
                 seen[key.value] = line
                 lines.append((inner, line))
-                visit(value, inner, (*above, node))
+                visit(value, inner)
 
-    visit(root, (), ())
+    visit(root, ())
     return lines
 
 

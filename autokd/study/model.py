@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -25,7 +26,7 @@ from autokd.study.baselines import in_stages
 from autokd.study.budget import Budget
 from autokd.study.database import refuse_no_database
 from autokd.study.executor import Executor, hoist_workers
-from autokd.study.explanation import OVERRIDE, Places, explain, located, overridden, shown, wanted
+from autokd.study.explanation import OVERRIDE, KeyPath, Places, explain, located, overridden, shown, wanted
 from autokd.study.paths import absolute
 from autokd.study.recipe import RecipeSpace
 from autokd.study.section import Section, as_data
@@ -93,7 +94,9 @@ def _objective(settings: Any) -> Any:
     if not isinstance(settings, Mapping):
         raise ValueError(f"{shown(settings)} given; write {{}} or {{bound: 2.0}}")
     bound = settings.get("bound")
-    if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int | float) or bound != bound):
+    if bound is not None and (
+        isinstance(bound, bool) or not isinstance(bound, int | float) or not math.isfinite(bound)
+    ):
         raise ValueError(f"bound {shown(bound)} given; should be a number")
     table = settings.get("table", "")
     if not isinstance(table, str):
@@ -230,9 +233,9 @@ class Study(Section):
     @field_validator("baselines", mode="before")
     @classmethod
     def _in_stages(cls, baselines: Any) -> Any:
-        if isinstance(baselines, list | tuple):
+        if isinstance(baselines, list | tuple) and all(isinstance(name, str) for name in baselines):
             baselines = {name: {} for name in baselines}
-        if not isinstance(baselines, Mapping):
+        if not isinstance(baselines, Mapping) or not all(isinstance(name, str) for name in baselines):
             raise ValueError(f"{shown(baselines)} given; write a list as [hard], or {{hard: {{budget.trials: 20}}}}")
         return {name: in_stages(name, given) for name, given in baselines.items()}
 
@@ -250,12 +253,17 @@ class Study(Section):
         places: Places = context.get("places", {})
         if isinstance(data, Mapping):
             folder = context.get("folder", Path())
-            data = {key: value if key == "name" else absolute(value, folder) for key, value in data.items()}
+            try:
+                data = {key: value if key == "name" else absolute(value, folder) for key, value in data.items()}
+            except RecursionError:
+                raise InputError("a study is nested too deeply, or a part of it contains itself") from None
             data = hoist_workers({**_BESIDE_A_TABLE, **data} if is_tabulated(data.get("task")) else data)
         try:
             study = handler(data)
         except ValidationError as error:
             raise explain(error, cls, data, places) from None
+        for path in _nans(data, ()):  # equal to nothing, itself included: the study would differ from itself on resume
+            raise located(path, "nan given; write a number", places)
         for name, stages in study.baselines.items():
             for stage in stages:
                 try:
@@ -263,6 +271,15 @@ class Study(Section):
                 except InputError as error:
                     raise located(("baselines", name), str(error), places) from None
         return study
+
+
+def _nans(value: Any, path: KeyPath) -> Iterator[KeyPath]:
+    """Where there is NaN in what a study was given."""
+    if isinstance(value, Mapping | list | tuple):
+        for key, part in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _nans(part, (*path, key))
+    elif isinstance(value, float) and math.isnan(value):
+        yield path
 
 
 def _may_be_a_reference(value: Any) -> bool:

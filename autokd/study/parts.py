@@ -45,8 +45,8 @@ def space_in(file: str | Path, section: Any) -> Any:
     """
     if isinstance(section, Mapping):
         return {**section, "space": space_in(file, section["space"])}
-    path = Path(file).expanduser()
-    if path.suffix != ".py" or not path.is_file():
+    path = Path(os.path.expanduser(file))
+    if path.suffix != ".py" or not os.path.isfile(path):
         raise InputError(f"space {file}: no such file; give the .py file that holds the space as it was in the search")
     if not isinstance(section, str):
         return os.path.abspath(path)

@@ -15,15 +15,16 @@ def absolute(value: Any, folder: Path) -> Any:
     if isinstance(value, dict):
         return {absolute(key, folder): absolute(each, folder) for key, each in value.items()}
     if isinstance(value, Path):
-        there = next((start / value for start in (Path(), folder) if (start / value).exists()), None)
+        there = next((start / value for start in (Path(), folder) if os.path.exists(start / value)), None)
         return str(value) if there is None else os.path.abspath(there)
     if not isinstance(value, str) or not re.search(r"[/.]", value):
         return value
+    # Of a name that is too long for a file, os.path says that there is none, where Path raises.
     # [adapter:]path/to/file.py[:attr][(settings)]
     python = re.fullmatch(r"(?P<before>\w+:)?(?P<file>[^:]+?\.py)(?P<after>[:(].*)?", value, re.DOTALL)
     before, file, after = python.group("before", "file", "after") if python else ("", value, "")
     for start in (Path(), folder):
         found = start / file
-        if found.is_file() or ("/" in file and found.is_dir()):
+        if os.path.isfile(found) or ("/" in file and os.path.isdir(found)):
             return f"{before or ''}{os.path.abspath(found)}{after or ''}"
     return value

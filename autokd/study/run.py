@@ -5,7 +5,6 @@ A file of format 0, which had no `format` yet, is read as well. A file of a late
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from autokd.errors import START_OVER, InputError
-from autokd.files import write_json
+from autokd.errors import START_OVER, InputError, said
+from autokd.files import read_json, write_json
+from autokd.study.explanation import first_problem
 from autokd.types import Direction, Objective, share_error
 
 STUDY = "autokd"
@@ -102,16 +102,16 @@ def read_setup(folder: str | Path) -> Setup:
     """
     path = Path(folder) / SETUP_FILE
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
     except OSError as error:
         raise InputError(
-            f"{folder} is not a run: {path} cannot be read ({error.strerror}); give the folder that `autokd search` "
-            "wrote"
+            f"{folder} is not a run: {path} cannot be read ({error.strerror or said(error)}); give the folder that "
+            "`autokd search` wrote"
         ) from error
     except ValueError as error:
-        raise _damaged(path, str(error)) from error
+        raise _damaged(path, said(error)) from error
     written = data.get("format", 0) if isinstance(data, dict) else 0
-    if isinstance(written, int) and written > FORMAT:
+    if isinstance(written, int) and not isinstance(written, bool) and written > FORMAT:
         raise InputError(
             f"{path} is of format {written}, and AutoKD {version('autokd')} reads formats up to {FORMAT}; use the "
             "version of AutoKD that wrote it, or search in another folder"
@@ -119,10 +119,7 @@ def read_setup(folder: str | Path) -> Setup:
     try:
         return Setup.model_validate({"format": 0, **data} if isinstance(data, dict) else {})
     except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0])
-        problem = f"no {key}" if first["type"] == "missing" else f"{key}: {first['msg']}"
-        raise _damaged(path, problem) from error
+        raise _damaged(path, first_problem(error)) from error
 
 
 def write_setup(folder: Path, setup: Setup) -> None:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from autokd.errors import InputError, nearest
+from autokd.errors import InputError, nearest, said
 
 if TYPE_CHECKING:
     import optuna
@@ -65,7 +65,7 @@ def make_sampler(spec: str | Mapping[str, Any], seed: int) -> optuna.samplers.Ba
         try:
             sampler: optuna.samplers.BaseSampler = make(seed=seed, **{**_SETTINGS.get(class_name, {}), **settings})
         except (TypeError, ValueError) as error:
-            raise InputError(f"sampler: {class_name}: {error}") from None
+            raise InputError(f"sampler: {class_name}: {said(error)}") from None
     return sampler
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from autokd.errors import InputError
+from autokd.errors import InputError, said
 
 _FILES = {"study.yaml": "study.yaml", "space.py": "space.py.txt"}
 
@@ -26,5 +26,5 @@ def write_starter(folder: Path) -> list[Path]:
         for path, source in paths.items():
             path.write_text((texts / source).read_text(encoding="utf-8"), encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {(error.strerror or str(error)).lower()}") from None
+        raise InputError(f"{folder}: cannot be written: {(error.strerror or said(error)).lower()}") from None
     return list(paths)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autokd.errors import InputError
+from autokd.errors import InputError, said
 from autokd.tasks.images import pixels
 from autokd.tasks.labels import one_a_row
 from autokd.tasks.sources import Array, Part, Source, rows_in_chunk
@@ -172,6 +172,6 @@ def _as_array(name: str, given: Any) -> Array:
         return np.asarray(given)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"{name}: numpy makes no array of this {type(given).__name__} ({str(error).splitlines()[0]}); give rows of "
+            f"{name}: numpy makes no array of this {type(given).__name__} ({said(error)}); give rows of "
             "numbers, all of one shape"
         ) from None

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from autokd.errors import InputError, nearest
+from autokd.errors import InputError, named, nearest, said
 from autokd.registry import resolve, sources_of
 from autokd.tasks.arrays import inputs_of, is_image, labels_of
 from autokd.tasks.labels import one_a_row
@@ -36,7 +36,7 @@ def referenced(reference: str) -> tuple[Any, str]:
         return found(), _code(found)
     except Exception as error:
         raise InputError(
-            f"task.data: calling '{reference}' failed: {type(error).__name__}: {error}; it must return a Dataset "
+            f"task.data: calling '{reference}' failed: {named(error)}; it must return a Dataset "
             "without being given anything"
         ) from error
 
@@ -85,7 +85,7 @@ def torchvision_source(name: str, *, root: Path) -> Source:
     try:
         known: dict[str, Any] = vars(importlib.import_module("torchvision.datasets"))
     except Exception as error:  # a torchvision built for another torch fails with RuntimeError at import
-        reason = "is missing" if isinstance(error, ModuleNotFoundError) else f"cannot be imported: {error}"
+        reason = "is missing" if isinstance(error, ModuleNotFoundError) else f"cannot be imported: {said(error)}"
         raise InputError(
             f"task.data: torchvision {reason}; run: pip install 'autokd[torchvision]', or save the data as .npz"
         ) from None
@@ -107,7 +107,7 @@ def torchvision_source(name: str, *, root: Path) -> Source:
     try:
         made = {part: maker(root=str(root), **choice, **download) for part, choice in choices.items()}
     except Exception as error:
-        raise InputError(f"task.data: torchvision's {name} in {root}: {type(error).__name__}: {error}") from error
+        raise InputError(f"task.data: torchvision's {name} in {root}: {named(error)}") from error
     return dataset_source(name.lower(), made, code=_code(maker))
 
 
@@ -166,7 +166,7 @@ def _sample(name: str, dataset: Any, index: int) -> tuple[Any, Any]:
     try:
         sample = dataset[index]
     except Exception as error:
-        raise InputError(f"'{name}' sample {index} cannot be read: {type(error).__name__}: {error}") from error
+        raise InputError(f"'{name}' sample {index} cannot be read: {named(error)}") from error
     if not isinstance(sample, (tuple, list)) or len(sample) != 2:
         raise InputError(f"'{name}' sample {index} is of type {type(sample).__name__}; give a pair (input, label)")
     return sample[0], sample[1]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import lzma
+import os
 import re
+import stat
 import struct
 import zipfile
 import zlib
@@ -15,7 +18,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from autokd.errors import InputError
+from autokd.errors import InputError, said
+from autokd.npy import GROWS_AT_MOST, npy_header, npz_array, npz_stream, num_bytes
 from autokd.tasks.labels import label_name, one_a_row
 from autokd.tasks.sources import Array, Part, Source, rows_in_chunk
 
@@ -25,11 +29,12 @@ _IDX_NAME = re.compile(r"(?P<prefix>.*)-images-idx[34]-ubyte(\.gz)?")
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
-def npz(file: Path) -> Source:
+def npz(file: Path, *, max_gb: float) -> Source:
     """Arrays x_train, y_train, and x_test, y_test, x_validation, y_validation, classes where there are; or x and y.
 
     Raises:
-        InputError: the file cannot be read, is no .npz, is cut short, holds pickled objects or lacks an array.
+        InputError: the file cannot be read, is no .npz, is cut short, holds pickled objects or lacks an array; or its
+            labels would take more than `max_gb`. What its inputs take is compared when they are collected.
     """
     with readable(file), zipfile.ZipFile(file) as archive:
         keys = {name.removesuffix(".npy") for name in archive.namelist()}
@@ -43,32 +48,32 @@ def npz(file: Path) -> Source:
                     f"{file} has no array '{key}' (it has {', '.join(sorted(keys)) or 'none'}); save x_train, y_train "
                     "and perhaps x_test, y_test, or x and y"
                 )
-        parts = {part: _npz_part(file, archive, x, y) for part, (x, y) in pairs.items()}
-        classes = _npz_array(archive, "classes").ravel().tolist() if "classes" in keys else []
+        parts = {part: _npz_part(file, archive, x, y, max_gb) for part, (x, y) in pairs.items()}
+        classes = _npz_labels(file, archive, "classes", max_gb).ravel().tolist() if "classes" in keys else []
     return Source(file.stem, parts, tuple(label_name(each) or str(each) for each in classes), stamp([file]))
 
 
-def idx(prefix: Path) -> Source:
+def idx(prefix: Path, *, max_gb: float) -> Source:
     """Images and labels as MNIST has them: <prefix>-images-idx3-ubyte[.gz] and <prefix>-labels-idx1-ubyte[.gz].
 
     Where the prefix ends in "train" and files with "t10k" or "test" in its place lie beside, these are the test rows.
 
     Raises:
-        InputError: a file is missing, cut short or no idx file.
+        InputError: a file is missing, cut short or no idx file; or its labels would take more than `max_gb`.
     """
     parts = {"train": _idx_files(prefix)}
     for other in ("t10k", "test"):
         beside = prefix.with_name(re.sub("train$", other, prefix.name))
         if beside != prefix and _idx_file(beside, "images") is not None:
             parts["test"] = _idx_files(beside)
-    found = {name: _idx_part(*files) for name, files in parts.items()}
+    found = {name: _idx_part(*files, max_gb) for name, files in parts.items()}
     name = prefix.name.removesuffix("train").strip("-") or prefix.absolute().parent.name
     return Source(name, found, fingerprint=stamp([file for files in parts.values() for file in files]))
 
 
 def idx_prefix(path: Path) -> Path | None:
     """What to give `idx` for a folder of idx files, one of them, or their prefix; None where there are none."""
-    if path.is_dir():
+    if os.path.isdir(path):
         prefixes = sorted({match["prefix"] for each in listed(path) if (match := _IDX_NAME.fullmatch(each.name))})
         training = [each for each in prefixes if each.endswith("train")]
         return path / training[0] if len(training) == 1 else None
@@ -81,18 +86,20 @@ def idx_prefix(path: Path) -> Path | None:
 def readable(file: Path) -> Iterator[None]:
     """Turns what can go wrong while reading a file into one line about it."""
     try:
+        if not stat.S_ISREG(mode := file.stat().st_mode) and not stat.S_ISDIR(mode):
+            raise OSError("a device or a pipe, and no file")
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, struct.error, RuntimeError):
+    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, struct.error, RuntimeError):
         raise InputError(f"{file} is cut short or not of the kind its name says; copy or download it again") from None
     except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
+        reason = error.strerror or said(error)
         raise InputError(f"{file} cannot be read: {reason}; check the path and its permissions") from None
     except ValueError as error:
-        if "Object arrays" in str(error):
+        if "Object arrays" in said(error):
             raise InputError(
                 f"{file} holds pickled objects, which are never read; save plain arrays of numbers"
             ) from None
-        raise InputError(f"{file} cannot be read: {error}; write it again") from None
+        raise InputError(f"{file} cannot be read: {said(error)}; write it again") from None
 
 
 def listed(folder: Path) -> list[Path]:
@@ -104,28 +111,27 @@ def stamp(files: list[Path]) -> str:
     """Changes when a file is replaced, moved or rewritten: from names, folders, sizes and times, which cost little."""
     digest = hashlib.sha256()
     for file in files:
-        status = file.stat()
+        with readable(file):
+            status = file.stat()
         name = "/".join(file.parts[-3:])  # an image's part and class are its folders
         digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def _npz_part(file: Path, archive: zipfile.ZipFile, x: str, y: str) -> Part:
-    labels = _npz_array(archive, y)
-    with archive.open(f"{x}.npy") as stream:
-        shape, fortran, dtype = _npy_header(stream)
-    if dtype.hasobject:
-        raise ValueError("Object arrays cannot be loaded")
+def _npz_part(file: Path, archive: zipfile.ZipFile, x: str, y: str, max_gb: float) -> Part:
+    labels = _npz_labels(file, archive, y, max_gb)
+    with npz_stream(archive, x) as stream:
+        shape, fortran, dtype = npy_header(stream)
     labels = one_a_row(f"{file}, {x} and {y}", shape[0] if shape else 0, labels)
     step = rows_in_chunk(shape, dtype)
 
     def chunks() -> Iterator[tuple[Array, Array]]:
         with readable(file), zipfile.ZipFile(file) as again:
             if fortran:  # columns first: no row can be read before the last column
-                yield _npz_array(again, x), labels
+                yield npz_array(again, x), labels
                 return
-            with again.open(f"{x}.npy") as stream:
-                _npy_header(stream)
+            with npz_stream(again, x) as stream:
+                npy_header(stream)
                 for start in range(0, shape[0], step):
                     rows = min(step, shape[0] - start)
                     yield _read_rows(stream, (rows, *shape[1:]), dtype), labels[start : start + rows]
@@ -133,16 +139,18 @@ def _npz_part(file: Path, archive: zipfile.ZipFile, x: str, y: str) -> Part:
     return Part(shape, dtype, chunks)
 
 
-def _npz_array(archive: zipfile.ZipFile, key: str) -> Array:
-    with archive.open(f"{key}.npy") as stream:
-        return np.lib.format.read_array(stream, allow_pickle=False)
+def _npz_labels(file: Path, archive: zipfile.ZipFile, key: str, max_gb: float) -> Array:
+    with npz_stream(archive, key) as stream:
+        shape, _, dtype = npy_header(stream)
+    _refuse_large(f"{file}, {key}", num_bytes(shape, dtype), max_gb)
+    return npz_array(archive, key)
 
 
-def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(stream)
-    return np.lib.format.read_array_header_2_0(stream)
+def _refuse_large(name: str, size: int, max_gb: float) -> None:
+    if size / 1e9 > max_gb:
+        raise InputError(
+            f"task.max_gb: {name} would take {size / 1e9:.3g} GB, more than {max_gb:g}; raise it or give less data"
+        )
 
 
 def _idx_files(prefix: Path) -> tuple[Path, Path]:
@@ -155,12 +163,13 @@ def _idx_files(prefix: Path) -> tuple[Path, Path]:
 def _idx_file(prefix: Path, what: str) -> Path | None:
     kinds = ("idx3", "idx4") if what == "images" else ("idx1",)
     names = [f"{prefix.name}-{what}-{kind}-ubyte{end}" for kind in kinds for end in ("", ".gz")]
-    return next((prefix.with_name(name) for name in names if prefix.with_name(name).is_file()), None)
+    return next((prefix.with_name(name) for name in names if os.path.isfile(prefix.with_name(name))), None)
 
 
-def _idx_part(images_file: Path, labels_file: Path) -> Part:
+def _idx_part(images_file: Path, labels_file: Path, max_gb: float) -> Part:
     shape, dtype = _idx_shape(images_file)
     label_shape, label_dtype = _idx_shape(labels_file)
+    _refuse_large(str(labels_file), num_bytes(label_shape, label_dtype), max_gb)
     with _idx_stream(labels_file) as stream:
         labels = one_a_row(
             f"{images_file} and {labels_file.name}", shape[0], _read_rows(stream, label_shape, label_dtype)
@@ -178,7 +187,10 @@ def _idx_part(images_file: Path, labels_file: Path) -> Part:
 
 def _idx_shape(file: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
     with readable(file), _open(file) as stream:
-        return _idx_header(stream)
+        shape, dtype = _idx_header(stream)
+        if num_bytes(shape, dtype) > file.stat().st_size * (GROWS_AT_MOST if file.suffix == ".gz" else 1):
+            raise EOFError
+        return shape, dtype
 
 
 def _idx_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -200,7 +212,7 @@ def _open(file: Path) -> IO[bytes]:
 
 
 def _read_rows(stream: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    wanted = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    wanted = num_bytes(shape, dtype)
     found = stream.read(wanted)
     if len(found) < wanted:
         raise EOFError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autokd.errors import InputError
+from autokd.errors import InputError, said
 from autokd.tasks.files import PARTS, listed, readable, stamp
 from autokd.tasks.sources import Array, Part, Source, rows_in_chunk
 
@@ -39,6 +40,11 @@ def images(folder: Path) -> Source:
         named = {part: [folder / name for name in names if (folder / name).is_dir()] for part, names in PARTS.items()}
         roots = {part: found[0] for part, found in named.items() if found} if named["train"] else {"train": folder}
         classes = _class_folders(roots["train"])
+        for name in classes:
+            if not _is_text(name):
+                raise InputError(
+                    f"{roots['train']} has the class {name!r}, which is no text in UTF-8; rename the folder"
+                )
         for root in roots.values():
             if unknown := sorted(set(_class_folders(root)) - set(classes)):
                 raise InputError(
@@ -56,7 +62,7 @@ def images(folder: Path) -> Source:
             with readable(file), PIL.Image.open(file) as image:
                 return pixels(str(file), image)
         except (SyntaxError, PIL.Image.DecompressionBombError) as error:
-            raise InputError(f"{file} cannot be read: {error}; mend or remove it") from None
+            raise InputError(f"{file} cannot be read: {said(error)}; mend or remove it") from None
 
     first = read(first_file)
 
@@ -129,6 +135,15 @@ def _has_deep_colours(image: Image) -> bool:
 
 def _class_folders(root: Path) -> list[str]:
     return [each.name for each in listed(root) if _image_files(each)]
+
+
+def _is_text(name: str) -> bool:
+    """Whether the name of a file is UTF-8, whatever the encoding of this machine."""
+    try:
+        os.fsencode(name).decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _image_files(folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autokd.errors import InputError
+from autokd.npy import open_npy
 from autokd.tasks.labels import joined
 from autokd.tasks.layout import Layout, layout_of
 from autokd.tasks.rounding import Rounding, may_round
@@ -145,7 +146,7 @@ def on_disk(file: Path) -> Collect:
             np.lib.format.write_array_header_2_0(stream, header)
             for chunk in chunks:
                 stream.write(np.ascontiguousarray(chunk).data)
-        return np.load(file, mmap_mode="r", allow_pickle=False)
+        return open_npy(file)
 
     return into
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -13,9 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from autokd.errors import InputError, nearest
-from autokd.files import sync
+from autokd.errors import InputError, named, nearest, said
+from autokd.files import read_json, sync
+from autokd.npy import open_npy
 from autokd.study.explanation import wanted
 from autokd.study.task import TaskSection, read_task
 from autokd.tasks import datasets, files
@@ -27,8 +30,9 @@ from autokd.tasks.splits import SPLITS
 from autokd.tasks.task import ArrayTask, Augmentation
 
 FORMAT = 1
-"""Of the folder: x.npy, y.npy, split_<name>.npy and, written last, task.json."""
+"""Of the folder: x.npy, y.npy, split_<name>.npy and, written last, task.json, which has the SHA-256 of each."""
 
+_DEFAULT = TaskSection(data="")
 _TORCHVISION = "torchvision:"
 _TORCHVISION_ROOT = Path("data")
 
@@ -49,7 +53,7 @@ def open_task(spec: TaskSection | Mapping[str, Any] | str, *, seed: int, folder:
         InputError: the data or settings will not do, the folder holds another task, or it cannot be written.
     """
     settings, folder = read_task(spec), Path(folder)
-    found = find_source(settings.data)
+    found = find_source(settings.data, max_gb=settings.max_gb)
     if isinstance(found, ArrayTask):
         _refuse_settings(settings)
         return save_task(found, folder)
@@ -96,21 +100,22 @@ def load_task(folder: str | Path) -> ArrayTask:
     if not _is_task(folder):
         raise InputError(f"{folder} holds no task (no task.json); give a folder that a search or save_task wrote")
     try:
-        described = json.loads((folder / "task.json").read_text(encoding="utf-8"))
+        described = read_json(folder / "task.json")
         if described["format"] != FORMAT or "origin" not in described:
             raise ValueError(f"it is not of format {FORMAT}")
-        x = np.load(folder / "x.npy", mmap_mode="r", allow_pickle=False)
+        x = open_npy(folder / "x.npy")
         if [list(x.shape), x.dtype.str] != described["x"]:
             raise ValueError("x.npy is not the one it was written with")
+        for name, digest in described.get("sha256", {}).items():  # tasks of before have none
+            if _file_digest(folder / Path(name).name) != digest:
+                raise ValueError(f"{name} is not the file that was written, by its sha256")
         weights = described["class_weights"]
         return ArrayTask(
             name=described["name"],
             x=x,
-            y=torch.from_numpy(np.load(folder / "y.npy", allow_pickle=False)),
+            y=_in_memory(folder / "y.npy"),
             class_names=tuple(described["class_names"]),
-            splits={
-                name: torch.from_numpy(np.load(folder / f"split_{name}.npy", allow_pickle=False)) for name in SPLITS
-            },
+            splits={name: _in_memory(folder / f"split_{name}.npy") for name in SPLITS},
             shift=tuple(described["shift"]),
             divisor=tuple(described["divisor"]),
             augmentation=Augmentation(**described["augmentation"]),
@@ -118,20 +123,19 @@ def load_task(folder: str | Path) -> ArrayTask:
             label_noise=described["label_noise"],
             digest=described["digest"],
         )
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
-            f"the task in {folder} cannot be opened: {type(error).__name__}: {error}; remove the folder to have it "
-            "made anew"
+            f"the task in {folder} cannot be opened: {named(error)}; remove the folder to have it made anew"
         ) from error
 
 
-def find_source(data: str) -> Source | ArrayTask:
+def find_source(data: str, *, max_gb: float = _DEFAULT.max_gb) -> Source | ArrayTask:
     """The source that `data` names, see `TaskSection.data`; an `ArrayTask` where it names a task already made.
 
     Raises:
         InputError: nothing is found, or it cannot be read.
     """
-    path = Path(data).expanduser()
+    path = Path(os.path.expanduser(data))
     if data == "digits":
         return digits()
     if _is_task(path):
@@ -139,18 +143,29 @@ def find_source(data: str) -> Source | ArrayTask:
     if data.startswith(_TORCHVISION):
         return datasets.torchvision_source(data.removeprefix(_TORCHVISION), root=_TORCHVISION_ROOT)
     if path.suffix == ".npz":
-        return files.npz(path)
+        return files.npz(path, max_gb=max_gb)
     if (prefix := files.idx_prefix(path)) is not None:
-        return files.idx(prefix)
-    if path.is_dir():
+        return files.idx(prefix, max_gb=max_gb)
+    if os.path.isdir(path):
         return images(path)
-    if path.suffix != ".py" and (path.is_file() or ("/" in data and ".py:" not in data)):
-        problem = "is no kind of file that tasks are read from" if path.exists() else "is neither a file nor a folder"
+    if path.suffix != ".py" and (os.path.isfile(path) or ("/" in data and ".py:" not in data)):
+        problem = (
+            "is no kind of file that tasks are read from" if os.path.exists(path) else "is neither a file nor a folder"
+        )
         raise InputError(f"task.data: {data} {problem}; write {wanted(TaskSection.model_fields['data'])}")
     if hint := nearest(data, ["digits"]):
         raise InputError(f"task.data: '{data}' is unknown{hint}")
     found, code = datasets.referenced(data)
     return found if isinstance(found, ArrayTask) else datasets.dataset_source(_short(data), found, code=code)
+
+
+def _in_memory(file: Path) -> Tensor:
+    return torch.from_numpy(np.array(open_npy(file)))
+
+
+def _file_digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _short(reference: str) -> str:
@@ -159,14 +174,12 @@ def _short(reference: str) -> str:
 
 
 def _is_task(folder: Path) -> bool:
-    return (folder / "task.json").is_file()
+    return os.path.isfile(folder / "task.json")
 
 
 def _refuse_settings(spec: TaskSection) -> None:
     """A task that is already made is taken as it is: its settings are in it."""
-    given = sorted(
-        key for key in spec.model_fields_set - {"data"} if getattr(spec, key) != getattr(TaskSection(data=""), key)
-    )
+    given = sorted(key for key in spec.model_fields_set - {"data"} if getattr(spec, key) != getattr(_DEFAULT, key))
     if given:
         raise InputError(
             f"task.data: '{spec.data}' is a task already made, with its own settings; leave out {', '.join(given)}"
@@ -175,10 +188,10 @@ def _refuse_settings(spec: TaskSection) -> None:
 
 def _read_origin(folder: Path, settings: Mapping[str, Any]) -> str:
     """Fingerprint of the source that the task in a folder was made from, under these very settings."""
-    there = json.loads((folder / "task.json").read_text(encoding="utf-8"))["origin"]
+    there = read_json(folder / "task.json")["origin"]
     if there is None:
         raise InputError(f"{folder} holds a task that was saved, not made from data; choose another folder")
-    old = {**TaskSection(data="").model_dump(mode="json"), **there["settings"]}  # a task made before there was a key
+    old = {**_DEFAULT.model_dump(mode="json"), **there["settings"]}  # a task made before there was a key
     changes = [f"{key} (was {old[key]!r}, now {settings[key]!r})" for key in settings if old[key] != settings[key]]
     if changes:
         raise InputError(
@@ -200,8 +213,8 @@ def _writing(folder: Path) -> Iterator[Path]:
                 os.replace(file, folder / file.name)
     except OSError as error:
         raise InputError(
-            f"the task cannot be written into {folder}: {error.strerror or error}; free the disk or choose another "
-            "folder"
+            f"the task cannot be written into {folder}: {error.strerror or said(error)}; free the disk or choose "
+            "another folder"
         ) from error
 
 
@@ -220,6 +233,7 @@ def _write_all_but_inputs(task: ArrayTask, folder: Path, origin: Mapping[str, An
         "class_weights": task.class_weights,
         "label_noise": task.label_noise,
         "digest": task.digest,
+        "sha256": {file.name: _file_digest(file) for file in sorted(folder.glob("*.npy"))},
         "origin": origin,
     }
     (folder / "task.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")

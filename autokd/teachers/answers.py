@@ -8,10 +8,9 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from autokd.errors import FOREIGN, AutoKDError, InfeasibleError, InputError
+from autokd.errors import FOREIGN, AutoKDError, InfeasibleError, InputError, named
 from autokd.losses import log_probabilities
 from autokd.networks import logits_in
-from autokd.teachers.files import one_line
 from autokd.types import Task, Teacher
 
 _SHOWN = 5
@@ -116,7 +115,7 @@ def _said(teacher: Teacher, task: Task, rows: Tensor, question: Callable[[], Ten
     except FOREIGN as error:  # whatever a foreign network raises, the user named it
         raise InputError(
             f"teacher '{teacher.name}' fails on inputs of shape {(len(rows), *task.input_shape)} of task "
-            f"'{task.name}': {type(error).__name__}: {one_line(error)}"
+            f"'{task.name}': {named(error)}"
         ) from error
 
 

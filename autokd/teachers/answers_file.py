@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autokd.errors import InputError
+from autokd.errors import InputError, said
+from autokd.npy import open_npy
 from autokd.study.teacher import OutputsSection
 from autokd.teachers.answers import AS_LOGITS, refuse_rows
-from autokd.teachers.files import digest_of, existing_file, file_digest, one_line
+from autokd.teachers.files import digest_of, existing_file, file_digest
 from autokd.types import Task
 
 
@@ -60,11 +61,9 @@ def from_outputs(spec: OutputsSection, task: Task) -> AnswersFile:
     """
     path = existing_file(spec.outputs, [".npy"])
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            f"teacher {path} is no file of numbers ({one_line(error)}); write it with numpy.save"
-        ) from None
+        array = open_npy(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"teacher {path} is no file of numbers ({said(error)}); write it with numpy.save") from None
     views = array[None] if array.ndim == 2 else array
     if views.ndim != 3 or views.dtype.kind != "f":
         raise InputError(

@@ -17,8 +17,9 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from autokd.errors import InputError
-from autokd.files import sync
+from autokd.errors import InputError, said
+from autokd.files import read_json, sync
+from autokd.npy import open_npy
 from autokd.teachers.asking import Told, answer, reopened, write_nan
 from autokd.teachers.files import digest_of, file_digest
 from autokd.types import Task, Teacher
@@ -106,15 +107,29 @@ def open_outputs(path: Path) -> Tensor:
         InputError: there is no such file, or it holds something else.
     """
     try:
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"teacher outputs {path} cannot be opened ({error}); run the search again") from None
+        array = open_npy(path, mapped="c")
+    except (OSError, ValueError) as error:
+        raise InputError(f"teacher outputs {path} cannot be opened ({said(error)}); run the search again") from None
     if array.ndim != 3 or array.dtype != np.float32:
         raise InputError(
             f"teacher outputs {path} hold {array.dtype} of shape {array.shape}, not float32 of shape (views, rows, "
             "outputs); remove the file and run the search again"
         )
     return torch.from_numpy(array)
+
+
+def refuse_damaged(path: Path) -> None:
+    """Refuses answers that are not the ones that were written, by the digest beside them.
+
+    Raises:
+        InputError: they are not.
+    """
+    record = _record(path.with_suffix(".json"))
+    if record is not None and path.is_file() and record.get("sha256") != file_digest(path):
+        raise InputError(
+            f"teacher outputs {path} are not the file that was written, by its sha256; search again: the teacher is "
+            "then asked again"
+        )
 
 
 def _warm(path: Path) -> CachedOutputs:
@@ -201,7 +216,7 @@ def _nearest_miss(folder: Path, teacher: Teacher, task: Task) -> str:
 
 def _record(path: Path) -> dict[str, Any] | None:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None
@@ -213,6 +228,6 @@ def _disk(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"teacher outputs cannot be written to {folder}: {error.strerror or error}; free some space there, or "
-            "choose another run folder"
+            f"teacher outputs cannot be written to {folder}: {error.strerror or said(error)}; free some space there, "
+            "or choose another run folder"
         ) from error

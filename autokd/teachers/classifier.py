@@ -17,11 +17,11 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from autokd.errors import FOREIGN, InputError
+from autokd.errors import FOREIGN, InputError, said
 from autokd.registry import resolve
 from autokd.study.teacher import SklearnSection
 from autokd.teachers.answers import logits_of_probabilities
-from autokd.teachers.files import digest_of, one_line
+from autokd.teachers.files import digest_of
 from autokd.teachers.out_of_fold import OutOfFoldTeacher, probabilities
 from autokd.types import Task, Teacher
 
@@ -66,9 +66,7 @@ def from_sklearn(spec: SklearnSection, task: Task, *, seed: int) -> Teacher:
         try:
             found = found(**spec.args)
         except FOREIGN as error:
-            raise InputError(
-                f"teacher '{spec.sklearn}' with args {spec.args} cannot be made: {one_line(error)}"
-            ) from error
+            raise InputError(f"teacher '{spec.sklearn}' with args {spec.args} cannot be made: {said(error)}") from error
     return from_classifier(found, task, seed=seed, folds=spec.folds)
 
 
@@ -104,7 +102,7 @@ def from_classifier(classifier: Any, task: Task, *, seed: int, folds: int = FOLD
         states = {key: value for key, value in fresh.get_params().items() if key.endswith("random_state")}
         fresh.set_params(**{key: seed for key, value in states.items() if value is None})
     except (TypeError, ValueError) as error:
-        raise InputError(f"teacher {name} cannot be fitted: {one_line(error)}") from error
+        raise InputError(f"teacher {name} cannot be fitted: {said(error)}") from error
     # By what it is fitted from: fits on several threads differ in their last bits.
     made_of = [_digest(name, classifier), task.digest, str(seed), sklearn.__version__, f"{folds} folds"]
     return OutOfFoldTeacher(name, digest_of(*made_of), fresh, task, folds, seed)
@@ -150,7 +148,7 @@ def _digest(name: str, classifier: Any) -> str:
             return hashlib.sha256(pickle.dumps(classifier)).hexdigest()
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise InputError(
-            f"teacher {name} has no digest: a part of it cannot be pickled ({one_line(error)}); use functions of a "
+            f"teacher {name} has no digest: a part of it cannot be pickled ({said(error)}); use functions of a "
             "module in place of lambdas"
         ) from error
 

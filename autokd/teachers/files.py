@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def existing_file(name: str, endings: Sequence[str]) -> Path:
         )
     if path.suffix not in endings:
         raise InputError(f"{path} cannot be read as it is no file ending in {_or(endings)}; save it as one")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"{path}: no such file; names are seen from the current folder, {Path.cwd()}")
     return path
 
@@ -36,11 +37,6 @@ def file_digest(path: Path) -> str:
 def digest_of(*parts: str) -> str:
     """SHA-256, in hex, over texts that hold no line break."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def one_line(error: BaseException) -> str:
-    """An error's message without line breaks, 200 characters at most."""
-    return " ".join(str(error).split())[:200]
 
 
 def _or(endings: Sequence[str]) -> str:

@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autokd.errors import FOREIGN, InputError
+from autokd.errors import FOREIGN, InputError, named
 from autokd.networks import call, in_eval_mode, laid_for, materialised
 from autokd.registry import resolve
 from autokd.study.teacher import NetworkSection, SpaceSection, TimmSection, TorchvisionSection, TrainedSection
-from autokd.teachers.files import one_line
 from autokd.teachers.weights import load_weights
 from autokd.types import Task
 
@@ -138,7 +137,7 @@ def _made(shown: str, make: Callable[[], Any], seed: int) -> nn.Module:
         try:
             network = make()
         except FOREIGN as error:
-            raise InputError(f"teacher: {shown} cannot be built: {type(error).__name__}: {one_line(error)}") from error
+            raise InputError(f"teacher: {shown} cannot be built: {named(error)}") from error
     if not isinstance(network, nn.Module):
         raise InputError(f"teacher: {shown} gives a {type(network).__name__}, not a torch.nn.Module")
     return network

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autokd.errors import InputError
+from autokd.errors import InputError, said
 from autokd.study.teacher import OnnxSection
 from autokd.teachers.answers import AS_LOGITS, in_parts
-from autokd.teachers.files import digest_of, existing_file, file_digest, one_line
+from autokd.teachers.files import digest_of, existing_file, file_digest
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,9 @@ def from_onnx(spec: OnnxSection) -> OnnxTeacher:
         import onnx
         import onnxruntime
     except ImportError as error:
-        raise InputError(f"an ONNX teacher needs onnx and onnxruntime ({error}); pip install 'autokd[onnx]'") from None
+        raise InputError(
+            f"an ONNX teacher needs onnx and onnxruntime ({said(error)}); pip install 'autokd[onnx]'"
+        ) from None
     path = existing_file(spec.onnx, [".onnx"])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -59,7 +61,7 @@ def from_onnx(spec: OnnxSection) -> OnnxTeacher:
         graph = onnx.load(path, load_external_data=False).graph
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # both raise classes of their own that share no ancestor but Exception
-        raise InputError(f"teacher {path} is no ONNX file that can be run ({one_line(error)})") from error
+        raise InputError(f"teacher {path} is no ONNX file that can be run ({said(error)})") from error
     if len(session.get_inputs()) != 1 or len(session.get_outputs()) != 1:
         raise InputError(
             f"teacher {path} has {len(session.get_inputs())} inputs and {len(session.get_outputs())} outputs; "

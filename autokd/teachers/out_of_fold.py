@@ -15,9 +15,8 @@ from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
-from autokd.errors import InputError
+from autokd.errors import InputError, said
 from autokd.teachers.answers import logits_of_probabilities, refuse_rows
-from autokd.teachers.files import one_line
 from autokd.types import Task
 
 _LOG = logging.getLogger("autokd")
@@ -116,7 +115,7 @@ class OutOfFoldTeacher:
         try:
             return clone(self.estimator).fit(inputs, labels)
         except (TypeError, ValueError) as error:
-            raise InputError(f"teacher {self.name} cannot be fitted: {one_line(error)}") from error
+            raise InputError(f"teacher {self.name} cannot be fitted: {said(error)}") from error
 
 
 def labelled_rows(task: Task) -> Tensor:

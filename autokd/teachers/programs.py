@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from autokd.errors import InputError
+from autokd.errors import InputError, said
 from autokd.networks import call, contiguous
 from autokd.teachers.answers import in_parts
-from autokd.teachers.files import digest_of, existing_file, one_line
+from autokd.teachers.files import digest_of, existing_file
 from autokd.teachers.weights import network_digest
 
 PROGRAMS = (".pt2", ".pt", ".pth", ".ts", ".torchscript")
@@ -88,7 +88,7 @@ def load_program(name: str) -> torch.jit.ScriptModule | ExportedProgram:
             with warnings.catch_warnings(action="ignore"):
                 return torch.export.load(path)
     except (OSError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"teacher {path} cannot be read ({one_line(error)}); save it again") from error
+        raise InputError(f"teacher {path} cannot be read ({said(error)}); save it again") from error
     raise InputError(
         f"teacher {path} holds no program of TorchScript; where it holds weights, name the network, too: "
         f"{{network: 'module:attr', weights: {path}}}"

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from autokd.errors import InputError
+from autokd.errors import InputError, said
 from autokd.files import write_json
 from autokd.registry import resolve, source_digest
 from autokd.study.teacher import TrainedSection
@@ -65,7 +65,7 @@ def from_training(spec: TrainedSection, task: Task, *, folder: Path, train: Trai
         for each in folder.glob("unfinished-*"):
             shutil.rmtree(each)
     except OSError as error:
-        raise InputError(f"the trained teacher cannot be saved in {folder}: {error.strerror or error}") from error
+        raise InputError(f"the trained teacher cannot be saved in {folder}: {error.strerror or said(error)}") from error
     return network
 
 

@@ -8,20 +8,21 @@ import os
 import pickle
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from autokd.errors import InputError
+from autokd.errors import InputError, said
 from autokd.files import sync
-from autokd.teachers.files import existing_file, one_line
+from autokd.npy import npz_array
+from autokd.teachers.files import existing_file
 
 _SHOWN = 3
 """Names a message lists before it counts the rest."""
@@ -31,7 +32,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
     """Fills a network with the weights of a file, every one of them; only batch counters may be missing.
 
     Raises:
-        InputError: the file cannot be read, or its names or shapes are not the network's; some are named.
+        InputError: the file cannot be read, or does not fit in names, shapes or kinds of number; some are named.
     """
     given = read_weights(path)
     own = network.state_dict()
@@ -47,6 +48,10 @@ def load_weights(network: nn.Module, path: Path) -> None:
             raise InputError(
                 f"{path} does not fit {type(network).__name__}: '{key}' has shape {tuple(tensor.shape)}, "
                 f"the network's has {tuple(own[key].shape)}"
+            )
+        if tensor.is_complex() and not own[key].is_complex():
+            raise InputError(
+                f"{path} does not fit {type(network).__name__}: '{key}' holds complex numbers, the network's real ones"
             )
     network.load_state_dict(given, strict=False)
 
@@ -67,15 +72,29 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         RuntimeError,
         ValueError,
         EOFError,
+        MemoryError,
+        zlib.error,
+        NotImplementedError,
         KeyError,
         TypeError,
         zipfile.BadZipFile,
         SafetensorError,
     ) as error:
-        raise InputError(f"weights {path} cannot be read ({one_line(error)}); get the file again") from error
+        raise InputError(f"weights {path} cannot be read ({said(error)}); get the file again") from error
     if not (isinstance(weights, dict) and all(isinstance(value, Tensor) for value in weights.values())):
         raise InputError(f"weights {path} hold more than tensors by name; save module.state_dict() instead")
+    for name, tensor in weights.items():
+        if kind := _without_numbers(tensor):
+            raise InputError(
+                f"weights {path}: '{name}' is a {kind} tensor; save plain ones, with a number for each element"
+            )
     return weights
+
+
+def _without_numbers(tensor: Tensor) -> str:
+    """What a tensor is instead of one that has its numbers one after the other; "" where it is such a one."""
+    kinds = {"meta": tensor.is_meta, "quantised": tensor.is_quantized, "nested": tensor.is_nested}
+    return next((kind for kind, so in kinds.items() if so), "" if tensor.layout is torch.strided else "sparse")
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
@@ -156,8 +175,9 @@ def _read_torch(path: Path) -> Any:
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    with zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        return {name: torch.from_numpy(npz_array(archive, name)) for name in names}
 
 
 _READERS: dict[str, Callable[[Path], Any]] = {

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from autokd.distill import AdamW
-from autokd.errors import FOREIGN, InfeasibleError
+from autokd.errors import FOREIGN, InfeasibleError, named, said
 from autokd.networks import contiguous
 from autokd.objectives.costs import flops
 from autokd.study import suggest_arch
@@ -46,7 +46,7 @@ def first_finding(space: SearchSpace, task: Task, trial: optuna.Trial) -> tuple[
 
 def shown(error: BaseException) -> str:
     """An error's type and message in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{named(error)}"
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ def _arch_is_plain_data(case: _Case) -> str | None:
         return f"suggest returned a {type(case.arch).__name__}: return a dict"
     mend = "write lists for tuples, strings for keys, and plain int, float, str, bool or None"
     try:
-        round_trip = json.loads(json.dumps(case.arch))
-    except (TypeError, ValueError) as error:
-        return f"suggest returned what JSON cannot hold ({error}): {mend}"
+        round_trip = json.loads(json.dumps(case.arch, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        return f"suggest returned what JSON cannot hold ({said(error)}): {mend}"
     return None if round_trip == case.arch else f"suggest returned what JSON gives back as {round_trip!r}: {mend}"
 
 
@@ -96,7 +96,7 @@ def _same_picks_give_the_same_arch(case: _Case) -> str | None:
         fixed: Any = optuna.trial.FixedTrial(case.trial.params)
         again = suggest_arch(case.space, fixed, case.task)
     except ValueError as error:
-        return f"suggest asked for other choices when the same were picked ({error}): {mend}"
+        return f"suggest asked for other choices when the same were picked ({said(error)}): {mend}"
     return None if again == case.arch else f"suggest returned another arch for the same picks, {again!r}: {mend}"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from autokd.distill import predict
-from autokd.errors import FOREIGN, AutoKDError, ObjectiveError
+from autokd.errors import FOREIGN, AutoKDError, ObjectiveError, named
 from autokd.objectives.measuring import measured
 from autokd.objectives.resampling import resampled_error
 from autokd.types import Evaluation, share_error
@@ -52,7 +52,7 @@ def evaluate_outputs(context: Context, outputs: Tensor, split: str) -> dict[str,
         except (AutoKDError, FloatingPointError, MemoryError):
             raise
         except FOREIGN as error:  # whatever a plug-in raises
-            words = f"objective '{objective.name}' raised {type(error).__name__}: {' '.join(str(error).split())}"
+            words = f"objective '{objective.name}' raised {named(error)}"
             raise ObjectiveError(words) from error
     return values
 

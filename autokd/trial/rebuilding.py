@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from autokd.checkpoints import ANSWERS
 from autokd.distill import Training, load_weights, predict
-from autokd.errors import FOREIGN, InfeasibleError
+from autokd.errors import FOREIGN, InfeasibleError, named
 from autokd.types import Arch
 from autokd.weights import load_tensors, save_tensors
 
@@ -80,7 +80,7 @@ def why_lost(context: Context, arch: Arch, folder: Path, trained: nn.Module | No
         load_weights(rebuilt, folder)
         answered = _answers(context, rebuilt.to(context.compute.device))
     except FOREIGN as error:
-        return f"does not come back from its saved weights: built anew, it raises {_one_line(error)}"
+        return f"does not come back from its saved weights: built anew, it raises {named(error)}"
     finite = scored[scored.isfinite()]
     allowed = LARGEST_RELATIVE_DIFFERENCE * (float(finite.abs().max()) if len(finite) else 0.0)
     if torch.allclose(answered, scored, rtol=0, atol=allowed, equal_nan=True):
@@ -145,7 +145,3 @@ def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         return one.shape == other.shape and torch.equal(one, other)
     return bool(type(one) is type(other) and one == other)
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import bisect
 import csv
+import errno
 import gzip
 import hashlib
+import io
 import math
 import re
 import zlib
@@ -18,7 +20,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError, field_validator
 from torch import nn
 
-from autokd.errors import InfeasibleError, InputError
+from autokd.errors import InfeasibleError, InputError, said
+from autokd.files import read_bytes, utf8_text
 from autokd.types import Arch, Direction, Objective, Task
 
 if TYPE_CHECKING:
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
 
 Choice = StrictBool | StrictInt | StrictFloat | StrictStr
 Row = Mapping[str, float]
+
+
+_MOST_BYTES = 200_000_000
+"""Of a table once it is unpacked: some millions of rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,15 +133,15 @@ def read_table(path: Path) -> Table:
         raise InputError(f"task.table: {path} given; write the path of NAME.csv.gz, with NAME.json beside it")
     beside = path.with_name(path.name.removesuffix(".csv.gz") + ".json")
     try:
-        text, described = gzip.decompress(path.read_bytes()).decode("utf-8-sig"), beside.read_text(encoding="utf-8")
+        text, described = _unpacked(path).decode("utf-8-sig"), utf8_text(beside)
         description = _Description.model_validate_json(described)
         columns, rows = _read_rows(csv.reader(text.splitlines()), description)
     except ValidationError as error:
         raise InputError(f"task.table: {beside}: {_first_problem(error)}") from None
     except ValueError as error:
-        raise InputError(f"task.table: {path}: {error}") from None
+        raise InputError(f"task.table: {path}: {said(error)}") from None
     except (OSError, EOFError, zlib.error, csv.Error) as error:
-        file, reason = getattr(error, "filename", None) or path, getattr(error, "strerror", None) or str(error)
+        file, reason = getattr(error, "filename", None) or path, getattr(error, "strerror", None) or said(error)
         raise InputError(
             f"task.table: {file} cannot be read ({reason}); write the path of NAME.csv.gz, with NAME.json beside it"
         ) from error
@@ -159,6 +166,19 @@ def read_table(path: Path) -> Table:
         rungs={name: _rungs(name, columns) for name, column in description.objectives.items() if column.trained},
         rows=rows,
     )
+
+
+def _unpacked(path: Path) -> bytes:
+    """What a .gz file holds.
+
+    Raises:
+        OSError, EOFError, zlib.error: it cannot be read; OSError also where it grows beyond what a table has.
+    """
+    with gzip.open(io.BytesIO(read_bytes(path))) as stream:
+        content = stream.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it unpacks to more than {_MOST_BYTES:,} bytes", str(path))
+    return content
 
 
 class _ObjectiveColumn(BaseModel):

@@ -20,7 +20,17 @@ from torch import Tensor
 from autokd.checkpoints import OPTIMIZER, WEIGHTS, is_whole, write_result
 from autokd.devices import Compute, answers_on, on_device, pick_device
 from autokd.distill import Training, cosine, one_cycle
-from autokd.errors import FOREIGN, InfeasibleError, InputError, LateError, ObjectiveError, UnmeasuredError
+from autokd.errors import (
+    FOREIGN,
+    InfeasibleError,
+    InputError,
+    LateError,
+    ObjectiveError,
+    UnmeasuredError,
+    named,
+    said,
+    shortened,
+)
 from autokd.objectives.measuring import measured
 from autokd.record import canonical, finite
 from autokd.registry import resolve
@@ -32,6 +42,11 @@ from autokd.types import Arch, DistillationLoss, Objective, Recipe, SearchSpace,
 
 if TYPE_CHECKING:
     import optuna
+
+_MOST_LEVELS, _LONGEST_ARCH = 50, 100_000
+"""Of an architecture; the record and the files of a run hold it as JSON."""
+_LONGEST_TRACEBACK, _LONGEST_SHOWN = 100_000, 200
+"""Characters."""
 
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -179,7 +194,8 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
     except FOREIGN as error:  # a space that calls sys.exit ends its trial, not the search
         if isinstance(error, OSError) and error.errno in _FULL_DISK:
             raise
-        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
+        written = shortened(traceback.format_exc(), _LONGEST_TRACEBACK)
+        (folder / "error.txt").write_text(written, encoding="utf-8", errors="backslashreplace")
         result = {"error": reason_of(error)}
     else:
         lost = keep(context, stretch.arch, training, folder)
@@ -218,17 +234,44 @@ def checked(arch: object) -> Arch:
     """`arch`, if it is a dict that equals its own JSON round trip.
 
     Raises:
-        InputError: it is not.
+        InputError: it is of another type, or holds what is no plain data: so will all that the space suggests.
+        InfeasibleError: this one has a number that is not finite, or is deeper or larger than what is kept.
     """
+    if _levels(arch) > _MOST_LEVELS:
+        raise InfeasibleError(f"the space's suggest returned more than {_MOST_LEVELS} levels of dicts and lists")
     try:
-        if isinstance(arch, dict) and json.loads(json.dumps(arch)) == arch:
-            return arch
-    except (TypeError, ValueError):
-        pass
+        text = json.dumps(arch, allow_nan=False)
+    except ValueError as error:
+        raise InfeasibleError(
+            f"the space's suggest returned {_shown(arch)}, which JSON cannot hold ({said(error)})"
+        ) from error
+    except TypeError:
+        text = ""
+    if len(text) > _LONGEST_ARCH:
+        raise InfeasibleError(f"the space's suggest returned {len(text):,} characters, more than {_LONGEST_ARCH:,}")
+    if isinstance(arch, dict) and text and json.loads(text) == arch:
+        return arch
     raise InputError(
-        f"the space's suggest returned {arch!r}; return a dict of numbers, texts, booleans, lists or dicts that equals "
-        "its own JSON round trip (text keys; no tuples, tensors or numpy numbers)"
+        f"the space's suggest returned {_shown(arch)}; return a dict of numbers, texts, booleans, lists or dicts that "
+        "equals its own JSON round trip (text keys; no tuples, tensors or numpy numbers)"
     )
+
+
+def _levels(plain: object) -> int:
+    """How many levels of dicts and lists plain data have; counted no further than what is taken."""
+    level, levels = [plain], 0
+    while level and levels <= _MOST_LEVELS:
+        containers = [each for each in level if isinstance(each, dict | list | tuple)]
+        level = [part for each in containers for part in (each.values() if isinstance(each, dict) else each)]
+        levels += bool(containers)
+    return levels
+
+
+def _shown(arch: object) -> str:
+    try:
+        return shortened(repr(arch), _LONGEST_SHOWN)
+    except Exception as error:  # whatever an object in it raises
+        return f"a {type(arch).__name__} that cannot be shown ({named(error)})"
 
 
 def exact_costs(context: Context, arch: Arch) -> dict[str, float]:
@@ -271,8 +314,8 @@ def resolve_loss(name: str) -> DistillationLoss:
 
 def reason_of(error: BaseException) -> str:
     """Why a trial failed, in one line: distinct for memory, divergence, an unbuildable student, and any other error."""
-    message = str(error).strip().splitlines()[0] if str(error).strip() else ""
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error):
+    message = said(error, first_line=True)
+    if isinstance(error, MemoryError) or "can't allocate memory" in said(error) or "out of memory" in said(error):
         return "out of memory"
     if isinstance(error, FloatingPointError):
         return f"diverged: {message}"
@@ -284,4 +327,4 @@ def reason_of(error: BaseException) -> str:
         return message
     if isinstance(error, UnmeasuredError):
         return f"not measured: {message}"
-    return f"raised {type(error).__name__}: {message}"
+    return f"raised {named(error, first_line=True)}"

@@ -1,0 +1,108 @@
+"""Arrays in .npy files and .npz archives: nothing is unpickled, and no size is believed before it is compared."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import stat
+import zipfile
+from pathlib import Path
+from tokenize import TokenError
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_HEADER_ERRORS = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    SyntaxError,
+    TokenError,
+    RecursionError,
+    MemoryError,
+)
+"""What numpy raises of headers that nobody meant to write, though it documents ValueError alone."""
+
+GROWS_AT_MOST = 1_100
+"""How many bytes of an archive, or of a gzip file, may come from one: deflate makes 1,032 at most."""
+
+
+def open_npy(path: Path, *, mapped: str = "r") -> Array:
+    """The array in a .npy file, memory-mapped, with the mode that numpy calls `mapped`; one without elements is read.
+
+    Raises:
+        OSError: the file cannot be read, or is a device or a pipe.
+        ValueError: it holds no array of plain values, or less than its header says.
+    """
+    with path.open("rb") as stream:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        shape, _, dtype = npy_header(stream)
+        size = num_bytes(shape, dtype)
+        if size > status.st_size - stream.tell():
+            raise ValueError(f"it is cut short: its header says {size:,} bytes")
+    try:
+        return np.load(path, mmap_mode=mapped if size else None, allow_pickle=False)  # type: ignore[arg-type]
+    except (TypeError, OverflowError, MemoryError) as error:  # of shapes that numpy has not, as of 65 dimensions
+        raise ValueError(f"its header says that the shape is {shape}") from error
+
+
+def npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order (whether columns come first) and type of what follows in a stream.
+
+    Raises:
+        ValueError: it is no array of plain values, or has a negative size.
+    """
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(stream)
+    except _HEADER_ERRORS as error:
+        raise ValueError("it is no .npy file, or its header is damaged") from error
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded")
+    if any(type(side) is not int or side < 0 for side in shape):
+        raise ValueError(f"its header says that the shape is {shape}")
+    return shape, fortran, dtype
+
+
+def npz_array(archive: zipfile.ZipFile, key: str) -> Array:
+    """The array of that name in an archive.
+
+    Raises:
+        KeyError: there is none.
+        ValueError: see `npy_header`; or its header says more than the archive holds.
+        zipfile.BadZipFile, zlib.error, EOFError: it is damaged.
+    """
+    with npz_stream(archive, key) as stream:
+        shape, _, dtype = npy_header(stream)
+        if num_bytes(shape, dtype) > archive.getinfo(f"{key}.npy").file_size:
+            raise EOFError
+    with archive.open(f"{key}.npy") as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def npz_stream(archive: zipfile.ZipFile, key: str) -> IO[bytes]:
+    """The .npy file of that name in an archive.
+
+    Raises:
+        KeyError: there is none.
+        zipfile.BadZipFile: its size is not possible.
+    """
+    info = archive.getinfo(f"{key}.npy")
+    if info.compress_type == zipfile.ZIP_DEFLATED and info.file_size > GROWS_AT_MOST * info.compress_size + 1_000:
+        raise zipfile.BadZipFile
+    if info.compress_type == zipfile.ZIP_STORED and info.file_size != info.compress_size:
+        raise zipfile.BadZipFile
+    return archive.open(info)
+
+
+def num_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """What an array takes."""
+    return math.prod(shape) * dtype.itemsize
