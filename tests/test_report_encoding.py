@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
+import re
 import sys
+import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
-from command_line import write_study
+from command_line import refused, write_study
 from report_samples import sample_front, sample_progress
 from rich.console import Console
 
 from autokd.report.encoding import PLAINLY, writable
 from autokd.report.live import LiveView
-from autokd.report.table import print_front
+from autokd.report.table import front_csv, front_text, print_front
 
 
 def stream(encoding: str) -> io.TextIOWrapper:
@@ -100,3 +104,56 @@ def in_a_terminal(words: list[str], environment: dict[str, str]) -> str:
     os.close(reader)
     assert process.wait() == 0, said
     return said.decode("latin-1")
+
+
+HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\r\x08\u202egnp.exe"
+
+
+def hostile_front() -> dict[str, Any]:
+    """A front in which every name and text is hostile."""
+    front = sample_front()
+    front |= {"study": f"s{HOSTILE}", "note": f"n{HOSTILE}", "reasons": [f"r{HOSTILE}"]}
+    front["objectives"] = [each | {"unit": f"u{HOSTILE}"} for each in front["objectives"]]
+    front["objectives"][0] = {"name": f"accuracy{HOSTILE}", "direction": "maximize", "unit": ""}
+    for i, member in enumerate(front["front"]):
+        member["values"][f"accuracy{HOSTILE}"] = 0.9
+        member["recipe"] |= {"method": f"m{i}{HOSTILE}", f"k{HOSTILE}": f"{i}{HOSTILE}"}
+        member["arch"] |= {f"a{HOSTILE}": f"{i}{HOSTILE}"}
+    front["teacher"] |= {"name": f"t{HOSTILE}", "note": f"n{HOSTILE}"}
+    front["baselines"] = {f"b{HOSTILE}": front["baselines"]["hard"]}
+    return front
+
+
+def commands_in(text: str) -> str:
+    """The characters of a text that would command a terminal, other than line breaks and rich's own colours."""
+    plain = re.sub(r"\x1b\[(\?25[lh]|\d*[AJK]|[\d;]*m)", "", text)
+    return "".join(letter for letter in plain if letter != "\n" and unicodedata.category(letter) in ("Cc", "Cf"))
+
+
+def test_names_cannot_command_the_terminal_that_a_front_is_printed_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", stream("utf-8"))
+    print_front(hostile_front())
+    assert commands_in(written(sys.stdout)) == ""  # type: ignore[arg-type]
+    assert "\\x1b[2J" in written(sys.stdout)  # type: ignore[arg-type]
+    assert commands_in(front_text(hostile_front(), width=60)) == ""
+    assert commands_in(front_csv(hostile_front())) == ""
+
+
+@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipe"])
+def test_names_and_log_lines_cannot_command_the_terminal_that_a_search_is_shown_on(terminal: bool) -> None:
+    out = stream("utf-8")
+    console = Console(file=out, force_terminal=terminal, color_system="standard" if terminal else None, width=400)
+    front = hostile_front()
+    progress = sample_progress() | {"message": HOSTILE, "front": front["front"], "objectives": front["objectives"]}
+    with LiveView(console, environment={"TERM": "xterm"}, every=0.0) as view:
+        view.log_handler().emit(logging.makeLogRecord({"msg": f"log {HOSTILE}"}))
+        view.update(progress)
+    assert "log \\x1b[2J\\x1b]0;owned\\x07\\x9b31m\\r\\x08\\u202egnp.exe" in written(out)
+    assert commands_in(written(out).replace("\r", "")) == ""  # with which rich goes back to draw anew
+
+
+def test_a_complaint_cannot_command_the_terminal(tmp_path: Path) -> None:
+    said = refused("front", tmp_path / f"run{HOSTILE}")
+    assert commands_in(said) == ""
+    assert "\\x1b[2J" in said
+    assert commands_in(refused("search", "study.yaml", f"--{HOSTILE}")) == ""

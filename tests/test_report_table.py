@@ -111,6 +111,21 @@ def crowded_front() -> dict[str, Any]:
     return front
 
 
+def test_csv_holds_no_formula_for_a_spreadsheet() -> None:
+    front = sample_front()
+    front["objectives"][0] = {"name": "=cmd()", "direction": "maximize", "unit": ""}
+    for member, text in zip(front["front"], ["=1+2", "@sum(a1)", "-3"], strict=True):
+        member["values"]["=cmd()"] = -0.5
+        member["recipe"] |= {"method": text, "+note": "-x", "lr": "\t=1"}
+    rows = list(csv.reader(io.StringIO(front_csv(front))))
+    assert "'=cmd()" in rows[0]
+    assert "recipe.+note" in rows[0]
+    assert [row[rows[0].index("recipe.method")] for row in rows[1:]] == ["'=1+2", "'@sum(a1)", "-3"]
+    assert {row[rows[0].index("recipe.+note")] for row in rows[1:]} == {"'-x"}
+    assert {row[rows[0].index("recipe.lr")] for row in rows[1:]} == {"'\t=1"}
+    assert {row[rows[0].index("'=cmd()")] for row in rows[1:]} == {"-0.5"}
+
+
 @pytest.mark.parametrize("width", [80, 100, 120, 200])
 def test_nothing_of_a_front_is_cut_and_temperatures_have_a_column(width: int) -> None:
     front = crowded_front()

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autokd.cli.answers import Commands, announce, take_interrupts, write_plainly
+from autokd.cli.answers import Commands, announce, say, take_interrupts, write_plainly
 from autokd.cli.imports import OWN_PROCESS, apart, importing
 from autokd.cli.words import read_numbers, read_seconds
-from autokd.errors import InputError
+from autokd.errors import InputError, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.status import Status
+
     from autokd.front import Front
     from autokd.study import Study
 
@@ -86,7 +90,7 @@ def search(
             log.handlers = [view.log_handler()]
             front = search_study(read, run=absolute, prior=prior, widened=widen, seconds=seconds, progress=view.update)
     except KeyboardInterrupt:
-        print(f"autokd: stopped; all that was done is kept in {folder}. The same command goes on.", file=sys.stderr)
+        say(f"autokd: stopped; all that was done is kept in {folder}. The same command goes on.", file=sys.stderr)
         raise typer.Exit(130) from None
     _print_front(front)
     _write_report(context, absolute, read, shown=folder)
@@ -102,11 +106,11 @@ def show_front(
     """Print the front of a run: a glance at it while the search goes on, the final one after."""
     found = _load(*_opened(run, folder))
     if as_json:
-        print(json.dumps(found.to_dict(), indent=1))
+        say(json.dumps(found.to_dict(), indent=1))
     elif as_csv:
         from autokd.report.table import front_csv
 
-        print(front_csv(found.to_dict()), end="")
+        say(front_csv(found.to_dict()), end="")
     else:
         _print_front(found)
 
@@ -134,14 +138,14 @@ def pick_student(
         minimum=read_numbers(min_ or []),
     )
     if as_json:
-        print(json.dumps(asdict(student), indent=1))
+        say(json.dumps(asdict(student), indent=1))
         return
-    print(f"trial {student.trial}: " + ", ".join(f"{name} {value:.4g}" for name, value in student.values.items()))
-    print(f"  architecture {json.dumps(student.arch)}")
+    say(f"trial {student.trial}: " + ", ".join(f"{name} {value:.4g}" for name, value in student.values.items()))
+    say(f"  architecture {json.dumps(student.arch)}")
     if student.recipe:  # a row of a table has none, and nothing to train or export
-        print(f"  recipe       {json.dumps(student.recipe)}")
+        say(f"  recipe       {json.dumps(student.recipe)}")
         which = join([str(run), *([] if folder is None else ["--run", str(folder)]), "--trial", str(student.trial)])
-        print(f"  next: autokd retrain {which}, or autokd export {which} OUT")
+        say(f"  next: autokd retrain {which}, or autokd export {which} OUT")
 
 
 @app.command("retrain")
@@ -173,12 +177,12 @@ def retrain_student(
             study=study,
             space=space,
             workers=workers,
-            notify=status.update,
+            notify=_notify(status),
         )
     for split in ("validation", "test"):
         for name, (mean, spread) in summary[split].items():
-            print(f"{split:10s} {name} {mean:.4f} +- {spread:.4f} ({seeds} seeds, {summary['epochs']} epochs)")
-    print(f"weights of the best on validation: {summary['weights']}; autokd export now takes them")
+            say(f"{split:10s} {name} {mean:.4f} +- {spread:.4f} ({seeds} seeds, {summary['epochs']} epochs)")
+    say(f"weights of the best on validation: {summary['weights']}; autokd export now takes them")
 
 
 @app.command("export")
@@ -193,7 +197,7 @@ def export_student(
     at, study = _opened(run, folder, space)
     from autokd.driver import export_trial
 
-    print(export_trial(at, trial, out, study=study, space=space))
+    say(export_trial(at, trial, out, study=study, space=space))
 
 
 @app.command("report")
@@ -202,7 +206,7 @@ def write_report(run: RunFolder, folder: FolderOfStudy = None) -> None:
     at, study = _opened(run, folder)
     from autokd.report.run import write_run_report
 
-    print(write_run_report(at, study=study))
+    say(str(write_run_report(at, study=study)))
 
 
 @app.command("clean")
@@ -218,7 +222,7 @@ def clean_run(
     at, study = _opened(run, folder)
     members = {student.trial for student in _load(at, study)}
     trials = read_trials(at, "sqlite" if study is None else study.record)
-    print(f"{clean(at, trials, front=members, limit_gb=disk_gb):.3f} GB freed")
+    say(f"{clean(at, trials, front=members, limit_gb=disk_gb):.3f} GB freed")
 
 
 @app.command("latency-table")
@@ -243,13 +247,13 @@ def write_latency_table(
     read = load_study(study, list(overrides or []))
     try:
         with Console(stderr=True).status("starting", spinner="line") as status:
-            done, prediction = measure_device(read, out, number, notify=status.update)
+            done, prediction = measure_device(read, out, number, notify=_notify(status))
     except KeyboardInterrupt:
-        print(f"autokd: stopped; what was measured is in {out}. The same command goes on.", file=sys.stderr)
+        say(f"autokd: stopped; what was measured is in {out}. The same command goes on.", file=sys.stderr)
         raise typer.Exit(130) from None
-    print(f"{out}: {done} architectures" + (f"; the others are predicted, {prediction}" if prediction else ""))
+    say(f"{out}: {done} architectures" + (f"; the others are predicted, {prediction}" if prediction else ""))
     words = join([str(study), *(overrides or []), f"objectives.latency_ms.table={out}"])
-    print(f"next: autokd search {words}")
+    say(f"next: autokd search {words}")
 
 
 @app.command("check")
@@ -262,7 +266,7 @@ def check_space(
 
     _import_from_here()
     lines, sound = check_lines(space, task)
-    print("\n".join(lines))
+    say("\n".join(lines))
     raise typer.Exit(0 if sound else 2)
 
 
@@ -271,7 +275,7 @@ def list_spaces() -> None:
     """List the search spaces installed, with their numbers of choices and parameters."""
     from autokd.report.spaces import spaces_lines
 
-    print("\n".join(spaces_lines()))
+    say("\n".join(spaces_lines()))
 
 
 @app.command("schema")
@@ -279,7 +283,7 @@ def print_schema() -> None:
     """Print the JSON Schema of a study file."""
     from autokd.study import Study
 
-    print(json.dumps(Study.model_json_schema(), indent=1))
+    say(json.dumps(Study.model_json_schema(), indent=1))
 
 
 @app.command()
@@ -290,8 +294,8 @@ def init(
     from autokd.study import write_starter
 
     for path in write_starter(folder):
-        print(f"wrote {path}")
-    print(f"next: cd {quote(str(folder))} && autokd search study.yaml")
+        say(f"wrote {path}")
+    say(f"next: cd {quote(str(folder))} && autokd search study.yaml")
 
 
 def main() -> None:
@@ -331,6 +335,13 @@ def _load(run: Path, study: Study | None) -> Front:
     return load_front(run, study=study)
 
 
+def _notify(status: Status) -> Callable[[str], None]:
+    """What shows a message beside a spinner as it is: names in it are neither markup nor commands to the terminal."""
+    from rich.text import Text
+
+    return lambda message: status.update(Text(printable(message)))
+
+
 def _print_front(found: Front) -> None:
     from autokd.report.table import print_front
 
@@ -348,6 +359,6 @@ def _write_report(context: typer.Context, folder: Path, study: Study, *, shown: 
     from autokd.report.run import write_run_report
 
     try:
-        print(f"report: {shown / apart(context, write_run_report, folder, study=study).name}")
+        say(f"report: {shown / apart(context, write_run_report, folder, study=study).name}")
     except (InputError, BrokenProcessPool) as error:  # the search stands without its report
-        print(f"no report: {error}", file=sys.stderr)
+        say(f"no report: {error}", file=sys.stderr)

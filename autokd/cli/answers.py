@@ -8,12 +8,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 from typer.core import TyperGroup
 
-from autokd.errors import AutoKDError, InputError, NoFrontError
+from autokd.errors import LONGEST_MESSAGE, AutoKDError, InputError, NoFrontError, printable, shortened
 from autokd.report.encoding import PLAINLY
 
 _EXITS = {InputError: 2, NoFrontError: 1}
@@ -60,7 +60,7 @@ def announce(line: str) -> None:
     try:
         if sys.stdout is None:
             raise OSError("it is closed")
-        print(line, flush=True)
+        print(printable(line), flush=True)
     except (OSError, ValueError) as error:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # or Python would try once more as it ends
         reason = getattr(error, "strerror", None) or error
@@ -94,5 +94,10 @@ def _answering(ctx: Any) -> Iterator[None]:
         raise typer.Exit(0) from None
 
 
+def say(text: str, *, end: str = "\n", file: TextIO | None = None) -> None:
+    """Prints, with control characters as escapes: names in a run folder or a file of data may be anybody's."""
+    print(printable(text), end=end, file=file)
+
+
 def _complain(message: str) -> None:
-    print(f"autokd: {' '.join(message.split())}", file=sys.stderr)
+    say(f"autokd: {' '.join(shortened(message, LONGEST_MESSAGE).split())}", file=sys.stderr)

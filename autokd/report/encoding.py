@@ -1,8 +1,10 @@
-"""Text for terminals, logs and pipes whose encoding lacks characters that AutoKD writes."""
+"""Text for terminals, logs and pipes: their encoding may lack characters, and some characters would command them."""
 
 from __future__ import annotations
 
 import codecs
+
+from autokd.errors import printable
 
 PLAINLY = "autokd.plainly"
 """The name under which streams and `str.encode` find `_plainly`, as `errors`."""
@@ -12,8 +14,11 @@ _PLAIN |= {"‘": "'", "’": "'", "“": '"', "”": '"', "─": "-", "━": "-
 
 
 def writable(text: str, encoding: str) -> str:
-    """The text with each character that the encoding lacks as others that say the same, or as a question mark."""
-    return text.encode(encoding, PLAINLY).decode(encoding, "surrogateescape")
+    """The text with each character that the encoding lacks as others that say the same, or as a question mark.
+
+    Control characters, which would move a terminal's cursor or colour it, are written as escapes, `\\x1b`.
+    """
+    return printable(text).encode(encoding, PLAINLY).decode(encoding, "surrogateescape")
 
 
 def _plainly(error: UnicodeError) -> tuple[str | bytes, int]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from autokd.errors import printable
 from autokd.report.columns import columns_that_fit, front_columns, lines_below
 from autokd.report.encoding import writable
 from autokd.report.words import MARK, number, tested_names
@@ -95,7 +96,7 @@ def front_csv(front: Mapping[str, Any]) -> str:
     """A line for each member: its trial, whether it is within noise, its numbers and settings, then the architecture.
 
     The numbers are every value, spread and test value, as exact as JSON's, and the settings those of the recipe; what
-    is not known is empty.
+    is not known is empty. A text that a spreadsheet would take for a formula begins with an apostrophe.
     """
     names = [objective["name"] for objective in front["objectives"]]
     settings = list(dict.fromkeys(name for member in front["front"] for name in member.get("recipe") or {}))
@@ -112,7 +113,23 @@ def front_csv(front: Mapping[str, Any]) -> str:
         for member in front["front"]
     ]
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else ["trial", *names], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(_cell, rows[0] if rows else ["trial", *names]))
+    writer.writerows(map(_cell, row.values()) for row in rows)
     return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A value for a spreadsheet, which would take a text that begins with =, +, - or @ for a formula."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
