@@ -144,6 +144,17 @@ def overwritten(name: str, content: bytes) -> Callable[[Path], None]:
     return damage
 
 
+def flipped(name: str) -> Callable[[Path], None]:
+    """One bit of the last byte of a file."""
+
+    def damage(run: Path) -> None:
+        for path in run.glob(name):
+            *content, last = path.read_bytes()
+            path.write_bytes(bytes([*content, last ^ 1]))
+
+    return damage
+
+
 def without(name: str, key: str) -> Callable[[Path], None]:
     def damage(run: Path) -> None:
         data = json.loads((run / name).read_text())
@@ -172,7 +183,7 @@ SEARCH_AND_FRONT = [
     (without("study.json", "reference_point"), "study.json is damaged (no reference_point)"),
     (overwritten("front.json", b"{"), "front.json is damaged"),
     (overwritten("front.json", b"[]"), "front.json is damaged"),
-    (without("front.json", "front"), "front.json is damaged ('front'); remove it and run the search again"),
+    (without("front.json", "front"), "front.json is damaged (no front); remove it and run the search again"),
 ]
 
 
@@ -194,6 +205,9 @@ SEARCH = [
     (without("task/task.json", "origin"), "cannot be opened: ValueError: it is not of format 1"),
     (without("task/task.json", "name"), "cannot be opened: KeyError: 'name'"),
     (overwritten("task/x.npy", b""), "cannot be opened: "),
+    (flipped("task/x.npy"), "x.npy is not the file that was written, by its sha256; remove the folder to have it made"),
+    (flipped("task/y.npy"), "y.npy is not the file that was written, by its sha256"),
+    (flipped("task/split_transfer.npy"), "split_transfer.npy is not the file that was written, by its sha256"),
 ]
 
 
@@ -211,3 +225,16 @@ def test_answers_that_are_damaged_are_asked_again(run: Path, tmp_path: Path) -> 
     answer = autokd("search", write_study(tmp_path), "--run", run)
     assert answer.code == 0
     assert "is not the file that was written, by its sha256" in answer.out
+
+
+@pytest.mark.parametrize("name", ["task/x.npy", "teacher/outputs-*.npy"])
+def test_nothing_is_trained_anew_on_data_or_answers_that_are_damaged(run: Path, name: str) -> None:
+    flipped(name)(run)
+    member = json.loads((run / "front.json").read_text())["front"][0]["trial"]
+    assert "not the file that was written, by its sha256" in refused("retrain", run, "--trial", str(member))
+    assert not (run / "retrained").exists()
+
+
+def test_a_task_of_before_there_were_digests_is_opened(run: Path, tmp_path: Path) -> None:
+    without("task/task.json", "sha256")(run)
+    assert autokd("search", write_study(tmp_path), "--run", run).code == 0

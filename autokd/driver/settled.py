@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autokd.errors import InputError
+from autokd.driver.front_file import read_front
 from autokd.front import Front
 from autokd.record import read_counts, read_trials
 from autokd.study import read_setup
@@ -46,10 +45,7 @@ def final_front(run: Path) -> Front | None:
         InputError: `front.json` is damaged.
     """
     path = run / "front.json"
-    try:
-        return Front.from_dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged ({error}); remove it and run the search again") from error
+    return read_front(path) if path.exists() else None
 
 
 def still_answers(front: Front, tally: Mapping[str, int]) -> bool:

@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autokd.errors import START_OVER, InputError
+from autokd.errors import START_OVER, InputError, said
 from autokd.record.trials import STATES, TrialRecord, remembered, state_of
 from autokd.study.run import SETUP_FILE, STUDY, read_setup
 
@@ -32,6 +32,9 @@ Parameters = tuple[dict[str, Any], dict[str, "BaseDistribution"]]
 
 _INFINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf}
 """The values of which the database has their kind alone."""
+
+_DAMAGE = (sqlite3.Error, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What a database raises whose content is not what was written."""
 
 _WAL_HEADER = 32
 _COPIES = 20
@@ -195,8 +198,7 @@ def place_of(folder: Path, named: str) -> tuple[str, str]:
 
 def unusable(path: Path, error: Exception) -> InputError:
     """What is raised where a file is no record that can be read."""
-    message = (str(error) or type(error).__name__).splitlines()[0]
-    return InputError(f"{path} cannot be used as a record ({message}); {START_OVER}")
+    return InputError(f"{path} cannot be used as a record ({said(error)}); {START_OVER}")
 
 
 @contextmanager
@@ -220,7 +222,7 @@ def _record(folder: Path, named: str) -> Iterator[Any]:
             f"{path} cannot be read ({error.strerror}); see that it may be read, and that {tempfile.gettempdir()} has "
             "room for a copy of it"
         ) from error
-    except (sqlite3.Error, ValueError, TypeError, LookupError, AttributeError) as error:
+    except _DAMAGE as error:
         raise unusable(path, error) from error
 
 

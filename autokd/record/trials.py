@@ -78,17 +78,36 @@ def as_record(trial: optuna.trial.FrozenTrial) -> TrialRecord:
 
 
 def remembered(number: int, told: str, attrs: Mapping[str, Any]) -> TrialRecord:
-    """The same from the name of Optuna's state and the trial's user attributes."""
+    """The same from the name of Optuna's state and the trial's user attributes.
+
+    Raises:
+        ValueError, TypeError, LookupError, AttributeError: they are not as they were written.
+    """
     proposal = attrs.get("proposal", {"arch": None, "recipe": {}, "costs": {}})
     rungs = {int(key.split()[1]): values for key, values in attrs.items() if key.startswith("epoch ")}
     outcome = attrs.get("outcome", {})
-    return TrialRecord(
+    record = TrialRecord(
         number,
         rungs=rungs,
         spread=attrs.get("spread", {}),
         state=state_of(told, outcome),
         reason=outcome.get("reason", "") if told in _ENDED else "",
         **proposal,
+    )
+    if not _is_sound(record):
+        raise ValueError(f"trial {number} is not as it was written")
+    return record
+
+
+def _is_sound(record: TrialRecord) -> bool:
+    """Whether what was read is of the types that are written."""
+    numbers = (record.costs, record.predicted, record.spread, *record.rungs.values())
+    return (
+        (record.arch is None or isinstance(record.arch, dict))
+        and isinstance(record.recipe, dict)
+        and record.state in STATES
+        and isinstance(record.reason, str)
+        and all(isinstance(each, dict) and all(isinstance(n, int | float) for n in each.values()) for each in numbers)
     )
 
 

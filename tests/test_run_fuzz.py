@@ -1,0 +1,114 @@
+"""A run folder may be damaged or anybody's: what is read of it is what was written, or it is refused in one line."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import Answer, autokd
+from conftest import ROOT
+from test_study_fuzz import ODD, places
+
+from autokd.errors import LONGEST_MESSAGE, printable
+
+RUN = ROOT / "tests" / "data" / "run_v0"
+COMMANDS = [["front"], ["front", "--json"], ["front", "--csv"], ["pick"], ["pick", "--by", "accuracy"]]
+FILES = ("front.json", "study.json", "record.db", "task/task.json", "trials/*/*/*/result.json")
+
+
+def damaged(content: bytes, name: str, random: random.Random) -> bytes:
+    """What is in a file, with some of it changed: values or keys of JSON, bits, pages, its end."""
+    if name.endswith(".json") and random.random() < 0.7:
+        data = {"": json.loads(content)}
+        for _ in range(random.choice([1, 1, 2])):
+            holder, key = random.choice(places(data))
+            if isinstance(holder, dict) and random.random() < 0.3:
+                value = holder.pop(key)
+                if random.random() < 0.5:
+                    holder[random.choice([key + "x", "", "name"])] = value
+            else:
+                holder[key] = random.choice(ODD)
+            data.setdefault("", None)
+        return json.dumps(data[""]).encode()
+    changed = bytearray(content)
+    how = random.randrange(5)
+    if how == 0:
+        return content[: random.randrange(len(content))]
+    if how == 1:
+        page = 4096 * random.randrange(1 + len(content) // 4096)
+        changed[page : page + 4096] = bytes(len(changed[page : page + 4096]))
+    elif how == 2:
+        at, length = random.randrange(len(content)), random.choice([1, 10, 100])
+        changed[at : at + length] = random.randbytes(len(changed[at : at + length]))
+    else:
+        for _ in range(random.choice([1, 1, 5])):
+            changed[random.randrange(len(changed))] ^= 1 << random.randrange(8)
+    return bytes(changed)
+
+
+def asked(run: Path, command: list[str]) -> Answer:
+    """What a command that only reads says of a run."""
+    return autokd(command[0], run, *command[1:])
+
+
+def check(answer: Answer, *, changed: str, command: list[str], true: Answer) -> None:
+    """Fails where an answer is neither a refusal in one line, nor the true one, nor a glance at the record."""
+    if answer.code:
+        assert answer.code in (1, 2)
+        assert len(answer.err.splitlines()) == 1, answer.err
+        assert len(answer.err) <= LONGEST_MESSAGE + 20
+        assert answer.err == printable(answer.err)
+        return
+    assert answer.out == printable(answer.out)
+    if "result" in changed:
+        assert answer == true  # it is not read here
+    if command[-1] == "--json":
+        json.loads(answer.out)
+
+
+def hold(seeds: range, folder: Path) -> None:
+    true: dict[tuple[Any, ...], Answer] = {}
+    for seed in seeds:
+        draws = random.Random(seed)
+        run = folder / "run"
+        shutil.copytree(RUN, run)
+        name = draws.choice(FILES)
+        path = draws.choice(sorted(run.glob(name)))
+        settled = draws.random() < 0.7
+        if not settled:
+            (run / "front.json").unlink()
+        command = draws.choice(COMMANDS)
+        if (settled, *command) not in true:
+            true[settled, *command] = asked(run, command)
+        if path.exists():
+            path.write_bytes(damaged(path.read_bytes(), name, draws))
+        try:
+            check(asked(run, command), changed=name, command=command, true=true[settled, *command])
+        except BaseException as error:
+            raise AssertionError(f"seed {seed}: {name}, {command}") from error
+        shutil.rmtree(run)
+
+
+@pytest.mark.parametrize("first", range(0, 30, 2))
+def test_a_run_of_any_content_is_read_or_refused_in_one_line(first: int, tmp_path: Path) -> None:
+    hold(range(first, first + 2), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(10_000, 20_000, 1_000))
+def test_ten_thousand_runs_are_read_or_refused_in_one_line(first: int, tmp_path: Path) -> None:
+    hold(range(first, first + 1_000), tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_report_of_a_run_of_any_content_is_written_or_refused(seed: int, tmp_path: Path) -> None:
+    draws = random.Random(seed)
+    run = shutil.copytree(RUN, tmp_path / "run")
+    for name in ("front.json", "study.json"):
+        (run / name).write_bytes(damaged((run / name).read_bytes(), "", draws))
+        answer = autokd("report", run)
+        assert answer.code == 0 or len(answer.err.splitlines()) == 1
