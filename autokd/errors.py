@@ -16,7 +16,7 @@ LONGEST_MESSAGE = 1_000
 """Characters of a message; what is cut out is from its middle, so that the place and the advice stay."""
 
 _LONGEST_SAID = 300
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """What moves a terminal's cursor, colours it or turns text round; a line break and a tab are no such characters."""
 
 FOREIGN = (Exception, SystemExit)

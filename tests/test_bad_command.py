@@ -61,7 +61,7 @@ COMMANDS = [
     ),
     (["export", "RUN", "OUT/student", "--trial", "FRONT"], "no exporter for ''"),
     (["export", "RUN", "/dev/null/student.pt2", "--trial", "FRONT"], "cannot write '/dev/null/student.pt2'"),
-    (["export", "RUN", "OUT/student.pt2", "--trial", "STOPPED"], "are not kept; `autokd retrain "),
+    (["export", "RUN", "OUT/student.pt2", "--trial", "STOPPED"], "are not kept, or are damaged; `autokd retrain "),
     (["clean", "RUN", "--disk-gb", "-1"], "Invalid value for '--disk-gb'"),
     (["check", "nothere.py", "--task", "digits"], "cannot read"),
     (["check", "mlp", "--task", "digit"], "did you mean 'digits'?"),

@@ -156,7 +156,7 @@ SECTIONS: list[tuple[Any, str]] = [
     ({"sklearn": "sklearn.linear_model:LogisticRegression", "weight": 2}, "'weight' is a share of an ensemble"),
     ({"timm": "resnet18", "pretrained": False}, "an untrained network teaches nothing"),
     ({"onnx": "nothere.onnx"}, "no such file"),
-    ("math:pi", "a float is no teacher; give a torch module"),
+    ("numpy:pi", "a float is no teacher; give a torch module"),
     ("nothere.teacher", "no teachers named 'nothere.teacher'"),
 ]
 
