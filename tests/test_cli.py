@@ -52,7 +52,6 @@ def test_a_search_prints_the_teachers_score_before_its_progress_and_front(search
         "task: digits: 1,797 rows",
         "Asking the teacher, LogisticRegression, about 360 images (nothing usable yet).",
         "teacher: LogisticRegression, on validation: accuracy 0.9",
-        "; searching",  # a slow teacher is shown with a line of its own before
         "Asking the teacher, LogisticRegression, about 359 images (no answers yet on test).",
         "trial  accuracy  parameters",
         "baseline hard: hypervolume ",

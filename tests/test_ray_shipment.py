@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from conftest import needs
 from small import small_run, small_study
 
+from autokd.checkpoints import write_result
 from autokd.driver import search_study
 from autokd.record import read_trials
 from autokd.teachers.cache import open_outputs
@@ -52,14 +52,15 @@ def test_checkpoints_go_to_a_url_and_back(tmp_path: Path) -> None:
     from autokd.ray_tune.storage import Storage
 
     storage = Storage(f"memory://{uuid.uuid4().hex}/search", str(tmp_path / "run"))
+    result = {"epoch": 9, "values": {"accuracy": 0.5}}
     stretch = tmp_path / "run" / "trials" / "00003" / "attempt-0" / "epoch-0009"
     stretch.mkdir(parents=True)
-    (stretch / "result.json").write_text(json.dumps({"epoch": 9}))
     (stretch / "weights.safetensors").write_bytes(b"weights")
+    write_result(stretch, result)
     assert storage.result(stretch) is None
     storage.drop(stretch)
     storage.put(stretch, stretch)
-    assert storage.result(stretch) == {"epoch": 9}
+    assert storage.result(stretch) == result
     assert storage.finished(stretch.parent.parent) == [stretch]
     storage.fetch(stretch, tmp_path / "elsewhere")
     assert (tmp_path / "elsewhere" / "weights.safetensors").read_bytes() == b"weights"

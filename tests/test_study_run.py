@@ -60,7 +60,7 @@ def test_a_run_of_a_later_format_is_refused_by_its_version(tmp_path: Path) -> No
         ({"study": None}, "no study"),
         ({"digests": {"task": "t"}}, "no digests"),
         ({"reference_ms": "fast"}, "reference_ms: Input should be a valid number"),
-        ({"records": [1]}, "records: Input should be a valid string"),
+        ({"records": [1]}, "records.0: Input should be a valid string"),
         ({"format": "new"}, "format: Input should be a valid integer"),
         ({"made_up": 1}, "made_up: Extra inputs are not permitted"),
     ],
