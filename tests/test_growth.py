@@ -48,5 +48,5 @@ def test_a_cell_runs() -> None:
     found = growth.run_cell(ROOT / "studies" / "tables" / "digits_labels.csv.gz", 12, "random")
     assert 0 < found["proposal_seconds"] < 1
     assert found["front_seconds"] > 0
-    assert found["search_mb"] > found["front_mb"]
+    assert found["search_mb"] >= found["front_mb"]  # of which a forked process has what its parent had
     assert "random" in growth.table_of([found])

@@ -113,6 +113,7 @@ def test_what_cannot_be_used_is_said_in_one_line(reference: str, says: str, tmp_
     assert says in refused_search(tmp_path, {"space": f"nni:{HERE}:{reference}"})
 
 
+@pytest.mark.filterwarnings("ignore")  # NNI's own, of modules of torch that it does not know
 def test_a_model_space_without_the_adapter_is_told_of_it(tmp_path: Path) -> None:
     line = refused_search(tmp_path, {"space": f"{HERE}:Handwritten"})
     assert line.endswith("a model space of NNI is written with 'nni:' before it")
