@@ -18,6 +18,7 @@ check: $(STAMP)
 	$(BIN)/mypy
 
 slow: $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,trackers]"
 	$(BIN)/pytest -n 2 -m slow
 
 $(STAMP): pyproject.toml constraints.txt
