@@ -1,0 +1,65 @@
+"""What several commands are given: a run folder, or the study file of one, and code of one's own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autokd.errors import InputError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.status import Status
+
+    from autokd.study import Study
+
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run folder, as `autokd search` writes it; or the study file of one.")
+]
+FolderOfStudy = Annotated[
+    Path | None, typer.Option("--run", help="The run folder of a study file; runs/<study name> without it.")
+]
+OwnSpace = Annotated[
+    str | None,
+    typer.Option(
+        "--space",
+        metavar="FILE",
+        help="Your own file of the search space; as it was, if edited since.",
+    ),
+]
+
+
+def import_from_here() -> None:
+    """Lets what the caller names be modules of the current folder; nothing that is installed is shadowed.
+
+    A run folder that somebody else made may be the current one, so commands that were given no more do without.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
+def opened(given: Path, folder: Path | None, space: str | None = None) -> tuple[Path, Study | None]:
+    """The run folder that was given; or that of the study file that was, and the study, whose code may be imported."""
+    if space is not None:
+        import_from_here()
+    if given.is_file():
+        from autokd.study import load_study
+
+        import_from_here()
+        study = load_study(given)
+        return folder or Path("runs") / study.name, study
+    if folder is not None:
+        raise InputError(f"--run {folder}: {given} is no study file; give one, or the run folder alone")
+    return given, None
+
+
+def notifying(status: Status) -> Callable[[str], None]:
+    """What shows a message beside a spinner as it is: names in it are neither markup nor commands to the terminal."""
+    from rich.text import Text
+
+    return lambda message: status.update(Text(printable(message)))
