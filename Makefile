@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test check slow clean
+.PHONY: demo test check slow docs clean
 
 demo: $(STAMP)
 	$(BIN)/autokd search studies/digits.yaml
@@ -20,6 +20,9 @@ check: $(STAMP)
 slow: $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,trackers]"
 	$(BIN)/pytest -n 2 -m slow
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -40,7 +40,7 @@ def load_student(folder: str | Path, *, space: object = None) -> nn.Module:
     Args:
         folder: with the weights and `config.json`; a path or, as text, an fsspec URL.
         space: the search space or a reference to it, where it is no installed plug-in; None takes the
-        installed one.
+            installed one.
 
     Raises:
         InputError: the folder is no exported student, its space is not installed, or the weights do not fit.

@@ -19,7 +19,7 @@ class RayExecutor(Section):
     """Students train on a Ray cluster, which Ray Tune fills."""
 
     name: Literal["ray"] = "ray"
-    """Ray."""
+    """Always ray: the other executors have no settings."""
     address: str = Field("local", min_length=1)
     """'local' starts Ray on this machine for the search, 'auto' finds the cluster this machine belongs to; or
     host:port of its head."""

@@ -158,7 +158,7 @@ class RecipeSpace(Section):
     weight_decay: Annotated[Setting, AfterValidator(_at_least_zero)] = Recipe.weight_decay
     """Weight decay of AdamW, 0 or more."""
     batch_size: Annotated[WholeSetting, AfterValidator(_at_least_two)] = Recipe.batch_size
-    """Rows a step, 2 or more."""
+    """Rows in each training step, 2 or more."""
 
     @property
     def methods(self) -> tuple[str, ...]:

@@ -39,9 +39,9 @@ class TrainedSection(TeacherSection):
     lr: float = Field(5e-3, gt=0)
     """Peak learning rate of AdamW."""
     weight_decay: float = Field(1e-4, ge=0)
-    """Of AdamW."""
+    """Weight decay of AdamW, 0 or more."""
     batch_size: int = Field(64, ge=2)
-    """Rows a step."""
+    """Rows in each training step, 2 or more."""
 
 
 class SpaceSection(TeacherSection):

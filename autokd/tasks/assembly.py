@@ -58,6 +58,8 @@ def from_arrays(
 ) -> ArrayTask:
     """A task in memory, of arrays or tensors; rows are numbered from the first training row to the last test row.
 
+    The arguments from `labels` on are the keys of the section `task` of a study file.
+
     Args:
         x_train: (rows, features), (rows, height, width), (rows, height, width, channels) with 1, 3 or 4 channels, or
             (rows, channels, height, width). Arrays, tensors, data frames, lists and sparse matrices of numbers.
@@ -69,8 +71,6 @@ def from_arrays(
         class_names: by class number, or in the order wanted of labels that are names; without them the labels are the
             names, in ascending order.
         seed: of validation, labels, noise and views, >= 0.
-        labels, rows, validation, validation_from, test, label_noise, augment, layout, unlabelled, class_weights,
-            max_gb, normalise: as in `TaskSection`.
 
     Raises:
         InputError: the arrays or settings will not do.
@@ -123,11 +123,13 @@ def from_dataset(
 ) -> ArrayTask:
     """A task in memory, of a map-style torch Dataset of (input, label), whose samples are read once, in order.
 
+    The arguments from `labels` on are the keys of the section `task` of a study file.
+
     Args:
         dataset: the training rows; its attribute `classes`, if there, names the classes.
         test_dataset: the test rows; without them some are drawn from the training rows.
-        name, seed, labels, rows, validation, validation_from, test, label_noise, augment, layout, unlabelled,
-            class_weights, max_gb, normalise: as in `from_arrays`.
+        name: what tables and reports call it.
+        seed: of validation, labels, noise and views, >= 0.
 
     Raises:
         InputError: the dataset or settings will not do.

@@ -28,7 +28,9 @@ class Augmentation:
 
     Args:
         views: versions of each row, >= 1; the first is unaugmented.
-        flip, crop, cutout: as `augment` takes them.
+        flip: whether every second view is mirrored left to right.
+        crop: by how many pixels at most a view is shifted.
+        cutout: side in pixels of a square of zeros that is put anywhere.
         seed: that the views are drawn from.
     """
 
@@ -51,8 +53,9 @@ class ArrayTask:
             no label, which are rows of the transfer set alone.
         class_names: by class number.
         splits: as `Task` says.
-        shift, divisor: inputs are (x - shift) / divisor, one number of each a channel or feature, in the units of `x`;
-            computed in float64 where `x` is.
+        shift: inputs are (x - shift) / divisor, computed in float64 where `x` is; one number a channel or feature, in
+            the units of `x`.
+        divisor: one number a channel or feature, in the units of `x`.
         augmentation: how views differ.
         class_weights: of the hard loss, one a class, or None; with weights the score is balanced accuracy.
         label_noise: fraction of the labels outside validation and test that was changed.

@@ -16,7 +16,7 @@ _TEMPERATURES = (0.5, 1.0, 4.0, 16.0)
 class LossContract:
     """A distillation loss: least where the student is its teacher, and downhill from anywhere else.
 
-    Args:
+    Attributes:
         loss: the function, or a reference to it.
     """
 

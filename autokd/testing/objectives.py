@@ -15,7 +15,7 @@ from autokd.types import Evaluation, Objective
 class ObjectiveContract:
     """An objective: one finite number, the same each time unless timed, that leaves what it reads as it was.
 
-    Args:
+    Attributes:
         objective: the objective, or a reference to it.
     """
 

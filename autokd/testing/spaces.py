@@ -106,7 +106,7 @@ def describe_space(space: object, task: Task, *, samples: int = 64, seed: int = 
 class SearchSpaceContract:
     """A search space: what it suggests is plain data, what it builds answers and trains.
 
-    Args:
+    Attributes:
         space: the space, or a reference to it.
         tasks: it must work on each; by default 10 classes of 8x8 images.
     """

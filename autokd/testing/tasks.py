@@ -26,7 +26,7 @@ def assert_digest(owner: Task | Teacher) -> None:
 class TaskContract:
     """A task: splits that do not overlap, inputs that are the same each time, a score that chance cannot beat.
 
-    Args:
+    Attributes:
         task: the task, or a reference to it.
     """
 

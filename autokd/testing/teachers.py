@@ -14,7 +14,7 @@ from autokd.types import Task, Teacher
 class TeacherContract:
     """A teacher: answers are a function of each input alone.
 
-    Args:
+    Attributes:
         teacher: the teacher, or a reference to it.
         task: it answers this task's inputs.
     """
