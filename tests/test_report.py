@@ -13,8 +13,9 @@ from conftest import needs
 from report_samples import PARAMETERS, sample_data, sample_front, sample_member, sample_trials
 
 from autokd.errors import InputError
+from autokd.front.axes import main_objective
 from autokd.report.comparison import gains
-from autokd.report.figures import charts, main_objective
+from autokd.report.figures import charts
 from autokd.report.html import render, write_report
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from report_samples import LATENCY, sample_front
 
+from autokd.front.words import compact, heading, number
 from autokd.report.table import front_csv, front_text, print_front, summary
-from autokd.report.words import compact, heading, number
 
 
 def test_numbers_have_three_digits_and_whole_ones_separators() -> None:

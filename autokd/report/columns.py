@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from autokd.front.words import compact, heading, interval, marked_trial, number, shown, split_common, tested_names
 from autokd.report.encoding import writable
-from autokd.report.words import compact, heading, interval, marked_trial, number, shown, split_common, tested_names
 
 GAP = 2
 """Characters between two columns."""

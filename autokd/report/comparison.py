@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autokd.report.figures import main_objective
+from autokd.front.axes import main_objective
 
 
 @dataclass(frozen=True)

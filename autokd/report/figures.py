@@ -8,13 +8,12 @@ from html import escape
 from itertools import cycle
 from typing import Any
 
-from autokd.report.words import compact, heading, interval
+from autokd.front.axes import is_log, known, main_objective, steps
+from autokd.front.words import compact, heading, interval
 
 # Okabe and Ito's colours: told apart by the colour-blind, legible on light and dark.
 _FRONT, _TEACHER, _TRIALS = "#0072b2", "#d55e00", "#8c8c8c"
 _BASELINES = ("#e69f00", "#009e73", "#cc79a7", "#56b4e9")
-_LOG_FROM = 20.0
-"""A cost is drawn on a log scale once its largest value is so many times its smallest."""
 
 
 def charts(front: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -28,11 +27,6 @@ def charts(front: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> lis
     """
     main = main_objective(front["objectives"])
     return [_chart(front, trials, other, main) for other in front["objectives"] if other["name"] != main["name"]]
-
-
-def main_objective(objectives: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The objective that the others are paid for: the first that is maximised, else the first."""
-    return next((each for each in objectives if each["direction"] == "maximize"), objectives[0])
 
 
 def _chart(
@@ -52,12 +46,11 @@ def _chart(
     traces.append(_points("front", front["front"], objectives, x, y, color=_FRONT, size=11, spread=True))
     traces = [trace for trace in traces if trace["x"]]
     costs = [value for trace in traces for value in trace["x"]]
-    log = bool(costs) and min(costs) > 0 and max(costs) > _LOG_FROM * min(costs)
     return {
         "title": f"{heading(y)} against {heading(x)}",
         "data": traces,
         "layout": {
-            "xaxis": {"title": {"text": escape(heading(x))}, "type": "log" if log else "linear"},
+            "xaxis": {"title": {"text": escape(heading(x))}, "type": "log" if is_log(costs) else "linear"},
             "yaxis": {"title": {"text": escape(heading(y))}},
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
             "margin": {"l": 60, "r": 16, "t": 24, "b": 56},
@@ -79,19 +72,19 @@ def _points(
     opacity: float = 1.0,
     spread: bool = False,
 ) -> dict[str, Any]:
-    known = _known(members, x, y)
+    both = known(members, x, y)
     trace = {
         "type": "scatter",
         "mode": "markers",
         "name": escape(name),
-        "x": [member["values"][x["name"]] for member in known],
-        "y": [member["values"][y["name"]] for member in known],
-        "text": [_hover(name, member, objectives) for member in known],
+        "x": [member["values"][x["name"]] for member in both],
+        "y": [member["values"][y["name"]] for member in both],
+        "text": [_hover(name, member, objectives) for member in both],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {"color": color, "size": size, "symbol": symbol, "opacity": opacity},
     }
     for axis, objective in (("x", x), ("y", y)) if spread else ():
-        errors = [(member.get("spread") or {}).get(objective["name"]) or 0.0 for member in known]
+        errors = [(member.get("spread") or {}).get(objective["name"]) or 0.0 for member in both]
         if any(errors):
             trace[f"error_{axis}"] = {"array": errors, "thickness": 1.2, "width": 3}
     return trace
@@ -107,27 +100,17 @@ def _stairs(
     dash: str,
 ) -> dict[str, Any]:
     """The best of y that is reached at each x, among these two objectives alone."""
-    x_sign, y_sign = (-1 if each["direction"] == "maximize" else 1 for each in (x, y))
-    steps: list[tuple[float, float]] = []
-    pairs = [(member["values"][x["name"]], member["values"][y["name"]]) for member in _known(members, x, y)]
-    for x_value, y_value in sorted(pairs, key=lambda pair: (x_sign * pair[0], y_sign * pair[1])):
-        if not steps or y_sign * y_value < y_sign * steps[-1][1]:
-            steps.append((x_value, y_value))
+    xs, ys = steps(members, x, y)
     return {
         "type": "scatter",
         "mode": "lines",
         "name": escape(name),
-        "x": [step[0] for step in steps],
-        "y": [step[1] for step in steps],
+        "x": xs,
+        "y": ys,
         "line": {"shape": "hv", "color": color, "dash": dash, "width": 1.5},
         "hoverinfo": "skip",
         "showlegend": False,
     }
-
-
-def _known(members: Sequence[Mapping[str, Any]], x: Mapping[str, Any], y: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    names = (x["name"], y["name"])
-    return [m for m in members if all((m.get("values") or {}).get(name) is not None for name in names)]
 
 
 def _hover(name: str, member: Mapping[str, Any], objectives: Sequence[Mapping[str, Any]]) -> str:

@@ -18,9 +18,10 @@ from markupsafe import Markup
 from autokd import pareto
 from autokd.errors import InputError, said
 from autokd.front import as_objectives
+from autokd.front.axes import main_objective
+from autokd.front.words import compact, heading, interval, marked_trial, number, tested_names
 from autokd.report.comparison import gains
-from autokd.report.figures import charts, main_objective
-from autokd.report.words import compact, heading, interval, marked_trial, number, tested_names
+from autokd.report.figures import charts
 
 
 def write_report(data: Mapping[str, Any], out: Path) -> None:

@@ -16,9 +16,9 @@ from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from autokd.errors import without_secrets
+from autokd.front.words import number
 from autokd.report.encoding import writable
 from autokd.report.table import PLAIN_WIDTH, front_table, front_text
-from autokd.report.words import number
 
 LARGEST_FRONT = 12
 """Rows of the front that are shown while a search runs."""

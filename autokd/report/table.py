@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from autokd.errors import printable
+from autokd.front.words import MARK, number, tested_names
 from autokd.report.columns import columns_that_fit, front_columns, lines_below
 from autokd.report.encoding import writable
-from autokd.report.words import MARK, number, tested_names
 
 PLAIN_WIDTH = 120
 """Characters a line where nothing says how wide the reader's screen is."""

@@ -1,0 +1,8 @@
+"""The answer of a search: the Pareto-optimal students, how one of them is picked, and how the answer is shown.
+
+Read in this order: `front` (what it is), `words` (how numbers are written), `axes` (what a picture shows), `figure`.
+"""
+
+from autokd.front.front import Front, Student, as_objectives, marked
+
+__all__ = ["Front", "Student", "as_objectives", "marked"]
