@@ -13,10 +13,18 @@ from typing import Any
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Writes `data` so that a reader sees all of it or the file that was there before, even after a loss of power."""
+    write_bytes(path, json.dumps(data, indent=1).encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file as `write_json` does."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(data, indent=1), encoding="utf-8")
-    sync(part)
-    os.replace(part, path)
+    try:
+        part.write_bytes(data)
+        sync(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:

@@ -3,6 +3,7 @@
 Read in this order: `front` (what it is), `words` (how numbers are written), `axes` (what a picture shows), `figure`.
 """
 
-from autokd.front.front import Front, Student, as_objectives, marked
+from autokd.front.front import Front, Student, marked
+from autokd.front.objectives import as_objectives
 
 __all__ = ["Front", "Student", "as_objectives", "marked"]

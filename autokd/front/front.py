@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autokd import pareto
-from autokd.errors import InputError, nearest
+from autokd.errors import InputError
+from autokd.front.objectives import as_objectives, refuse_unknown
 from autokd.types import Arch, Objective
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,33 @@ class Front:
             students = marked(students, as_objectives(data["objectives"]))
         return cls(**{**data, "front": students})
 
+    def plot(self, *, x: str | None = None, y: str | None = None, ax: Axes | None = None, dark: bool = False) -> Axes:
+        """Draws one objective against another with matplotlib, as `autokd plot` does for all of them in a file.
+
+        Args:
+            x: the objective of the horizontal axis; the first one but that of the vertical axis if None.
+            y: the objective of the vertical axis; if None the first that is maximised, else the first.
+            ax: what is drawn into; new axes of pyplot if None, which a notebook shows.
+            dark: whether the colours are for a dark page.
+
+        Returns:
+            the axes that were drawn into.
+
+        Raises:
+            InputError: matplotlib is not installed, an objective is unknown, or the front is empty.
+        """
+        from autokd.front.figure import draw, legend, panels
+
+        front = self.to_dict()
+        across, up = panels(front, x, y)[0]
+        if ax is None:
+            from matplotlib import pyplot
+
+            _, ax = pyplot.subplots(layout="constrained")
+        draw(ax, front, across, up, dark=dark)
+        legend(ax, ax, dark=dark)
+        return ax
+
     def pick(
         self,
         *,
@@ -119,8 +150,8 @@ class Front:
         Raises:
             InputError: an unknown objective, weights that say nothing, or no student within the bounds.
         """
-        for name in [*(weights or {}), *(maximum or {}), *(minimum or {}), *([by] if by != "knee" else [])]:
-            self._check(name)
+        named = [*(weights or {}), *(maximum or {}), *(minimum or {}), *([by] if by != "knee" else [])]
+        refuse_unknown(named, self.objectives)
         within = [
             student
             for student in sorted(self.front, key=lambda student: student.trial)
@@ -145,11 +176,6 @@ class Front:
             within, points = [within[i] for i in best], points[best]
         return within[pareto.knee(points)]
 
-    def _check(self, name: str) -> None:
-        known = [objective["name"] for objective in self.objectives]
-        if name not in known:
-            raise InputError(f"no objective '{name}' in this study (it has {', '.join(known)}){nearest(name, known)}")
-
     def _ranges(self) -> str:
         if not self.front:
             return "the front is empty"
@@ -166,11 +192,3 @@ def marked(students: Sequence[Student], objectives: Sequence[Objective]) -> list
     spreads = np.array([[student.spread.get(o.name, 0.0) for o in objectives] for student in students])
     found = pareto.within_spread(points, spreads.reshape(points.shape))
     return [replace(student, within_noise=bool(noise)) for student, noise in zip(students, found, strict=True)]
-
-
-def as_objectives(plain: Sequence[Mapping[str, str]]) -> list[Objective]:
-    """The objectives of a front's plain data, to compare students by; they cannot be measured."""
-    return [
-        Objective(o["name"], o["direction"], o.get("unit", ""), trained=False, measure=float)  # type: ignore[arg-type]
-        for o in plain
-    ]
