@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,8 @@ from xml.etree import ElementTree
 
 import matplotlib
 import pytest
+from command_line import autokd
+from conftest import ROOT
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 from PIL import Image
@@ -126,3 +129,17 @@ def test_without_matplotlib_a_figure_says_how_to_install_it(tmp_path: Path, monk
         write_figure(plain_front(), tmp_path / "front.svg")
     with pytest.raises(InputError, match="needs matplotlib"):
         front_of(*POINTS).plot()
+
+
+def test_plot_draws_the_front_of_a_run(tmp_path: Path) -> None:
+    run = shutil.copytree(ROOT / "tests" / "data" / "run_v0", tmp_path / "run")
+    answer = autokd("plot", run, tmp_path / "front.svg", "--dark")
+    assert (answer.code, answer.out, answer.err) == (0, f"wrote {tmp_path / 'front.svg'}\n", "")
+    assert (tmp_path / "front.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_plot_refuses_a_name_of_another_kind_with_one_line_and_2(tmp_path: Path) -> None:
+    answer = autokd("plot", ROOT / "tests" / "data" / "run_v0", tmp_path / "front.gif")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ import typer
 
 from autokd.cli.answers import Commands, take_interrupts, write_plainly
 from autokd.cli.imports import OWN_PROCESS
-from autokd.cli.results import clean_run, show_front, write_report
+from autokd.cli.results import clean_run, plot_front, show_front, write_report
 from autokd.cli.searches import search, write_latency_table
 from autokd.cli.starting import check_space, init, list_spaces, print_schema
 from autokd.cli.students import export_student, pick_student, retrain_student
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command("search")(search)
 app.command("front")(show_front)
+app.command("plot")(plot_front)
 app.command("pick")(pick_student)
 app.command("retrain")(retrain_student)
 app.command("export")(export_student)

@@ -1,8 +1,9 @@
-"""Commands that read a run or free its disk: the front, the report, and what can be deleted."""
+"""Commands that read a run or free its disk: the front, its picture, the report, and what can be deleted."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,6 +33,41 @@ def show_front(
         from autokd.report.table import print_front
 
         print_front(found)
+
+
+def plot_front(
+    run: RunFolder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The picture; its name ends in .svg or .png.")],
+    x: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The objective of the horizontal axis.",
+            show_default="a panel for each objective but the vertical one",
+        ),
+    ] = None,
+    y: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The objective of the vertical axis.",
+            show_default="the first that is maximised",
+        ),
+    ] = None,
+    dark: Annotated[bool, typer.Option("--dark", help="For a dark page: light ink and no background.")] = False,
+    folder: FolderOfStudy = None,
+) -> None:
+    """Draw the front of a run, with its teacher and its baselines, as a picture. This needs matplotlib.
+
+    A hollow dot is a student whose advantages over another student are within the spread. The same front always gives
+    the same file.
+    """
+    from autokd.driver import load_front
+    from autokd.front.figure import write_figure
+
+    at, study = opened(run, folder)
+    write_figure(load_front(at, study=study).to_dict(), out, x=x, y=y, dark=dark)
+    say(f"wrote {out}")
 
 
 def write_report(run: RunFolder, folder: FolderOfStudy = None) -> None:
