@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +55,48 @@ def test_a_front_is_its_students_in_order() -> None:
     assert len(front) == 4
     assert [student.trial for student in front] == [0, 1, 2, 3]
     assert list(front) == front.front
+
+
+def test_a_front_is_a_sequence() -> None:
+    front = front_of(*POINTS)
+    assert isinstance(front, Sequence)
+    assert (front[0], front[-1], front[1:3]) == (front.front[0], front.front[3], front.front[1:3])
+    assert front.front[2] in front
+    assert front.index(front.front[2]) == 2
+    assert [student.trial for student in reversed(front)] == [3, 2, 1, 0]
+    with pytest.raises(IndexError):
+        front[4]
+
+
+class Nowhere:
+    run = Path("runs/nowhere")
+
+    def load(self, trial: int) -> Any: ...
+    def retrain(self, trial: int, *, epochs: int | None, seeds: int, reserve: bool, workers: int) -> Any: ...
+    def export(self, trial: int, out: str | Path) -> str:
+        return f"trial {trial} to {out}"
+
+
+def test_what_a_front_can_do_is_no_part_of_its_data() -> None:
+    bare, front = front_of(*POINTS), front_of(*POINTS).with_door(Nowhere())
+    assert (bare.run, front.run) == (None, Path("runs/nowhere"))
+    assert front == bare
+    assert front.to_dict() == bare.to_dict()
+    assert [*asdict(front[0])] == ["trial", "arch", "recipe", "values", "spread", "seeds", "test", "within_noise"]
+    assert repr(front) == repr(bare)
+
+
+def test_a_picked_student_can_do_what_its_front_was_given() -> None:
+    assert front_of(*POINTS).with_door(Nowhere()).pick().export("student.onnx") == "trial 1 to student.onnx"
+
+
+def test_a_student_without_a_run_says_where_there_is_one() -> None:
+    student = front_of(*POINTS)[0]
+    for use in (student.load, student.retrain, lambda: student.export("student.onnx")):
+        with pytest.raises(
+            InputError, match=r"^trial 0: .* that autokd.load_front\(run\) returns$"
+        ):
+            use()
 
 
 def test_a_front_equals_its_own_json_round_trip() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from shlex import quote
 from statistics import fmean, stdev
@@ -14,7 +14,7 @@ from torch import nn
 
 from autokd.checkpoints import OPTIMIZER, drop, is_student, whole_checkpoint
 from autokd.distill import load_weights
-from autokd.driver.loop import open_executor, train_all
+from autokd.driver.loop import Work, open_executor, train_all
 from autokd.driver.preparation import apart
 from autokd.driver.progress import Notify, tell_nobody
 from autokd.driver.teaching import with_test_answers
@@ -80,7 +80,7 @@ def retrain(
             installed plug-in, and where its record is in a database outside the folder.
         space: its search space: the file that holds it as it was in the search, a reference, or the space itself; for
             one that is no installed plug-in and that `study` does not name, or that was edited since.
-        workers: trainings at once.
+        workers: trainings at once; one after another in this process if no other process can import the space.
         notify: told how many are done, about twice a second.
 
     Returns:
@@ -94,15 +94,15 @@ def retrain(
     trial = _trial(run, number, study)
     parts = TO_TRAIN | TO_TEACH if reserve else TO_TRAIN
     setup = as_let_in(run, read_setup(run), parts, study=study, space=space)
-    if space is not None and "space" in not_importable(Study.model_validate(setup.study)):
-        raise InputError("space: worker processes cannot import what was given; put it into a file and name that")
+    here = "space" in not_importable(Study.model_validate(setup.study))  # worker processes cannot import it
     context = _context_to_train(run, setup)
     refuse_damaged(run / setup.outputs)
     refuse_changed(run, changed_since(setup, training_sources(context.study, context.space), context.space))
     home = run / "retrained" / f"{number:05d}"
-    apart_is_needed = reserve or space is not None
+    apart_is_needed = reserve or (space is not None and not here)
     data = apart(run, home, setup, reserve=reserve, notify=notify) if apart_is_needed else run
-    context = load_context(str(data)) if reserve else context
+    if reserve:
+        context = context_of(data, read_setup(data).model_copy(update={"study": setup.study}))
     recipe = Recipe(**trial.recipe)
     recipe = replace(recipe, epochs=epochs or recipe.epochs)
     arch = trial.arch or {}
@@ -120,8 +120,8 @@ def retrain(
         )
         for repeat, name in enumerate(names, start=1)
     ]
-    work = functools.partial(run_stretch_in, str(data))
-    with open_executor("processes", min(workers, seeds)) as executor:
+    work: Work = context.run if here else functools.partial(run_stretch_in, str(data))
+    with open_executor("inline" if here else "processes", min(workers, seeds)) as executor:
         minutes = context.study.budget.trial_minutes
         results = train_all(executor, work, stretches, minutes=minutes, notify=notify)
     folders = [stretch.folder for stretch in stretches]
@@ -149,12 +149,28 @@ def retrain(
     return summary
 
 
+def load_trial(run: str | Path, number: int, *, study: Study | None = None, space: object = None) -> nn.Module:
+    """One student with its weights, in eval mode, on the CPU: the retrained one if any, else the search's own.
+
+    Args:
+        run: the run folder.
+        number: of the trial.
+        study: as `retrain` takes it.
+        space: likewise.
+
+    Raises:
+        InputError: no such trial, its space may not be imported or was edited, or its weights are gone.
+    """
+    kept = _kept(Path(run).absolute(), number, study, space)
+    return _load_student(kept.context, kept.arch, kept.folder)
+
+
 def export_trial(
     run: str | Path, number: int, out: str | Path, *, study: Study | None = None, space: object = None
 ) -> str:
     """Writes one student to `out`, a path or a URL, as `export_student` takes it, and says which one.
 
-    It is the retrained one where there is one, else the search's own.
+    It is the one that `load_trial` gives.
 
     Args:
         run: the run folder.
@@ -164,17 +180,70 @@ def export_trial(
         space: likewise.
 
     Raises:
-        InputError: no such trial, its space may not be imported or was edited, its weights are gone, or the file
-            cannot be written or differs from the student.
+        InputError: as `load_trial` says, or the file cannot be written or differs from the student.
     """
-    run = Path(run).absolute()
+    kept = _kept(Path(run).absolute(), number, study, space)
+    context, setup = kept.context, kept.setup
+    rows = context.task.splits["validation"][:64]
+    said = export_student(
+        _load_student(context, kept.arch, kept.folder),
+        context.task.inputs(rows),
+        out,
+        card={
+            "space": _space_reference(context),
+            "space_digest": source_digest(space_itself(context.space)),
+            "arch": kept.arch,
+            "recipe": kept.recipe,
+            "task": {
+                "name": context.task.name,
+                "input_shape": list(context.task.input_shape),
+                "num_outputs": context.task.num_outputs,
+                "classes": [str(name) for name in getattr(context.task, "class_names", ())],
+            },
+            "values": kept.values,
+            "seeds": [training_seed(kept.arch, Recipe(**kept.recipe), context.study.seed, kept.repeat)],
+            "inputs": _inputs(context.task),
+            "origin": kept.origin,
+            "teacher": {**setup.teacher, "digest": setup.digests.teacher},
+            "versions": {k: v for k, v in setup.environment.items() if k in ("autokd", "torch", "python")},
+        },
+    )
+    return f"trial {number} ({kept.origin}): {said}"
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A student whose weights are kept.
+
+    Args:
+        context: in which it was trained.
+        setup: what its run was begun with.
+        arch: its architecture.
+        folder: has its weights.
+        values: by objective, of these weights.
+        recipe: with which these weights were trained.
+        origin: which training they are from, in words.
+        repeat: the number of that training; 0 is the search's own.
+    """
+
+    context: Context
+    setup: Setup
+    arch: dict[str, Any]
+    folder: Path
+    values: dict[str, float]
+    recipe: dict[str, Any]
+    origin: str
+    repeat: int
+
+
+def _kept(run: Path, number: int, study: Study | None, space: object) -> _Kept:
     trial, setup = _trial(run, number, study), as_let_in(run, read_setup(run), TO_BUILD, study=study, space=space)
     context = _context_to_train(run, setup, measured=False)
     refuse_changed(run, changed_since(setup, space_sources(context.space), context.space))
-    summary = run / "retrained" / f"{number:05d}" / "retrained.json"
+    arch, summary = trial.arch or {}, run / "retrained" / f"{number:05d}" / "retrained.json"
     if summary.is_file():
         folder, values, recipe = _retrained(summary, trial)
-        which, repeat = f"retrained, {folder.name}", int(folder.name.split("-")[1])
+        origin, repeat = f"retrained, {folder.name}", int(folder.name.split("-")[1])
     else:
         found = whole_checkpoint(run, trial)
         if found is None:
@@ -182,35 +251,11 @@ def export_trial(
                 f"the weights of trial {number} are not kept, or are damaged; `autokd retrain {quote(str(run))} "
                 f"--trial {number}` brings them back"
             )
-        folder, values, recipe, which, repeat = found, trial.values, trial.recipe, "as trained in the search", 0
-    lost = why_lost(context, trial.arch or {}, folder)
+        folder, values, recipe, origin, repeat = found, trial.values, trial.recipe, "as trained in the search", 0
+    lost = why_lost(context, arch, folder)
     if lost:
-        raise InputError(f"trial {number} {lost}; nothing was written")
-    rows = context.task.splits["validation"][:64]
-    said = export_student(
-        _load_student(context, trial.arch or {}, folder),
-        context.task.inputs(rows),
-        out,
-        card={
-            "space": _space_reference(context),
-            "space_digest": source_digest(space_itself(context.space)),
-            "arch": trial.arch,
-            "recipe": recipe,
-            "task": {
-                "name": context.task.name,
-                "input_shape": list(context.task.input_shape),
-                "num_outputs": context.task.num_outputs,
-                "classes": [str(name) for name in getattr(context.task, "class_names", ())],
-            },
-            "values": values,
-            "seeds": [training_seed(trial.arch or {}, Recipe(**recipe), context.study.seed, repeat)],
-            "inputs": _inputs(context.task),
-            "origin": which,
-            "teacher": {**setup.teacher, "digest": setup.digests.teacher},
-            "versions": {k: v for k, v in setup.environment.items() if k in ("autokd", "torch", "python")},
-        },
-    )
-    return f"trial {number} ({which}): {said}"
+        raise InputError(f"trial {number} {lost}; it can be neither loaded nor exported")
+    return _Kept(context, setup, arch, folder, values, recipe, origin, repeat)
 
 
 def _retrained(summary: Path, trial: TrialRecord) -> tuple[Path, dict[str, float], dict[str, Any]]:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from autokd.checkpoints import DiskBudget, clean
 from autokd.driver.answer import finish
 from autokd.driver.core import Driver
+from autokd.driver.doors import RunDoor
 from autokd.driver.places import Place, open_place
 from autokd.driver.preparation import prepare
 from autokd.driver.prior import prior_note, prior_trials
@@ -30,7 +31,7 @@ from autokd.pareto import as_losses, non_dominated, scaled_hypervolume
 from autokd.record import Record, TrialRecord, canonical, read_trials, shown_url
 from autokd.registry import resolve
 from autokd.samplers import sampler_for
-from autokd.study import Budget, Study, baseline_study, changed_keys, dump, override, read_setup
+from autokd.study import Budget, Study, baseline_study, changed_keys, dump, not_importable, override, read_setup
 from autokd.teachers.files import digest_of
 
 _LOG = logging.getLogger("autokd")
@@ -85,7 +86,9 @@ def search_study(
         raise InputError(
             f"the record in {shown_url(study.record)} was lost ({reason}); search again when it is back: it goes on"
         ) from error
-    return front
+    space = study.space["space"] if isinstance(study.space, Mapping) else study.space
+    # A space that no other process can import lies in no file; of any other, the study has a reference.
+    return front.with_door(RunDoor(folder, study, space if "space" in not_importable(study) else None))
 
 
 def _reason(error: Exception) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autokd.driver.doors import RunDoor
 from autokd.driver.front_file import read_front
 from autokd.front import Front
 from autokd.record import read_counts, read_trials
@@ -15,15 +16,17 @@ if TYPE_CHECKING:
     from autokd.study import Study
 
 
-def load_front(run: str | Path, *, study: Study | None = None) -> Front:
+def load_front(run: str | Path, *, study: Study | None = None, space: object = None) -> Front:
     """The front of a run: the final one of `front.json` as long as no trial was added, else a glance at the record.
 
-    Nothing that the run names is imported.
+    Nothing that the run names is imported, until one of the students is loaded, retrained or exported.
 
     Args:
         run: the run folder.
-        study: the caller's own study of this run; of use where its record is in a database outside the folder, which
-            is opened only if this names it.
+        study: the caller's own study of this run: needed where its record is in a database outside the folder, and to
+            load, retrain or export students whose code is no installed plug-in.
+        space: its search space, to load, retrain or export students: the file that holds it, a reference, or the space
+            itself; for one that is no installed plug-in and that `study` does not name, or that was edited since.
 
     Raises:
         InputError: `run` is not a run folder, or its record is elsewhere.
@@ -31,11 +34,11 @@ def load_front(run: str | Path, *, study: Study | None = None) -> Front:
     run = Path(run)
     record = "sqlite" if study is None else study.record
     tally, setup, front = read_counts(run, record), read_setup(run), final_front(run)
-    if front is not None and still_answers(front, tally):
-        return front
-    from autokd.driver.glance import glance
+    if front is None or not still_answers(front, tally):
+        from autokd.driver.glance import glance
 
-    return glance(run, setup, read_trials(run, record), study)
+        front = glance(run, setup, read_trials(run, record), study)
+    return front.with_door(RunDoor(run.absolute(), study, space))
 
 
 def final_front(run: Path) -> Front | None:

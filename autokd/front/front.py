@@ -1,51 +1,27 @@
-"""The answer of a search: the Pareto-optimal students, and picking one of them."""
+"""The answer of a search: the Pareto-optimal students, and how one of them is picked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import InitVar, asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
 
 from autokd import pareto
 from autokd.errors import InputError
 from autokd.front.objectives import as_objectives, refuse_unknown
-from autokd.types import Arch, Objective
+from autokd.front.student import Door, Student
+from autokd.types import Objective
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
-class Student:
-    """One member of a front.
-
-    Args:
-        trial: its number in the record.
-        arch: architecture.
-        recipe: recipe as a dict.
-        values: by objective; trained ones on validation, means over `seeds` fresh trainings where there are any.
-        spread: standard deviation of the trained ones over those seeds, 0 over a single one; their standard error where
-            there are none. Of timed ones, the spread between repeats where they were measured together.
-        seeds: fresh trainings behind `values`; 0 where they are the search's own.
-        test: trained objectives on the test split, means over the same seeds; empty where it was not read.
-        within_noise: whether all that it has over another student of the front is within the spread.
-    """
-
-    trial: int
-    arch: Arch
-    recipe: dict[str, Any]
-    values: dict[str, float]
-    spread: dict[str, float] = field(default_factory=dict)
-    seeds: int = 0
-    test: dict[str, float] = field(default_factory=dict)
-    within_noise: bool = False
-
-
-@dataclass(frozen=True)
-class Front:
-    """What a search answers. Iterating gives its students, best on the first objective first.
+class Front(Sequence[Student]):
+    """What a search answers: a sequence of its students, the best on the first objective first.
 
     Args:
         study: the study's name.
@@ -64,6 +40,7 @@ class Front:
         final: False for a glance at a search that has not ended: nothing re-seeded, test not read.
         note: how the search ended, in words.
         reasons: why students failed or were infeasible, counted by reason; empty where none did.
+        door: how the students of its run are loaded, retrained and exported; given by `search` and `load_front`.
     """
 
     study: str
@@ -81,12 +58,35 @@ class Front:
     final: bool
     note: str = ""
     reasons: list[str] = field(default_factory=list)
+    door: InitVar[Door | None] = None
+
+    def __post_init__(self, door: Door | None) -> None:
+        object.__setattr__(self, "_door", door)  # no field: it is no data, and two fronts are equal without it
+
+    @property
+    def run(self) -> Path | None:
+        """The run folder; None where the front was made from data alone."""
+        door: Door | None = vars(self)["_door"]
+        return None if door is None else door.run
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Student: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Student]: ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> Student | list[Student]:
+        return self.front[index]
 
     def __iter__(self) -> Iterator[Student]:
         return iter(self.front)
 
     def __len__(self) -> int:
         return len(self.front)
+
+    def with_door(self, door: Door) -> Front:
+        """The same front, whose students can be loaded, retrained and exported through `door`."""
+        return replace(self, front=[replace(student, door=door) for student in self.front], door=door)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: what `autokd front --json` prints and `front.json` holds."""
