@@ -93,9 +93,7 @@ def test_a_picked_student_can_do_what_its_front_was_given() -> None:
 def test_a_student_without_a_run_says_where_there_is_one() -> None:
     student = front_of(*POINTS)[0]
     for use in (student.load, student.retrain, lambda: student.export("student.onnx")):
-        with pytest.raises(
-            InputError, match=r"^trial 0: .* that autokd.load_front\(run\) returns$"
-        ):
+        with pytest.raises(InputError, match=r"^trial 0: .* that autokd.load_front\(run\) returns$"):
             use()
 
 
