@@ -38,14 +38,19 @@ def listed(nav: Any) -> Iterator[str]:
             yield from listed(part)
 
 
-def generated(part: str) -> str:
-    """What the reference says of one of its parts."""
-    spec = importlib.util.spec_from_file_location("generate", DOCS / "reference" / "generate.py")
+def script(path: str) -> Any:
+    """A script of the documentation, as a module."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, DOCS / path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    text: str = module.PARTS[part]()
+    return module
+
+
+def generated(part: str) -> str:
+    """What the reference says of one of its parts."""
+    text: str = script("reference/generate.py").PARTS[part]()
     return text
 
 
@@ -89,6 +94,13 @@ def test_the_page_of_python_has_every_public_name() -> None:
     for home in ("autokd", "autokd.tasks", "autokd.testing"):
         public = importlib.import_module(home).__all__
         assert [name for name in public if f"::: {home}.{name}\n" not in page] == []
+
+
+def test_the_diagrams_are_as_the_script_draws_them() -> None:
+    diagrams = script("how_it_works/draw.py").DIAGRAMS
+    assert sorted(diagrams) == sorted(path.stem for path in (DOCS / "how_it_works").glob("*.md"))
+    for name, draw in diagrams.items():
+        assert (DOCS / "how_it_works" / f"{name}.svg").read_text(encoding="utf-8") == draw()
 
 
 @pytest.mark.slow
