@@ -19,10 +19,13 @@ from autokd.cli import app
 from autokd.study import Study
 
 DOCS = ROOT / "docs"
-PAGES = {path.relative_to(ROOT).as_posix(): path for path in [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]}
+SHOWN = [*ROOT.glob("*.md"), DOCS / "llms.txt", *DOCS.rglob("*.md")]
+PAGES = {path.relative_to(ROOT).as_posix(): path for path in sorted(SHOWN) if path.name != "CHANGELOG.md"}
 TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items()}
-SLOW = {"docs/index.md"}
+SLOW = {"docs/index.md", "docs/llms.txt"}
 """Pages whose code searches."""
+FOLLOWED = {f"docs/howto/{name}.md" for name in ("choosing", "latency", "own_images", "resuming")}
+"""Pages of which another test does all that they say, commands as well: they begin with something of the reader's."""
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -41,6 +44,7 @@ def commands(text: str) -> list[str]:
 
 def scripts() -> list[Any]:
     named = [name for name, text in TEXTS.items() if name.startswith("docs/") and blocks(text, "python")]
+    named = [name for name in named if name not in FOLLOWED]
     return [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [], id=name) for name in named]
 
 

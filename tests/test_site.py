@@ -103,6 +103,24 @@ def test_the_diagrams_are_as_the_script_draws_them() -> None:
         assert (DOCS / "how_it_works" / f"{name}.svg").read_text(encoding="utf-8") == draw()
 
 
+def test_llms_txt_has_a_line_for_every_page_and_for_no_other() -> None:
+    lines = re.findall(
+        r"^- \[[^]]+\]\(([^)]+)/\): .+\.$", (DOCS / "llms.txt").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert sorted(lines) == sorted(re.sub(r"\.(md|ipynb)$", "", page) for page in PAGES if page != "index.md")
+
+
+def test_agents_are_told_of_files_and_targets_that_there_are() -> None:
+    text = (ROOT / "AGENTS.md").read_text(encoding="utf-8")
+    paths = [path for path in re.findall(r"`([\w./]+)`", text) if "/" in path and "X" not in path]
+    assert len(paths) > 15
+    assert [path for path in paths if not (ROOT / path).exists() and path != "site/"] == []
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"^make (\w+)", text, re.MULTILINE)
+    assert targets
+    assert [target for target in targets if f"\n{target}:" not in makefile] == []
+
+
 @pytest.mark.slow
 def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
