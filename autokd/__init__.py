@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from autokd.driver import load_front, retrain, search, search_study
     from autokd.export import load_student
     from autokd.front import Front, Student
+    from autokd.record import trials_dataframe
     from autokd.study import Budget, RecipeSpace, Study, load_study
     from autokd.types import Evaluation, Objective, Recipe
 
@@ -31,12 +32,14 @@ __all__ = [
     "retrain",
     "search",
     "search_study",
+    "trials_dataframe",
 ]
 
 _HOMES = {
     "driver": ("load_front", "retrain", "search", "search_study"),
     "export": ("load_student",),
     "front": ("Front", "Student"),
+    "record": ("trials_dataframe",),
     "study": ("Budget", "RecipeSpace", "Study", "load_study"),
     "types": ("Evaluation", "Objective", "Recipe"),
 }

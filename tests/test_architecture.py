@@ -13,7 +13,7 @@ from conftest import ROOT
 FLOORS = (
     ("errors", "types"),
     ("files",),
-    ("choices", "devices", "networks", "npy", "urls", "weights"),
+    ("choices", "devices", "frames", "networks", "npy", "urls", "weights"),
     ("losses", "objectives", "one_function", "pareto"),
     ("registry",),
     ("study",),

@@ -18,6 +18,7 @@ from PIL import Image
 from test_front import THREE, front_of, noisy_front
 
 from autokd.errors import InputError
+from autokd.front import Student
 from autokd.front.figure import write_figure
 
 matplotlib.use("agg")
@@ -90,6 +91,18 @@ def test_a_front_is_drawn_into_the_axes_that_are_given() -> None:
     given = Figure().subplots()
     assert front_of(*POINTS).plot(ax=given, dark=True) is given
     assert given.get_legend() is not None
+
+
+def test_odd_names_and_spreads_are_drawn_as_they_are(tmp_path: Path) -> None:
+    odd = {"name": "$\\frac{1$", "direction": "minimize", "unit": "木"}
+    student = {"accuracy": 0.9, odd["name"]: 3.0}
+    spread = {"accuracy": -1.0, odd["name"]: float("inf")}
+    members = [Student(trial, {}, {}, student, spread) for trial in range(2)]
+    teacher = {"name": "t", "values": {"accuracy": float("nan"), odd["name"]: 2.0}, "test": {}}
+    front = front_of(front=members, objectives=[THREE[0], odd], teacher=teacher, baselines={"$x_": BASELINES["hard"]})
+    write_figure(front.to_dict(), tmp_path / "front.svg")
+    assert front.plot().get_xlabel() == "$\\frac{1$ (木)"
+    pyplot.close("all")
 
 
 @pytest.mark.parametrize("count", [1, 2])

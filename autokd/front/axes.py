@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,9 +21,13 @@ def is_log(values: Sequence[float]) -> bool:
 
 
 def known(members: Sequence[Mapping[str, Any]], x: Mapping[str, Any], y: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The members that have a value of both objectives."""
-    names = (x["name"], y["name"])
-    return [m for m in members if all((m.get("values") or {}).get(name) is not None for name in names)]
+    """The members that have a finite value of both objectives."""
+    values = [[(member.get("values") or {}).get(each["name"]) for each in (x, y)] for member in members]
+    return [
+        member
+        for member, both in zip(members, values, strict=True)
+        if all(value is not None and math.isfinite(value) for value in both)
+    ]
 
 
 def steps(

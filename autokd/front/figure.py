@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -135,12 +137,12 @@ def draw(ax: Axes, front: Mapping[str, Any], x: Mapping[str, str], y: Mapping[st
         costs += [member["values"][x["name"]] for member in rivals]
         _stairs(ax, rivals, x, y, color=colour, linestyle=":", linewidth=1.4, zorder=2)
         _dots(ax, rivals, x, y, f"baseline {name}", colour, zorder=2, fmt=marker, markersize=4.5)
-    teacher = front["teacher"].get("values") or {}
-    if x["name"] in teacher and y["name"] in teacher:
-        costs.append(teacher[x["name"]])
+    level = (front["teacher"].get("values") or {}).get(y["name"])
+    if known([front["teacher"]], x, y):
+        costs.append(front["teacher"]["values"][x["name"]])
         _dots(ax, [front["teacher"]], x, y, "teacher", colours.teacher, zorder=5, fmt="*", markersize=13)
-    elif y["name"] in teacher:
-        ax.axhline(teacher[y["name"]], color=colours.teacher, linestyle="--", linewidth=1.5, zorder=1, label="teacher")
+    elif level is not None:
+        ax.axhline(level, color=colours.teacher, linestyle="--", linewidth=1.5, zorder=1, label="teacher")
     members = known(front["front"], x, y)
     costs += [member["values"][x["name"]] for member in members]
     _stairs(ax, members, x, y, color=colours.front, linewidth=1.8, zorder=3)
@@ -163,13 +165,15 @@ def legend(at: Axes | Figure, ax: Axes, *, dark: bool, **place: Any) -> None:
     """
     handles, labels = ax.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda i: (labels[i] != "front", labels[i] != "within noise"))
-    at.legend(
+    made = at.legend(
         [handles[i] for i in order],
         [labels[i] for i in order],
         frameon=False,
         labelcolor=(_DARK if dark else _LIGHT).ink,
         **place,
     )
+    for text in made.get_texts():  # a name with dollar signs is a name
+        text.set_parse_math(False)
 
 
 def _picture(
@@ -190,14 +194,15 @@ def _picture(
             ax.set_visible(i < len(pairs))
             ax.yaxis.label.set_visible(i % across == 0)  # the panels of a row share it
         legend(figure, axes[0], dark=dark, loc="outside upper center", ncols=2 * across, handletextpad=0.4)
-        figure.savefig(file, format=suffix[1:], transparent=dark, metadata=_NO_METADATA[suffix])
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # a letter that the font lacks is a box
+            figure.savefig(file, format=suffix[1:], transparent=dark, metadata=_NO_METADATA[suffix])
         return file.getvalue()
 
 
 def _dress(ax: Axes, x: Mapping[str, str], y: Mapping[str, str], colours: _Colours) -> None:
     """Names the axes, in thin lines of the page's ink."""
-    ax.set_xlabel(heading(x), color=colours.ink)
-    ax.set_ylabel(heading(y), color=colours.ink)
+    ax.set_xlabel(heading(x), color=colours.ink, parse_math=False)
+    ax.set_ylabel(heading(y), color=colours.ink, parse_math=False)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(colours.ink)
     ax.tick_params(colors=colours.ink, which="both")
@@ -224,10 +229,16 @@ def _dots(
     if not members:
         return
     xs, ys = ([member["values"][each["name"]] for member in members] for each in (x, y))
-    spreads = ([(member.get("spread") or {}).get(each["name"]) or 0.0 for member in members] for each in (x, y))
+    spreads = ([_spread(member, each["name"]) for member in members] for each in (x, y))
     across, up = (each if any(each) else None for each in spreads)
     look = {"fmt": "o", "markersize": 6, "elinewidth": 1.2, "linestyle": "none", "ecolor": (colour, 0.55), **look}
     ax.errorbar(xs, ys, xerr=across, yerr=up, label=label, color=colour, **look)
+
+
+def _spread(member: Mapping[str, Any], name: str) -> float:
+    """A member's spread of one objective; 0 where there is none that can be drawn."""
+    spread = (member.get("spread") or {}).get(name) or 0.0
+    return spread if math.isfinite(spread) and spread > 0 else 0.0
 
 
 def _name_some(

@@ -11,11 +11,13 @@ import numpy as np
 
 from autokd import pareto
 from autokd.errors import InputError
+from autokd.frames import data_frame
 from autokd.front.objectives import as_objectives, refuse_unknown
 from autokd.front.student import Door, Student
 from autokd.types import Objective
 
 if TYPE_CHECKING:
+    import pandas
     from matplotlib.axes import Axes
 
 
@@ -91,6 +93,35 @@ class Front(Sequence[Student]):
     def to_dict(self) -> dict[str, Any]:
         """Plain data: what `autokd front --json` prints and `front.json` holds."""
         return asdict(self)
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """A pandas data frame with a row for each student, in this order; `autokd front --csv` has the same numbers.
+
+        Its columns are
+
+        - `trial`: its number in the record;
+        - a column for each objective, such as `accuracy` and `parameters`: on validation;
+        - `seeds`: fresh trainings behind these values; 0 where they are the search's own;
+        - `within_noise`: whether all that it has over another student is within the spread;
+        - `spread.accuracy` and so on: as `Student.spread` says;
+        - `test.accuracy` and so on: on the test split, where it was read;
+        - `recipe.alpha` and so on: how it was trained;
+        - `arch.width` and so on: the architecture. What is nested is named with dots; a list stays a list.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        students = self.to_dict()["front"]
+        names = [objective["name"] for objective in self.objectives]
+        parts = ("seeds", "within_noise", "spread", "test", "recipe", "arch")
+        rows = [{"trial": each["trial"], **each["values"], **{part: each[part] for part in parts}} for each in students]
+        return data_frame(rows, ["trial", *names, "seeds", "within_noise"])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the picture, where matplotlib can draw it, and a table of the students."""
+        from autokd.front.page import front_page
+
+        return front_page(self.to_dict())
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Front:

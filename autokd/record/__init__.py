@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autokd.record.reading import has_own_database, read_counts, read_parameters, read_trials
+    from autokd.record.listing import trials_dataframe
+    from autokd.record.reading import has_own_database, read_counts, read_parameters, read_seconds, read_trials
     from autokd.record.record import Record
     from autokd.record.storage import (
         close_storage,
@@ -41,6 +42,7 @@ __all__ = [
     "open_storage",
     "read_counts",
     "read_parameters",
+    "read_seconds",
     "read_study",
     "read_trials",
     "reasons",
@@ -48,14 +50,15 @@ __all__ = [
     "refuse_record",
     "shown_url",
     "take",
+    "trials_dataframe",
     "whereabouts",
     "without_log",
     "write_study",
 ]
 
 _HOMES = (
-    {"Record": "record"}
-    | dict.fromkeys(("has_own_database", "read_counts", "read_parameters", "read_trials"), "reading")
+    {"Record": "record", "trials_dataframe": "listing"}
+    | dict.fromkeys(("has_own_database", "read_counts", "read_parameters", "read_seconds", "read_trials"), "reading")
     | dict.fromkeys(
         ("STATES", "STOPPED_EARLY", "TrialRecord", "as_record", "canonical", "counts", "finite", "reasons"), "trials"
     )

@@ -77,6 +77,20 @@ def read_counts(folder: str | Path, named: str = "sqlite") -> dict[str, int]:
         return {state: found[state] for state in STATES}
 
 
+def read_seconds(folder: str | Path, named: str = "sqlite") -> dict[int, float]:
+    """How long each trial of a run that has ended took, by its number: from its proposal until it was recorded.
+
+    Raises:
+        InputError: there is no record in `folder`, or it is damaged.
+    """
+    with _record(Path(folder), named) as select:
+        times = select(
+            "SELECT t.number, t.datetime_start, t.datetime_complete FROM trials t WHERE {here} "
+            "AND t.datetime_start IS NOT NULL AND t.datetime_complete IS NOT NULL"
+        )
+        return {number: (_time(ended) - _time(began)).total_seconds() for number, began, ended in times}
+
+
 def read_parameters(folder: str | Path, named: str = "sqlite") -> dict[int, Parameters]:
     """What was suggested in each complete trial of a run, by its number; equal distributions are one object.
 
@@ -263,7 +277,8 @@ def _by_trial(select: Any, columns: str, table: str, order: str) -> dict[int, li
     return found
 
 
-def _time(stored: Any) -> datetime | None:
+def _time(stored: Any) -> Any:
+    """A time as Python has it, which SQLite has as text; None where there is none."""
     return datetime.fromisoformat(stored) if isinstance(stored, str) else stored
 
 

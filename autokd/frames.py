@@ -1,0 +1,29 @@
+"""Plain records as a pandas data frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from autokd.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def data_frame(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pandas.DataFrame:
+    """A row for each record; what is nested in mappings has columns such as `recipe.alpha`, and lists stay lists.
+
+    Args:
+        records: of texts as keys.
+        columns: those that are there in any case, and come first.
+
+    Raises:
+        InputError: pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise InputError("a data frame needs pandas: pip install 'autokd[pandas]'") from None
+    frame = pandas.json_normalize([dict(record) for record in records])
+    return frame.reindex(columns=list(dict.fromkeys([*columns, *frame.columns])))

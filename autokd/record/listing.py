@@ -1,0 +1,57 @@
+"""All trials of a run as a table, for a look of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autokd.frames import data_frame
+from autokd.record.reading import read_seconds, read_trials
+from autokd.study.run import read_setup
+
+if TYPE_CHECKING:
+    import pandas
+
+    from autokd.study import Study
+
+
+def trials_dataframe(run: str | Path, *, study: Study | None = None) -> pandas.DataFrame:
+    """Every trial of a run as a row of a pandas data frame; the search may still be running. Nothing is changed.
+
+    Its columns are
+
+    - `trial`: the number, as tables and commands name it;
+    - `state`: complete, running, pruned (stopped early), infeasible, failed or duplicate;
+    - `epochs`: trained so far;
+    - `seconds`: from its proposal to its end, with the time for which it waited; missing while it runs;
+    - `reason`: why it is not complete; empty where there is nothing to say;
+    - a column for each objective, such as `accuracy` and `parameters`: as of the last epoch at which it was scored on
+      validation, and missing where it is not known;
+    - `recipe.alpha` and so on: how it was trained;
+    - `arch.width` and so on: the architecture. What is nested is named with dots; a list stays a list.
+
+    Args:
+        run: the run folder.
+        study: as `load_front` takes it.
+
+    Raises:
+        InputError: `run` is not a run folder, its record is elsewhere or damaged, or pandas is not installed.
+    """
+    run = Path(run)
+    record = "sqlite" if study is None else study.record
+    objectives, seconds = list(read_setup(run).reference_point), read_seconds(run, record)
+    rows = [
+        {
+            "trial": trial.number,
+            "state": trial.state,
+            "epochs": trial.epoch,
+            "seconds": seconds.get(trial.number),
+            "reason": trial.reason,
+            **{name: trial.values.get(name) for name in objectives},
+            "recipe": trial.recipe,
+            "arch": trial.arch or {},
+        }
+        for trial in read_trials(run, record)
+    ]
+    found = data_frame(rows, ["trial", "state", "epochs", "seconds", "reason", *objectives])
+    return found.astype(dict.fromkeys(("seconds", *objectives), float))
