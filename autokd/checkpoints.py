@@ -11,6 +11,7 @@ import math
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
@@ -146,17 +147,42 @@ def unrecorded_result(run: Path, trial: TrialRecord) -> dict[str, Any] | None:
     return None
 
 
-def clean(run: Path, trials: Sequence[TrialRecord], *, front: Collection[int], limit_gb: float) -> float:
-    """Deletes weights until `trials/` holds at most `limit_gb`, and returns the gigabytes freed.
+@dataclass(frozen=True)
+class Excess:
+    """What a trial has left in `trials/` that goes beyond a disk budget.
 
-    Those of pruned trials go first, then of complete ones off the front, oldest first; the front's stay. What a deleted
-    student was and scored stays in the record, and `autokd retrain` brings it back.
+    Args:
+        trial: its number.
+        complete: whether it was trained to the end.
+        gb: gigabytes of its files.
+    """
+
+    trial: int
+    complete: bool
+    gb: float
+
+
+def clean(run: Path, trials: Sequence[TrialRecord], *, front: Collection[int], limit_gb: float) -> float:
+    """Deletes what `excess` finds, and returns the gigabytes freed.
+
+    What a deleted student was and scored stays in the record, and `autokd retrain` brings the student back.
+    """
+    found = excess(run, trials, front=front, limit_gb=limit_gb)
+    for each in found:
+        drop(trial_folder(run, each.trial))
+    return sum(each.gb for each in found)
+
+
+def excess(run: Path, trials: Sequence[TrialRecord], *, front: Collection[int], limit_gb: float) -> list[Excess]:
+    """What must be deleted until `trials/` holds at most `limit_gb`; nothing is deleted here.
+
+    Trials that were stopped go first, then complete ones off the front, the oldest first. Those of the front stay.
     """
     budget = DiskBudget(run, limit_gb)
     for trial in trials:
         if trial.state != "running":
             budget.add(trial)
-    return budget.trim(front)
+    return budget.excess(front)
 
 
 class DiskBudget:
@@ -179,20 +205,29 @@ class DiskBudget:
             heappush(self._queue, (trial.state == "complete", trial.number, size))
             self._used_gb += size
 
-    def trim(self, keep: Collection[int]) -> float:
-        """Deletes trials in the order of `clean`, but those to keep, down to the limit; returns gigabytes freed."""
-        before, kept = self._used_gb, []
+    def trim(self, keep: Collection[int]) -> None:
+        """Deletes what `excess` finds."""
+        for each in self.excess(keep):
+            drop(trial_folder(self.run, each.trial))
+
+    def excess(self, keep: Collection[int]) -> list[Excess]:
+        """The trials that go, in the order of `excess`, so that the limit is kept; they no longer count from then on.
+
+        Args:
+            keep: numbers of trials that stay.
+        """
+        found, kept = [], []
         while self._queue and self._used_gb > self.limit_gb:
             first = heappop(self._queue)
-            _, number, size = first
+            complete, number, size = first
             if number in keep:
                 kept.append(first)
                 continue
-            drop(trial_folder(self.run, number))
+            found.append(Excess(number, complete, size))
             self._used_gb -= size
         for each in kept:
             heappush(self._queue, each)
-        return before - self._used_gb
+        return found
 
 
 def size_gb(folder: Path) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autokd.record.listing import trials_dataframe
+    from autokd.record.lock import is_held
     from autokd.record.reading import has_own_database, read_counts, read_parameters, read_seconds, read_trials
     from autokd.record.record import Record
     from autokd.record.storage import (
@@ -39,6 +40,7 @@ __all__ = [
     "database_file",
     "finite",
     "has_own_database",
+    "is_held",
     "open_storage",
     "read_counts",
     "read_parameters",
@@ -57,7 +59,7 @@ __all__ = [
 ]
 
 _HOMES = (
-    {"Record": "record", "trials_dataframe": "listing"}
+    {"Record": "record", "is_held": "lock", "trials_dataframe": "listing"}
     | dict.fromkeys(("has_own_database", "read_counts", "read_parameters", "read_seconds", "read_trials"), "reading")
     | dict.fromkeys(
         ("STATES", "STOPPED_EARLY", "TrialRecord", "as_record", "canonical", "counts", "finite", "reasons"), "trials"

@@ -14,10 +14,11 @@ from urllib.parse import unquote
 
 import optuna
 import sqlalchemy
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import BaseFileLock
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from autokd.errors import OTHER_FOLDER, START_OVER, InputError, said, without_secrets
+from autokd.record.lock import held, hold
 from autokd.record.mounts import mounts, network_file_system
 from autokd.record.reading import copied, has_own_database, place_of, unusable
 from autokd.study import STUDY
@@ -28,20 +29,6 @@ _CLAIMS = {
     "mariadb": "SELECT GET_LOCK(CONCAT('autokd ', :number), 0)",
 }
 """What gives a connection a lock that ends with it, by kind of server; true if it got it."""
-
-
-def hold(folder: Path) -> BaseFileLock:
-    """The lock of a run, which one driver holds.
-
-    Raises:
-        InputError: another search holds it.
-    """
-    lock = FileLock(folder / "record.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise _held(folder) from None
-    return lock
 
 
 def take(folder: Path, named: str) -> tuple[BaseFileLock, optuna.storages.RDBStorage, str]:
@@ -60,7 +47,7 @@ def take(folder: Path, named: str) -> tuple[BaseFileLock, optuna.storages.RDBSto
         storage = open_storage(url)
         if not _claim(storage, name):
             close_storage(storage)
-            raise _held(folder)
+            raise held(folder)
     except InputError:
         lock.release()
         raise
@@ -219,10 +206,6 @@ def write_study(
             study.set_user_attr(key, value)
         study.add_trials(trials)
     return study
-
-
-def _held(folder: Path) -> InputError:
-    return InputError(f"{folder} is held by another search that is running; wait for it, or {OTHER_FOLDER}")
 
 
 def _claim(storage: optuna.storages.RDBStorage, name: str) -> bool:

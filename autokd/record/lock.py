@@ -1,0 +1,45 @@
+"""The lock of a run folder, which the one driver that writes the record holds as long as it lives."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+from autokd.errors import OTHER_FOLDER, InputError
+
+_FILE = "record.lock"
+_PATIENCE_SECONDS = 0.2
+"""How long a driver tries: whoever asks `is_held` has the lock for a moment, too."""
+
+
+def hold(folder: Path) -> BaseFileLock:
+    """The lock of a run, which one driver holds.
+
+    Raises:
+        InputError: another search holds it.
+    """
+    lock = FileLock(folder / _FILE)
+    try:
+        lock.acquire(timeout=_PATIENCE_SECONDS)
+    except Timeout:
+        raise held(folder) from None
+    return lock
+
+
+def held(folder: Path) -> InputError:
+    """What is raised where another search holds the lock of a run."""
+    return InputError(f"{folder} is held by another search that is running; wait for it, or {OTHER_FOLDER}")
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a search on this machine holds the lock of a run now; nothing in the folder is changed."""
+    try:
+        with (folder / _FILE).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no search ever held it, or the file system has no such locks
+        return False
+    return False
