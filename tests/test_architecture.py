@@ -25,6 +25,7 @@ FLOORS = (
     ("driver",),
     ("ray_tune", "report"),
     ("cli",),
+    ("__main__",),
 )
 """Modules and packages of `autokd`, the lowest floor first. A file imports from floors below its own, or from its own
 package; `autokd/__init__.py` stands above them all."""

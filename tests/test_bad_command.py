@@ -13,7 +13,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run whose stopped students' weights were deleted."""
     folder = tmp_path_factory.mktemp("finished")
     assert autokd("search", write_study(folder), "--run", folder / "run").code == 0
-    assert autokd("clean", folder / "run").code == 0
+    assert autokd("clean", folder / "run", "--yes").code == 0
     return folder / "run"
 
 

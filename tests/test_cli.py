@@ -141,6 +141,7 @@ def test_report_writes_one_file_that_names_the_study(run: Path) -> None:
     answer = autokd("report", run)
     assert (answer.code, answer.out, answer.err) == (0, f"{run / 'report.html'}\n", "")
     assert "small" in (run / "report.html").read_text()
+    assert json.loads(autokd("report", run, "--json").out) == {"report": str(run / "report.html")}
 
 
 @pytest.mark.parametrize("suffix", ["pt2", "onnx"])
@@ -185,15 +186,25 @@ def test_a_retrained_student_is_exported_in_place_of_the_searched_one(
     assert lines[0].startswith("validation accuracy 0.")
     assert lines[1].startswith("test       accuracy 0.")
     assert all(" +- " in line and line.endswith("(2 seeds, 3 epochs)") for line in lines[:2])
-    exported = autokd("export", run, tmp_path / "new" / "student.safetensors", "--trial", number)
-    assert f"trial {number} (retrained, seed-" in exported.out
+    again = json.loads(autokd(*words, "--json").out)
+    assert (again["trial"], again["seeds"], again["epochs"]) == (int(number), 2, 3)
+    assert again["validation"]["accuracy"].keys() == again["test"]["accuracy"].keys() == {"mean", "spread"}
+    assert lines[0].startswith(f"validation accuracy {again['validation']['accuracy']['mean']:.4f} ")
+    assert (
+        lines[-1] == f"The weights that are best on validation are in {again['weights']}. autokd export now takes them."
+    )
+    new = tmp_path / "new" / "student.safetensors"
+    exported = json.loads(autokd("export", run, new, "--trial", number, "--json").out)
+    assert exported.keys() == {"trial", "out", "message"}
+    assert (exported["trial"], exported["out"]) == (int(number), str(new))
+    assert f"trial {number} (retrained, seed-" in exported["message"]
     assert (tmp_path / "new" / "student.safetensors").read_bytes() != out.read_bytes()
 
 
 def test_clean_frees_the_stopped_students_and_keeps_the_fronts(run: Path) -> None:
-    answer = autokd("clean", run)
+    answer = autokd("clean", run, "--yes")
     assert (answer.code, answer.err) == (0, "")
-    assert answer.out.endswith(" GB freed\n")
+    assert answer.out.endswith(" GB were freed.\n")
     members = {student.trial for student in load_front(run)}
     assert {int(path.name) for path in (run / "trials").iterdir()} == members
 

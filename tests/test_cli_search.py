@@ -130,6 +130,20 @@ def test_check_says_of_a_good_space_what_it_holds() -> None:
     assert " choices, " in answer.out
 
 
+SUMMARY = {"choices", "parameters_min", "parameters_median", "parameters_max"}
+
+
+def test_check_prints_json_for_programs(tmp_path: Path) -> None:
+    found = json.loads(autokd("check", "mlp", "--task", "digits", "--json").out)
+    assert (found["space"], found["task"], found["sound"], found["findings"]) == ("mlp", "digits", True, [])
+    assert found["summary"].keys() == SUMMARY
+    (tmp_path / "space.py").write_text("def suggest(trial):\n    return {}\ndef build(arch, task):\n    return None\n")
+    answer = autokd("check", tmp_path / "space.py", "--task", "digits", "--json")
+    found = json.loads(answer.out)
+    assert (answer.code, found["sound"], found["summary"]) == (2, False, None)
+    assert len(found["findings"]) > 0
+
+
 def test_check_says_of_a_bad_space_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "space.py").write_text(
         "from torch import nn\n\ndef suggest(trial):\n    return {'width': trial.suggest_int('width', 4, 8)}\n\n"
@@ -146,7 +160,11 @@ def test_spaces_lists_what_is_installed_with_choices_and_parameters() -> None:
     names = [line.split()[0] for line in answer.out.splitlines() if not line.startswith(" ")]
     assert names == ["hf", "mlp", "mobilenet", "resnet", "timm", "vit"]
     assert answer.out.count(" choices, ") == 8
-    assert answer.out.count("makes a space of the settings given") == 2
+    assert answer.out.count("It takes settings first: `autokd check '") == 2
+    found = {each["name"]: each for each in json.loads(autokd("spaces", "--json").out)}
+    assert list(found) == names
+    assert (found["hf"]["takes_settings"], found["hf"]["sizes"]) == (True, {})
+    assert found["mlp"]["sizes"]["8x8x1"].keys() == SUMMARY
 
 
 @pytest.mark.parametrize("words", ["spaces", "--help"])
@@ -256,7 +274,10 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path: Path) -> N
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 130
-        assert said == f"autokd: stopped; all that was done is kept in {tmp_path / 'run'}. The same command goes on.\n"
+        assert said == (
+            f"autokd: The search was stopped. Everything done so far is in {tmp_path / 'run'}; "
+            "the same command continues from there.\n"
+        )
     finished = processes_said(words, tmp_path)
     assert (finished.returncode, finished.stderr) == (0, "")
     states = [trial.state for trial in read_trials(tmp_path / "run")]

@@ -199,7 +199,7 @@ def test_a_device_is_measured_once_and_a_search_takes_it_from_there(tmp_path: Pa
     answer = autokd("latency-table", study, "--out", out, "--number", "20")
     assert out.read_text().startswith(first)
     assert len(out.read_text().splitlines()) == 20
-    assert "20 architectures; the others are predicted, fitted on 20 measured" in answer.out
+    assert "holds the latencies of 20 architectures. Others are predicted, fitted on 20 measured" in answer.out
     answer = autokd("search", study, f"objectives.latency_ms.table={out}", "--run", tmp_path / "run")
     assert answer.code == 0, answer
     assert not (tmp_path / "run" / "latency_ms.jsonl").exists()

@@ -325,7 +325,7 @@ def test_a_mistake_in_baselines_is_mended_on_the_same_run(tmp_path: Path) -> Non
 def test_a_search_whose_report_could_not_be_written_is_refused_before(tmp_path: Path) -> None:
     (tmp_path / "run" / "report.html").mkdir(parents=True)
     said = refused("search", write_study(tmp_path), "--run", tmp_path / "run")
-    assert "report.html is a folder, and the report is to be that file; rename the folder" in said
+    assert "report.html is a folder, and the report is written to a file of that name; rename the folder" in said
     assert not (tmp_path / "run" / "study.json").exists()
 
 

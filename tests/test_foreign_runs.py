@@ -130,14 +130,21 @@ def test_a_student_of_a_space_of_ones_own_is_exported_with_the_study_or_the_spac
     study = write_study(tmp_path, {"space": write_space(tmp_path, widths=[4, 8]), "budget.trials": 1})
     run, out = tmp_path / "run", tmp_path / "out" / "student.safetensors"
     assert autokd("search", study, "--run", run).code == 0
-    for words in (["front", run], ["pick", study, "--run", run], ["clean", run], ["report", study, "--run", run]):
+    for words in (
+        ["front", run],
+        ["pick", study, "--run", run],
+        ["clean", run, "--yes"],
+        ["report", study, "--run", run],
+    ):
         assert autokd(*words).code == 0
     assert f"next: autokd retrain {study} --run {run} --trial 0" in autokd("pick", study, "--run", run).out
     assert "space.py', which is no installed plug-in" in refused("export", run, out, "--trial", "0")
     assert autokd("export", study, out, "--trial", "0", "--run", run).code == 0
     assert autokd("export", run, out, "--trial", "0", "--space", tmp_path / "space.py").code == 0
     export_trial(run, 0, out, study=load_study(study))
-    assert "no study file; give one, or the run folder alone" in refused("front", run, "--run", run)
+    assert "which is no study file; give a study file with --run, or the run folder alone" in refused(
+        "front", run, "--run", run
+    )
 
 
 def test_an_objective_of_ones_own_is_not_needed_to_export(tmp_path: Path) -> None:

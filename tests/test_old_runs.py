@@ -69,7 +69,7 @@ def test_a_student_of_it_can_be_retrained(run: Path) -> None:
     assert summary["epochs"] == Recipe(**student.recipe).epochs
 
 
-@pytest.mark.parametrize("words", [["front"], ["pick"], ["report"], ["clean"], ["retrain", "--trial", "2"]])
+@pytest.mark.parametrize("words", [["front"], ["pick"], ["report"], ["clean", "--yes"], ["retrain", "--trial", "2"]])
 def test_every_command_refuses_a_run_of_a_later_version_by_its_version(run: Path, words: list[str]) -> None:
     data = json.loads((run / "study.json").read_text())
     (run / "study.json").write_text(json.dumps(data | {"format": 99}))

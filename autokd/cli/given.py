@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from autokd.cli.completion import complete_runs, complete_spaces
 from autokd.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -19,19 +20,36 @@ if TYPE_CHECKING:
     from autokd.study import Study
 
 RunFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run folder, as `autokd search` writes it; or the study file of one.")
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        autocompletion=complete_runs,
+        help="A run folder, as `autokd search` writes it; or a study file, which stands for `runs/<study name>`.",
+    ),
 ]
 FolderOfStudy = Annotated[
-    Path | None, typer.Option("--run", help="The run folder of a study file; runs/<study name> without it.")
+    Path | None,
+    typer.Option(
+        "--run",
+        metavar="FOLDER",
+        show_default="runs/<study name>",
+        help="The run folder, if RUN is a study file.",
+    ),
 ]
 OwnSpace = Annotated[
     str | None,
     typer.Option(
         "--space",
         metavar="FILE",
-        help="Your own file of the search space; as it was, if edited since.",
+        autocompletion=complete_spaces,
+        help="The Python file with your own search space, if the run uses one. If you edited the file since the "
+        "search, give a copy of the file as the search used it.",
     ),
 ]
+TrialNumber = Annotated[
+    int, typer.Option(metavar="NUMBER", help="The trial of the student; `autokd front` shows the numbers.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for programs.")]
 
 
 def import_from_here() -> None:
@@ -54,7 +72,10 @@ def opened(given: Path, folder: Path | None, space: str | None = None) -> tuple[
         study = load_study(given)
         return folder or Path("runs") / study.name, study
     if folder is not None:
-        raise InputError(f"--run {folder}: {given} is no study file; give one, or the run folder alone")
+        raise InputError(
+            f"--run {folder} was given with {given}, which is no study file; give a study file with --run, or the run "
+            "folder alone"
+        )
     return given, None
 
 

@@ -1,4 +1,4 @@
-"""Commands that read a run or free its disk: the front, its picture, the report, and what can be deleted."""
+"""Commands that show what a run found: the front, its picture, the report."""
 
 from __future__ import annotations
 
@@ -9,16 +9,24 @@ from typing import Annotated
 import typer
 
 from autokd.cli.answers import say
-from autokd.cli.given import FolderOfStudy, RunFolder, opened
+from autokd.cli.given import AsJson, FolderOfStudy, RunFolder, opened
 
 
 def show_front(
     run: RunFolder,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with a line for each student.")] = False,
     folder: FolderOfStudy = None,
 ) -> None:
-    """Print the front of a run: a glance at it while the search goes on, the final one after."""
+    """Print the Pareto front of a run: the students that no other student beats in every objective.
+
+    While a search is running, or if it was stopped, the front is preliminary: no student was trained again with fresh
+    seeds, and the test split was not read.
+
+    With `--json` the command prints what `front.json` holds. The most important keys are `front` (each student with
+    `trial`, `arch`, `recipe`, `values`, `spread` and `test`), `objectives`, `teacher`, `baselines`, `hypervolume`,
+    `trials` and `final`.
+    """
     from autokd.driver import load_front
 
     at, study = opened(run, folder)
@@ -70,25 +78,16 @@ def plot_front(
     say(f"wrote {out}")
 
 
-def write_report(run: RunFolder, folder: FolderOfStudy = None) -> None:
-    """Write report.html into a run folder."""
+def write_report(run: RunFolder, as_json: AsJson = False, folder: FolderOfStudy = None) -> None:
+    """Write `report.html` into a run folder, and print the path of the file.
+
+    The report is one file with charts, tables and settings. It loads nothing from the network. `autokd search` writes
+    the report at its end, too. The report needs the extra `report`: `pip install 'autokd[report]'`.
+
+    With `--json` the key is `report`, the path.
+    """
     at, study = opened(run, folder)
     from autokd.report.run import write_run_report
 
-    say(str(write_run_report(at, study=study)))
-
-
-def clean_run(
-    run: RunFolder,
-    disk_gb: Annotated[float, typer.Option(min=0, help="What the trained students may take in all.")] = 0.0,
-    folder: FolderOfStudy = None,
-) -> None:
-    """Free disk: weights of stopped students first, then of those off the front; the front's are kept."""
-    from autokd.checkpoints import clean
-    from autokd.driver import load_front
-    from autokd.record import read_trials
-
-    at, study = opened(run, folder)
-    members = {student.trial for student in load_front(at, study=study)}
-    trials = read_trials(at, "sqlite" if study is None else study.record)
-    say(f"{clean(at, trials, front=members, limit_gb=disk_gb):.3f} GB freed")
+    path = str(write_run_report(at, study=study))
+    say(json.dumps({"report": path}) if as_json else path)

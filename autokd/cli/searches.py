@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autokd.cli.answers import announce, say
+from autokd.cli.completion import complete_executors, complete_keys, complete_runs
 from autokd.cli.given import import_from_here, notifying
 from autokd.cli.imports import apart, importing
 from autokd.cli.words import read_seconds
@@ -19,24 +20,73 @@ from autokd.errors import InputError
 if TYPE_CHECKING:
     from autokd.study import Study
 
+StudyFile = Annotated[
+    Path, typer.Argument(metavar="STUDY.yaml", help="The study file: the task, the teacher, the space and so on.")
+]
+_AGAIN = "the same command continues from there."
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        autocompletion=complete_keys,
+        help="Keys of the study with other values than in the file, as `budget.trials=20`.",
+    ),
+]
+
 
 def search(
     context: typer.Context,
-    study: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="As budget.trials=20.")
+    study: StudyFile,
+    overrides: Overrides = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", show_default="runs/<study name>", help="The run folder.")
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="The run folder.  [default: runs/<study name>]")] = None,
     prior: Annotated[
-        Path | None, typer.Option("--from", metavar="RUN", help="An earlier run of the same space to learn from.")
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            autocompletion=complete_runs,
+            help="The run folder of an earlier search of the same space. Its trials guide the proposals of this search "
+            "and count for nothing else; its teacher and data may differ.",
+        ),
     ] = None,
-    widen: Annotated[bool, typer.Option("--widen", help="Go on although the space got more choices.")] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Students that train at once.")] = None,
-    executor: Annotated[str | None, typer.Option(help="inline, processes or ray.")] = None,
-    time_limit: Annotated[str | None, typer.Option(help="Stop searching after so long: 90s, 10m, 2h.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over in a new folder; nothing is deleted.")] = False,
+    widen: Annotated[
+        bool, typer.Option("--widen", help="Continue the run although its space or recipe has gained choices.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, show_default="as in the study", help="How many students train at once.")
+    ] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            autocompletion=complete_executors,
+            show_default="as in the study",
+            help="Where students train: `inline` (in this process), `processes`, or `ray`.",
+        ),
+    ] = None,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Start no training of the search after this time, as `90s`, `10m` or `2h`. Training the front again "
+            "with fresh seeds, and baselines, come after that.",
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over in a new folder; the earlier run is not deleted.")
+    ] = False,
 ) -> None:
-    """Search a study, or go on with it where it stopped; print the front and write report.html."""
+    """Search for small students as a study file says; print the Pareto front and write `report.html`.
+
+    If the run folder holds an unfinished run of this study, the search continues where the run stopped. Ctrl-C stops a
+    search in order, and the same command continues it.
+
+    For example, with 20 trials instead of the number in the file:
+
+        autokd search study.yaml budget.trials=20
+    """
     from autokd.study import load_study
 
     import_from_here()
@@ -61,24 +111,28 @@ def search(
             log.handlers = [view.log_handler()]
             front = search_study(read, run=absolute, prior=prior, widened=widen, seconds=seconds, progress=view.update)
     except KeyboardInterrupt:
-        say(f"autokd: stopped; all that was done is kept in {folder}. The same command goes on.", file=sys.stderr)
+        say(f"autokd: The search was stopped. Everything done so far is in {folder}; {_AGAIN}", file=sys.stderr)
         raise typer.Exit(130) from None
     print_front(front.to_dict())
     _write_report(context, absolute, read, shown=folder)
 
 
 def write_latency_table(
-    study: Annotated[
-        Path, typer.Argument(metavar="STUDY.yaml", help="Its space, data and settings of latency_ms count.")
-    ],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="As objectives.latency_ms.runtime=onnx.")
-    ] = None,
+    study: StudyFile,
+    overrides: Overrides = None,
     *,
-    out: Annotated[Path, typer.Option(help="The table; if it is there, what it lacks is added.")],
-    number: Annotated[int, typer.Option(min=1, help="Random architectures to measure.")] = 200,
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="The table to write. If the file exists, missing rows are added.")
+    ],
+    number: Annotated[int, typer.Option(min=1, help="How many random architectures to measure.")] = 200,
 ) -> None:
-    """Measure latencies of a study's space on this machine, for searches to take them from."""
+    """Measure the latencies of random architectures of a study's space on this machine, and keep them in a table.
+
+    A search whose study has `latency_ms: {table: FILE}` takes known latencies from the table and adds those that it
+    measures. The space, the data and the settings of `latency_ms` are taken from the study.
+
+        autokd latency-table study.yaml --out latencies.jsonl
+    """
     from rich.console import Console
 
     from autokd.driver import measure_device
@@ -87,19 +141,24 @@ def write_latency_table(
     import_from_here()
     read = load_study(study, list(overrides or []))
     try:
-        with Console(stderr=True).status("starting", spinner="line") as status:
+        with Console(stderr=True).status("Starting.", spinner="line") as status:
             done, prediction = measure_device(read, out, number, notify=notifying(status))
     except KeyboardInterrupt:
-        say(f"autokd: stopped; what was measured is in {out}. The same command goes on.", file=sys.stderr)
+        say(f"autokd: The measurement was stopped. Everything measured so far is in {out}; {_AGAIN}", file=sys.stderr)
         raise typer.Exit(130) from None
-    say(f"{out}: {done} architectures" + (f"; the others are predicted, {prediction}" if prediction else ""))
+    say(
+        f"{out} holds the latencies of {done} architectures."
+        + (f" Others are predicted, {prediction}." if prediction else "")
+    )
     words = join([str(study), *(overrides or []), f"objectives.latency_ms.table={out}"])
     say(f"next: autokd search {words}")
 
 
 def _refuse_unwritable_report(folder: Path) -> None:
     if (folder / "report.html").is_dir():
-        raise InputError(f"{folder / 'report.html'} is a folder, and the report is to be that file; rename the folder")
+        raise InputError(
+            f"{folder / 'report.html'} is a folder, and the report is written to a file of that name; rename the folder"
+        )
 
 
 def _write_report(context: typer.Context, folder: Path, study: Study, *, shown: Path) -> None:
@@ -110,4 +169,4 @@ def _write_report(context: typer.Context, folder: Path, study: Study, *, shown: 
     try:
         say(f"report: {shown / apart(context, write_run_report, folder, study=study).name}")
     except (InputError, BrokenProcessPool) as error:  # the search stands without its report
-        say(f"no report: {error}", file=sys.stderr)
+        say(f"autokd: The report was not written: {error}", file=sys.stderr)

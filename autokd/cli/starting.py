@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
 from typing import Annotated
@@ -10,40 +11,78 @@ from typing import Annotated
 import typer
 
 from autokd.cli.answers import say
-from autokd.cli.given import import_from_here
+from autokd.cli.completion import complete_spaces
+from autokd.cli.given import AsJson, import_from_here
 
 
 def check_space(
-    space: Annotated[str, typer.Argument(metavar="SPACE", help="A plug-in's name, module:attr or path/to/space.py.")],
-    task: Annotated[str, typer.Option(help="Data the space is tried on: digits, or a file.")],
+    space: Annotated[
+        str,
+        typer.Argument(
+            metavar="SPACE",
+            autocompletion=complete_spaces,
+            help="An installed space, as `mlp`; a file, as `my_space.py`; or an object, as `my_package.module:space`.",
+        ),
+    ],
+    task: Annotated[
+        str, typer.Option(metavar="DATA", help="The data to try the space on: `digits`, or a file or folder of yours.")
+    ],
+    as_json: AsJson = False,
 ) -> None:
-    """Run the contract of a search space, and say in words what is wrong."""
-    from autokd.report.spaces import check_lines
+    """Check that a search space works on your data, and say what to mend.
+
+    The command draws random architectures, builds each, and trains each for one step. The exit code is 0 if the space
+    is sound and 2 if something must be mended.
+
+        autokd check my_space.py --task digits
+
+    With `--json` the keys are `space`, `task`, `sound`, `findings` (sentences), and `summary` of a sound space, with
+    `choices`, `parameters_min`, `parameters_median` and `parameters_max`.
+    """
+    from autokd.report.spaces import check, check_lines
 
     import_from_here()
-    lines, sound = check_lines(space, task)
-    say("\n".join(lines))
-    raise typer.Exit(0 if sound else 2)
+    found = check(space, task)
+    say(json.dumps(asdict(found), indent=1) if as_json else "\n".join(check_lines(found)))
+    raise typer.Exit(0 if found.sound else 2)
 
 
-def list_spaces() -> None:
-    """List the search spaces installed, with their numbers of choices and parameters."""
-    from autokd.report.spaces import spaces_lines
+def list_spaces(as_json: AsJson = False) -> None:
+    """List the installed search spaces, with the number of choices and the range of parameters of each.
 
-    say("\n".join(spaces_lines()))
+    The numbers are for images of 8x8 pixels in grey and of 32x32 pixels in colour. A space that makes networks of
+    another library needs settings first; its line says how to look at it.
+
+    With `--json` each space has the keys `name`, `about`, `sizes` (by image size: `choices`, `parameters_min`,
+    `parameters_median`, `parameters_max`), `takes_settings` and `problem`.
+    """
+    from autokd.report.spaces import installed_spaces, spaces_lines
+
+    found = installed_spaces()
+    say(json.dumps([asdict(each) for each in found], indent=1) if as_json else "\n".join(spaces_lines(found)))
 
 
 def print_schema() -> None:
-    """Print the JSON Schema of a study file."""
+    """Print the JSON Schema of a study file: every key, with its type, its default and what it means.
+
+    Editors complete and check study files with it:
+
+        autokd schema > study.schema.json
+    """
     from autokd.study import Study
 
     say(json.dumps(Study.model_json_schema(), indent=1))
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made if absent.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder to write into. It is made if it does not exist.")
+    ],
 ) -> None:
-    """Write a commented starter study and a starter search space that run as they are."""
+    """Write a commented starter study and a search space of your own to change; both run as they are.
+
+    No file that exists is replaced.
+    """
     from autokd.study import write_starter
 
     for path in write_starter(folder):

@@ -9,23 +9,52 @@ from typing import Annotated
 import typer
 
 from autokd.cli.answers import say
-from autokd.cli.given import FolderOfStudy, OwnSpace, RunFolder, notifying, opened
+from autokd.cli.given import AsJson, FolderOfStudy, OwnSpace, RunFolder, TrialNumber, notifying, opened
 from autokd.cli.imports import importing
 from autokd.cli.words import read_numbers
 
 
 def pick_student(
     run: RunFolder,
-    by: Annotated[str, typer.Option(help="An objective, or knee: it loses least where it loses most.")] = "knee",
-    weights: Annotated[str | None, typer.Option(help="As accuracy=2,latency_ms=1; instead of --by.")] = None,
-    max_: Annotated[list[str] | None, typer.Option("--max", help="As parameters=20000; may be repeated.")] = None,
-    min_: Annotated[list[str] | None, typer.Option("--min", help="As accuracy=0.9; may be repeated.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    by: Annotated[
+        str,
+        typer.Option(
+            metavar="OBJECTIVE",
+            help="Take the best in this objective; or `knee`, the student that is good in all objectives: its largest "
+            "loss against the best value of an objective is the smallest.",
+        ),
+    ] = "knee",
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=WEIGHT,...",
+            help="How much each objective matters, as `accuracy=2,latency_ms=1`. This replaces `--by`.",
+        ),
+    ] = None,
+    max_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--max", metavar="NAME=VALUE", help="The most an objective may be, as `parameters=20000`. Repeatable."
+        ),
+    ] = None,
+    min_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--min", metavar="NAME=VALUE", help="The least an objective may be, as `accuracy=0.9`. Repeatable."
+        ),
+    ] = None,
+    as_json: AsJson = False,
     folder: FolderOfStudy = None,
 ) -> None:
-    """Pick one student of the front.
+    """Pick one student of the front, by what you need.
 
-    A student is left out if all that it has over another one within the bounds is within the spread.
+    Students whose only advantages over another student are smaller than the measurement's spread are not picked.
+
+    For example, the most accurate student with at most 20,000 parameters:
+
+        autokd pick runs/digits --by accuracy --max parameters=20000
+
+    With `--json` the keys are `trial`, `arch`, `recipe`, `values`, `spread`, `seeds`, `test` and `within_noise`.
     """
     from dataclasses import asdict
 
@@ -52,22 +81,34 @@ def pick_student(
 def retrain_student(
     context: typer.Context,
     run: RunFolder,
-    trial: Annotated[int, typer.Option(help="The trial's number.")],
-    epochs: Annotated[int | None, typer.Option(min=1, help="[default: as in the search]")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings with fresh seeds.")] = 5,
-    reserve: Annotated[bool, typer.Option("--reserve", help="Also on the rows that the search left out.")] = False,
+    trial: TrialNumber,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, show_default="as many as in the search", help="How many epochs each training takes."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many trainings, each with a fresh seed.")] = 5,
+    reserve: Annotated[
+        bool, typer.Option("--reserve", help="Also train on the training rows that the search left out.")
+    ] = False,
     space: OwnSpace = None,
     folder: FolderOfStudy = None,
-    workers: Annotated[int, typer.Option(min=1, help="Trainings at once.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="How many trainings run at once.")] = 2,
+    as_json: AsJson = False,
 ) -> None:
-    """Train one student anew with several seeds; print mean and spread on validation and test."""
+    """Train one student again with several seeds, and print its mean scores on the validation and test splits.
+
+    The weights that score best on validation are kept, and `autokd export` takes them from then on.
+
+    With `--json` the keys are `trial`, `seeds`, `epochs`, `validation` and `test` (each objective with `mean` and
+    `spread`, the standard deviation over the seeds), and `weights`, the folder with the best weights.
+    """
     from rich.console import Console
 
     at, study = opened(run, folder, space)
     with importing(context, workers=True):
         from autokd.driver import retrain
 
-    with Console(stderr=True).status("starting", spinner="line") as status:
+    with Console(stderr=True).status("Starting.", spinner="line") as status:
         summary = retrain(
             at,
             trial,
@@ -79,21 +120,46 @@ def retrain_student(
             workers=workers,
             notify=notifying(status),
         )
+    if as_json:
+        splits = {
+            split: {name: {"mean": mean, "spread": spread} for name, (mean, spread) in summary[split].items()}
+            for split in ("validation", "test")
+        }
+        found = {"trial": trial, "seeds": seeds, "epochs": summary["epochs"], **splits, "weights": summary["weights"]}
+        say(json.dumps(found, indent=1))
+        return
     for split in ("validation", "test"):
         for name, (mean, spread) in summary[split].items():
             say(f"{split:10s} {name} {mean:.4f} +- {spread:.4f} ({seeds} seeds, {summary['epochs']} epochs)")
-    say(f"weights of the best on validation: {summary['weights']}; autokd export now takes them")
+    say(f"The weights that are best on validation are in {summary['weights']}. autokd export now takes them.")
 
 
 def export_student(
     run: RunFolder,
-    out: Annotated[str, typer.Argument(metavar="OUT", help="Ends in .safetensors, .pt2 or .onnx; a path or a URL.")],
-    trial: Annotated[int, typer.Option(help="The trial's number.")],
+    out: Annotated[
+        str,
+        typer.Argument(
+            metavar="OUT",
+            help="The file to write, a path or a URL. Its suffix names the format: `.safetensors`, `.pt2` or `.onnx`.",
+        ),
+    ],
+    trial: TrialNumber,
     space: OwnSpace = None,
     folder: FolderOfStudy = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Write one student to a file: its retrained weights where there are any, else those of the search."""
+    """Write one student to a file: with its retrained weights if there are any, else with those of the search.
+
+    `.safetensors` writes the weights with a model card and `config.json` beside them, for `autokd.load_student`.
+    `.pt2` is PyTorch's exported program. `.onnx` needs the extra `onnx`: `pip install 'autokd[onnx]'`. The outputs of a
+    `.pt2` or `.onnx` file are compared with the student's, and a file that differs is not written.
+
+    With `--json` the keys are `trial`, `out` and `message`.
+    """
     at, study = opened(run, folder, space)
     from autokd.driver import export_trial
+    from autokd.errors import without_secrets
 
-    say(export_trial(at, trial, out, study=study, space=space))
+    message = export_trial(at, trial, out, study=study, space=space)
+    found = {"trial": trial, "out": without_secrets(out), "message": message}
+    say(json.dumps(found, indent=1) if as_json else message)

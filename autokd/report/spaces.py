@@ -1,21 +1,60 @@
-"""What `autokd check` and `autokd spaces` print."""
+"""What `autokd check` and `autokd spaces` find out about search spaces, and the lines that say so."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from autokd import registry
 from autokd.errors import AutoKDError
 from autokd.registry.lookup import find
 from autokd.tasks import open_task
-from autokd.testing import TinyTask, check_space, describe_space
+from autokd.testing import SpaceSummary, TinyTask, check_space, describe_space
 from autokd.types import Task
 
 
-def check_lines(space: str, data: str) -> tuple[list[str], bool]:
-    """What a search space does wrong on a task, a finding a line, and whether it is sound.
+@dataclass(frozen=True)
+class Check:
+    """What was found out about a search space on some data.
+
+    Args:
+        space: as it was named.
+        task: the data, as they were named.
+        findings: sentences on what must be mended; none if the space is sound.
+        summary: how large a sound space is.
+        sound: whether there are no findings.
+    """
+
+    space: str
+    task: str
+    findings: Sequence[str]
+    summary: SpaceSummary | None
+    sound: bool
+
+
+@dataclass(frozen=True)
+class InstalledSpace:
+    """A search space that is installed.
+
+    Args:
+        name: of the plug-in.
+        about: the first line of its documentation.
+        sizes: how large it is, by the images it is built for.
+        takes_settings: whether it makes a space only once it is given settings.
+        problem: why it cannot be used; "" where it can.
+    """
+
+    name: str
+    about: str = ""
+    sizes: Mapping[str, SpaceSummary] = field(default_factory=dict)
+    takes_settings: bool = False
+    problem: str = ""
+
+
+def check(space: str, data: str) -> Check:
+    """What must be mended in a search space on a task.
 
     Raises:
         InputError: the space or the data cannot be found.
@@ -24,38 +63,51 @@ def check_lines(space: str, data: str) -> tuple[list[str], bool]:
     with tempfile.TemporaryDirectory(prefix="autokd-") as folder:
         task = open_task(data, seed=0, folder=Path(folder) / "task")
         findings = check_space(found, task)
-        if findings:
-            return [*findings, f"{space}: {len(findings)} finding{'s' if len(findings) > 1 else ''} on {data}"], False
-        return [f"{space}: sound on {data}, {_summary(found, task)}"], True
+        return Check(space, data, findings, None if findings else describe_space(found, task), not findings)
 
 
-def spaces_lines() -> list[str]:
-    """A line for each installed search space, with what it holds on 8x8 grey and 32x32 colour images.
+def check_lines(found: Check) -> list[str]:
+    """What must be mended, a sentence a line, and the verdict."""
+    if found.summary is not None:
+        return [f"{found.space}: sound on {found.task}, {_words(found.summary)}"]
+    count = len(found.findings)
+    return [*found.findings, f"{found.space}: {count} thing{'s' if count > 1 else ''} to mend on {found.task}"]
 
-    One that makes spaces of settings is only named.
-    """
+
+def installed_spaces() -> list[InstalledSpace]:
+    """Each installed search space, with what it holds on 8x8 grey and 32x32 colour images."""
     tasks: Mapping[str, Task] = {
         "8x8x1": TinyTask(input_shape=(1, 8, 8), num_outputs=10, seed=0),
         "32x32x3": TinyTask(input_shape=(3, 32, 32), num_outputs=10, seed=0),
     }
+    return [_installed_space(name, tasks) for name in registry.installed("search_spaces")]
+
+
+def spaces_lines(spaces: Sequence[InstalledSpace]) -> list[str]:
+    """A few lines for each of these spaces."""
     lines = []
-    for name in sorted(registry.installed("search_spaces")):
-        try:
-            found = find("search_spaces", name)
-            if callable(found):  # networks of another library, whose import takes seconds
-                below = [f"makes a space of the settings given: `autokd check '{name}(...)'` says what it holds"]
-            else:
-                below = [f"{size}: {_summary(found, task)}" for size, task in tasks.items()]
-            first = (found.__doc__ or "").strip().splitlines()
-            lines += [f"{name:12s} {first[0] if first else ''}", *(f"{'':12s} {line}" for line in below)]
-        except AutoKDError as error:
-            lines.append(f"{name:12s} cannot be used: {error}")
+    for space in spaces:
+        lines.append(f"{space.name:12s} {f'cannot be used: {space.problem}' if space.problem else space.about}")
+        below = [f"{size}: {_words(summary)}" for size, summary in space.sizes.items()]
+        if space.takes_settings:
+            below = [f"It takes settings first: `autokd check '{space.name}(...)' --task DATA` says what they give."]
+        lines += [f"{'':12s} {line}" for line in below]
     return lines
 
 
-def _summary(space: object, task: Task) -> str:
-    described = describe_space(space, task)
+def _installed_space(name: str, tasks: Mapping[str, Task]) -> InstalledSpace:
+    try:
+        found = find("search_spaces", name)
+        about = next(iter((found.__doc__ or "").strip().splitlines()), "")
+        if callable(found):  # networks of another library, whose import takes seconds
+            return InstalledSpace(name, about, takes_settings=True)
+        return InstalledSpace(name, about, {size: describe_space(found, task) for size, task in tasks.items()})
+    except AutoKDError as error:
+        return InstalledSpace(name, problem=str(error))
+
+
+def _words(summary: SpaceSummary) -> str:
     return (
-        f"{described.choices} choices, {described.parameters_min:,} to {described.parameters_max:,} parameters "
-        f"(median {described.parameters_median:,})"
+        f"{summary.choices} choices, {summary.parameters_min:,} to {summary.parameters_max:,} parameters "
+        f"(median {summary.parameters_median:,})"
     )
