@@ -10,10 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autokd.driver import load_front, retrain, search, search_study
+    from autokd.driver import load_front, retrain
     from autokd.export import load_student
     from autokd.front import Front, Student
     from autokd.record import trials_dataframe
+    from autokd.searching import search, search_study
     from autokd.study import Budget, RecipeSpace, Study, load_study
     from autokd.types import Evaluation, Objective, Recipe
 
@@ -36,10 +37,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "driver": ("load_front", "retrain", "search", "search_study"),
+    "driver": ("load_front", "retrain"),
     "export": ("load_student",),
     "front": ("Front", "Student"),
     "record": ("trials_dataframe",),
+    "searching": ("search", "search_study"),
     "study": ("Budget", "RecipeSpace", "Study", "load_study"),
     "types": ("Evaluation", "Objective", "Recipe"),
 }

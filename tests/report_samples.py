@@ -88,6 +88,7 @@ def sample_data() -> dict[str, Any]:
 
 def sample_progress(complete: int = 20, **changes: Any) -> dict[str, Any]:
     return {
+        "event": "progress",
         "trials": {"complete": complete, "running": 2, "pruned": 30, "infeasible": 1, "failed": 0, "duplicate": 3},
         "budget": {"trials": 60, "epochs": None},
         "epochs_spent": 1234,
@@ -96,6 +97,6 @@ def sample_progress(complete: int = 20, **changes: Any) -> dict[str, Any]:
         "hypervolume": 0.79,
         "objectives": sample_front()["objectives"],
         "front": [sample_member(i, 0.9 - i / 100, 1.0 / (i + 1), 1000.0 - i) for i in range(15)],
-        "message": "searching",
+        "message": "Training students.",
         **changes,
     }

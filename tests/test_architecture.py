@@ -24,7 +24,7 @@ FLOORS = (
     ("executors", "samplers", "testing"),
     ("driver",),
     ("ray_tune", "report"),
-    ("cli",),
+    ("cli", "searching"),
 )
 """Modules and packages of `autokd`, the lowest floor first. A file imports from floors below its own, or from its own
 package; `autokd/__init__.py` and `autokd/__main__.py` stand above them all."""

@@ -49,9 +49,9 @@ def front(run: Path) -> dict[str, Any]:
 def test_a_search_prints_the_teachers_score_before_its_progress_and_front(searched: Answer, home: Path) -> None:
     parts = [
         f"run folder: {home / 'run'}",
-        "task: digits: 1,797 rows",
+        "The task is digits: 1,797 rows",
         "Asking the teacher, LogisticRegression, about 360 images (nothing usable yet).",
-        "teacher: LogisticRegression, on validation: accuracy 0.9",
+        "The teacher is LogisticRegression. On validation it has accuracy 0.9",
         "Asking the teacher, LogisticRegression, about 359 images (no answers yet on test).",
         "trial  accuracy  parameters",
         "baseline hard: hypervolume ",

@@ -119,7 +119,7 @@ def test_baselines_are_searched_shown_and_searched_no_second_time(tmp_path: Path
     assert [answer.out.count(f"\nbaseline {name}: hypervolume") for name in front["baselines"]] == [1, 1, 1]
     assert (run / "report.html").is_file()
     again = autokd("search", study, "--run", run)
-    assert "baseline sequential, stage" not in again.out
+    assert "Searching baseline sequential" not in again.out
     assert front_of(run) == front
 
 

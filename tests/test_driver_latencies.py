@@ -107,7 +107,10 @@ def test_latencies_are_predicted_once_measuring_is_slow(tmp_path: Path, caplog: 
     driver.record.close()
     assert costs["latency_ms"] == pytest.approx(ms(unknown["width"]), rel=0.5)
     assert spreads["latency_ms"] > 0
-    assert caplog.text.count("latency_ms is predicted until a student is trained in full, fitted on ") == 1
+    assert (
+        caplog.text.count("latency_ms is predicted until a student is trained to the end. The prediction is fitted on ")
+        == 1
+    )
     assert "cross-validation" in caplog.text
 
 

@@ -70,8 +70,8 @@ def test_the_log_says_from_where_to_where_the_hypervolume_counts(
         small_run(tmp_path, objectives={"accuracy": {}, "nll": {}, f"{own}:percent": {"bound": 60}, "parameters": {}})
     said = [message for message in caplog.messages if "the hypervolume counts" in message]
     assert said == [
-        "nll: the hypervolume counts from 0, its ideal, to 2.303, what answers score that do not look at the input",
-        "percent: the hypervolume counts from 0, what right answers score, to 60, its bound",
+        "For nll the hypervolume counts from 0 (its ideal) to 2.303 (the score of answers that ignore the input).",
+        "For percent the hypervolume counts from 0 (the score of right answers) to 60 (its bound).",
     ]
 
 

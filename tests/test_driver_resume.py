@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 from small import forget_new_keys, small_driver, small_run, small_study, write_space
 
 from autokd.driver import search_study
+from autokd.driver.events import progress_only
 from autokd.errors import InputError
 from autokd.files import write_json
 from autokd.front import Front
@@ -122,7 +123,7 @@ def test_a_second_driver_is_refused_while_the_first_one_runs(tmp_path: Path) -> 
                 search(tmp_path)
             refusals.append(refusal)
 
-    front = search_study(small_study(), run=tmp_path / "run", progress=second)
+    front = search_study(small_study(), run=tmp_path / "run", tell=progress_only(second))
     assert refusals
     assert front.trials["complete"] + front.trials["pruned"] == 6
 
@@ -135,7 +136,7 @@ def interrupted(folder: Path, after: int, **overrides: Any) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        search_study(small_study(**overrides), run=folder / "run", progress=interrupt)
+        search_study(small_study(**overrides), run=folder / "run", tell=progress_only(interrupt))
 
 
 @pytest.mark.parametrize("after", [0, 1, 2, 3, 7])

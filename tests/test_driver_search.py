@@ -17,6 +17,8 @@ from small import small_study, write_space
 
 from autokd import checkpoints
 from autokd.driver import load_front, search_study, unused
+from autokd.driver.events import progress_only
+from autokd.driver.progress import SEARCHING
 from autokd.driver.test_reads import count_test_reads
 from autokd.errors import NoFrontError
 from autokd.front import Front
@@ -185,12 +187,12 @@ def test_bounds_that_no_trained_student_meets_give_no_front_with_the_reason(tmp_
 
 def test_progress_tells_how_the_search_stands(tmp_path: Path) -> None:
     said: list[Mapping[str, Any]] = []
-    front = search_study(small_study(), run=tmp_path / "run", progress=said.append)
+    front = search_study(small_study(), run=tmp_path / "run", tell=progress_only(said.append))
     assert said[0]["trials"]["complete"] == 0
     assert said[-1]["trials"] == front.trials
     volumes = [each["hypervolume"] for each in said]
     assert volumes == sorted(volumes)
-    assert said[-1]["message"].startswith("fresh trainings: ")
+    assert said[-1]["message"].startswith("Training students again with fresh seeds: ")
 
 
 def test_a_baseline_is_the_same_study_overridden_over_the_same_teacher(tmp_path: Path) -> None:
@@ -240,14 +242,16 @@ def test_the_disk_budget_holds_while_the_search_goes_on(tmp_path: Path) -> None:
     seen: list[int] = []
 
     def look(told: Mapping[str, Any]) -> None:
-        if told["message"] == "searching":
+        if told["message"] == SEARCHING:
             held = {int(path.name) for path in (tmp_path / "run" / "trials").glob("*")}
             front = {member["trial"] for member in told["front"]}
             ended = {trial.number for trial in read_trials(tmp_path / "run") if trial.state in ("complete", "pruned")}
             assert held & ended == front
             seen.append(len(ended - front))
 
-    search_study(small_study(**{"budget.disk_gb": 1e-9, "budget.trials": 8}), run=tmp_path / "run", progress=look)
+    search_study(
+        small_study(**{"budget.disk_gb": 1e-9, "budget.trials": 8}), run=tmp_path / "run", tell=progress_only(look)
+    )
     assert max(seen) > 3
 
 

@@ -15,6 +15,7 @@ from command_line import autokd, refused, refused_search, write_study
 from small import small_driver, small_run, small_study
 
 from autokd.driver import search_study
+from autokd.driver.events import progress_only
 from autokd.errors import InputError, NoFrontError
 from autokd.front import Front
 from autokd.record import TrialRecord, read_trials
@@ -244,7 +245,7 @@ def test_a_run_folder_that_goes_away_ends_the_search_in_one_line(
 
     study = small_study(**ONE | {"executor": executor, "workers": 1, "budget.trials": 4})
     with pytest.raises(InputError, match="/run was renamed or deleted while it was used; put it back, and the same"):
-        search_study(study, run=tmp_path / "run", progress=look)
+        search_study(study, run=tmp_path / "run", tell=progress_only(look))
 
 
 SCRIPT = """

@@ -15,6 +15,7 @@ from command_line import autokd, refused, write_study
 from small import small_study, write_space
 
 from autokd.driver import export_trial, load_front, retrain, search_study
+from autokd.driver.events import progress_only
 from autokd.errors import InputError
 from autokd.record import read_trials
 from autokd.study import load_study
@@ -253,7 +254,7 @@ def test_reading_a_run_under_way_takes_what_is_in_the_log_and_changes_nothing(tm
             load_front(run)
             assert contents(run) == before
 
-    search_study(small_study(), run=run, progress=look)
+    search_study(small_study(), run=run, tell=progress_only(look))
     assert seen
     assert min(seen) >= 0
 

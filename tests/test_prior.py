@@ -21,7 +21,7 @@ def test_a_run_that_learns_from_another_says_so_and_counts_only_its_own(tmp_path
     search_study(small_study(seed=1, **{"budget.trials": 8}), run=first)
     study = small_study(**{"budget.trials": 4, "task.labels": 40})
     front = search_study(study, run=tmp_path / "second", prior=first)
-    assert "the sampler knows 8 trials of the earlier run small; different there: the data" in front.note
+    assert "the sampler learned from 8 trials of the earlier run small, which differs in the data" in front.note
     assert "task.labels" in front.note
     assert len([t for t in read_trials(tmp_path / "second") if t.state != "duplicate"]) == 4
     fresh = search_study(study, run=tmp_path / "third")
@@ -36,7 +36,7 @@ def test_it_goes_on_with_what_it_learnt_from_when_the_other_is_gone(tmp_path: Pa
     search_study(small_study(seed=2, **{"budget.trials": 3}), run=second, prior=first)
     shutil.rmtree(first)
     front = search_study(small_study(seed=2, **{"budget.trials": 5}), run=second)
-    assert "the sampler knows 5 trials" in front.note
+    assert "the sampler learned from 5 trials" in front.note
 
 
 def test_students_trained_there_may_be_trained_here(tmp_path: Path) -> None:

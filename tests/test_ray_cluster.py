@@ -14,6 +14,7 @@ from claims import load_claim
 from conftest import needs
 
 from autokd.driver import search_study
+from autokd.driver.events import progress_only
 from autokd.record import TrialRecord, read_trials
 from autokd.study import Study, load_study, override
 
@@ -56,7 +57,7 @@ def search_while(study: Study, home: Path, happens: Callable[[], object], *, aft
         if not happened and len(kills.begun_stretches(home)) >= after:
             happened.append(happens())
 
-    search_study(study, run=home / "run", progress=watch)
+    search_study(study, run=home / "run", tell=progress_only(watch))
     assert happened
     return read_trials(home / "run")
 

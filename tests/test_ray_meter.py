@@ -12,6 +12,7 @@ from conftest import needs
 from small import small_study
 
 from autokd.driver import search_study
+from autokd.driver.events import progress_only
 from autokd.errors import UnmeasuredError
 from autokd.record import read_trials
 from autokd.study import Study
@@ -99,7 +100,7 @@ def test_all_latencies_are_measured_on_the_meter_and_none_by_the_driver(
     trials = read_trials(tmp_path / "run")
     assert {trial.state for trial in trials} <= {"complete", "duplicate"}
     assert all(student.values["latency_ms"] > 0 for student in front)
-    assert caplog.text.count("latencies are measured on the node with the resource 'meter'") == 1
+    assert caplog.text.count("Latencies are measured on the node with the resource 'meter'") == 1
 
 
 def test_without_a_meter_the_driver_measures_and_says_so(
@@ -108,7 +109,7 @@ def test_without_a_meter_the_driver_measures_and_says_so(
     with caplog.at_level(logging.INFO, "autokd"):
         search_study(study_on(cluster, tmp_path, **{"budget.trials": 2}), run=tmp_path / "run")
     assert set(nodes_that_timed(tmp_path)) == {cluster.head_node.node_id}
-    assert caplog.text.count("latencies are measured by the driver, for no node") == 1
+    assert caplog.text.count("Latencies are measured by the driver, for no node") == 1
 
 
 def test_a_search_that_loses_its_meter_goes_on_and_answers_once_there_is_another(
@@ -123,7 +124,7 @@ def test_a_search_that_loses_its_meter_goes_on_and_answers_once_there_is_another
 
     study = study_on(cluster, tmp_path, **{"budget.trials": 8})
     with pytest.raises(UnmeasuredError, match="the node with the resource 'meter' is gone; start one"):
-        search_study(study, run=tmp_path / "run", progress=watch)
+        search_study(study, run=tmp_path / "run", tell=progress_only(watch))
     assert lost
     trials = read_trials(tmp_path / "run")
     failed = [trial for trial in trials if trial.state == "failed"]

@@ -16,6 +16,7 @@ from servers import PASSWORD, Postgres, postgres
 from small import small_study
 
 from autokd.driver import search_study
+from autokd.driver.events import progress_only
 from autokd.record import read_trials
 
 pytestmark = [needs("postgres"), needs("psycopg")]
@@ -79,7 +80,7 @@ def test_a_driver_on_another_machine_is_refused_while_the_first_one_runs(server:
             (copy / "record.lock").unlink()
             said.append(refused("search", write_study(tmp_path, {"record": server.url}), "--run", copy))
 
-    search_study(small_study(record=server.url), run=run, progress=second)
+    search_study(small_study(record=server.url), run=run, tell=progress_only(second))
     assert f"{copy} is held by another search that is running" in said[0]
 
 
@@ -96,7 +97,7 @@ def test_a_server_that_goes_down_stops_the_search_and_the_same_command_goes_on(
             server.stop()
 
     with pytest.raises(Exception, match=r"record in postgresql.psycopg://me@127.* was lost .*search again"):
-        search_study(small_study(record=server.url), run=run, progress=stop)
+        search_study(small_study(record=server.url), run=run, tell=progress_only(stop))
     try:
         said = refused("front", study, "--run", run)
         assert "cannot be opened" in said

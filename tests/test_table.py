@@ -15,6 +15,7 @@ from small import small_driver
 from tables import COLUMNS, OBJECTIVES, PARAMETERS, rows, write_table
 
 from autokd.driver import load_front, search_study
+from autokd.driver.events import progress_only
 from autokd.driver.preparation import prepare
 from autokd.front import Front
 from autokd.pareto import as_losses, non_dominated, scaled_hypervolume
@@ -215,7 +216,7 @@ def test_an_interrupted_search_goes_on_to_the_same_front(tmp_path: Path) -> None
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        search_study(study, run=run, progress=interrupt)
+        search_study(study, run=run, tell=progress_only(interrupt))
     assert not load_front(run).final
     driver = small_driver(prepare(study, run))  # and one that dies with a row at its first rung
     stretch = driver.propose()

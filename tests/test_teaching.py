@@ -14,6 +14,7 @@ from torch import nn
 
 from autokd.distill import Training
 from autokd.driver import retrain, search_study
+from autokd.driver.events import progress_only
 from autokd.driver.progress import steps, tell_nobody
 from autokd.driver.teaching import with_test_answers
 from autokd.errors import InputError
@@ -64,7 +65,10 @@ def test_a_teacher_that_is_gone_costs_only_what_it_is_compared_with_on_test(
     with caplog.at_level(logging.WARNING, "autokd"):
         front = search_study(study, run=tmp_path / "gone")
     assert "cannot be asked about the test rows: teacher 'leaving' fails" in caplog.text
-    assert "The teacher's own figures on test are not known, and neither are agreement of the students." in caplog.text
+    assert (
+        "The teacher's own values on the test split are not known, and neither is agreement of the students there."
+        in caplog.text
+    )
     assert front.teacher["test"] == {}
     assert all(student.test.keys() == {"accuracy"} for student in front)
     assert all(student.values.keys() == set(OBJECTIVES) for student in front)
@@ -126,7 +130,7 @@ def test_a_training_that_was_interrupted_goes_on_and_is_the_same_training(
     interrupted_run(tmp_path, monkeypatch, 4)
     with caplog.at_level(logging.INFO, "autokd"):
         again = small_run(tmp_path, teacher=TRAINED)
-    assert "Epoch 4 of the teacher's training was kept; going on after it." in caplog.text
+    assert "The teacher was trained for 4 epochs before. Its training goes on from there." in caplog.text
     assert again.setup.digests.teacher == whole.setup.digests.teacher
     assert torch.equal(outputs_of(again.folder).nan_to_num(), outputs_of(whole.folder).nan_to_num())
     assert {path.name for path in (again.folder / "teacher").iterdir() if not path.name.startswith("outputs")} == {
@@ -195,18 +199,18 @@ def test_progress_says_how_much_is_done_and_how_long_the_rest_takes(caplog: pyte
     now[0] = 100
     with caplog.at_level(logging.INFO, "autokd"):
         told(600, 1000)
-    assert said == ["Asking the teacher about 1,000 images: 600 of 1,000 done, about 100 s left"]
+    assert said == ["Asking the teacher about 1,000 images: 600 of 1,000 done, about 100 s left."]
     assert said[0] in caplog.text
     now[0] = 300
     told(601, 1000)
-    assert said[1].endswith("601 of 1,000 done, about 5 min left")
+    assert said[1].endswith("601 of 1,000 done, about 5 min left.")
 
 
 def test_a_search_tells_whoever_looks_how_far_the_teacher_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autokd.driver.progress._TOLD_EVERY", 0.0)
     seen = []
     study = small_study(**{"budget.trials": 1}, teacher=TRAINED)
-    search_study(study, run=tmp_path / "run", progress=lambda progress: seen.append(progress["message"]))
+    search_study(study, run=tmp_path / "run", tell=progress_only(lambda progress: seen.append(progress["message"])))
     assert any(message.startswith("Training the teacher for 6 epochs: 3 of 6 done, about ") for message in seen)
     assert any(message.startswith("Asking the teacher about 360 images: 60 of 360 done, about ") for message in seen)
     assert any(message.startswith("Asking the teacher about 359 images of test: ") for message in seen)

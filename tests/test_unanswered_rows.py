@@ -47,7 +47,7 @@ def search(folder: Path, changes: dict[str, Any], *words: str) -> Answer:
 
 def test_a_teacher_that_answers_the_training_rows_alone_has_no_values(tmp_path: Path, changes: dict[str, Any]) -> None:
     said = search(tmp_path, changes).out
-    assert said.count("teacher: answers, on validation: not known, for want of answers") == 1
+    assert said.count("The teacher is answers. On validation it has no values, because it did not answer all rows") == 1
     front = front_of(tmp_path / "run")
     assert (front.teacher["values"], front.teacher["test"]) == ({}, {})
     assert front.validation_labels == 60

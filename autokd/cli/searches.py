@@ -109,12 +109,15 @@ def search(
     try:
         with LiveView() as view:
             log.handlers = [view.log_handler()]
-            front = search_study(read, run=absolute, prior=prior, widened=widen, seconds=seconds, progress=view.update)
+            front = search_study(read, run=absolute, prior=prior, widened=widen, seconds=seconds, tell=view.tell)
     except KeyboardInterrupt:
         say(f"autokd: The search was stopped. Everything done so far is in {folder}; {_AGAIN}", file=sys.stderr)
         raise typer.Exit(130) from None
     print_front(front.to_dict())
     _write_report(context, absolute, read, shown=folder)
+    from autokd.record import dashboard_command
+
+    say(f"To look at all trials in the browser, run: {dashboard_command(folder, read.record)}")
 
 
 def write_latency_table(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from autokd.driver.after import export_trial, retrain
     from autokd.driver.core import Driver
     from autokd.driver.device import measure_device
-    from autokd.driver.entry import search, search_study, unused
+    from autokd.driver.entry import search_study, unused
     from autokd.driver.settled import load_front
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "load_front",
     "measure_device",
     "retrain",
-    "search",
     "search_study",
     "unused",
 ]
@@ -34,7 +33,6 @@ _HOMES = {
     "load_front": "settled",
     "measure_device": "device",
     "retrain": "after",
-    "search": "entry",
     "search_study": "entry",
     "unused": "entry",
 }

@@ -111,7 +111,7 @@ class Driver:
         if "lost" in result:
             return [] if self._died_too_often(trial) else [self._next_stretch(trial)]
         if "damaged" in result:
-            _LOG.warning("Trial %d was trained anew: %s was lost or damaged.", number, result["damaged"])
+            _LOG.warning("Trial %d was trained again, because %s was lost or damaged.", number, result["damaged"])
         if "error" in result:
             self.record.fail(number, result["error"])
             self._refuse_if_all_fail()

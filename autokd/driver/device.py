@@ -60,7 +60,7 @@ def measure_device(
         )
         done, reason = 0, ""
         for arch in islice(_different(context, number), number):
-            notify(f"{done} of {number} measured")
+            notify(f"Measuring latencies: {done} of {number} architectures are done.")
             try:
                 if latencies.known(arch) is None:
                     latencies.measure(arch)

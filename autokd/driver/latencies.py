@@ -88,7 +88,11 @@ class Latencies:
             return None
         if not self._told:
             self._told = True
-            _LOG.info("%s is predicted until a student is trained in full, %s", self.objective.name, found)
+            _LOG.info(
+                "%s is predicted until a student is trained to the end. The prediction is %s.",
+                self.objective.name,
+                found,
+            )
         return found
 
     def _scaled(self, measurement: Measurement) -> float:

@@ -16,7 +16,7 @@ from typing import Any
 
 from autokd.checkpoints import WEIGHTS, deaths, is_whole, note_death, read_result, too_many
 from autokd.driver.core import Driver
-from autokd.driver.progress import Notify
+from autokd.driver.progress import SEARCHING, Notify, fresh_seeds
 from autokd.errors import InputError
 from autokd.executors import InlineExecutor, ProcessExecutor
 from autokd.trial import Stretch, reason_of
@@ -65,10 +65,12 @@ def run_trials(
         try:
             while True:
                 in_time = seconds is None or time.monotonic() - started < seconds
-                if in_time:
-                    jobs.take(ready)
+                if in_time and elsewhere:
+                    jobs.take(ready)  # workers first: to tell what has happened takes longer
                 if proposal is None:
-                    notify("searching")
+                    notify(SEARCHING)
+                    if in_time and not elsewhere:
+                        jobs.take(ready)  # trains now, so what has happened is told before
                     if in_time and proposing and len(ready) < jobs.taken_in(lasted) and (elsewhere or jobs.free):
                         begun = time.monotonic()
                         proposal = proposer.submit(driver.propose)  # ahead, where workers need not wait for it
@@ -122,7 +124,7 @@ def train_all(
                 results[stretch.folder] = {"error": reason}
             else:
                 jobs.submit(stretch)
-        notify(f"fresh trainings: {len(results)} of {len(stretches)} done")
+        notify(fresh_seeds(len(results), len(stretches)))
         jobs.wait()
         for stretch, result in jobs.done():
             if "lost" in result:
@@ -220,7 +222,7 @@ def _death(stretch: Stretch, code: int) -> dict[str, Any]:
         return {"error": f"ended its worker process with exit code {code}"}
     how = f"by {_signal(-code)}" if code < 0 else f"before it began, with exit code {code}"
     note_death(folder, how)
-    _LOG.warning("The worker of trial %d died %s; the trial is tried again.", stretch.trial, how)
+    _LOG.warning("The worker process of trial %d died %s. The trial is tried again.", stretch.trial, how)
     return {"lost": how}
 
 

@@ -104,7 +104,7 @@ def prepare(
             refuse_other_digests(folder, setup, task=study.task.digest)
         place.start()  # workers import for seconds, while the data are read and the teacher answers
         task = _open_task(study, folder)
-        _LOG.info("task: %s", task.summary() if isinstance(task, ArrayTask) else task.name)
+        _LOG.info("The task is %s.", task.summary() if isinstance(task, ArrayTask) else task.name)
         refuse_other_digests(folder, setup, task=task.digest)
         teacher, outputs = teacher_and_outputs(study, task, folder, notify=notify)
         refuse_other_digests(folder, setup, teacher=teacher.digest)
@@ -113,7 +113,7 @@ def prepare(
         refuse_hopeless_baselines(context)
         meter = place.meter
         if meter.where and any(objective.timed for objective in objectives):
-            _LOG.info("latencies are measured %s", meter.where)
+            _LOG.info("Latencies are measured %s.", meter.where)
         if setup is None:
             setup = _begin(context, teacher, facts, folder, outputs.relative_to(folder), meter)
             if prior is not None:

@@ -104,7 +104,7 @@ def prior_trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
 
 
 def prior_note(folder: Path, study: Study, now: Setup) -> str:
-    """In words what a run learns from, and what was different there; "" where it learns from none."""
+    """What a run learns from, in words, and in what that differs; "" where it learns from none."""
     if not (folder / _COPY).exists():
         return ""
     setup = read_setup(folder / _COPY)
@@ -113,6 +113,6 @@ def prior_note(folder: Path, study: Study, now: Setup) -> str:
     other = [DIGESTS[key] for key in keys if getattr(setup.digests, key) != getattr(now.digests, key)]
     other += changed_sources(setup.sources, now.sources).values()
     other += [key for key in changed_keys(setup.study, dump(study)) if key != "name"]
-    differs = f"different there: {', '.join(other)}" if other else "nothing was different there"
+    differs = f"which differs in {', '.join(other)}" if other else "which differs in nothing"
     known = len(prior_trials(folder))
-    return f"the sampler knows {known} trials of the earlier run {setup.study['name']}; {differs}"
+    return f"the sampler learned from {known} trials of the earlier run {setup.study['name']}, {differs}"

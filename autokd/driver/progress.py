@@ -1,22 +1,28 @@
-"""How far something long is, and how long it still takes: told to whoever looks, and now and then to the log."""
+"""How far something long is, and how long it still takes: told to the caller, and now and then to the log."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
+from autokd.driver.events import PROGRESS, Tell
 from autokd.study import Study
 
 Notify = Callable[[str], None]
 """Told in words what is being done."""
 
-Progress = Callable[[Mapping[str, Any]], None]
-"""Told how a search stands; the keys are those of `report.live.LiveView.update`."""
-
 _LOG = logging.getLogger("autokd")
 _TOLD_EVERY, _LOGGED_EVERY = 0.5, 30.0
+
+
+SEARCHING = "Training students."
+"""What is done while a search trains, stops and proposes students."""
+
+
+def fresh_seeds(done: int, total: int) -> str:
+    """How far the trainings are from which the numbers of a front come."""
+    return f"Training students again with fresh seeds: {done} of {total} trainings are done."
 
 
 def tell_nobody(message: str) -> None:
@@ -41,35 +47,35 @@ def steps(doing: str, notify: Notify, *, clock: Callable[[], float] = time.monot
             return
         left = (now - began) / (done - before) * (total - done)
         ends = f", about {_duration(left)} left" if done < total else ""
-        message = f"{doing}: {done:,} of {total:,} done{ends}"
+        message = f"{doing}: {done:,} of {total:,} done{ends}."
         told = now
         notify(message)
         if now - logged >= _LOGGED_EVERY:
             logged = now
-            _LOG.info("%s.", message)
+            _LOG.info("%s", message)
 
     return tell
 
 
-def before_trials(study: Study, progress: Progress | None) -> Notify:
+def before_trials(study: Study, tell: Tell) -> Notify:
     """Tells what is being done while there are no trials yet."""
     started = time.monotonic()
 
     def notify(message: str) -> None:
-        if progress is not None:
-            progress(
-                {
-                    "trials": {},
-                    "budget": {"trials": study.budget.trials, "epochs": study.budget.epochs},
-                    "epochs_spent": 0,
-                    "seconds": time.monotonic() - started,
-                    "eta_seconds": None,
-                    "hypervolume": None,
-                    "front": [],
-                    "objectives": [],
-                    "message": message,
-                }
-            )
+        tell(
+            {
+                "event": PROGRESS,
+                "trials": {},
+                "budget": {"trials": study.budget.trials, "epochs": study.budget.epochs},
+                "epochs_spent": 0,
+                "seconds": time.monotonic() - started,
+                "eta_seconds": None,
+                "hypervolume": None,
+                "front": [],
+                "objectives": [],
+                "message": message,
+            }
+        )
 
     return notify
 

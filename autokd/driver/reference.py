@@ -49,10 +49,12 @@ def _trained_ends(objective: Objective, context: Context) -> tuple[float, float]
         objective, as_evaluation(context, unknown, "validation"), task.targets(task.splits["train"])
     )
     if objective.ideal is None or (objective.worst is None and objective.bound is None):
-        best = "what right answers score" if objective.ideal is None else "its ideal"
-        least = "what answers score that do not look at the input" if objective.worst is None else "its worst value"
+        best = "the score of right answers" if objective.ideal is None else "its ideal"
+        least = "the score of answers that ignore the input" if objective.worst is None else "its worst value"
         said = least if objective.bound is None else "its bound"
-        _LOG.info("%s: the hypervolume counts from %.4g, %s, to %.4g, %s", objective.name, ideal, best, worst, said)
+        _LOG.info(
+            "For %s the hypervolume counts from %.4g (%s) to %.4g (%s).", objective.name, ideal, best, worst, said
+        )
     return ideal, worst
 
 

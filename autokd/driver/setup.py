@@ -17,7 +17,21 @@ import torch
 from autokd.driver.meter import IN_PROCESS, Meter
 from autokd.errors import FOREIGN, OTHER_FOLDER, START_OVER, InputError, said
 from autokd.record import has_own_database, read_study
-from autokd.study import FORMAT, SETUP_FILE, SPACE, STUDY, Setup, Study, changed_keys, dump, not_importable, read_setup
+from autokd.study import (
+    FORMAT,
+    SETUP_FILE,
+    SPACE,
+    STUDY,
+    Setup,
+    Study,
+    TaskSection,
+    changed_keys,
+    dump,
+    is_tabulated,
+    not_importable,
+    read_setup,
+)
+from autokd.tasks import ArrayTask
 from autokd.trial import Context
 
 DIGESTS = {"task": "the data", "teacher": "the teacher", "space": "the source of the space"}
@@ -123,9 +137,16 @@ def no_half_folder(folder: Path) -> Iterator[None]:
         raise
 
 
+def unimportable(study: Study) -> list[str]:
+    """The sections of a study that worker processes can neither import nor read from the run folder."""
+    kept_in_no_file = not isinstance(study.task, str | TaskSection | ArrayTask) and not is_tabulated(study.task)
+    own = [name for name in not_importable(study) if name not in ("task", "teacher")]  # those travel as files
+    return [*(["task"] if kept_in_no_file else []), *own]
+
+
 def refuse_unimportable(study: Study) -> None:
     """Refuses a study of which worker processes cannot import a part."""
-    missing = [name for name in not_importable(study) if name not in ("task", "teacher")]  # those travel as files
+    missing = [name for name in unimportable(study) if name != "task"]  # of which more can be said once it is opened
     if study.executor != "inline" and missing:
         raise InputError(
             f"{', '.join(missing)}: worker processes cannot import what was given; put it into a module or a file and "

@@ -78,12 +78,12 @@ def with_test_answers(context: Context, folder: Path, setup: Setup, notify: Noti
     try:
         context = replace(context, teacher=open_outputs(_ask_test(context, folder, setup, notify, own)))
     except FOREIGN as error:  # whatever a foreign teacher raises: students were trained, and are worth a front
-        _LOG.warning("The teacher cannot be asked about the test rows: %s", said(error))
+        _LOG.warning("The teacher cannot be asked about the test rows: %s.", said(error))
     if not context.teacher[0][rows].isnan().any():
         return context
     compared = {o.name for o in context.objectives if compares_with_teacher(o, context.task)}
-    also = f", and neither are {', '.join(sorted(compared))} of the students" if compared else ""
-    _LOG.warning("The teacher's own figures on test are not known%s.", also)
+    also = f", and neither is {', '.join(sorted(compared))} of the students there" if compared else ""
+    _LOG.warning("The teacher's own values on the test split are not known%s.", also)
     return replace(context, objectives=tuple(o for o in context.objectives if o.name not in compared))
 
 
@@ -100,9 +100,12 @@ def teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
     notes = ["its validation score is on rows it was trained on"] if saw else []
     answers = context.teacher[0][context.task.splits["validation"]]
     values = {} if answers.isnan().any() else evaluate_outputs(context, answers, "validation")
-    shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items()) or "not known, for want of answers"
+    shown = (
+        ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        or "no values, because it did not answer all rows"
+    )
     said = f" ({notes[0]})" if notes else ""
-    _LOG.info("teacher: %s, on validation: %s%s", teacher.name, shown, said)
+    _LOG.info("The teacher is %s. On validation it has %s%s.", teacher.name, shown, said)
     refuse_chance(teacher_score(context.teacher, context.task), context.task)
     for doubt in doubts(context.teacher, context.task):
         _LOG.warning("The teacher, %s, may have little to teach: %s.", teacher.name, doubt)
@@ -128,7 +131,7 @@ def _ask_test(context: Context, folder: Path, setup: Setup, notify: Notify, own:
     if teacher.digest != setup.digests.teacher:
         raise InputError("it is another one than the search was begun with")
     teacher = placed(teacher, pick_device(study.device))
-    told = steps(f"Asking the teacher about {questions(task, ['test'])} of test", notify)
+    told = steps(f"Asking the teacher about {questions(task, ['test'])} of the test split", notify)
     return teacher_outputs(teacher, task, home, splits=["test"], told=told).path
 
 
@@ -151,7 +154,7 @@ def _training(task: Task, study: Study, notify: Notify) -> Train:
         )
         done = _last_epoch(folder)
         if done:
-            _LOG.info("Epoch %d of the teacher's training was kept; going on after it.", done)
+            _LOG.info("The teacher was trained for %d epochs before. Its training goes on from there.", done)
             training.restore(folder / f"epoch-{done}")
         told = steps(f"Training the teacher for {spec.epochs} epochs", notify)
         told(done, spec.epochs)

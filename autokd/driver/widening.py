@@ -56,7 +56,7 @@ def widen(folder: Path, context: Context, setup: Setup) -> tuple[str, ...]:
     finally:
         close_storage(storage)
         lock.release()
-    _LOG.info("the space is wider: %d trials are kept, in the study %s", len(wider), names[-1])
+    _LOG.info("The space got wider. Its %d trials are kept, in the new Optuna study %s.", len(wider), names[-1])
     return names
 
 

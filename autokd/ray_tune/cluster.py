@@ -22,7 +22,7 @@ from autokd.checkpoints import drop
 from autokd.driver.core import Driver
 from autokd.driver.loop import finished
 from autokd.driver.meter import Meter
-from autokd.driver.progress import Notify
+from autokd.driver.progress import Notify, fresh_seeds
 from autokd.driver.setup import Run
 from autokd.errors import InputError, said
 from autokd.ray_tune.doors import AdvanceScheduler, ProposeSearcher, Search, ShowValues
@@ -138,7 +138,7 @@ class Cluster:
             while waiting and len(under_way) < self.workers:
                 stretch = waiting.popleft()
                 under_way[task.remote(work, with_absolute_paths(stretch))] = stretch
-            notify(f"fresh trainings: {len(results)} of {len(stretches)} done")
+            notify(fresh_seeds(len(results), len(stretches)))
             done, _ = ray.wait(list(under_way), timeout=0.5)
             for reference in done:
                 folder = under_way.pop(reference).folder
@@ -190,7 +190,7 @@ def _look_for_room(settings: RayExecutor, workers: int) -> None:
         )
     if room < workers:
         logging.getLogger("autokd").warning(
-            "Ray's nodes have room for %d of %d students at once (%s each); the others wait", room, workers, wanted
+            "Ray's nodes have room for %d of %d students at once (%s each). The others wait.", room, workers, wanted
         )
 
 

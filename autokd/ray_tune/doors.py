@@ -17,7 +17,7 @@ from ray.util.metrics import Gauge
 
 from autokd.checkpoints import trial_folder, unrecorded_result
 from autokd.driver.core import Driver
-from autokd.driver.progress import Notify
+from autokd.driver.progress import SEARCHING, Notify
 from autokd.ray_tune.storage import Storage
 from autokd.ray_tune.worker import as_config
 from autokd.trial import Stretch
@@ -94,7 +94,7 @@ class Search:
         if not self._late and self._proposing and len(self.ready) < self.workers <= len(self.under_way):
             self._propose()  # ahead: a worker that ends need not wait for it
         if time.monotonic() - self._noted > _TICK_SECONDS:
-            self.notify("searching")
+            self.notify(SEARCHING)
             self._noted = time.monotonic()
         if self.under_way or self.ended:
             return

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from autokd.record.record import Record
     from autokd.record.storage import (
         close_storage,
+        dashboard_command,
         database_file,
         open_storage,
         read_study,
@@ -37,6 +38,7 @@ __all__ = [
     "canonical",
     "close_storage",
     "counts",
+    "dashboard_command",
     "database_file",
     "finite",
     "has_own_database",

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 from urllib.parse import unquote
 
@@ -73,6 +74,17 @@ def whereabouts(folder: Path, named: str) -> tuple[sqlalchemy.URL, str]:
 def database_file(path: Path) -> sqlalchemy.URL:
     """The URL of an SQLite file, whatever its path holds."""
     return sqlalchemy.URL.create("sqlite", database=str(path))
+
+
+def dashboard_command(folder: Path, named: str) -> str:
+    """The command that shows the record of a run in the browser, without any password.
+
+    Args:
+        folder: the run folder, as it is to be written.
+        named: the `record` of the study.
+    """
+    url = str(database_file(folder / "record.db")) if named == "sqlite" else shown_url(named)
+    return f"optuna-dashboard {quote(url)}"
 
 
 def open_storage(url: str | sqlalchemy.URL) -> optuna.storages.RDBStorage:

@@ -1,4 +1,4 @@
-"""A search while it runs: redrawn in place on a terminal, a plain line now and then where output is piped."""
+"""A search while it runs: redrawn in place on a terminal; where output is piped, a plain line every few seconds."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
+from autokd.driver.events import PROGRESS, Event
 from autokd.errors import without_secrets
 from autokd.front.words import number
 from autokd.report.encoding import writable
@@ -36,11 +37,11 @@ _STATES = {
 class LiveView:
     """Shows a search's progress while it is entered as a context; rich leaves colour out where `NO_COLOR` is set.
 
-    Plain lines hold the front, too, once it has changed, at most once a minute.
+    Where plain lines are printed, the front is printed among them once it has changed, at most once a minute.
 
     Args:
-        console: where to show it, stdout if None; redrawn in place only where this is a terminal that can.
-        environment: of the process; `CI` set to anything but nothing asks for plain lines on any terminal.
+        console: where to show it, stdout if None. It is redrawn in place only on a terminal that can do so.
+        environment: of the process. Where `CI` is set and not empty, plain lines are printed on any terminal.
         clock: seconds, only differences count.
         every: seconds between two plain lines, >= 0.
     """
@@ -77,6 +78,11 @@ class LiveView:
         elif self._last is not None:
             self._print_status(self._last)
 
+    def tell(self, event: Event) -> None:
+        """Shows where the search stands when an event says so."""
+        if event["event"] == PROGRESS:
+            self.update(event)
+
     def update(self, progress: Mapping[str, Any]) -> None:
         """Shows where the search stands.
 
@@ -108,49 +114,68 @@ class LiveView:
         self._status, self._status_at = line, self._clock()
 
     def _print_front(self, progress: Mapping[str, Any]) -> None:
-        text = front_text(_shown(progress), encoding=self._console.encoding).rstrip()
+        shown = {"objectives": progress["objectives"], "front": largest_front(progress)[0]}
+        text = front_text(shown, encoding=self._console.encoding).rstrip()
         if progress["front"] and text != self._front:
             _plain(self._console, text)
         self._front, self._front_at = text, self._clock()
 
 
 def status(progress: Mapping[str, Any]) -> str:
-    """Where a search stands, on one line."""
-    trials = progress["trials"]
-    counts = ", ".join(f"{trials.get(state, 0)} {words}" for state, words in _STATES.items())
-    parts = [
-        f"{_done(trials)}{_of(progress['budget'].get('trials'))} trials: {counts}",
-        _epochs(progress),
-        f"front of {len(progress['front'])}",
-        f"hypervolume {number(progress['hypervolume'])}",
-        _time(progress),
-        progress["message"],
-    ]
+    """Where a search stands, on one line; before its first trial, what is being done."""
+    if not progress["trials"]:
+        return " ".join(part for part in (progress["message"], f"({_time(progress)})") if part)
+    limit = progress["budget"].get("trials")
+    states = ", ".join(f"{count} {words}" for count, words in counts(progress["trials"]))
+    parts = [f"{ended_trials(progress['trials'])}{_of(limit)} trials: {states}", figures(progress), progress["message"]]
     return "; ".join(part for part in parts if part)
 
 
 def screen(progress: Mapping[str, Any], *, width: int = PLAIN_WIDTH, encoding: str = "utf-8") -> Group:
-    """Where a search stands, as a screen: a bar, the counts, the front."""
-    trials, limit, front = progress["trials"], progress["budget"].get("trials"), progress["front"]
+    """Where a search stands, as a screen: a bar, the counts, the front; before its first trial, what is being done."""
+    trials, limit = progress["trials"], progress["budget"].get("trials")
     lines: list[RenderableType] = []
-    if limit:
-        bar = ProgressBar(total=limit, completed=min(_done(trials), limit), width=60)
+    if limit and trials:
+        bar = ProgressBar(total=limit, completed=min(ended_trials(trials), limit), width=60)
         lines.append(Align.left(bar))  # a bar alone does not end its line
-    counts = [(state, trials.get(state, 0), words) for state, words in _STATES.items()]
-    lines.append(
-        Text("   ").join(
-            Text.assemble((str(count), _style(state, count)), f" {words}") for state, count, words in counts
-        )
-    )
-    volume = writable(f"hypervolume {number(progress['hypervolume'])}", encoding)
-    lines.append(Text(f"{_epochs(progress)}   {_time(progress)}   {volume}"))
+    if trials:
+        shown = [Text.assemble((str(count), _style(words, count)), f" {words}") for count, words in counts(trials)]
+        lines.append(Text("   ").join(shown))
+    lines.append(Text(writable(figures(progress, between="   "), encoding)))
     if progress["message"]:
         lines.append(Text(writable(progress["message"], encoding), style="italic"))
-    if front:
-        lines.append(front_table(_shown(progress), width=width, encoding=encoding))
-    if len(front) > LARGEST_FRONT:
-        lines.append(Text(f"and {len(front) - LARGEST_FRONT} more on the front", style="dim"))
+    members, more = largest_front(progress)
+    if members:
+        shown_front = {"objectives": progress["objectives"], "front": members}
+        lines.append(front_table(shown_front, width=width, encoding=encoding))
+    if more:
+        lines.append(Text(f"There are {more} more students on the front.", style="dim"))
     return Group(*lines)
+
+
+def counts(trials: Mapping[str, int]) -> list[tuple[int, str]]:
+    """How many trials are in each state, with the words for it."""
+    return [(trials.get(state, 0), words) for state, words in _STATES.items()]
+
+
+def ended_trials(trials: Mapping[str, int]) -> int:
+    """Trials that count towards the budget: those that ended with some training."""
+    return sum(trials.get(state, 0) for state in ("complete", "pruned", "failed"))
+
+
+def figures(progress: Mapping[str, Any], *, between: str = "; ") -> str:
+    """Epochs, size and hypervolume of the front, and time; before the first trial the time alone."""
+    if not progress["trials"]:
+        return _time(progress)
+    front = f"front of {len(progress['front'])}"
+    return between.join([_epochs(progress), front, f"hypervolume {number(progress['hypervolume'])}", _time(progress)])
+
+
+def largest_front(progress: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int]:
+    """The students of the front that are shown, without their architectures, and how many are not shown."""
+    members = progress["front"][:LARGEST_FRONT]
+    shown = [{key: member[key] for key in member if key != "arch"} for member in members]
+    return shown, len(progress["front"]) - len(shown)
 
 
 def duration(seconds: float) -> str:
@@ -175,22 +200,13 @@ def _plain(console: Console, text: str) -> None:
     console.print(writable(text, console.encoding), markup=False, highlight=False, soft_wrap=True)
 
 
-def _shown(progress: Mapping[str, Any]) -> dict[str, Any]:
-    return {"objectives": progress["objectives"], "front": progress["front"][:LARGEST_FRONT]}
-
-
-def _done(trials: Mapping[str, int]) -> int:
-    """Trials that count towards the budget: those that ended with some training."""
-    return sum(trials.get(state, 0) for state in ("complete", "pruned", "failed"))
-
-
 def _epochs(progress: Mapping[str, Any]) -> str:
     return f"{progress['epochs_spent']:,}{_of(progress['budget'].get('epochs'))} epochs"
 
 
 def _time(progress: Mapping[str, Any]) -> str:
     left = progress["eta_seconds"]
-    ends = "" if left is None else f", about {duration(left)} to go"
+    ends = "" if left is None else f", about {duration(left)} left"
     return f"{duration(progress['seconds'])} so far{ends}"
 
 
@@ -198,7 +214,7 @@ def _of(limit: int | None) -> str:
     return f" of {limit:,}" if limit else ""
 
 
-def _style(state: str, count: int) -> str:
+def _style(words: str, count: int) -> str:
     if not count:
         return "dim"
-    return {"failed": "bold red", "complete": "bold green"}.get(state, "bold")
+    return {"failed": "bold red", "complete": "bold green"}.get(words, "bold")

@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
-from autokd import search_study
+from autokd.driver import search_study
 from autokd.study import Study
 
 SITUATIONS: Mapping[str, Mapping[str, Any]] = {

@@ -30,7 +30,9 @@ from typing import Any
 
 import numpy as np
 
-from autokd import Study, search_study
+from autokd import Study
+from autokd.driver import search_study
+from autokd.driver.events import progress_only
 from autokd.pareto import non_dominated
 from autokd.record import read_study
 
@@ -70,7 +72,7 @@ def searched(table: Table, seed: int, *, sampler: str, scheduler: str) -> Traine
             reached.setdefault(member["trial"], progress["epochs_spent"])
 
     with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder:
-        front = search_study(Study.model_validate(settings), run=Path(folder) / "run", progress=watch)
+        front = search_study(Study.model_validate(settings), run=Path(folder) / "run", tell=progress_only(watch))
         told = read_study(Path(folder) / "run").get_trials()
     for student in front:
         reached.setdefault(student.trial, front.epochs_spent)

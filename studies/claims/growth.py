@@ -24,7 +24,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autokd import Study, search_study
+from autokd import Study
+from autokd.driver import search_study
+from autokd.driver.events import progress_only
 
 COMMAND = [sys.executable, "-c", "from autokd.cli import main; main()"]
 READING = ("front", "pick", "report")
@@ -60,7 +62,7 @@ def search(table: Path, trials: int, sampler: str, run: Path) -> dict[str, float
             "sampler": sampler,
         }
     )
-    search_study(study, run=run, progress=watch)
+    search_study(study, run=run, tell=progress_only(watch))
     return {"proposal_seconds": per_proposal(marks)}
 
 

@@ -58,6 +58,7 @@ def write_table(folder: Path) -> Path:
 def run_cell(kind: str, size: int, place: str) -> dict[str, Any]:
     """Seconds of one search, from the moment when Ray is there; to be called in a process of its own."""
     from autokd.driver import search_study
+    from autokd.driver.events import progress_only
     from autokd.study import Study, load_study, override
 
     torch.set_num_threads(1)
@@ -77,7 +78,7 @@ def run_cell(kind: str, size: int, place: str) -> dict[str, Any]:
         )
         largest = _Memory()
         started = time.perf_counter()
-        front = search_study(study, run=folder / "run", progress=largest.look)
+        front = search_study(study, run=folder / "run", tell=progress_only(largest.look))
         seconds = time.perf_counter() - started
     return {
         "cell": [kind, size, place],

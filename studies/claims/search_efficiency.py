@@ -32,7 +32,8 @@ from typing import Any
 
 import numpy as np
 
-from autokd import Study, search_study
+from autokd import Study
+from autokd.driver import search_study
 from autokd.errors import AutoKDError, InputError
 from autokd.record import read_study, read_trials
 

@@ -31,7 +31,8 @@ import numpy as np
 import torch
 from scipy.spatial.distance import cdist
 
-from autokd import search_study
+from autokd.driver import search_study
+from autokd.driver.events import progress_only
 from autokd.driver.preparation import prepare
 from autokd.record import read_study, read_trials
 from autokd.samplers.features import Encoding
@@ -83,7 +84,7 @@ def run_cell(answers: Path, seed: int) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder:
         run = Path(folder) / "run"
-        search_study(study({"outputs": str(answers)}, seed), run=run, progress=watch)
+        search_study(study({"outputs": str(answers)}, seed), run=run, tell=progress_only(watch))
         told, trials = read_study(run).get_trials(), read_trials(run)
     stopped = [trial.state == "pruned" for trial in trials]
     proposals = [(each.params, each.distributions) for each in told]

@@ -41,8 +41,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autokd import search_study
 from autokd.distill import Training
+from autokd.driver import search_study
+from autokd.driver.events import progress_only
 from autokd.losses import kd
 from autokd.objectives import flops
 from autokd.study import Study
@@ -215,7 +216,7 @@ def run_driver(scheduler: str, end: float) -> dict[str, Any] | None:
 
     untrained = mock.patch("autokd.trial.training.run_stretch", trivial)
     with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder, untrained, contextlib.suppress(_Enough):
-        search_study(study, run=Path(folder) / "run", progress=watch)
+        search_study(study, run=Path(folder) / "run", tell=progress_only(watch))
     if max(moments) <= sizes[-1]:
         return None
     last = {size: [m for number, m in moments.items() if size - WINDOW <= number <= size] for size in sizes}

@@ -26,7 +26,7 @@ from unittest import mock
 
 import torch
 
-from autokd import search_study
+from autokd.driver import search_study
 from autokd.executors import ProcessExecutor
 from autokd.study import Study, load_study
 from autokd.trial import Stretch

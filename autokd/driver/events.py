@@ -1,0 +1,92 @@
+"""What a search tells while it goes on, as plain data: events, each told once, and how the search stands.
+
+`docs/howto/callbacks.md` lists the events with their keys. The order of what is told of one trial is fixed; events are
+told between two steps of the search, in the thread that called it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from autokd.record import TrialRecord
+from autokd.types import Objective
+
+Event = dict[str, Any]
+"""What happened: `event` says what, and `study`, `run` and `baseline` say where; the other keys depend on `event`."""
+
+Tell = Callable[[Event], None]
+"""Told what happens."""
+
+PROGRESS = "progress"
+"""The event that says how a search stands, about twice a second; all others tell of one thing that happened."""
+
+
+def tell_no_one(event: Event) -> None:
+    """A `Tell` for when nobody listens."""
+
+
+def signed(tell: Tell, *, study: str, run: str) -> Tell:
+    """`tell`, with the study and the run folder in each event that does not name its own."""
+    return lambda event: tell({"study": study, "run": run, "baseline": "", **event})
+
+
+def of_baseline(tell: Tell, name: str) -> Tell:
+    """`tell`, with the name of a baseline in each event."""
+    return lambda event: tell({**event, "baseline": name})
+
+
+def progress_only(look: Callable[[Mapping[str, Any]], None]) -> Tell:
+    """What passes on how the search stands, and nothing else."""
+
+    def tell(event: Event) -> None:
+        if event["event"] == PROGRESS:
+            look(event)
+
+    return tell
+
+
+def described(objectives: Sequence[Objective]) -> list[dict[str, str]]:
+    """Name, direction and unit of each objective."""
+    return [{"name": each.name, "direction": each.direction, "unit": each.unit} for each in objectives]
+
+
+class Account:
+    """Tells what has come of the trials since it was last asked to.
+
+    Args:
+        tell: told each event.
+        trials: those in the record when the search begins. What earlier searches recorded of them is not told.
+    """
+
+    def __init__(self, tell: Tell, trials: Iterable[TrialRecord]) -> None:
+        self._tell = tell
+        self._begun, self._ended = set[int](), set[int]()
+        self._epochs: dict[int, int] = {}
+        for trial in trials:
+            if trial.state == "running":
+                self._epochs[trial.number] = trial.epoch
+            else:
+                self._ended.add(trial.number)
+
+    def tell_of(self, trial: TrialRecord) -> None:
+        """Tells what is new of one trial: that it began, which rungs it reached, how it ended."""
+        number = trial.number
+        if number in self._ended or (trial.arch is None and trial.state == "running"):
+            return
+        student = {"trial": number, "arch": trial.arch, "recipe": trial.recipe}
+        trained = trial.state == "running" or trial.rungs or number in self._epochs
+        if trained and number not in self._begun:
+            self._begun.add(number)
+            epoch = self._epochs.setdefault(number, 0)
+            values = trial.costs | trial.rungs.get(epoch, {})
+            self._tell({"event": "trial_began", **student, "epoch": epoch, "values": values})
+        for epoch in sorted(trial.rungs):
+            if epoch > self._epochs[number]:
+                self._epochs[number] = epoch
+                values = trial.costs | trial.rungs[epoch]
+                self._tell({"event": "stretch_ended", "trial": number, "epoch": epoch, "values": values})
+        if trial.state != "running":
+            self._ended.add(number)
+            how = {"state": trial.state, "reason": trial.reason, "epoch": trial.epoch, "values": trial.values}
+            self._tell({"event": "trial_ended", **student, **how})
