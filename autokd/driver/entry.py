@@ -129,7 +129,7 @@ def _search(run: Run, place: Place, seconds: float | None, session: Session) -> 
     except KeyboardInterrupt:
         session.take_stock()  # what came in last was recorded, and the next search will not tell of it
         raise
-    session.take_stock()
+    session.searching("Settling the front.")
     if session.answered is not None and still_answers(session.answered, session.record.tally):
         return session.answered  # nothing was added to what was answered: the test split is not read again
     prior = prior_note(run.folder, study, run.setup)

@@ -56,11 +56,12 @@ class Account:
 
     Args:
         tell: told each event.
+        objectives: in the order in which values are told.
         trials: those in the record when the search begins. What earlier searches recorded of them is not told.
     """
 
-    def __init__(self, tell: Tell, trials: Iterable[TrialRecord]) -> None:
-        self._tell = tell
+    def __init__(self, tell: Tell, objectives: Sequence[Objective], trials: Iterable[TrialRecord]) -> None:
+        self._tell, self._names = tell, [objective.name for objective in objectives]
         self._begun, self._ended = set[int](), set[int]()
         self._epochs: dict[int, int] = {}
         for trial in trials:
@@ -79,14 +80,18 @@ class Account:
         if trained and number not in self._begun:
             self._begun.add(number)
             epoch = self._epochs.setdefault(number, 0)
-            values = trial.costs | trial.rungs.get(epoch, {})
-            self._tell({"event": "trial_began", **student, "epoch": epoch, "values": values})
+            self._tell({"event": "trial_began", **student, "epoch": epoch, "values": self._values(trial, epoch)})
         for epoch in sorted(trial.rungs):
             if epoch > self._epochs[number]:
                 self._epochs[number] = epoch
-                values = trial.costs | trial.rungs[epoch]
+                values = self._values(trial, epoch)
                 self._tell({"event": "stretch_ended", "trial": number, "epoch": epoch, "values": values})
         if trial.state != "running":
             self._ended.add(number)
-            how = {"state": trial.state, "reason": trial.reason, "epoch": trial.epoch, "values": trial.values}
+            values = self._values(trial, trial.epoch)
+            how = {"state": trial.state, "reason": trial.reason, "epoch": trial.epoch, "values": values}
             self._tell({"event": "trial_ended", **student, **how})
+
+    def _values(self, trial: TrialRecord, epoch: int) -> dict[str, float]:
+        known = trial.costs | trial.rungs.get(epoch, {})
+        return {name: known[name] for name in self._names if name in known}

@@ -54,7 +54,7 @@ class Session:
             reference_ms=run.reference_ms,
         )
         self.started = time.monotonic()
-        self._account = Account(tell, self.record.trials)
+        self._account = Account(tell, self.record.objectives, self.record.trials)
         self._before = sum(1 for trial in self.record.trials if trial.state != "running")
         self._disk = DiskBudget(run.folder, study.budget.disk_gb)
         self._front: list[TrialRecord] = []

@@ -36,7 +36,7 @@ class LogLines:
     def log_handler(self) -> logging.Handler:
         """A handler that writes to stderr, as Optuna's does."""
         handler = logging.StreamHandler()
-        handler.setFormatter(_Plain(_FORMAT))
+        handler.setFormatter(_Plain(_FORMAT, "%Y-%m-%d %H:%M:%S"))
         return handler
 
 
