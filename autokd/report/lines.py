@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from autokd.driver.events import Event
 from autokd.errors import printable, without_secrets
-from autokd.report.words import number
+from autokd.front.words import number
 
 _LOG = logging.getLogger("autokd")
 _FORMAT = "[%(levelname).1s %(asctime)s] %(message)s"

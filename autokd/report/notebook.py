@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from autokd.driver.events import PROGRESS, Event
+from autokd.front.words import heading, number
 from autokd.report.lines import LogLines
 from autokd.report.live import counts, ended_trials, figures, largest_front, status
-from autokd.report.words import heading, number
 
 
 class NotebookView:
