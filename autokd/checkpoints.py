@@ -147,6 +147,18 @@ def unrecorded_result(run: Path, trial: TrialRecord) -> dict[str, Any] | None:
     return None
 
 
+def drop_unknown(run: Path, known: int) -> list[int]:
+    """Deletes what trainings have left of trials from number `known` on, and returns the numbers of those trials.
+
+    A record whose last entries were lost, as after a loss of power, gives their numbers to other students, to whom the
+    results in those folders must not be ascribed.
+    """
+    folders = [path for path in sorted(run.glob("trials/*")) if path.name.isdecimal() and int(path.name) >= known]
+    for folder in folders:
+        drop(folder)
+    return [int(folder.name) for folder in folders]
+
+
 @dataclass(frozen=True)
 class Excess:
     """What a trial has left in `trials/` that goes beyond a disk budget.

@@ -198,6 +198,30 @@ def test_an_error_that_no_driver_recorded_is_adopted(tmp_path: Path) -> None:
     driver.record.close()
 
 
+def test_results_of_a_trial_that_the_record_lost_are_not_ascribed_to_the_next_of_its_number(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = small_run(tmp_path)
+    small_driver(run).record.close()
+    earlier = (run.folder / "record.db").read_bytes()
+    driver = small_driver(run)
+    proposed = driver.propose()
+    assert proposed is not None
+    run_stretch(run.context, proposed)
+    driver.record.close()
+    (run.folder / "record.db").write_bytes(earlier)
+
+    driver = small_driver(run)
+    assert driver.resume() == []
+    assert "not in it any more, and other students are proposed in their place: 0." in caplog.text
+    assert driver.propose() is not None
+    driver.record.close()
+    driver = small_driver(run)
+    (again,) = driver.resume()
+    assert (again.trial, again.start, driver.record.trials[0].rungs) == (0, 0, {})
+    driver.record.close()
+
+
 def test_a_worker_that_outlived_its_driver_writes_into_its_own_attempt_alone(tmp_path: Path) -> None:
     run = small_run(tmp_path, scheduler="none")
     driver = small_driver(run)

@@ -12,7 +12,15 @@ from typing import Any
 
 import optuna
 
-from autokd.checkpoints import checkpoint, deaths_of_trial, drop, too_many, trial_folder, unrecorded_result
+from autokd.checkpoints import (
+    checkpoint,
+    deaths_of_trial,
+    drop,
+    drop_unknown,
+    too_many,
+    trial_folder,
+    unrecorded_result,
+)
 from autokd.driver.costs import Costs, random_study
 from autokd.driver.meter import Meter
 from autokd.errors import FOREIGN, InfeasibleError, InputError, NoFrontError
@@ -61,8 +69,16 @@ class Driver:
     def resume(self) -> list[Stretch]:
         """Takes up what an earlier driver left running, from the last rung; results it did not record are adopted.
 
-        A trial at which too many processes died by now fails.
+        A trial at which too many processes died by now fails. Trials that were trained, and are missing from the
+        record since its last entries were lost, are named, and others are proposed in their place.
         """
+        lost = drop_unknown(self.folder, len(self.record.trials))
+        if lost:
+            _LOG.warning(
+                "The record has lost its last entries, as after a loss of power. These trials are not in it any more, "
+                "and other students are proposed in their place: %s.",
+                ", ".join(map(str, lost)),
+            )
         stretches: list[Stretch] = []
         for trial in [trial for trial in self.record.trials if trial.state == "running" and trial.arch]:
             result = unrecorded_result(self.folder, trial)
