@@ -1,16 +1,27 @@
-"""Is anything lost when a search dies? Kills searches of digits with all their workers, at random moments.
+"""Is anything lost when a search dies? Kills and damages searches of digits at random moments.
 
     python studies/claims/kills.py --out kills.jsonl --minutes 30
     python studies/claims/kills.py --out kills_ray.jsonl --minutes 30 --kills 25 --executor ray
 
-A search of two workers is started, killed with signal 9, and started again by the same command, until it is done; then
-the next one, until there were 30 kills. A kill comes within half a second of the moment when 1 to 12 more stretches of
-training have begun, or, one time in seven, anywhere in the first ten seconds. After each kill the record and the log of
-trainings are read. Finished cells are appended to --out and not repeated; the searches lie in a folder beside it.
+A search of two workers is started, and one fault after another befalls it until it is done; then the next search is
+started, until there were 100 faults. Of five faults two kill a worker, two damage a file, one kills everything:
+
+    worker  One worker process is killed with signal 9. The search has to go on by itself.
+    damage  The search is killed with all its workers, and one file of the run is damaged as `damage.py` says. The same
+            command has to go on. Where AutoKD refuses the damage in one line, the file is put back from a copy.
+    tree    The search is killed with all its workers. The same command has to go on.
+
+A fault comes within half a second of the moment when 1 to 12 more stretches of training have begun, or, one time in
+seven, anywhere in the next ten seconds. After each, the record and the log of trainings are read. Finished cells are
+appended to --out and not repeated; the searches lie in a folder beside it. No worker is killed while it might be the
+third that dies at one trial: such a trial fails, as it should.
 
 What is counted: trials that had ended and are not in the record as they were (lost), or that ended anew (told twice);
-stretches of training that were begun more than once (repeated). A stretch is known by the weights it begins with, which
-depend on architecture, recipe and rung alone: the search space's networks write a line when they are first trained.
+those that the damaged record itself no longer held (undone); stretches of training that were begun more than once
+(repeated); damages that were refused. Of each search that is done: trials that are left running; trials and fresh
+trainings that failed, of which none does by itself; trials that were interrupted and do not have the numbers that they
+get when they are trained once more in one piece (other numbers). A stretch is known by the weights it begins with,
+which depend on architecture, recipe and rung alone: the search space's networks write a line when they first train.
 """
 
 from __future__ import annotations
@@ -23,19 +34,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import optuna
 
-from autokd.errors import InputError
-from autokd.record import read_study, read_trials
+from autokd.checkpoints import MOST_DEATHS, deaths, deaths_of_trial
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
+from studies.claims.damage import damage
+from studies.claims.survival import FAULTS, begun_stretches, count, ended_trials, faults, final_counts, report
 
 WORKERS = 2
 NEVER = (sys.maxsize, 0.0)
-"""As a moment to kill a search."""
+"""As a moment for a fault."""
+_PATIENCE = 300
+"""Seconds that a search may take to go on after a fault."""
 COMMAND = (sys.executable, "-c", "from autokd.cli import main; main()")
 
 SPACE = '''
@@ -104,6 +118,10 @@ def start(study: Path) -> subprocess.Popen[bytes]:
         )
 
 
+class RefusedError(Exception):
+    """A search ended with exit code 2."""
+
+
 def search_until_killed(study: Path, stretches: int, seconds: float) -> bool:
     """Searches until so many more stretches have begun, and so long after; then kills the whole process tree.
 
@@ -113,32 +131,59 @@ def search_until_killed(study: Path, stretches: int, seconds: float) -> bool:
     Raises:
         RuntimeError: it ended with an error.
     """
-    enough = len(begun_stretches(study.parent)) + stretches
     process = start(study)
     try:
-        while len(begun_stretches(study.parent)) < enough:
-            if ends_within(process, 0.02):
-                return True
-        return ends_within(process, seconds)
+        return ends_before(process, study.parent, stretches, seconds)
     finally:
         kill_tree(process)
 
 
+def ends_before(process: subprocess.Popen[bytes], home: Path, stretches: int, seconds: float) -> bool:
+    """Whether a search comes to its end before so many more stretches have begun, and so long after."""
+    enough = len(begun_stretches(home)) + stretches
+    while len(begun_stretches(home)) < enough:
+        if ends_within(process, 0.02):
+            return True
+    return ends_within(process, seconds)
+
+
 def ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Whether a search has come to its end within so long; `RuntimeError` if with an error."""
+    """Whether a search has come to its end within so long.
+
+    Raises:
+        RefusedError: it was refused.
+        RuntimeError: it ended with another error.
+    """
     try:
         code = process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
         return False
+    if code == 2:
+        raise RefusedError
     if code != 0:
         raise RuntimeError(f"the search ended with exit code {code}")
     return True
 
 
-def kill_moment(number: int) -> tuple[int, float]:
-    """When the kill of a cell comes: after how many more stretches have begun, and seconds; drawn from its number."""
-    draw = random.Random(number)
-    return (0, draw.uniform(0, 10)) if draw.random() < 1 / 7 else (draw.randint(1, 12), draw.uniform(0, 0.5))
+def goes_on(process: subprocess.Popen[bytes], home: Path, begun: int) -> bool:
+    """Returns when a search has begun a stretch beyond so many, or has come to its end, and then True.
+
+    Raises:
+        RefusedError: it was refused.
+        RuntimeError: it ended with another error, or did neither for too long.
+    """
+    late = time.monotonic() + _PATIENCE
+    while len(begun_stretches(home)) <= begun:
+        if ends_within(process, 0.05):
+            return True
+        if time.monotonic() > late:
+            raise RuntimeError(f"the search in {home} does not go on")
+    return False
+
+
+def fault_moment(draws: random.Random) -> tuple[int, float]:
+    """When a fault comes: after how many more stretches have begun, and seconds."""
+    return (0, draws.uniform(0, 10)) if draws.random() < 1 / 7 else (draws.randint(1, 12), draws.uniform(0, 0.5))
 
 
 def kill_tree(process: subprocess.Popen[bytes]) -> None:
@@ -150,119 +195,150 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def ended_trials(run: Path) -> dict[str, list[Any]]:
-    """By number: the state, values and time of end of each trial that has ended; {} before there is a record."""
-    try:
-        trials = read_study(run).get_trials(deepcopy=False)
-    except InputError:
-        return {}
-    return {
-        str(trial.number): [trial.state.name, trial.values, str(trial.datetime_complete)]
-        for trial in trials
-        if trial.state.is_finished()
-    }
+def kill_worker(process: subprocess.Popen[bytes], home: Path, draws: random.Random) -> bool:
+    """Kills one worker of a search as soon as that makes no trial fail; whether the search has ended before."""
+    while one_more_fails(home / "run") or not (workers := living_workers(process, home)):
+        if ends_within(process, 0.1):
+            return True
+    os.kill(draws.choice(workers), signal.SIGKILL)
+    return False
 
 
-def begun_stretches(home: Path) -> list[tuple[str, int]]:
-    """The stretches of training begun so far, in order, the repeated ones among them: digest, and worker's process."""
-    log = home / "stretches.log"
-    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-    return [(digest, int(pid)) for digest, pid in (line.split() for line in lines)]
+def living_workers(process: subprocess.Popen[bytes], home: Path) -> list[int]:
+    """The processes below a search that have begun a stretch of it, and live."""
+    return [pid for pid in sorted({pid for _, pid in begun_stretches(home)}) if process.pid in _ancestors(pid)]
 
 
-def count(home: Path, before: Mapping[str, Sequence[Any]]) -> tuple[dict[str, int], dict[str, list[Any]]]:
-    """What the record and the log say, compared with what had ended before; and what has ended now."""
-    now, begun = ended_trials(home / "run"), begun_stretches(home)
-    counts = {
-        "ended": len(now),
-        "lost": sum(number not in now or now[number][:2] != list(then[:2]) for number, then in before.items()),
-        "told_twice": sum(number in now and now[number][2] != then[2] for number, then in before.items()),
-        "begun": len(begun),
-        "repeated": len(begun) - len({digest for digest, _ in begun}),
-    }
-    return counts, now
+def _ancestors(pid: int) -> list[int]:
+    found: list[int] = []
+    while pid > 1:
+        try:
+            state, parent = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[:2]
+        except OSError:
+            break
+        if state == "Z":
+            break
+        pid = int(parent)
+        found.append(pid)
+    return found
 
 
-def final_counts(run: Path) -> dict[str, Any]:
-    """Of a search that is done: trials left running, and whether its front is that of the record."""
-    running = sum(trial.state == "running" for trial in read_trials(run))
-    answered = json.loads((run / "front.json").read_text(encoding="utf-8"))["front"]
-    same = {member["trial"]: member["values"] for member in answered} == front_of_record(run)
-    return {"left_running": running, "front_is_the_records": same}
+def one_more_fails(run: Path) -> bool:
+    """Whether there is a training under way that the next death of a worker would make fail."""
+    most = MOST_DEATHS - 1
+    fresh = [folder for folder in run.glob("trials/*/seed-*") if not (folder / "result.json").is_file()]
+    trials = [int(folder.name) for folder in run.glob("trials/*")]
+    weary = [number for number in trials if len(deaths_of_trial(run, number)) >= most]
+    ended = ended_trials(run) if weary else {}
+    return any(len(deaths([folder])) >= most for folder in fresh) or any(str(n) not in ended for n in weary)
 
 
-def front_of_record(run: Path) -> dict[int, dict[str, float]]:
-    """The front anew, from the record and the results of the trainings with fresh seeds alone."""
-    means: dict[int, dict[str, float]] = {}
-    for trial in read_trials(run):
-        results = [
-            json.loads(path.read_text(encoding="utf-8"))
-            for path in run.glob(f"trials/{trial.number:05d}/seed-*/result.json")
-        ]
-        if trial.state == "complete" and results:
-            means[trial.number] = trial.costs | {"accuracy": fmean(r["values"]["accuracy"] for r in results)}
-    points = {number: (-values["accuracy"], values["parameters"]) for number, values in means.items()}
-    return {
-        number: means[number] for number, point in points.items() if not any(_beats(p, point) for p in points.values())
-    }
+class Search:
+    """A search that one fault after another befalls; its processes live from one to the next, if they are left alive.
 
+    Args:
+        home: its folder, with the study.
+    """
 
-def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    return one != other and one[0] <= other[0] and one[1] <= other[1]
+    def __init__(self, home: Path) -> None:
+        self.home, self.run, self.study = home, home / "run", home / "study.yaml"
+        self.process: subprocess.Popen[bytes] | None = None
 
+    def start(self) -> subprocess.Popen[bytes]:
+        """The search, started anew if it does not run."""
+        self.process = self.process or start(self.study)
+        return self.process
 
-def report(lines: Sequence[Mapping[str, Any]]) -> None:
-    """Prints a row for each search, and the sum."""
-    columns = ("kills", "trials", "lost", "told twice", "stretches", "repeated", "left RUNNING", "front as record")
-    print("search  " + "  ".join(columns))
-    sums = [0] * 7
-    for search in sorted({line["search"] for line in lines}):
-        own = [line for line in lines if line["search"] == search]
-        last = own[-1]
-        kills = sum(not line["finished"] for line in own)
-        row = [kills, last["ended"], sum(line["lost"] for line in own), sum(line["told_twice"] for line in own)]
-        row += [last["begun"], last["repeated"], last.get("left_running", 0)]
-        sums = [a + b for a, b in zip(sums, row, strict=True)]
-        answer = ("yes" if last["front_is_the_records"] else "NO") if last["finished"] else "not done"
-        print(f"{search:6}  " + "  ".join(f"{n:{len(c)}}" for n, c in zip([*row, answer], columns, strict=True)))
-    print("all     " + "  ".join(f"{n:{len(c)}}" for n, c in zip(sums, columns, strict=False)))
-    print(f"\nallowed: 0 lost, 0 told twice, 0 left running, at most {WORKERS * sums[0]} repeated")
+    def kill(self) -> None:
+        """Ends it with all its workers."""
+        if self.process is not None and self.process.poll() is None:
+            kill_tree(self.process)
+        self.process = None
+
+    def meet(self, fault: str, number: int) -> dict[str, Any]:
+        """What one fault does; `fault` is "" in it where the search came to its end before.
+
+        `told` are the trials that had ended when the search was killed, `undone` those of them that a record which was
+        damaged does not hold any more.
+
+        Args:
+            fault: one of `FAULTS`, or "" for none.
+            number: from which its moment and its victim are drawn.
+        """
+        draws = random.Random(number)
+        if ends_before(self.start(), self.home, *(fault_moment(draws) if fault else NEVER)):
+            return {"fault": "", "finished": True}
+        begun = len(begun_stretches(self.home))
+        if fault == "worker":
+            if kill_worker(self.start(), self.home, draws):
+                return {"fault": "", "finished": True}
+            return {"fault": fault, "finished": goes_on(self.start(), self.home, begun)}
+        self.kill()
+        told = ended_trials(self.run)
+        hit = damage(self.run, draws, kept=self.home / "kept") if fault == "damage" else None
+        left = ended_trials(self.run)
+        said = self.home / "said.txt"
+        end = said.stat().st_size
+        try:
+            finished, refused = goes_on(self.start(), self.home, begun), ""
+        except RefusedError:
+            refused = said.read_bytes()[end:].decode().strip().splitlines()[-1]
+            if hit is None or not refused.startswith("autokd: "):
+                raise
+            self.kill()
+            hit.mend()
+            finished = goes_on(self.start(), self.home, begun)
+        undone = [number for number in told if told[number] != left.get(number)] if not refused else []
+        line = {"fault": fault, "finished": finished, "refused": refused, "told": told, "undone": undone}
+        return line | ({"damage": [hit.kind, hit.file, hit.how]} if hit else {})
 
 
 def main(out: Path, *, kills: int, minutes: float, executor: str = "processes") -> None:
-    """Kills until there were so many kills and the last search is done, then prints what all cells say."""
+    """Goes on until there were so many faults and the last search is done, then prints what all cells say."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     deadline = time.monotonic() + 60 * minutes
     lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()] if out.exists() else []
-    while time.monotonic() < deadline:
-        last = lines[-1] if lines else {"search": 0, "finished": False}
-        killed = sum(not line["finished"] for line in lines)
-        if killed >= kills and last["finished"]:
-            break
-        search = last["search"] + last["finished"]
-        home = out.with_suffix("") / f"search-{search}"
-        study = (
-            home / "study.yaml"
-            if (home / "study.yaml").exists()
-            else write_search(home, seed=search, executor=executor)
-        )
-        seen = home / "seen.json"
-        before = json.loads(seen.read_text(encoding="utf-8")) if seen.exists() else {}
-        moment = kill_moment(len(lines)) if killed < kills else NEVER
-        finished = search_until_killed(study, *moment)
-        counts, now = count(home, before)
-        seen.write_text(json.dumps(now), encoding="utf-8")
-        line = {"search": search, "moment": moment, "finished": finished, **counts}
-        lines.append(line | (final_counts(home / "run") if finished else {}))
-        with out.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(lines[-1]) + "\n")
-    report(lines)
+    search: Search | None = None
+    try:
+        while time.monotonic() < deadline:
+            last = lines[-1] if lines else {"search": 0, "finished": False}
+            befallen = len(faults(lines))
+            if befallen >= kills and last["finished"]:
+                break
+            number = last["search"] + last["finished"]
+            home = out.with_suffix("").absolute() / f"search-{number}"
+            if not (home / "study.yaml").exists():
+                write_search(home, seed=number, executor=executor)
+            if search is None or search.home != home:
+                search = Search(home)
+            line = meet(search, FAULTS[befallen % len(FAULTS)] if befallen < kills else "", number=len(lines))
+            lines.append({"search": number, **line})
+            with out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(lines[-1]) + "\n")
+    finally:
+        if search is not None:
+            search.kill()
+    report(lines, kills=kills)
+
+
+def meet(search: Search, fault: str, number: int) -> dict[str, Any]:
+    """A cell: what a fault does to a search, and what the record and the log say then, compared with before."""
+    seen = search.home / "seen.json"
+    before: dict[str, Any] = {"ended": {}, "repeated": 0}
+    if seen.exists():
+        before = json.loads(seen.read_text(encoding="utf-8"))
+    line: dict[str, Any] = {"undone": [], **search.meet(fault, number)}
+    had_ended = {**line.pop("told", {}), **before["ended"]}
+    counts, now = count(search.home, {trial: had_ended[trial] for trial in had_ended if trial not in line["undone"]})
+    seen.write_text(json.dumps({"ended": now, "repeated": counts["repeated"]}), encoding="utf-8")
+    final = final_counts(search.run) if line["finished"] else {}
+    return {**line, **counts, "again": counts["repeated"] - before["repeated"], **final}
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="JSON lines, one a cell; appended to")
-    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no cell after so long")
     parser.add_argument("--executor", choices=("processes", "ray"), default="processes")
     given = parser.parse_args()
