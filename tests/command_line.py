@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from typer.testing import CliRunner
+from typer import testing
 
 from autokd.cli import app
+
+# Typer would build the tree of commands anew at each call, which takes longer than most commands do.
+testing._get_command = functools.cache(testing._get_command)
 
 STUDY: dict[str, Any] = {
     "name": "small",
@@ -40,7 +44,7 @@ class Answer:
 
 def autokd(*words: str | Path) -> Answer:
     """The answer of `autokd` to these words, run in this process; what it does not expect is raised here."""
-    result = CliRunner().invoke(app, [str(word) for word in words])
+    result = testing.CliRunner().invoke(app, [str(word) for word in words])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Answer(result.exit_code, result.stdout, result.stderr)

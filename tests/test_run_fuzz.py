@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from command_line import Answer, autokd
 from conftest import ROOT
-from test_study_fuzz import ODD, places
+from test_study_fuzz import odd, places
 
 from autokd.errors import LONGEST_MESSAGE, printable
 
@@ -31,7 +31,7 @@ def damaged(content: bytes, name: str, random: random.Random) -> bytes:
                 if random.random() < 0.5:
                     holder[random.choice([key + "x", "", "name"])] = value
             else:
-                holder[key] = random.choice(ODD)
+                holder[key] = odd(random)
             data.setdefault("", None)
         return json.dumps(data[""]).encode()
     changed = bytearray(content)
@@ -71,11 +71,12 @@ def check(answer: Answer, *, changed: str, command: list[str], true: Answer) -> 
 
 
 def hold(seeds: range, folder: Path) -> None:
+    """Asks of one copy of the run, in which each case damages a file that is put back after it."""
     true: dict[tuple[Any, ...], Answer] = {}
+    run = shutil.copytree(RUN, folder / "run")
+    paths, front = sorted(run.rglob("*")), (run / "front.json").read_bytes()
     for seed in seeds:
         draws = random.Random(seed)
-        run = folder / "run"
-        shutil.copytree(RUN, run)
         name = draws.choice(FILES)
         path = draws.choice(sorted(run.glob(name)))
         settled = draws.random() < 0.7
@@ -84,13 +85,18 @@ def hold(seeds: range, folder: Path) -> None:
         command = draws.choice(COMMANDS)
         if (settled, *command) not in true:
             true[settled, *command] = asked(run, command)
+        content = path.read_bytes() if path.exists() else b""
         if path.exists():
-            path.write_bytes(damaged(path.read_bytes(), name, draws))
+            path.write_bytes(damaged(content, name, draws))
+        left = path.read_bytes() if path.exists() else b""
         try:
             check(asked(run, command), changed=name, command=command, true=true[settled, *command])
+            assert (path.read_bytes() if path.exists() else b"") == left
         except BaseException as error:
             raise AssertionError(f"seed {seed}: {name}, {command}") from error
-        shutil.rmtree(run)
+        path.write_bytes(content)
+        (run / "front.json").write_bytes(front)
+        assert sorted(run.rglob("*")) == paths  # reading leaves nothing behind
 
 
 @pytest.mark.parametrize("first", range(0, 30, 2))
