@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Answer, autokd
+from command_line import Answer, autokd, write_study
 from conftest import ROOT
 from test_study_fuzz import odd, places
 
@@ -70,10 +70,10 @@ def check(answer: Answer, *, changed: str, command: list[str], true: Answer) -> 
         json.loads(answer.out)
 
 
-def hold(seeds: range, folder: Path) -> None:
-    """Asks of one copy of the run, in which each case damages a file that is put back after it."""
+def hold(seeds: range, folder: Path, of: Path = RUN) -> None:
+    """Asks of one copy of a run, in which each case damages a file that is put back after it."""
     true: dict[tuple[Any, ...], Answer] = {}
-    run = shutil.copytree(RUN, folder / "run")
+    run = shutil.copytree(of, folder / "run")
     paths, front = sorted(run.rglob("*")), (run / "front.json").read_bytes()
     for seed in seeds:
         draws = random.Random(seed)
@@ -104,10 +104,22 @@ def test_a_run_of_any_content_is_read_or_refused_in_one_line(first: int, tmp_pat
     hold(range(first, first + 2), tmp_path)
 
 
+@pytest.fixture(scope="module")
+def run_of_today(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("today")
+    assert autokd("search", write_study(folder), "--run", folder / "run").code == 0
+    return folder / "run"
+
+
+def test_a_run_of_today_is_read_or_refused_in_one_line_too(run_of_today: Path, tmp_path: Path) -> None:
+    hold(range(30, 60), tmp_path, run_of_today)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(10_000, 20_000, 1_000))
-def test_ten_thousand_runs_are_read_or_refused_in_one_line(first: int, tmp_path: Path) -> None:
-    hold(range(first, first + 1_000), tmp_path)
+def test_ten_thousand_runs_are_read_or_refused_in_one_line(first: int, run_of_today: Path, tmp_path: Path) -> None:
+    hold(range(first, first + 500), tmp_path / "before")
+    hold(range(first + 500, first + 1_000), tmp_path / "today", run_of_today)
 
 
 @pytest.mark.parametrize("seed", range(3))
