@@ -11,6 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autokd.driver import load_front, retrain
+    from autokd.errors import (
+        AutoKDError,
+        InfeasibleError,
+        InputError,
+        LateError,
+        NoFrontError,
+        ObjectiveError,
+        UnmeasuredError,
+    )
     from autokd.export import load_student
     from autokd.front import Front, Student
     from autokd.record import trials_dataframe
@@ -19,14 +28,21 @@ if TYPE_CHECKING:
     from autokd.types import Evaluation, Objective, Recipe
 
 __all__ = [
+    "AutoKDError",
     "Budget",
     "Evaluation",
     "Front",
+    "InfeasibleError",
+    "InputError",
+    "LateError",
+    "NoFrontError",
     "Objective",
+    "ObjectiveError",
     "Recipe",
     "RecipeSpace",
     "Student",
     "Study",
+    "UnmeasuredError",
     "load_front",
     "load_student",
     "load_study",
@@ -38,6 +54,15 @@ __all__ = [
 
 _HOMES = {
     "driver": ("load_front", "retrain"),
+    "errors": (
+        "AutoKDError",
+        "InfeasibleError",
+        "InputError",
+        "LateError",
+        "NoFrontError",
+        "ObjectiveError",
+        "UnmeasuredError",
+    ),
     "export": ("load_student",),
     "front": ("Front", "Student"),
     "record": ("trials_dataframe",),

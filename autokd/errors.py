@@ -45,8 +45,11 @@ class AutoKDError(Exception):
         super().__init__(printable(shortened(without_secrets(message), LONGEST_MESSAGE)))
 
 
-class InputError(AutoKDError):
-    """What the user gave cannot be used; the command line exits with 2."""
+class InputError(AutoKDError, ValueError):
+    """What the user gave cannot be used; the command line exits with 2.
+
+    It is a `ValueError`, so code that may raise it and stands in a `try` that catches those needs its own `except`.
+    """
 
 
 class NoFrontError(AutoKDError):

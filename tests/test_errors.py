@@ -3,15 +3,19 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT
 
+import autokd
 from autokd.errors import LONGEST_MESSAGE, OTHER_FOLDER, START_OVER, InputError, named, printable, said
 
 OPTION = re.compile(r"--[a-z]+")
 IN_A_COMMAND = re.compile(r"(`autokd|`ray|pip) [^`]*--[a-z]+")
 BELOW = sorted(path for path in (ROOT / "autokd").rglob("*.py") if path.parts[-2] != "cli")
+
+FILES = sorted((ROOT / "autokd").rglob("*.py"))
 
 
 def texts(file: Path) -> list[str]:
@@ -76,3 +80,32 @@ def test_control_characters_are_written_as_escapes() -> None:
     assert printable("a\x1b[2J\x9b\x7f\u202eb\tc\nd\r") == "a\\x1b[2J\\x9b\\x7f\\u202eb\tc\nd\\r"
     assert printable("Grün ± 東京 \N{CROSSED SWORDS}") == "Grün ± 東京 \N{CROSSED SWORDS}"
     assert str(InputError("no class 'a\x1b]0;b\x07'")) == "no class 'a\\x1b]0;b\\x07'"
+
+
+def test_every_error_that_a_user_may_catch_is_exported_and_those_about_input_are_value_errors() -> None:
+    errors = [each for each in vars(autokd.errors).values() if isinstance(each, type) and issubclass(each, Exception)]
+    assert all(getattr(autokd, each.__name__) is each and each.__name__ in autokd.__all__ for each in errors)
+    assert [each.__name__ for each in errors if issubclass(each, ValueError)] == ["InputError"]
+
+
+def caught(handler: ast.ExceptHandler) -> set[str]:
+    """The names of the classes that a handler catches."""
+    names = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return {ast.unparse(name) for name in names if name is not None}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_no_refusal_is_caught_where_it_is_raised_as_the_value_error_that_it_is(file: Path) -> None:
+    nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    for node in (node for node in nodes if isinstance(node, ast.Try)):
+        raised = [each for part in node.body for each in ast.walk(part) if isinstance(each, ast.Raise)]
+        if any(each.exc is not None and ast.unparse(each.exc).startswith("InputError(") for each in raised):
+            handlers = [found for found in map(caught, node.handlers) if found & {"InputError", "ValueError"}]
+            assert not handlers or "InputError" in handlers[0], f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("make", [lambda: autokd.Study(name="a b"), lambda: autokd.Study.model_validate({"name": 3})])
+def test_a_study_that_will_not_do_is_refused_in_one_line_though_pydantic_reports_value_errors(make: Any) -> None:
+    with pytest.raises(ValueError, match=r"^name: ") as refusal:
+        make()
+    assert type(refusal.value) is InputError

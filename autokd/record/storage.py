@@ -184,10 +184,10 @@ def read_study(folder: str | Path, named: str = "sqlite") -> optuna.Study:
     with copied(path) as copy:
         try:
             return _read_study(database_file(copy), name, str(path))
-        except (sqlalchemy.exc.SQLAlchemyError, ValueError) as error:
-            raise unusable(path, error) from error
         except InputError as error:
             raise InputError(str(error).replace(str(copy), str(path))) from error
+        except (sqlalchemy.exc.SQLAlchemyError, ValueError) as error:
+            raise unusable(path, error) from error
 
 
 def _read_study(url: sqlalchemy.URL, name: str, place: str) -> optuna.Study:

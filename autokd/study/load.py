@@ -100,6 +100,8 @@ def _parse(text: str, where: str) -> tuple[yaml.Node, Any]:
             raise InputError(f"{where}: empty; 'autokd init DIR' writes a study to start from")
         _weigh(node, where)
         return node, loader.construct_document(node)
+    except InputError:
+        raise
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark and "override" not in where else ""
         raise InputError(f"{where}{line}: not YAML: {_flat(error.problem or error.context)}") from None

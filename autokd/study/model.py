@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -123,7 +124,15 @@ _Baselines = Annotated[
 ]
 
 
-class Study(Section):
+class _InOneLine(type(Section)):  # type: ignore[misc]  # pydantic's own class of classes
+    """Has a study refused as it was said, in one line, where pydantic makes a report of it."""
+
+    def __call__(cls, *args: Any, **keys: Any) -> Any:
+        with _refusals():
+            return super().__call__(*args, **keys)
+
+
+class Study(Section, metaclass=_InOneLine):
     """A search as it is written down; the parts it names are found and checked when they are used.
 
     Paths of files are taken from the current folder, or else from the study file's, and kept absolute.
@@ -246,6 +255,12 @@ class Study(Section):
             raise ValueError("a table holds what trainings gave, and nothing is trained; leave this key out")
         return value
 
+    @classmethod
+    def model_validate(cls, obj: Any, **how: Any) -> Self:
+        """A study of such data, as of any model of pydantic's, but one that will not do is an `InputError`."""
+        with _refusals():
+            return super().model_validate(obj, **how)
+
     @model_validator(mode="wrap")
     @classmethod
     def _or_one_line(cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
@@ -271,6 +286,15 @@ class Study(Section):
                 except InputError as error:
                     raise located(("baselines", name), str(error), places) from None
         return study
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Raises what the validator of a study refused; pydantic has it in a report, as any `ValueError` of a validator."""
+    try:
+        yield
+    except ValidationError as report:
+        raise report.errors()[0]["ctx"]["error"] from None
 
 
 def _nans(value: Any, path: KeyPath) -> Iterator[KeyPath]:

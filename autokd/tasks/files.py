@@ -89,6 +89,8 @@ def readable(file: Path) -> Iterator[None]:
         if not stat.S_ISREG(mode := file.stat().st_mode) and not stat.S_ISDIR(mode):
             raise OSError("a device or a pipe, and no file")
         yield
+    except InputError:
+        raise
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, struct.error, RuntimeError):
         raise InputError(f"{file} is cut short or not of the kind its name says; copy or download it again") from None
     except OSError as error:

@@ -123,6 +123,8 @@ def load_task(folder: str | Path) -> ArrayTask:
             label_noise=described["label_noise"],
             digest=described["digest"],
         )
+    except InputError:
+        raise
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
             f"the task in {folder} cannot be opened: {named(error)}; remove the folder to have it made anew"

@@ -87,6 +87,8 @@ def load_program(name: str) -> torch.jit.ScriptModule | ExportedProgram:
             _refuse_pickled(path)
             with warnings.catch_warnings(action="ignore"):
                 return torch.export.load(path)
+    except InputError:
+        raise
     except (OSError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"teacher {path} cannot be read ({said(error)}); save it again") from error
     raise InputError(

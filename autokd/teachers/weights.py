@@ -67,6 +67,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     path = existing_file(str(path), list(_READERS))
     try:
         weights = _READERS[path.suffix](path)
+    except InputError:
+        raise
     except (
         OSError,
         RuntimeError,
