@@ -46,10 +46,7 @@ class AutoKDError(Exception):
 
 
 class InputError(AutoKDError, ValueError):
-    """What the user gave cannot be used; the command line exits with 2.
-
-    It is a `ValueError`, so code that may raise it and stands in a `try` that catches those needs its own `except`.
-    """
+    """What the user gave cannot be used; the command line exits with 2. It is a `ValueError`, too."""
 
 
 class NoFrontError(AutoKDError):
