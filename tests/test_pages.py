@@ -22,7 +22,7 @@ DOCS = ROOT / "docs"
 SHOWN = [*ROOT.glob("*.md"), DOCS / "llms.txt", *DOCS.rglob("*.md")]
 PAGES = {path.relative_to(ROOT).as_posix(): path for path in sorted(SHOWN) if path.name != "CHANGELOG.md"}
 TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items()}
-SLOW = {"docs/index.md", "docs/llms.txt"}
+SLOW = {"docs/howto/callbacks.md", "docs/index.md", "docs/llms.txt"}
 """Pages whose code searches."""
 FOLLOWED = {f"docs/howto/{name}.md" for name in ("choosing", "latency", "own_images", "resuming")}
 """Pages of which another test does all that they say, commands as well: they begin with something of the reader's."""
