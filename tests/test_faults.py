@@ -212,7 +212,10 @@ def test_a_command_is_not_ended_in_silence_by_code_that_a_study_names(tmp_path: 
     assert "SystemExit: 0" in refused("check", leaving_space(tmp_path, before="sys.exit(0)"), "--task", "digits")
     (tmp_path / "leave.py").write_text("import sys\n\n\ndef rule(objectives, rungs):\n    sys.exit(0)\n")
     said = refused_search(tmp_path, {"scheduler": f"{tmp_path / 'leave.py'}:rule"})
-    assert "code that was named called sys.exit(0), which would end the command; remove that call" in said
+    assert (
+        "code that the study or the command names called sys.exit(0), which would end the command; remove that call"
+        in said
+    )
     said = refused_search(tmp_path, {"space": leaving_space(tmp_path, suggest="sys.exit(0)")})
     assert "draws; it raised SystemExit: 0" in said
 

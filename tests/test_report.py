@@ -152,16 +152,16 @@ def test_the_policy_allows_the_scripts_as_they_stand(page: str) -> None:
 def test_the_page_says_what_the_front_rests_on(page: str) -> None:
     text = " ".join(Outline(page).text.split())
     for words in (
-        "3 students on the front; all 54 trials done",
+        "3 students are on the front; all 54 trials done.",
         "validation labels 359",
-        "noise floor of accuracy 0.00980",
+        "standard error of accuracy 0.00980",
         "test split read 1×",
         "teacher resnet accuracy 0.983 test 0.977",
         "best accuracy trial 12 accuracy 0.964 test 0.954",
         "knee trial 40 accuracy 0.941",
         "20 complete, 0 running, 31 pruned",
-        "accuracy 0.100, latency_ms 2, parameters 50,000 that the front dominates",
-        "is better for 1, within noise for 1, worse for 0, lacking for 1.",
+        "accuracy 0.100, latency_ms 2, parameters 50,000) that the front dominates",
+        "is better for 1, within noise for 1, and worse for 0; for 1 the search has no student as cheap.",
         "0.964 ±0.0042",
         "latency_ms 3.1 breaks its bound 2.0",
         "+0.065",
@@ -215,7 +215,7 @@ def test_the_front_alone_makes_a_page(tmp_path: Path) -> None:
     write_report({"front": sample_front() | {"baselines": {}, "front": [], "final": False}}, tmp_path / "report.html")
     text = Outline((tmp_path / "report.html").read_text()).text
     assert "No student is on the front." in text
-    assert "the search has not ended" in text
+    assert "The search has not ended" in text
     assert "Baselines" not in text
 
 

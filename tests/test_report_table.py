@@ -30,7 +30,7 @@ def test_the_table_holds_every_member_the_teacher_and_what_recipes_share() -> No
     assert re.search(r"trial +accuracy +latency_ms +parameters +accuracy +alpha +width", text)
     assert re.search(r"12 +0\.964 ±0\.0042 +0\.310 +12,345 +0\.954 +0\.62 +16", text)
     assert re.search(r"teacher +0\.983 +1\.92 +272,474 +0\.977", text)
-    assert 'all with temperature=3.14 method=kd lr=0.005 stages=[{"blocks":1,"kernel":3}]' in text
+    assert 'All students have temperature=3.14 method=kd lr=0.005 stages=[{"blocks":1,"kernel":3}]' in text
     assert "\x1b" not in text
 
 
@@ -56,10 +56,10 @@ def test_a_front_of_nobody_has_headings_only() -> None:
 
 def test_the_summary_says_what_the_front_rests_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert summary(sample_front()) == [
-        "digits: 20 complete, 31 pruned, 2 infeasible, 1 failed; 871 epochs",
-        "chosen on 359 validation labels (standard error 0.0098); test split read once",
-        "hypervolume 0.812",
-        "baseline hard: hypervolume 0.701 after 290 epochs (33% of the search's)",
+        "digits: 20 complete, 31 pruned, 2 infeasible, 1 failed; 871 epochs were trained.",
+        "Students were compared on 359 validation labels (standard error 0.0098). The test split was read once.",
+        "The hypervolume of the front is 0.812.",
+        "baseline hard: hypervolume 0.701 after 290 epochs (33% of the search's).",
         "all 54 trials done",
     ]
     failed = "37 students failed: 30 × raised RuntimeError: too small; 7 × diverged"
@@ -67,7 +67,7 @@ def test_the_summary_says_what_the_front_rests_on(capsys: pytest.CaptureFixture[
     print_front(sample_front())
     printed = capsys.readouterr().out
     assert "12,345" in printed
-    assert "baseline hard: hypervolume 0.701 after 290 epochs (33% of the search's)" in printed
+    assert "baseline hard: hypervolume 0.701 after 290 epochs (33% of the search's)." in printed
 
 
 def test_csv_gives_back_every_number() -> None:
@@ -86,7 +86,8 @@ def test_a_student_within_noise_is_marked_and_counted() -> None:
     rows = [line.split()[:2] for line in front_text(front, width=160).splitlines()]
     assert ["40", "~"] in rows
     words = (
-        "~ marks a student that has nothing over another one but what is within the spread (1 of 3); pick leaves it out"
+        "~ marks a student whose only advantages over another student are smaller than the spread (1 of 3). "
+        "`autokd pick` leaves such students out."
     )
     assert words in summary(front)
     assert [row["within_noise"] for row in csv.DictReader(io.StringIO(front_csv(front)))] == ["False", "True", "False"]
@@ -134,7 +135,7 @@ def test_nothing_of_a_front_is_cut_and_temperatures_have_a_column(width: int) ->
     assert max(map(len, text.splitlines())) <= width
     heading = text.splitlines()[1].split()
     assert heading[heading.index("alpha") + 1] == "T"
-    assert "all with weight_decay=0.0001 norm=true" in text
+    assert "All students have weight_decay=0.0001 norm=true" in text
     words = " ".join(text.split())
     for member in front["front"]:
         for value in (member["recipe"]["temperature"], member["recipe"]["method"], member["arch"]["widths"]):

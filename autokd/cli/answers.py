@@ -65,7 +65,7 @@ def announce(line: str) -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # or Python would try once more as it ends
         reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"stdout cannot be written ({reason}), where the front is printed; give it a terminal, a pipe or a file"
+            f"stdout cannot be written ({reason}), and the front is printed there; connect a terminal, a pipe or a file"
         ) from None
 
 
@@ -87,7 +87,10 @@ def _answering(ctx: Any) -> Iterator[None]:
         _complain(f"{error.format_message().rstrip('.')}; see {command} --help")
         raise typer.Exit(2) from None
     except SystemExit as error:  # of code that the study names, where no student is to blame
-        _complain(f"code that was named called sys.exit({error.code!r}), which would end the command; remove that call")
+        _complain(
+            f"code that the study or the command names called sys.exit({error.code!r}), which would end the command; "
+            "remove that call"
+        )
         raise typer.Exit(2) from None
     except BrokenPipeError:
         sys.stderr.close()

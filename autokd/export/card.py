@@ -101,13 +101,13 @@ tags: [knowledge-distillation]
 ---
 # A student for {task.name}
 
-Distilled by AutoKD from a larger teacher; search space `{card.space}`.
+AutoKD distilled this student from a larger teacher. Its architecture is from the search space `{card.space}`.
 
 | objective | value |
 |---|---|
 {values}
 
-Trained values are those of these weights on the validation split.{f" They are {card.origin}." if card.origin else ""}
+Scores were measured with these weights on the validation split.{_words_on_origin(card)}
 
 ## Use
 ```python
@@ -117,13 +117,17 @@ student = autokd.load_student("this/folder")  # in eval mode
 {_use(card)}
 ```
 {_words_on_inputs(card, shape)}
-Outputs: shape (batch, {task.num_outputs}).
+The student returns outputs of shape (batch, {task.num_outputs}).
 
 ## How it was made
 ```json
 {json.dumps(details, indent=2)}
 ```
 """
+
+
+def _words_on_origin(card: Card) -> str:
+    return f" Origin of the weights: {card.origin}." if card.origin else ""
 
 
 def _imports(card: Card) -> str:
@@ -147,11 +151,12 @@ outputs = student(inputs)"""
 
 def _words_on_inputs(card: Card, shape: str) -> str:
     if card.inputs is None:
-        return f"Inputs: float32, shape (batch, {shape}), normalised as in training."
+        return f"The student takes float32 inputs of shape (batch, {shape}), normalised as in training."
     order, each = ", ".join(card.inputs.order), "channel" if len(card.inputs.order) > 1 else "feature"
     return (
-        f"Inputs: raw rows of {card.inputs.raw}, shape (batch, {shape}), in the order {order}, become `(raw - shift) / "
-        f"divisor` in float32. Shift and divisor, one a {each}, are in `config.json` and below."
+        f"Raw rows are {card.inputs.raw} of shape (batch, {shape}), in the order {order}. They become inputs by "
+        f"`(raw - shift) / divisor` in float32. Each {each} has its own shift and divisor; they stand in "
+        "`config.json` and below."
     )
 
 

@@ -84,7 +84,7 @@ def lines_below(front: Mapping[str, Any], *, width: int, encoding: str) -> list[
     """What the table has no columns for: the settings that all members share, and those for which there is no room."""
     shared = [split_common([member.get(part) or {} for member in front["front"]])[0] for part in ("recipe", "arch")]
     common = " ".join(compact(settings) for settings in shared if settings)
-    lines = [writable(f"all with {common}", encoding)] if common else []
+    lines = [writable(f"All students have {common}", encoding)] if common else []
     _, others = columns_that_fit(front_columns(front, encoding), width)
     trials: dict[str, list[str]] = {}
     for i, row in enumerate(_rows(front)):

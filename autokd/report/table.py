@@ -70,24 +70,25 @@ def summary(front: Mapping[str, Any]) -> list[str]:
     labels, error = front["validation_labels"], front["standard_error"]
     reads = "once" if front["test_reads"] == 1 else f"{front['test_reads']} times"
     lines = [
-        f"{front['study']}: {tally or 'nothing tried yet'}; {front['epochs_spent']:,} epochs",
-        f"chosen on {labels:,} validation labels (standard error {error:.2g}); test split read {reads}"
+        f"{front['study']}: {tally or 'no trial has begun yet'}; {front['epochs_spent']:,} epochs were trained.",
+        f"Students were compared on {labels:,} validation labels (standard error {error:.2g}). "
+        f"The test split was read {reads}."
         if labels
-        else "looked up in a table: no label was counted, and nothing was trained",
-        f"hypervolume {number(front['hypervolume'])}",
+        else "All values were looked up in a table, and nothing was trained.",
+        f"The hypervolume of the front is {number(front['hypervolume'])}.",
     ]
     marked = sum(bool(member.get("within_noise")) for member in front["front"])
     if marked:
         lines.append(
-            f"{MARK} marks a student that has nothing over another one but what is within the spread "
-            f"({marked} of {len(front['front'])}); pick leaves it out"
+            f"{MARK} marks a student whose only advantages over another student are smaller than the spread "
+            f"({marked} of {len(front['front'])}). `autokd pick` leaves such students out."
         )
     if front["teacher"].get("note"):
         lines.append(f"teacher: {front['teacher']['note']}")
     for name, baseline in front["baselines"].items():
         volume, epochs, all_epochs = number(baseline["hypervolume"]), baseline["epochs_spent"], front["epochs_spent"]
         share = f" ({epochs / all_epochs:.0%} of the search's)" if all_epochs else ""
-        lines.append(f"baseline {name}: hypervolume {volume} after {epochs:,} epochs{share}")
+        lines.append(f"baseline {name}: hypervolume {volume} after {epochs:,} epochs{share}.")
     lines += front.get("reasons", [])
     return [*lines, front["note"]] if front["note"] else lines
 
