@@ -14,6 +14,7 @@ import pytest
 import typer
 import yaml
 from conftest import ROOT
+from following import blocks
 
 from autokd.cli import app
 from autokd.study import Study
@@ -28,22 +29,21 @@ FOLLOWED = {f"docs/howto/{name}.md" for name in ("choosing", "latency", "own_ima
 """Pages of which another test does all that they say, commands as well: they begin with something of the reader's."""
 
 
-def blocks(text: str, language: str) -> list[str]:
+def code(name: str, language: str) -> list[str]:
     """The code in that language that a page shows, but for what it takes from a file as it is."""
-    found = re.findall(rf"^```{language}\b[^\n]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    return [block for block in found if not block.startswith("--8<--")]
+    return [block.text for block in blocks(PAGES[name]) if block.language == language and "--8<--" not in block.text]
 
 
-def commands(text: str) -> list[str]:
+def commands(name: str) -> list[str]:
     """The lines of code that call `autokd`."""
-    lines = re.sub(r"\\\n\s*", "", text).splitlines()
+    lines = re.sub(r"\\\n\s*", "", TEXTS[name]).splitlines()
     return [
         found[1] for line in lines if (found := re.match(r"(?:    |\$ ?)?(autokd (?!  ).*)", line)) and "|" not in line
     ]
 
 
 def scripts() -> list[Any]:
-    named = [name for name, text in TEXTS.items() if name.startswith("docs/") and blocks(text, "python")]
+    named = [name for name in PAGES if name.startswith("docs/") and code(name, "python")]
     named = [name for name in named if name not in FOLLOWED]
     return [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [], id=name) for name in named]
 
@@ -55,7 +55,7 @@ def test_the_code_of_a_page_runs_from_its_first_line_to_its_last(
     for beside in PAGES[page].parent.glob("*.py"):
         shutil.copy(beside, tmp_path)
     script = tmp_path / "page.py"
-    script.write_text("\n\n".join(blocks(TEXTS[page], "python")), encoding="utf-8")
+    script.write_text("\n\n".join(code(page, "python")), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     known = set(sys.modules)
@@ -67,19 +67,19 @@ def test_the_code_of_a_page_runs_from_its_first_line_to_its_last(
                 del sys.modules[name]
 
 
-@pytest.mark.parametrize("page", [name for name, text in TEXTS.items() if blocks(text, "yaml")])
+@pytest.mark.parametrize("page", [name for name in PAGES if code(name, "yaml")])
 def test_what_a_page_shows_of_a_study_file_has_keys_that_there_are(page: str) -> None:
-    for block in blocks(TEXTS[page], "yaml"):
+    for block in code(page, "yaml"):
         study = yaml.safe_load(block)
         assert set(study) <= set(Study.model_fields), block
         if "name" in study:
             Study.model_validate(study)
 
 
-@pytest.mark.parametrize("page", [name for name, text in TEXTS.items() if commands(text)])
+@pytest.mark.parametrize("page", [name for name in PAGES if commands(name)])
 def test_a_command_that_a_page_shows_has_words_that_it_takes(page: str) -> None:
     group: Any = typer.main.get_command(app)
-    for line in commands(TEXTS[page]):
+    for line in commands(page):
         words = shlex.split(line.split(" && ")[0], comments=True)[1:]
         if words[0].startswith("-"):
             continue

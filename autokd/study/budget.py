@@ -14,17 +14,17 @@ class Budget(Section):
     """What a search may spend."""
 
     trials: int = Field(60, ge=1)
-    """Students to train, also those stopped early; infeasible and repeated ones train nothing and do not count."""
+    """Students to train. Those that are stopped early count; infeasible and repeated ones train nothing and do not."""
     rungs: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = (3, 9, 27)
     """Epochs after which it is decided who trains on; the last is the full training."""
     epochs: int | None = Field(None, ge=1)
-    """Epochs spent over all students at which the search stops; null sets no limit."""
+    """Epochs over all students after which the search stops; null sets no limit."""
     trial_minutes: float = Field(30, gt=0)
-    """Minutes after which a stretch of training between two rungs is taken for hung and stopped."""
+    """Minutes after which a stretch of training between two rungs counts as hung, and is stopped."""
     disk_gb: float = Field(5, gt=0)
     """Gigabytes the run folder may take; weights of stopped students go first."""
     reseeds: int = Field(3, ge=0)
-    """Fresh seeds with which students near the front are trained again; 0 leaves the front as it came."""
+    """How many fresh seeds students near the front are trained with; 0 leaves the front as the search found it."""
 
     @field_validator("rungs")
     @classmethod

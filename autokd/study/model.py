@@ -141,48 +141,54 @@ class Study(Section, metaclass=_InOneLine):
     model_config = ConfigDict(json_schema_extra=_less_beside_a_table)
 
     name: str
-    """Letters, digits, '.', '_' and '-': names the study and its run folder."""
+    """Letters, digits, '.', '_' and '-': the name of the study and of its run folder."""
     task: Task
-    """{data: digits, labels: 100}, a plug-in's name, or a reference: data and score. Or {table: file.csv.gz}: what
-    trainings gave, looked up instead of trained; teacher, space and recipe are then left out."""
+    """{data: digits, labels: 100}, a plug-in's name, or a reference: the data and how answers are scored. Or
+    {table: file.csv.gz}: results of trainings, which are looked up instead of trained. Leave teacher, space and recipe
+    out then."""
     teacher: Teacher
-    """{space: resnet, arch: {...}, epochs: 30}, a reference, or a list of them: who students learn from."""
+    """{space: resnet, arch: {...}, epochs: 30}, a reference, or a list of them: the teacher that students learn from.
+    The probabilities of several are averaged."""
     space: Annotated[Any, WithJsonSchema({"type": ["string", "object"]})]
     """A plug-in's name, 'package.module', 'package.module:attr' or 'path/to/space.py', with settings in parentheses
-    where it takes any, or {space: one of these, archs: [{...}, ...]} for only those: the students to search."""
+    where it takes any: the space of students. {space: one of these, archs: [{...}, ...]} searches only the
+    architectures that are listed."""
     recipe: RecipeSpace = RecipeSpace()
     """How students may be trained."""
     objectives: dict[str, _ObjectiveSettings] = Field(
         default_factory=lambda: dict[str, dict[str, Any]](accuracy={}, parameters={})
     )
-    """What is traded off, two or more: by plug-in name or reference, {bound: worst value, setting: ...}. A table's are
-    named as its columns; {}, which stands for all of them, where there is a table and nothing is said."""
+    """Two or more names of objectives, or references, each with {} or {bound: worst value, setting: ...}: what the
+    search trades off. On a table, objectives are named as its columns, and without this key all of them count."""
     budget: Budget = Budget()
-    """How much is spent."""
+    """How much the search may spend."""
     sampler: str | dict[str, Any] = "autokd"
     """autokd, or one of Optuna's: tpe, random, nsga2, nsga3, gp, qmc, a class name, or {name: tpe, setting: ...}."""
     scheduler: Annotated[Any, WithJsonSchema({"type": ["string", "object"]})] = "halving"
-    """A plug-in's name or a reference: who trains on."""
+    """A plug-in's name or a reference: the rule that decides at each rung whether a student trains on."""
     executor: Executor = "processes"
-    """inline, processes, ray, or {name: ray, address: auto, ...}: students train in this process, in `workers`
-    processes, or on a Ray cluster."""
+    """inline, processes, ray, or {name: ray, address: auto, ...}: students train in this process, in as many processes
+    as `workers` says, or on a Ray cluster."""
     record: str = "sqlite"
-    """Where the trials are written down: sqlite, a file in the run folder, or the URL of a database that the driver
-    reaches, without a password in it: postgresql+psycopg://me@host/database."""
+    """sqlite, which is a file in the run folder, or the URL of a database without a password in it, such as
+    postgresql+psycopg://me@host/database: where the trials are written down."""
     workers: int = Field(2, ge=1)
-    """Students that train at once, one thread each."""
+    """A whole number >= 1: how many students train at once, each on one thread."""
     device: str = Field("cpu", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    """Where students and a teacher of ours train: cpu, cuda, cuda:1, mps, or auto, which is the best there is."""
+    """cpu, cuda, cuda:1, mps, or auto, which is the best there is: where students train, and a teacher that AutoKD
+    trains."""
     precision: Literal["float32", "bf16"] = "float32"
-    """Numbers of the forward pass in training; with bf16 weights, loss and optimizer stay float32."""
+    """float32 or bf16: the numbers of the forward pass in training. With bf16, weights, loss and optimizer stay
+    float32."""
     compile: bool = False
-    """Whether torch's compiler makes the forward pass in training: for long trainings, it takes many seconds each."""
+    """true or false: whether torch's compiler makes the forward pass in training. It takes many seconds for each
+    student, so it is of use in long trainings only."""
     baselines: _Baselines = Field(default_factory=dict)
-    """Rival searches: [hard, default, sequential], or {hard: {budget.trials: 20}, mine: {recipe.lr: 0.01}}
-    with keys to override. A list of such mappings is searched in stages, each after the first among the
-    architectures on the front before it."""
+    """[hard, default, sequential], or {hard: {budget.trials: 20}, mine: {recipe.lr: 0.01}} with keys to override: rival
+    searches. A rival that is a list of such mappings is searched in stages, and each stage after the first searches
+    only the architectures on the front of the stage before."""
     seed: int = Field(0, ge=0, lt=2**32)
-    """What all draws come from."""
+    """A whole number >= 0 from which all random draws of the search come."""
 
     @property
     def table(self) -> str:

@@ -111,10 +111,10 @@ class TaskSection(Section):
 
 
 class TableSection(Section):
-    """What trainings gave, looked up instead of trained."""
+    """Results of trainings, which are looked up instead of trained."""
 
     table: str = Field(min_length=1)
-    """path/to/file.csv.gz."""
+    """path/to/file.csv.gz, with a file of the same name and the ending .json beside it."""
 
     @model_validator(mode="before")
     @classmethod

@@ -23,12 +23,12 @@ class TeacherSection(Section):
     weight: float = Field(1.0, gt=0)
     """Share in the weighted mean of an ensemble, > 0, relative to the other members; only in a list."""
     saw_training_rows: bool = False
-    """It was trained elsewhere on the rows that validation is drawn from, too, so that its score there says little;
-    that score is labelled so."""
+    """true or false: whether the teacher was trained elsewhere on the rows from which validation is drawn, too. Its
+    score on validation says little then, and is labelled so."""
 
 
 class TrainedSection(TeacherSection):
-    """A network of a search space, trained by us on all training labels and kept in the run folder."""
+    """A network of a search space that AutoKD trains on all training labels and keeps in the run folder."""
 
     space: str
     """Reference of the search space that builds it."""
@@ -56,7 +56,8 @@ class SpaceSection(TeacherSection):
 
 
 class NetworkSection(TeacherSection):
-    """A torch network by reference; it gets inputs normalised by the task, so let the task normalise its way."""
+    """A torch network by reference. It gets inputs as the task normalises them, so let the task normalise as the
+    network was trained."""
 
     network: str
     """module:attr or path/to/file.py:attr: a function or class that makes the network, or the network itself; or the
@@ -72,7 +73,7 @@ class NamedSection(TeacherSection):
     """A network that a library knows by name."""
 
     pretrained: bool = True
-    """With the library's own weights and classes; passed over where `weights` is given."""
+    """true or false: whether the network has the library's own weights and classes. `weights` comes before it."""
     weights: str | None = None
     """A file for the network with the task's number of classes."""
 
@@ -110,16 +111,16 @@ class SklearnSection(TeacherSection):
     """A scikit-learn classifier by reference; it sees inputs flattened to (batch, features)."""
 
     sklearn: str
-    """module:attr: a classifier, or a class or function that makes one; one that is not fitted is fitted on all
-    training labels, and answers each of these rows by a model that was fitted without it."""
+    """module:attr: a classifier, or a class or function that makes one. A classifier that is not fitted is fitted on
+    all training labels, and answers each of these rows by a model that was fitted without that row."""
     args: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments for that class or function."""
     folds: int = Field(default=5, ge=2)
-    """Into how many parts these rows are cut for that."""
+    """A whole number >= 2: into how many parts these rows are cut for that."""
 
 
 class OutputsSection(TeacherSection):
-    """Answers computed elsewhere."""
+    """Answers that were computed elsewhere."""
 
     outputs: str
     """A .npy file, found from the current folder, of shape (rows, num_outputs) or (views, rows, num_outputs); its rows
