@@ -51,13 +51,17 @@ def commands(block: Block) -> list[list[str]]:
 
 
 def follow(page: Path) -> str:
-    """Does in the current folder what a page says, and gives all that its commands printed."""
+    """Does in the current folder what a page says, and gives all that its commands printed.
+
+    What a block of Python names is known in those that follow, as in a notebook.
+    """
     said = []
+    names = {"__name__": "__main__"}
     for block in blocks(page):
         if block.title:
             Path(block.title).write_text(block.text, encoding="utf-8")
         elif block.language == "python":
-            exec(compile(block.text, str(page), "exec"), {"__name__": "__main__"})
+            exec(compile(block.text, str(page), "exec"), names)
         for words in commands(block):
             command, first, *rest = _of_this_run(words)
             own = {word.partition("=")[0] for word in rest}  # what the page itself overrides stays
