@@ -34,7 +34,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, words: list[str], wh
     before = sorted(tmp_path.rglob("*"))
     said = refused(*[str(tmp_path / where) if word == "RUN" else word for word in words])
     no_run = "is not a run: it has no record.db; give the folder that `autokd search` wrote"
-    assert (no_run if where != "file" else "file: empty; 'autokd init DIR' writes a study to start from") in said
+    assert (no_run if where != "file" else "file is empty; 'autokd init DIR' writes a study to start from") in said
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -66,7 +66,7 @@ COMMANDS = [
     (["check", "nothere.py", "--task", "digits"], "cannot read"),
     (["check", "mlp", "--task", "digit"], "did you mean 'digits'?"),
     (["check", "mlp"], "Missing option '--task'"),
-    (["init", "/dev/null/new"], "/dev/null/new: cannot be written"),
+    (["init", "/dev/null/new"], "/dev/null/new cannot be written"),
     (["serch"], "No such command 'serch'. Did you mean 'search'?"),
 ]
 
@@ -85,7 +85,7 @@ def test_words_that_will_not_do_are_refused(run: Path, tmp_path: Path, words: li
 
 def test_init_replaces_no_file_of_the_users(tmp_path: Path) -> None:
     (tmp_path / "space.py").write_text("mine")
-    assert f"{tmp_path / 'space.py'} is there already; name another folder" in refused("init", tmp_path)
+    assert f"{tmp_path / 'space.py'} already exists; name another folder" in refused("init", tmp_path)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("space.py", "mine")]
 
 

@@ -9,12 +9,12 @@ import pytest
 from command_line import LEFT_OUT, refused, refused_search, write_study
 
 TEXTS = [
-    ("", "study.yaml: empty; 'autokd init DIR' writes a study to start from"),
+    ("", "study.yaml: the file is empty; 'autokd init DIR' writes a study to start from"),
     ("- a\n- b\n", "['a', 'b'] at the top; write 'name: ...'"),
     ("name: [a\n", "study.yaml:2: not YAML"),
-    ("name: a\nname: b\n", "study.yaml:2: name: given twice, first in line 1"),
+    ("name: a\nname: b\n", "study.yaml:2: name: this key is given twice, first in line 1"),
     ("name: !!python/object/apply:os.system [touch MARK]\n", "not YAML: could not determine a constructor"),
-    ("name: small\n", "task: missing; write {data: digits, labels: 100}"),
+    ("name: small\n", "task: this key is missing; write {data: digits, labels: 100}"),
 ]
 
 
@@ -29,58 +29,61 @@ def test_a_file_that_is_no_study_is_refused(
 
 
 def test_a_missing_file_is_refused_with_how_to_get_one(tmp_path: Path) -> None:
-    assert "no such file; 'autokd init DIR' writes" in refused("search", tmp_path / "study.yaml")
+    assert "there is no such file; 'autokd init DIR' writes" in refused("search", tmp_path / "study.yaml")
 
 
 def test_a_folder_is_no_study_file(tmp_path: Path) -> None:
-    assert f"{tmp_path}: a folder; name the study file in it" in refused("search", tmp_path)
+    assert f"{tmp_path} is a folder; name the study file in it" in refused("search", tmp_path)
 
 
 def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_bytes("name: Grün\n".encode("latin-1"))
-    assert "not UTF-8 text" in refused("search", tmp_path / "study.yaml")
+    assert "is not text in UTF-8" in refused("search", tmp_path / "study.yaml")
 
 
 CHANGES: list[tuple[dict[str, Any], str]] = [
     # of the wrong type, misspelt, missing
-    ({"budget.trials": "many"}, "study.yaml:16: budget.trials: 'many' given; should be a whole number"),
-    ({"budget": 60}, "study.yaml:15: budget: 60 given; should be a mapping {key: value}"),
-    ({"budget.trails": 3}, "budget.trails: no such key; did you mean 'trials'?"),
-    ({"task.lables": 60}, "study.yaml:7: task.lables: no such key; did you mean 'labels'?"),
-    ({"teacher.agrs": {}}, "teacher.agrs: no such key"),
-    ({"space": LEFT_OUT}, "space: missing; write a plug-in's name"),
-    ({"name": "a/b"}, "name: 'a/b' given; write letters, digits, '.', '_' and '-', as it names a folder"),
+    ({"budget.trials": "many"}, "study.yaml:16: budget.trials: 'many' given; it should be a whole number"),
+    ({"budget": 60}, "study.yaml:15: budget: 60 given; it should be a mapping {key: value}"),
+    ({"budget.trails": 3}, "budget.trails: there is no such key; did you mean 'trials'?"),
+    ({"task.lables": 60}, "study.yaml:7: task.lables: there is no such key; did you mean 'labels'?"),
+    ({"teacher.agrs": {}}, "teacher.agrs: there is no such key"),
+    ({"space": LEFT_OUT}, "space: this key is missing; write a plug-in's name"),
+    ({"name": "a/b"}, "name: 'a/b' given; write letters, digits, '.', '_' and '-', as a folder gets this name"),
     ({"name": ".."}, "name: '..' given"),
-    ({"seed": -1}, "seed: -1 given; should be greater than or equal to 0"),
-    ({"workers": 0}, "workers: 0 given; should be greater than or equal to 1"),
-    ({"executor": "threads"}, "executor: 'threads' given; should be 'inline', 'processes' or 'ray'"),
+    ({"seed": -1}, "seed: -1 given; it should be greater than or equal to 0"),
+    ({"workers": 0}, "workers: 0 given; it should be greater than or equal to 1"),
+    ({"executor": "threads"}, "executor: 'threads' given; it should be 'inline', 'processes' or 'ray'"),
     # parts that there are not
     ({"space": "resnt"}, "no search_spaces named 'resnt': not a plug-in (known: hf, mlp,"),
     ({"objectives": {"accuracy": {}, "latency": {}}}, "did you mean 'latency_ms'?"),
-    ({"objectives": {"accuracy": {}, "flops": {"devices": 1}}}, "objectives.flops.devices: no such setting"),
+    ({"objectives": {"accuracy": {}, "flops": {"devices": 1}}}, "objectives.flops.devices: there is no such setting"),
     ({"sampler": "tpee"}, "sampler: no sampler is named 'tpee'"),
-    ({"sampler": "CmaEsSampler"}, "CmaEsSampler cannot drive a search: it knows one objective only"),
+    ({"sampler": "CmaEsSampler"}, "CmaEsSampler cannot drive a search, because it knows one objective only"),
     ({"sampler": {"name": "tpe", "startup": 3}}, "sampler.startup: TPESampler has no such setting"),
     ({"scheduler": "halvin"}, "did you mean 'halving'?"),
     ({"baselines": ["hart"]}, "no baseline is named 'hart' (known: hard, default, sequential)"),
     ({"baselines": {"hard": {"budget.trails": 2}}}, "baselines.hard"),
     # objectives
-    ({"objectives": {"accuracy": {}}}, "objectives: accuracy given; write two or more"),
-    ({"objectives": {"parameters": {}, "flops": {}}}, "parameters, flops need no training"),
-    ({"objectives.parameters": {"bound": "small"}}, "objectives.parameters: bound 'small' given; should be a number"),
+    ({"objectives": {"accuracy": {}}}, "objectives: accuracy given; name two or more"),
+    ({"objectives": {"parameters": {}, "flops": {}}}, "parameters, flops are known without training"),
+    (
+        {"objectives.parameters": {"bound": "small"}},
+        "objectives.parameters: bound 'small' given; it should be a number",
+    ),
     ({"objectives.parameters": {"bound": 10}}, "parameters bound 10, the nearest has 310; loosen the bounds"),
     # recipe
     ({"recipe": {"method": "kdd"}}, "no losses named 'kdd': not a plug-in (known: dist, dkd, kd, logit_std)"),
-    ({"recipe": {"temperature": 0}}, "recipe.temperature: 0 given; should be above 0"),
-    ({"recipe": {"alpha": 2}}, "recipe.alpha: 2 given; should be between 0 (labels only) and 1 (teacher only)"),
-    ({"recipe": {"batch_size": 1}}, "recipe.batch_size: 1 given; should be 2 or more: BatchNorm cannot"),
+    ({"recipe": {"temperature": 0}}, "recipe.temperature: 0 given; it should be above 0"),
+    ({"recipe": {"alpha": 2}}, "recipe.alpha: 2 given; it should be between 0 (labels only) and 1 (teacher only)"),
+    ({"recipe": {"batch_size": 1}}, "recipe.batch_size: 1 given; it should be 2 or more, because BatchNorm cannot"),
     ({"recipe": {"lr": {"low": 0.1, "high": 0.01}}}, "low 0.1 is not below high 0.01"),
     ({"recipe": {"lr": float("nan")}}, "recipe.lr: nan given"),
     # budget
-    ({"budget.rungs": [3, 3]}, "budget.rungs: [3, 3] given; write epochs that rise from 1 or more"),
+    ({"budget.rungs": [3, 3]}, "budget.rungs: [3, 3] given; write rising epochs of 1 or more"),
     ({"budget.rungs": []}, "budget.rungs: [] given"),
-    ({"budget.epochs": 1}, "epochs 1 do not suffice for one student of 2 epochs"),
-    ({"budget.disk_gb": 0}, "budget.disk_gb: 0 given; should be greater than 0"),
+    ({"budget.epochs": 1}, "epochs: 1 is too few to train one student, which takes 2;"),
+    ({"budget.disk_gb": 0}, "budget.disk_gb: 0 given; it should be greater than 0"),
 ]
 
 
@@ -90,14 +93,14 @@ def test_a_study_that_cannot_be_searched_is_refused(tmp_path: Path, changes: dic
 
 
 WORDS = [
-    (["budget.trials"], "override 'budget.trials': write key=value, as budget.trials=20"),
-    (["budget.trails=3"], "override budget.trails=3: budget.trails: no such key; did you mean 'trials'?"),
+    (["budget.trials"], "override 'budget.trials': write key=value, such as budget.trials=20"),
+    (["budget.trails=3"], "override budget.trails=3: budget.trails: there is no such key; did you mean 'trials'?"),
     (["budget.trials=[3"], "override 'budget.trials=[3': not YAML"),
     (["name.first=x"], "'name' is 'small', which has no 'first'; override 'name' itself"),
-    (["seed=1.5"], "override seed=1.5: seed: 1.5 given; should be a whole number"),
+    (["seed=1.5"], "override seed=1.5: seed: 1.5 given; it should be a whole number"),
     (["--time-limit", "soon"], "time limit 'soon': write a length of time such as 90s, 10m or 2h"),
     (["--time-limit", "0"], "time limit '0'"),
-    (["--executor", "threads"], "executor: 'threads' given; should be 'inline', 'processes' or 'ray'"),
+    (["--executor", "threads"], "executor: 'threads' given; it should be 'inline', 'processes' or 'ray'"),
     (["--workers", "0"], "Invalid value for '--workers'"),
     (["--workers", "two"], "Invalid value for '--workers'"),
     (["--frsh"], "No such option: --frsh"),

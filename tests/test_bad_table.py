@@ -18,21 +18,24 @@ def refused(folder: Path, path: Path, changes: dict[str, Any] | None = None) -> 
 
 
 STUDIES: list[tuple[dict[str, Any], str]] = [
-    ({"teacher": {"outputs": "x.npy"}}, "teacher: a table holds what trainings gave, and nothing is trained; leave"),
-    ({"space": "mlp"}, "space: a table holds what trainings gave"),
-    ({"recipe": {"alpha": 0}}, "recipe: a table holds what trainings gave"),
-    ({"baselines": ["hard"]}, "baselines: a table holds what trainings gave"),
+    (
+        {"teacher": {"outputs": "x.npy"}},
+        "teacher: a table holds the results of trainings, and nothing is trained; leave",
+    ),
+    ({"space": "mlp"}, "space: a table holds the results of trainings"),
+    ({"recipe": {"alpha": 0}}, "recipe: a table holds the results of trainings"),
+    ({"baselines": ["hard"]}, "baselines: a table holds the results of trainings"),
     ({"task": {"table": "t.csv.gz", "labels": 60}}, "write {table: path/to/file.csv.gz} and no other key"),
     ({"task": {"table": ""}}, "task: {'table': ''} given; write {table: path/to/file.csv.gz}"),
     ({"scheduler": None}, "scheduler: null given; write a plug-in's name"),
     ({"task": {"table": 3}}, "task: {'table': 3} given; write {table: path/to/file.csv.gz}"),
-    ({"task": {"data": "digits"}}, "teacher: missing; write {space: resnet"),
-    ({"objectives": {"accuracy": {}}}, "objectives: accuracy given; write two or more"),
+    ({"task": {"data": "digits"}}, "teacher: this key is missing; write {space: resnet"),
+    ({"objectives": {"accuracy": {}}}, "objectives: accuracy given; name two or more"),
     (
         {"objectives": {"accuracy": {}, "latency": {}}},
         "latency: not in this table (known: accuracy, latency_ms)",
     ),
-    ({"objectives": {"accuracy": {"k": 5}, "latency_ms": {}}}, "objectives.accuracy.k: no such setting"),
+    ({"objectives": {"accuracy": {"k": 5}, "latency_ms": {}}}, "objectives.accuracy.k: there is no such setting"),
     (
         {"objectives": {"accuracy": {}, "latency_ms": {"bound": 0.1}}},
         "none of 24 different architectures tried is",

@@ -143,8 +143,8 @@ def test_answers_that_are_no_probabilities_are_refused(tmp_path: Path) -> None:
 
 SECTIONS: list[tuple[Any, str]] = [
     (5, "teacher: 5 given; write {space: resnet, arch: {...}, epochs: 30}"),
-    ([], "teacher: [] given; should be a list of one or more"),
-    ({"sklern": "x"}, "teacher: {'sklern': 'x'} given; should be a mapping with one of the keys network, timm"),
+    ([], "teacher: [] given; it should be a list of one or more"),
+    ({"sklern": "x"}, "teacher: {'sklern': 'x'} given; it should be a mapping with one of the keys network, timm"),
     ({"space": "mlp", "arch": {"widths": [8]}, "epochs": 0}, "teacher.epochs: "),
     ({"space": "mlp", "arch": {}, "epochs": 1}, "space 'mlp' with arch {} cannot be built: KeyError: 'widths'"),
     ({"space": "mpl", "arch": {}, "epochs": 1}, "no search_spaces named 'mpl'"),
@@ -153,7 +153,7 @@ SECTIONS: list[tuple[Any, str]] = [
         "gives are no probabilities; give a classifier that has, such as sklearn.calibration.CalibratedClassifierCV(",
     ),
     ({"sklearn": "sklearn.svm:SVC", "args": {"kernels": 1}}, "cannot be made"),
-    ({"sklearn": "sklearn.linear_model:LogisticRegression", "weight": 2}, "'weight' is a share of an ensemble"),
+    ({"sklearn": "sklearn.linear_model:LogisticRegression", "weight": 2}, "'weight' is the share of one teacher"),
     ({"timm": "resnet18", "pretrained": False}, "an untrained network teaches nothing"),
     ({"onnx": "nothere.onnx"}, "no such file"),
     ("numpy:pi", "a float is no teacher; give a torch module"),

@@ -68,7 +68,7 @@ def test_a_student_of_a_space_of_ones_own_is_loaded_once_the_space_is_given(tmp_
     study, run = small_study(space=file, **{"budget.trials": 2}), tmp_path / "run"
     searched = search_study(study, run=run)
     assert isinstance(searched[0].load(), nn.Module)
-    with pytest.raises(InputError, match=r"the space is '.*', which is no installed plug-in"):
+    with pytest.raises(InputError, match=r"the space is '.*', which is not an installed plug-in"):
         load_front(run)[0].load()
     for given in (load_front(run, study=study), load_front(run, space=file)):
         assert torch.equal(given[0].load()(images()), searched[0].load()(images()))

@@ -215,6 +215,6 @@ def test_a_table_of_nothing_that_is_timed_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "table.jsonl"
     study = write_study(tmp_path, {})
     assert "none of them is timed; add latency_ms" in refused("latency-table", study, "--out", out)
-    assert "no such setting" in refused("search", study, "objectives.parameters.table=t.jsonl")
+    assert "there is no such setting" in refused("search", study, "objectives.parameters.table=t.jsonl")
     assert "write a file's name" in refused("search", study, "objectives.latency_ms.table=3")
     assert not out.exists()

@@ -104,7 +104,7 @@ def test_a_student_is_not_built_by_code_that_a_run_folder_names(run: Path, tmp_p
     for words in (["retrain", run], ["export", run, tmp_path / "student.onnx"]):
         said = refused(*words, "--trial", "0")
         assert "the space is '" in said
-        assert "which is no installed plug-in, and what a run folder names is not imported; give the study file" in said
+        assert "which is not an installed plug-in, and AutoKD does not import code" in said
         assert "--space FILE (from Python: space='file.py')" in said
     assert contents(tmp_path) == before
 
@@ -115,7 +115,7 @@ def test_a_student_is_not_trained_by_code_that_a_run_folder_names(run: Path, tmp
     change(run, **ALSO[kind](str(tmp_path / "evil.py"), str(tmp_path / "ran")))
     before = contents(tmp_path)
     said = refused("retrain", run, "--trial", "0", "--reserve")
-    assert "which is no installed plug-in, and what a run folder names is not imported; give the study file" in said
+    assert "which is not an installed plug-in, and AutoKD does not import code" in said
     assert contents(tmp_path) == before
 
 
@@ -139,7 +139,7 @@ def test_a_student_of_a_space_of_ones_own_is_exported_with_the_study_or_the_spac
     ):
         assert autokd(*words).code == 0
     assert f"next: autokd retrain {study} --run {run} --trial 0" in autokd("pick", study, "--run", run).out
-    assert "space.py', which is no installed plug-in" in refused("export", run, out, "--trial", "0")
+    assert "space.py', which is not an installed plug-in" in refused("export", run, out, "--trial", "0")
     assert autokd("export", study, out, "--trial", "0", "--run", run).code == 0
     assert autokd("export", run, out, "--trial", "0", "--space", tmp_path / "space.py").code == 0
     export_trial(run, 0, out, study=load_study(study))
@@ -172,7 +172,7 @@ def test_a_space_that_lies_in_no_file_is_given_again_to_export_and_retrains_in_t
     run, out = tmp_path / "run", tmp_path / "out" / "student.onnx"
     front = search_study(small_study(space=space, **{"budget.trials": 1}), run=run)
     assert front.teacher["test"].keys() == front.front[0].test.keys() == {"accuracy"}
-    assert "its space was a Python object that lies in no file" in refused("export", run, out, "--trial", "0")
+    assert "its space was a Python object that is in no file" in refused("export", run, out, "--trial", "0")
     assert "trial 0 (as trained in the search)" in export_trial(run, 0, out, space=space)
     assert retrain(run, 0, space=space, seeds=1)["validation"].keys() == {"accuracy"}
 

@@ -76,12 +76,12 @@ def test_a_space_may_lie_in_a_folder_with_brackets(tmp_path: Path) -> None:
 
 def test_a_baseline_whose_name_is_no_folder_s_is_refused(tmp_path: Path) -> None:
     study = write_study(tmp_path, {"baselines": {"../out": {"budget.trials": 1}}})
-    assert "'../out' given as a name; write one without '/'" in refused("search", study, "--run", tmp_path / "run")
+    assert "'../out' given as a name; write a name without '/'" in refused("search", study, "--run", tmp_path / "run")
 
 
 def test_a_database_of_sqlite_takes_no_settings(tmp_path: Path) -> None:
     study = write_study(tmp_path, {"record": f"sqlite:///{tmp_path}/a.db?timeout=3"})
-    assert "settings after a question mark are not taken" in refused("search", study, "--run", tmp_path / "run")
+    assert "AutoKD takes no settings after a question mark" in refused("search", study, "--run", tmp_path / "run")
     assert not list(tmp_path.glob("a.db*"))
 
 

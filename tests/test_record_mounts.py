@@ -54,10 +54,10 @@ def test_a_record_on_a_network_file_system_is_refused_before_anything_is_written
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        ("postgres", "neither sqlite nor a URL; write sqlite, or postgresql+psycopg://me@host/database"),
-        ("sqlite:///record.db", "write the file's full path"),
-        ("postgresql+psycopg://me:s3cret@host/db", "a password in a URL is not taken"),
-        ("postgresql+psycopg://me@host/db?sslmode=require&password=s3cret", "a password in a URL is not taken"),
+        ("postgres", "this is neither sqlite nor a URL; write sqlite, or postgresql+psycopg://me@host/database"),
+        ("sqlite:///record.db", "write the full path of the file"),
+        ("postgresql+psycopg://me:s3cret@host/db", "AutoKD takes no password in a URL"),
+        ("postgresql+psycopg://me@host/db?sslmode=require&password=s3cret", "AutoKD takes no password in a URL"),
         ("nosuch://me@host/db", "nosuch"),
     ],
 )

@@ -120,7 +120,7 @@ def test_no_password_is_taken_kept_or_printed(
     study, run = write_study(tmp_path), tmp_path / "run"
     with_password = server.url.replace("me@", f"me:{PASSWORD}@")
     said = refused("search", study, f"record={with_password}", "--run", run)
-    assert "a password in a URL is not taken" in said
+    assert "AutoKD takes no password in a URL" in said
     assert PASSWORD not in said
     assert PASSWORD not in refused("search", study, f"record={server.url}?password={PASSWORD}", "--run", run)
     assert not run.exists()

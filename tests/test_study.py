@@ -236,7 +236,7 @@ class Digits:
 
 def test_the_starter_overwrites_nothing() -> None:
     Path("space.py").write_text("mine")
-    assert refusal(write_starter, Path()) == "space.py is there already; name another folder, or move it away"
+    assert refusal(write_starter, Path()) == "space.py already exists; name another folder, or move it away"
     assert not Path("study.yaml").exists()
     assert Path("space.py").read_text() == "mine"
 

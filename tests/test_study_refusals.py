@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,8 @@ def bomb(first: str, level: str) -> str:
 
 
 BAD_FILES = [
-    ("", " empty; 'autokd init DIR' writes a study to start from"),
-    ("# only a comment\n", " empty; 'autokd init DIR' writes a study to start from"),
+    ("", " the file is empty; 'autokd init DIR' writes a study to start from"),
+    ("# only a comment\n", " the file is empty; 'autokd init DIR' writes a study to start from"),
     ("- a\n- b\n", " ['a', 'b'] at the top; write 'name: ...' and the other keys of a study"),
     ("name: [a\nb: c", "2: not YAML: expected ',' or ']', but got ':'"),
     ("a: b: c", "1: not YAML: mapping values are not allowed here"),
@@ -87,9 +88,9 @@ BAD_FILES = [
     ("a: 1\n---\nb: 2", "2: not YAML: but found another document"),
     ("a: \x00", " not YAML: unacceptable character #x0000: special characters are not allowed in"),
     ("[" * 2000, " nested too deeply"),
-    ("name: a\nname: b\n", "2: name: given twice, first in line 1"),
-    (GOOD + "  trials: 3\n", "13: budget.trials: given twice, first in line 11"),
-    ("a: {1: b}", "1: a.1: keys are text; put it in quotes"),
+    ("name: a\nname: b\n", "2: name: this key is given twice, first in line 1"),
+    (GOOD + "  trials: 3\n", "13: budget.trials: this key is given twice, first in line 11"),
+    ("a: {1: b}", "1: a.1: keys are text; put this one in quotes"),
     ("a: &a\n  b: *a", "1: a part of the file contains itself"),
     ("a: !!timestamp x", "1: not YAML: 'x' is no timestamp"),
     ("a: 1\nb: !!int ''", "2: not YAML: '' is no int"),
@@ -97,33 +98,48 @@ BAD_FILES = [
     ("a: " + "[" * 60 + "]" * 60, "1: nested too deeply; write 50 levels at most"),
     (bomb("{x: 1}", "{<<: [ALIASES]}"), "6: more than 100,000 values once its aliases are written out"),
     (bomb("[x]", "[ALIASES]"), "6: more than 100,000 values once its aliases are written out"),
-    (GOOD + "baselines: [{hard: {}}]\n", "13: baselines: [{'hard': {}}] given; write a list as [hard], or"),
+    (GOOD + "baselines: [{hard: {}}]\n", "13: baselines: [{'hard': {}}] given; write [hard], or"),
     (GOOD.replace("arch: {}", "arch: {depth: .nan}"), "3: teacher.arch.depth: nan given; write a number"),
-    (GOOD.replace("2.0e+4", ".inf"), "9: objectives.parameters: bound inf given; should be a number"),
-    ("name: a\n", " task: missing; write {data: digits, labels: 100}, a plug-in's name, or a reference:"),
+    (GOOD.replace("2.0e+4", ".inf"), "9: objectives.parameters: bound inf given; it should be a number"),
+    (
+        "name: a\n",
+        " task: this key is missing; write {data: digits, labels: 100}, a plug-in's name, a reference, or {table",
+    ),
 ]
 
 BAD_LINES = [
-    ("trials: 60", "trails: 60", "11: budget.trails: no such key; did you mean 'trials'?"),
-    ("budget:", "budgte:", "10: budgte: no such key; did you mean 'budget'?"),
-    ("space: mlp\n", "spaces: mlp\n", "4: spaces: no such key; did you mean 'space'? (and 1 more)"),
-    ("{low: 0, high: 1}", "{lo: 0, high: 1}", "6: recipe.alpha.lo: no such key; did you mean 'low'? (and 1 more)"),
-    ("  alpha:", "  zzz: 1\n  alpha:", "6: recipe.zzz: no such key; known: temperature, alpha, method, lr, "),
-    ("trials: 60", "trials: many", "11: budget.trials: 'many' given; should be a whole number"),
-    ("trials: 60", "trials: 1.5", "11: budget.trials: 1.5 given; should be a whole number"),
-    ("trials: 60", "trials: true", "11: budget.trials: true given; should be a whole number"),
-    ("trials: 60", "trials: 0", "11: budget.trials: 0 given; should be greater than or equal to 1"),
-    ("trials: 60", "epochs: 9", "10: budget: epochs 9 do not suffice for one student of 27 epochs"),
-    ("[3, 9, 27]", "[3, 3]", "12: budget.rungs: [3, 3] given; write epochs that rise from 1 or more, as [3, 9, 27]"),
-    ("[3, 9, 27]", "[3, x]", "12: budget.rungs.1: 'x' given; should be a whole number"),
-    ("[3, 9, 27]", "27", "12: budget.rungs: 27 given; should be a list [a, b]"),
+    ("trials: 60", "trails: 60", "11: budget.trails: there is no such key; did you mean 'trials'?"),
+    ("budget:", "budgte:", "10: budgte: there is no such key; did you mean 'budget'?"),
+    ("space: mlp\n", "spaces: mlp\n", "4: spaces: there is no such key; did you mean 'space'? (and 1 more)"),
+    (
+        "{low: 0, high: 1}",
+        "{lo: 0, high: 1}",
+        "6: recipe.alpha.lo: there is no such key; did you mean 'low'? (and 1 more)",
+    ),
+    ("  alpha:", "  zzz: 1\n  alpha:", "6: recipe.zzz: there is no such key; known: temperature, alpha, method, lr, "),
+    ("trials: 60", "trials: many", "11: budget.trials: 'many' given; it should be a whole number"),
+    ("trials: 60", "trials: 1.5", "11: budget.trials: 1.5 given; it should be a whole number"),
+    ("trials: 60", "trials: true", "11: budget.trials: true given; it should be a whole number"),
+    ("trials: 60", "trials: 0", "11: budget.trials: 0 given; it should be greater than or equal to 1"),
+    (
+        "trials: 60",
+        "epochs: 9",
+        "10: budget: epochs: 9 is too few to train one student, which takes 27; raise epochs, or shorten rungs",
+    ),
+    ("[3, 9, 27]", "[3, 3]", "12: budget.rungs: [3, 3] given; write rising epochs of 1 or more, such as [3, 9, 27]"),
+    ("[3, 9, 27]", "[3, x]", "12: budget.rungs.1: 'x' given; it should be a whole number"),
+    ("[3, 9, 27]", "27", "12: budget.rungs: 27 given; it should be a list [a, b]"),
     (
         "name: digits",
         "name: a/b",
-        "1: name: 'a/b' given; write letters, digits, '.', '_' and '-', as it names a folder",
+        "1: name: 'a/b' given; write letters, digits, '.', '_' and '-', as a folder gets this name",
     ),
-    ("name: digits", "name: ..", "1: name: '..' given; write letters, digits, '.', '_' and '-', as it names a folder"),
-    ("name: digits", "name: no", "1: name: false given; should be text"),
+    (
+        "name: digits",
+        "name: ..",
+        "1: name: '..' given; write letters, digits, '.', '_' and '-', as a folder gets this name",
+    ),
+    ("name: digits", "name: no", "1: name: false given; it should be text"),
     ("space: mlp\n", "space: 3\n", "4: space: 3 given; write a plug-in's name, 'package.module', "),
     ("space: mlp\n", "space:\n", "4: space: null given; write a plug-in's name, 'package.module', "),
     (
@@ -134,103 +150,119 @@ BAD_LINES = [
     (
         "{low: 0, high: 1}",
         "{low: 1, high: 0}",
-        "6: recipe.alpha: low 1 is not below high 0; for one value write it alone",
+        "6: recipe.alpha: low 1 is not below high 0; to fix the setting, write its value alone",
     ),
     (
         "{low: 0, high: 1}",
         "{low: 0, high: 2}",
-        "6: recipe.alpha: 2 given; should be between 0 (labels only) and 1 (teacher only)",
+        "6: recipe.alpha: 2 given; it should be between 0 (labels only) and 1 (teacher only)",
     ),
-    ("{low: 0, high: 1}", "{low: 0, high: 1, step: 0.3}", "6: recipe.alpha: step 0.3 does not lead from 0 to 1"),
-    ("{low: 0, high: 1}", "{low: 0}", "6: recipe.alpha.high: missing; write the largest value"),
-    ("{low: 0, high: 1}", "high", "6: recipe.alpha: 'high' given; should be a number"),
+    (
+        "{low: 0, high: 1}",
+        "{low: 0, high: 1, step: 0.3}",
+        "6: recipe.alpha: step 0.3 does not lead from 0 to 1; choose a step that divides the range",
+    ),
+    ("{low: 0, high: 1}", "{low: 0}", "6: recipe.alpha.high: this key is missing; write the largest value"),
+    ("{low: 0, high: 1}", "high", "6: recipe.alpha: 'high' given; it should be a number"),
     ("{low: 0, high: 1}", "[0, 0]", "6: recipe.alpha: [0.0, 0.0] given; write one or more different choices"),
-    ("alpha:", "lr:", "6: recipe.lr: 0 given; should be above 0"),
-    ("alpha: {low: 0, high: 1}", "temperature: -1", "6: recipe.temperature: -1 given; should be above 0"),
-    ("alpha: {low: 0, high: 1}", "weight_decay: [0, -1]", "6: recipe.weight_decay: -1 given; should be 0 or more"),
+    ("alpha:", "lr:", "6: recipe.lr: 0 given; it should be above 0"),
+    ("alpha: {low: 0, high: 1}", "temperature: -1", "6: recipe.temperature: -1 given; it should be above 0"),
+    ("alpha: {low: 0, high: 1}", "weight_decay: [0, -1]", "6: recipe.weight_decay: -1 given; it should be 0 or more"),
     (
         "alpha: {low: 0, high: 1}",
         "batch_size: 1",
-        "6: recipe.batch_size: 1 given; should be 2 or more: BatchNorm cannot train on one row",
+        "6: recipe.batch_size: 1 given; it should be 2 or more, because BatchNorm cannot train on one row",
     ),
-    ("alpha: {low: 0, high: 1}", "batch_size: 64.5", "6: recipe.batch_size: 64.5 given; should be a whole number"),
-    ("alpha: {low: 0, high: 1}", "lr: .inf", "6: recipe.lr: inf given; should be a finite number"),
+    ("alpha: {low: 0, high: 1}", "batch_size: 64.5", "6: recipe.batch_size: 64.5 given; it should be a whole number"),
+    ("alpha: {low: 0, high: 1}", "lr: .inf", "6: recipe.lr: inf given; it should be a finite number"),
     (
         "alpha: {low: 0, high: 1}",
         "lr: {low: 1, high: 2, log: true, step: 1}",
-        "6: recipe.lr: 'log' and 'step' exclude each other; leave one out",
+        "6: recipe.lr: 'log' and 'step' cannot be combined; leave one out",
     ),
-    ("alpha: {low: 0, high: 1}", "method: 3", "6: recipe.method: 3 given; should be text"),
+    ("alpha: {low: 0, high: 1}", "method: 3", "6: recipe.method: 3 given; it should be text"),
     (
         "recipe:\n  alpha: {low: 0, high: 1}",
         "recipe: fast",
-        "5: recipe: 'fast' given; should be a mapping {key: value}",
+        "5: recipe: 'fast' given; it should be a mapping {key: value}",
     ),
-    ("bound: 2.0e+4", "bound: small", "9: objectives.parameters: bound 'small' given; should be a number"),
+    ("bound: 2.0e+4", "bound: small", "9: objectives.parameters: bound 'small' given; it should be a number"),
     ("accuracy: {}", "accuracy: 3", "8: objectives.accuracy: 3 given; write {} or {bound: 2.0}"),
-    ("  accuracy: {}\n", "", "7: objectives: parameters given; write two or more, as accuracy and parameters"),
-    ("budget:", "executor: rai\nbudget:", "10: executor: 'rai' given; should be 'inline', 'processes' or 'ray'"),
+    ("  accuracy: {}\n", "", "7: objectives: parameters given; name two or more, such as accuracy and parameters"),
+    ("budget:", "executor: rai\nbudget:", "10: executor: 'rai' given; it should be 'inline', 'processes' or 'ray'"),
     ("budget:", "sampler: 3\nbudget:", "10: sampler: 3 given; write a sampler's name, or {name: tpe, setting: ...}"),
     (
         "budget:",
         "baselines: [hrd]\nbudget:",
-        "10: baselines: no baseline is named 'hrd' (known: hard, default, sequential), so it must say what "
-        "to override; did you mean 'hard'?",
+        "10: baselines: no baseline is named 'hrd' (known: hard, default, sequential); write the keys that "
+        "yours overrides; did you mean 'hard'?",
     ),
     (
         "budget:",
         "baselines: {hard: {budget.trails: 3}}\nbudget:",
-        "10: baselines.hard: override budget.trails=3: budget.trails: no such key; did you mean 'trials'?",
+        "10: baselines.hard: override budget.trails=3: budget.trails: there is no such key; did you mean 'trials'?",
     ),
     (
         "budget:",
         "baselines: 3\nbudget:",
-        "10: baselines: 3 given; write a list as [hard], or {hard: {budget.trials: 20}}",
+        "10: baselines: 3 given; write [hard], or {hard: {budget.trials: 20}}",
     ),
-    ("budget:", "seed: -1\nbudget:", "10: seed: -1 given; should be greater than or equal to 0"),
+    ("budget:", "seed: -1\nbudget:", "10: seed: -1 given; it should be greater than or equal to 0"),
 ]
 
 BAD_TASKS_AND_TEACHERS = [
-    ("{data: digits, labels: 100}", "{data: digits, labls: 100}", "2: task.labls: no such key; did you mean 'labels'?"),
-    ("{data: digits, labels: 100}", "{}", "2: task.data: missing; write digits, a .npz file, "),
+    (
+        "{data: digits, labels: 100}",
+        "{data: digits, labls: 100}",
+        "2: task.labls: there is no such key; did you mean 'labels'?",
+    ),
+    ("{data: digits, labels: 100}", "{}", "2: task.data: this key is missing; write digits, a .npz file, "),
     ("{data: digits, labels: 100}", "7", "2: task: 7 given; write {data: digits, labels: 100}, "),
-    ("labels: 100", "labels: 0", "2: task.labels: 0 given; write how many training labels may be used, "),
-    ("labels: 100", "rows: 1.5", "2: task.rows: 1.5 given; should be a whole number"),
+    ("labels: 100", "labels: 0", "2: task.labels: 0 given; write a count, a fraction in (0, 1], or null for all"),
+    ("labels: 100", "rows: 1.5", "2: task.rows: 1.5 given; it should be a whole number"),
     (
         "labels: 100",
         "augment: {flop: true}",
-        "2: task.augment.flop: no such key; did you mean 'flip'?",
+        "2: task.augment.flop: there is no such key; did you mean 'flip'?",
     ),
-    ("labels: 100", "normalise: {mean: [0], std: [-1]}", "2: task.normalise.std.0: -1 given; should be greater than 0"),
-    ("labels: 100", "class_weights: even", "2: task.class_weights: 'even' given; should be 'balanced'"),
-    ("epochs: 3", "epochz: 3", "3: teacher.epochz: no such key; did you mean 'epochs'? (and 1 more)"),
+    (
+        "labels: 100",
+        "normalise: {mean: [0], std: [-1]}",
+        "2: task.normalise.std.0: -1 given; it should be greater than 0",
+    ),
+    ("labels: 100", "class_weights: even", "2: task.class_weights: 'even' given; it should be 'balanced'"),
+    ("epochs: 3", "epochz: 3", "3: teacher.epochz: there is no such key; did you mean 'epochs'? (and 1 more)"),
     (
         "epochs: 3",
         "epochs: 3, q: 1",
-        "3: teacher.q: no such key; known: weight, saw_training_rows, space, arch, ",
+        "3: teacher.q: there is no such key; known: weight, saw_training_rows, space, arch, ",
     ),
-    ("epochs: 3", "epochs: '3'", "3: teacher.epochs: '3' given; should be a whole number"),
-    ("{space: mlp, arch: {}, epochs: 3}", "{spaec: mlp}", "3: teacher: {'spaec': 'mlp'} given; should be a mapping "),
-    ("{space: mlp, arch: {}, epochs: 3}", "[]", "3: teacher: [] given; should be a list of one or more"),
+    ("epochs: 3", "epochs: '3'", "3: teacher.epochs: '3' given; it should be a whole number"),
+    (
+        "{space: mlp, arch: {}, epochs: 3}",
+        "{spaec: mlp}",
+        "3: teacher: {'spaec': 'mlp'} given; it should be a mapping ",
+    ),
+    ("{space: mlp, arch: {}, epochs: 3}", "[]", "3: teacher: [] given; it should be a list of one or more"),
     (
         "{space: mlp, arch: {}, epochs: 3}",
         "[a:b, {onnx: a.onnx, weight: 0}]",
-        "3: teacher.1.weight: 0 given; should be greater than 0",
+        "3: teacher.1.weight: 0 given; it should be greater than 0",
     ),
 ]
 
 BAD_OVERRIDES = [
-    ("budget.trials", "override 'budget.trials': write key=value, as budget.trials=20"),
-    ("budget..trials=3", "override 'budget..trials=3': write key=value, as budget.trials=20"),
-    ("=3", "override '=3': write key=value, as budget.trials=20"),
+    ("budget.trials", "override 'budget.trials': write key=value, such as budget.trials=20"),
+    ("budget..trials=3", "override 'budget..trials=3': write key=value, such as budget.trials=20"),
+    ("=3", "override '=3': write key=value, such as budget.trials=20"),
     ("task=[a", "override 'task=[a': not YAML: expected ',' or ']', but got '<stream end>'"),
-    ("budget.trails=3", "override budget.trails=3: budget.trails: no such key; did you mean 'trials'?"),
+    ("budget.trails=3", "override budget.trails=3: budget.trails: there is no such key; did you mean 'trials'?"),
     ("budget.trials.x=3", "override budget.trials.x=3: 'trials' is 60, which has no 'x'; override 'trials' itself"),
     (
         "recipe.lr.low=3",
-        "override recipe.lr.low=3: recipe.lr: low 3 is not below high 0.03; for one value write it alone",
+        "override recipe.lr.low=3: recipe.lr: low 3 is not below high 0.03; to fix the setting, write its value alone",
     ),
-    ("seed=", "override seed=null: seed: null given; should be a whole number"),
+    ("seed=", "override seed=null: seed: null given; it should be a whole number"),
 ]
 
 
@@ -252,24 +284,27 @@ def test_a_bad_override_says_which(text: str, message: str) -> None:
 
 
 def test_unreadable_files_are_said_so(tmp_path: Path) -> None:
-    assert refusal(load_study, "no.yaml") == "no.yaml: no such file; 'autokd init DIR' writes a study to start from"
-    assert refusal(load_study, tmp_path) == f"{tmp_path}: a folder; name the study file in it"
+    assert (
+        refusal(load_study, "no.yaml")
+        == "no.yaml: there is no such file; 'autokd init DIR' writes a study to start from"
+    )
+    assert refusal(load_study, tmp_path) == f"{tmp_path} is a folder; name the study file in it"
     Path("latin.yaml").write_bytes("name: caf\xe9\n".encode("latin-1"))
     assert refusal(load_study, "latin.yaml") == (
-        "latin.yaml: not UTF-8 text (byte 9: invalid continuation byte); save it as UTF-8"
+        "latin.yaml is not text in UTF-8 (byte 9: invalid continuation byte); save it as UTF-8"
     )
 
 
 def test_python_and_files_are_answered_alike() -> None:
-    assert refusal(make, spce=3) == "spce: no such key; did you mean 'space'?"
-    assert refusal(make, recipe={"alpha": 2}).startswith("recipe.alpha: 2 given; should be between 0")
-    assert refusal(Study).startswith("name: missing; write letters, digits")
-    assert refusal(Study.model_validate, [3]) == "[3] given; should be a mapping {key: value}"
+    assert refusal(make, spce=3) == "spce: there is no such key; did you mean 'space'?"
+    assert refusal(make, recipe={"alpha": 2}).startswith("recipe.alpha: 2 given; it should be between 0")
+    assert refusal(Study).startswith("name: this key is missing; write letters, digits")
+    assert refusal(Study.model_validate, [3]) == "[3] given; it should be a mapping {key: value}"
 
 
 def test_task_and_teacher_are_told_with_their_line_as_every_other_section() -> None:
     assert refusal(read, GOOD, ["task.labls=7"]) == (
-        "override task.labls=7: task.labls: no such key; did you mean 'labels'?"
+        "override task.labls=7: task.labls: there is no such key; did you mean 'labels'?"
     )
 
 
@@ -283,14 +318,14 @@ def test_task_and_teacher_are_told_with_their_line_as_every_other_section() -> N
         ),
         (
             "CmaEsSampler",
-            "sampler: CmaEsSampler cannot drive a search: it knows one objective only. Write tpe or random",
+            "sampler: CmaEsSampler cannot drive a search, because it knows one objective only; write tpe or random",
         ),
         ("BaseSampler", "sampler: no sampler is named 'BaseSampler' (known: "),
         (
             {"name": "tpe", "n_startup": 3},
             "sampler.n_startup: TPESampler has no such setting; did you mean 'n_startup_trials'?",
         ),
-        ({"name": "tpe", "seed": 3}, "sampler.seed: the study's own 'seed' is used; set that"),
+        ({"name": "tpe", "seed": 3}, "sampler.seed: the sampler uses the study's own 'seed'; set that"),
         (
             {"name": "nsga2", "population_size": 1},
             "sampler: NSGAIISampler: `population_size` must be greater than or equal to 2.",
@@ -304,13 +339,33 @@ def test_a_sampler_that_will_not_do_is_refused(spec: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("objectives", "message"),
     [
-        ({"share": {"lest": 1}, "size": {}}, "objectives.{m}:share.lest: no such setting; did you mean 'least'?"),
-        ({"share": {}, "size": {"zzz": 1}}, "objectives.{m}:size.zzz: no such setting; known: bound, unit"),
-        ({"share": {}, "_share": {}}, "objectives.{m}:_share: a function; should be an autokd.types.Objective"),
-        ({"size": {}, "other": {}}, "objectives: size, other need no training, so nothing would be trained; add one"),
-        ({"share": {}, "twin": {}}, "objectives: two are called 'share'; leave one out"),
+        (
+            {"share": {"lest": 1}, "size": {}},
+            "objectives.{m}:share.lest: there is no such setting; did you mean 'least'?",
+        ),
+        ({"share": {}, "size": {"zzz": 1}}, "objectives.{m}:size.zzz: there is no such setting; known: bound, unit"),
+        (
+            {"share": {}, "_share": {}},
+            "objectives.{m}:_share: this is of type function; it should be an autokd.types.Objective",
+        ),
+        (
+            {"size": {}, "other": {}},
+            "objectives: size, other are known without training, so nothing would be trained; add one",
+        ),
+        ({"share": {}, "twin": {}}, "objectives: two of them are called 'share'; leave one out"),
     ],
 )
 def test_objectives_that_will_not_do_are_refused(objectives: dict[str, Any], message: str) -> None:
     study = make(objectives={f"{__name__}:{name}": given for name, given in objectives.items()})
     assert refusal(resolve_objectives, study).startswith(message.replace("{m}", __name__))
+
+
+def test_every_description_is_full_sentences_and_says_in_one_of_them_what_to_write() -> None:
+    schema = Study.model_json_schema()
+    owners = [schema, *schema["$defs"].values()]
+    said = {
+        key: " ".join(of_key["description"].split()) for owner in owners for key, of_key in owner["properties"].items()
+    }
+    assert [
+        key for key, text in said.items() if not re.fullmatch(r"[A-Z].*\.", text) or text.count(" Write ") > 1
+    ] == []

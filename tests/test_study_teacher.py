@@ -11,14 +11,23 @@ from autokd.study.teacher import read_teacher
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"space": "mlp", "arch": {}, "epochz": 3, "epochs": 1}, r"teacher.epochz: no such key.*mean 'epochs'\?"),
-        ({"outputz": "f.npy"}, r"teacher: .* given; should be a mapping with one of the keys network, timm"),
-        ({"space": "mlp", "arch": {}}, "teacher.epochs: missing; write passes over the training rows"),
-        ({"network": "a:b", "weights": 3}, "teacher.weights: 3 given; should be text"),
-        ({"onnx": "a.onnx", "gives": "scores"}, "teacher.gives: 'scores' given; should be 'logits' or 'probabilities'"),
-        ({"onnx": "a.onnx", "weight": 2}, "'weight' is a share of an ensemble"),
-        ([{"onnx": "a.onnx"}, {"onnx": "b.onnx", "weight": 0}], "teacher.1.weight: 0 given; should be greater than 0"),
-        ([], r"teacher: \[\] given; should be a list of one or more"),
+        (
+            {"space": "mlp", "arch": {}, "epochz": 3, "epochs": 1},
+            r"teacher.epochz: there is no such key.*mean 'epochs'\?",
+        ),
+        ({"outputz": "f.npy"}, r"teacher: .* given; it should be a mapping with one of the keys network, timm"),
+        ({"space": "mlp", "arch": {}}, "teacher.epochs: this key is missing; write how often training passes"),
+        ({"network": "a:b", "weights": 3}, "teacher.weights: 3 given; it should be text"),
+        (
+            {"onnx": "a.onnx", "gives": "scores"},
+            "teacher.gives: 'scores' given; it should be 'logits' or 'probabilities'",
+        ),
+        ({"onnx": "a.onnx", "weight": 2}, "'weight' is the share of one teacher"),
+        (
+            [{"onnx": "a.onnx"}, {"onnx": "b.onnx", "weight": 0}],
+            "teacher.1.weight: 0 given; it should be greater than 0",
+        ),
+        ([], r"teacher: \[\] given; it should be a list of one or more"),
         ({"timm": "net", "pretrained": False}, "an untrained network teaches nothing"),
     ],
 )

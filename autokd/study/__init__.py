@@ -1,4 +1,4 @@
-"""What is searched, as a file or from Python: models, loading with overrides, and the parts they name.
+"""Studies: what a study file may say, how it is loaded and overridden, and the parts that it names.
 
 Names are imported when first used: to read a run needs neither the models of a study nor Optuna.
 """

@@ -20,19 +20,19 @@ BUILT_IN_BASELINES: Mapping[str, list[dict[str, Any]]] = {
 
 
 def in_stages(name: str, given: Any) -> Any:
-    """The stages of a baseline from what a study says of it: overrides beside the built-in ones, or the stages.
+    """The stages of a baseline, from what a study says of it: keys to override in each stage, or the stages themselves.
 
     Raises:
-        ValueError: it says nothing of a baseline that is not built in, or is no mapping.
+        ValueError: the study says nothing of a baseline that is not built in, or what it says is no mapping.
     """
     if "/" in name:
-        raise ValueError(f"'{name}' given as a name; write one without '/', as it names a folder")
+        raise ValueError(f"'{name}' given as a name; write a name without '/', as a folder gets it")
     if isinstance(given, list | tuple):
         return list(given)
     if given is not None and not isinstance(given, Mapping):
-        raise ValueError(f"{name}: {shown(given)} given; write keys to override, as {{budget.trials: 20}}")
+        raise ValueError(f"{name}: {shown(given)} given; write keys to override, such as {{budget.trials: 20}}")
     if name not in BUILT_IN_BASELINES and not given:
         known = ", ".join(BUILT_IN_BASELINES)
         hint = nearest(str(name), BUILT_IN_BASELINES)
-        raise ValueError(f"no baseline is named '{name}' (known: {known}), so it must say what to override{hint}")
+        raise ValueError(f"no baseline is named '{name}' (known: {known}); write the keys that yours overrides{hint}")
     return [{**stage, **(given or {})} for stage in BUILT_IN_BASELINES.get(name, [{}])]

@@ -21,7 +21,9 @@ def refuse_no_database(record: str) -> None:
     try:
         url = sqlalchemy.make_url(record)
     except (sqlalchemy.exc.ArgumentError, ValueError):  # a port that is no number may be a password at the wrong place
-        raise ValueError("neither sqlite nor a URL; write sqlite, or postgresql+psycopg://me@host/database") from None
+        raise ValueError(
+            "this is neither sqlite nor a URL; write sqlite, or postgresql+psycopg://me@host/database"
+        ) from None
     settings = {key: value if isinstance(value, str) else " ".join(value) for key, value in url.query.items()}
     texts = [text for text in (url.username, url.host, url.database, *settings.values()) if text]
     if (
@@ -31,13 +33,15 @@ def refuse_no_database(record: str) -> None:
         or any(without_secrets(text) != text for text in texts)
     ):
         raise ValueError(
-            "a password in a URL is not taken, as it would be kept in files; leave it out, and put it into ~/.pgpass "
-            "or PGPASSWORD (of MySQL: into a file named by ?read_default_file=)"
+            "AutoKD takes no password in a URL, as it would be kept in files; leave it out, and put it into ~/.pgpass "
+            "or PGPASSWORD (for MySQL: into a file that ?read_default_file= names)"
         )
     if url.get_backend_name() == "sqlite" and "?" in record:
-        raise ValueError("settings after a question mark are not taken for SQLite; write the file's full path alone")
+        raise ValueError(
+            "for SQLite, AutoKD takes no settings after a question mark; write the full path of the file alone"
+        )
     if url.get_backend_name() == "sqlite" and not record.partition("://")[2].startswith("//"):
-        raise ValueError("write the file's full path, as sqlite:////var/lib/me/record.db, or sqlite alone")
+        raise ValueError("write the full path of the file, such as sqlite:////var/lib/me/record.db, or sqlite alone")
 
 
 def refuse_secret(url: str) -> str:
@@ -48,7 +52,7 @@ def refuse_secret(url: str) -> str:
     """
     if without_secrets(url) != url:
         raise ValueError(
-            "a password in a URL is not taken, as it would be kept in files; leave it out, and let the fsspec package "
-            "find it where it looks itself (of s3fs: ~/.aws/credentials or AWS_SECRET_ACCESS_KEY)"
+            "AutoKD takes no password in a URL, as it would be kept in files; leave it out, and let the fsspec package "
+            "find it in its own places (for s3fs: ~/.aws/credentials or AWS_SECRET_ACCESS_KEY)"
         )
     return url

@@ -16,22 +16,22 @@ _RAY = "ray"
 
 
 class RayExecutor(Section):
-    """Students train on a Ray cluster, which Ray Tune fills."""
+    """Students train on a Ray cluster; Ray Tune places them."""
 
     name: Literal["ray"] = "ray"
-    """Always ray: the other executors have no settings."""
+    """Always ray, because the other executors have no settings."""
     address: str = Field("local", min_length=1)
-    """'local' starts Ray on this machine for the search, 'auto' finds the cluster this machine belongs to; or
-    host:port of its head."""
+    """Which cluster to use. Write 'local' to start Ray on this machine for the search, 'auto' for the cluster that this
+    machine belongs to, or host:port of the cluster's head."""
     cpus_per_trial: float = Field(1, gt=0)
-    """CPUs set aside for each student that trains; it uses one thread."""
+    """How many CPUs are set aside for each student that trains. A student uses one thread."""
     gpus_per_trial: float = Field(0, ge=0)
-    """GPUs set aside for each; .25 lets four share one."""
+    """How many GPUs are set aside for each student that trains. With 0.25, four students share a GPU."""
     max_failures: int = Field(3, ge=0)
-    """How often a trial goes on from its last checkpoint elsewhere when its worker or node dies."""
+    """If a worker or node dies, its trial continues elsewhere from its last checkpoint, at most this many times."""
     storage: Annotated[str, AfterValidator(refuse_secret)] = ""
-    """Where checkpoints go if nodes do not all see the run folder: a folder that they see, or an fsspec URL, as
-    s3://bucket/prefix. The driver keeps a copy in the run folder."""
+    """Where checkpoints go if some nodes do not see the run folder. Write a folder that all nodes see, or an fsspec URL
+    such as s3://bucket/prefix. The driver keeps a copy in the run folder."""
 
 
 def hoist_workers(study: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -52,10 +52,10 @@ def _read(executor: Any) -> Any:
     if name == _RAY:
         return settings
     if name not in _LOCAL:
-        raise ValueError(f"{shown(executor)} given; should be 'inline', 'processes' or 'ray'")
+        raise ValueError(f"{shown(executor)} given; it should be 'inline', 'processes' or 'ray'")
     if len(settings) > 1:
         setting = next(key for key in settings if key != "name")
-        raise ValueError(f"'{setting}' given beside {name}, which has no settings; write executor: {name}")
+        raise ValueError(f"'{setting}' given, but {name} has no settings; write executor: {name}")
     return name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
@@ -30,8 +31,10 @@ _SHOULD_BE = {
     "string_type": "text",
     "finite_number": "a finite number",
 }
+_TOLD = re.compile(r"\bWrite (.+?)\.(?= [A-Z]|$)")
+"""What a description tells to write: the rest of the sentence that begins so."""
 _SAID_BY_THE_FIELD = ("union", "string_too_short", "string_pattern_mismatch")
-"""Of these pydantic's message says less than the field's description."""
+"""Kinds of errors of which pydantic's message says less than the field's description."""
 
 
 def read(kind: Any, given: object, *, key: str) -> Any:
@@ -116,9 +119,10 @@ def hide_secrets(value: Any) -> Any:
 
 
 def wanted(field: FieldInfo) -> str:
-    """A field's description as it continues "write ..."."""
+    """What a field's description tells to write, or else all of it, as it continues "write ..."."""
     description = " ".join((field.description or "it").split())
-    return f"{description[0].lower()}{description[1:].rstrip('.')}"
+    told = _TOLD.search(description)
+    return told[1] if told else f"{description[0].lower()}{description[1:].rstrip('.')}"
 
 
 def _say(problem: dict[str, Any], path: KeyPath, kind: Any) -> str:
@@ -127,17 +131,17 @@ def _say(problem: dict[str, Any], path: KeyPath, kind: Any) -> str:
     if trouble == "extra_forbidden":
         known = [name for each in _models_at(kind, path[:-1], branches) for name in each.model_fields]
         hint = nearest(str(path[-1]), known) or f"; known: {', '.join(known)}"
-        return f"no such key{hint}"
+        return f"there is no such key{hint}"
     write = _what_to_write(kind, path, branches)
     if trouble == "missing":
-        return f"missing; write {write}" if write else "missing"
+        return f"this key is missing; write {write}" if write else "this key is missing"
     if trouble == "value_error":
         return str(problem["ctx"]["error"])
     if trouble in _SHOULD_BE:
-        return f"{shown(problem['input'])} given; should be {_SHOULD_BE[trouble]}"
+        return f"{shown(problem['input'])} given; it should be {_SHOULD_BE[trouble]}"
     if trouble in _SAID_BY_THE_FIELD and write:
         return f"{shown(problem['input'])} given; write {write}"
-    return f"{shown(problem['input'])} given; should be {problem['msg'].removeprefix('Input should be ')}"
+    return f"{shown(problem['input'])} given; it should be {problem['msg'].removeprefix('Input should be ')}"
 
 
 def _path(loc: Sequence[str | int], data: Any, *, missing: bool) -> KeyPath:

@@ -44,7 +44,9 @@ def as_let_in(
     held = section["space"] if isinstance(section, Mapping) and "archs" in section else section
     lost = is_dumped_object(held)
     if lost and space is None and "search_spaces" in parts:
-        raise InputError(f"{run}: its space was a Python object that lies in no file; give it from Python: space=it")
+        raise InputError(
+            f"{run}: its space was a Python object that is in no file; pass the object from Python: space=..."
+        )
     if isinstance(space, Path) or (isinstance(space, str) and Path(space).suffix == ".py"):
         section = space_in(space, "" if lost else section)
     elif space is not None:
@@ -58,8 +60,9 @@ def as_let_in(
         if not registry.is_installed(group, reference):
             also = ", or the file alone: --space FILE (from Python: space='file.py')" if words == SPACE else ""
             raise InputError(
-                f"{run}: {words} is '{reference}', which is no installed plug-in, and what a run folder names is not "
-                "imported; give the study file that names it: STUDY.yaml --run RUN (from Python: "
+                f"{run}: {words} is '{reference}', which is not an installed plug-in, and AutoKD does not "
+                "import code because a run folder names it; give the study file that names it: STUDY.yaml --run "
+                "RUN (from Python: "
                 f"study=load_study('study.yaml')){also}"
             )
     return setup if space is None else setup.model_copy(update={"study": {**setup.study, "space": section}})

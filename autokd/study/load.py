@@ -73,22 +73,24 @@ _Loader.add_implicit_resolver(
 
 def _read(path: Path) -> str:
     if path.is_dir():
-        raise InputError(f"{path}: a folder; name the study file in it")
+        raise InputError(f"{path} is a folder; name the study file in it")
     try:
         return utf8_text(path, most=_MOST_BYTES)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; 'autokd init DIR' writes a study to start from") from None
+        raise InputError(f"{path}: there is no such file; 'autokd init DIR' writes a study to start from") from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start}: {error.reason}); save it as UTF-8") from None
+        raise InputError(
+            f"{path} is not text in UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8"
+        ) from None
     except OSError as error:
         reason = (error.strerror or said(error)).lower()
-        raise InputError(f"{path}: cannot be read: {reason}; name a file that can be read") from None
+        raise InputError(f"{path} cannot be read: {reason}; name a file that can be read") from None
 
 
 def _override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not all(key.split(".")):
-        raise InputError(f"override '{text}': write key=value, as budget.trials=20")
+        raise InputError(f"override '{text}': write key=value, such as budget.trials=20")
     return key, _parse(value, f"override '{text}'")[1] if value.strip() else None
 
 
@@ -97,7 +99,7 @@ def _parse(text: str, where: str) -> tuple[yaml.Node, Any]:
         loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
-            raise InputError(f"{where}: empty; 'autokd init DIR' writes a study to start from")
+            raise InputError(f"{where}: the file is empty; 'autokd init DIR' writes a study to start from")
         _weigh(node, where)
         return node, loader.construct_document(node)
     except InputError:
@@ -155,9 +157,11 @@ def _lines(path: Path, root: yaml.Node) -> list[tuple[tuple[str | int, ...], int
                 if key.tag == "tag:yaml.org,2002:merge":
                     continue
                 if key.tag != "tag:yaml.org,2002:str":
-                    raise InputError(f"{path}:{line}: {_dotted(inner)}: keys are text; put it in quotes")
+                    raise InputError(f"{path}:{line}: {_dotted(inner)}: keys are text; put this one in quotes")
                 if key.value in seen:
-                    raise InputError(f"{path}:{line}: {_dotted(inner)}: given twice, first in line {seen[key.value]}")
+                    raise InputError(
+                        f"{path}:{line}: {_dotted(inner)}: this key is given twice, first in line {seen[key.value]}"
+                    )
                 seen[key.value] = line
                 lines.append((inner, line))
                 visit(value, inner)

@@ -38,7 +38,7 @@ from autokd.types import Arch
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SPACE = (
     "a plug-in's name, 'package.module', 'package.module:attr' or 'path/to/space.py', with settings in parentheses "
-    "where it takes any, as 'timm(models=\"resnet*\")'"
+    "where it takes any, such as 'timm(models=\"resnet*\")'"
 )
 
 
@@ -60,7 +60,7 @@ def override_in(study: Study, changes: Mapping[str, Any], context: Mapping[str, 
     for key, value in changes.items():
         path = tuple(key.split("."))
         if not all(path):
-            raise InputError(f"override {key}: not a key; write names with dots between, as budget.trials")
+            raise InputError(f"override {key}: write names with dots between them, such as budget.trials")
         said = value if isinstance(value, str) else shown(value)
         label = f"{OVERRIDE}{key}" if "://" in said else f"{OVERRIDE}{key}={said}"  # a URL may hold a secret
         data = _with(data, path, value, label)
@@ -98,10 +98,10 @@ def _objective(settings: Any) -> Any:
     if bound is not None and (
         isinstance(bound, bool) or not isinstance(bound, int | float) or not math.isfinite(bound)
     ):
-        raise ValueError(f"bound {shown(bound)} given; should be a number")
+        raise ValueError(f"bound {shown(bound)} given; it should be a number")
     table = settings.get("table", "")
     if not isinstance(table, str):
-        raise ValueError(f"table {shown(table)} given; write a file's name, as latencies.jsonl")
+        raise ValueError(f"table {shown(table)} given; write the name of a file, such as latencies.jsonl")
     return {**settings, "table": os.path.abspath(table)} if table else dict(settings)
 
 
@@ -133,62 +133,63 @@ class _InOneLine(type(Section)):  # type: ignore[misc]  # pydantic's own class o
 
 
 class Study(Section, metaclass=_InOneLine):
-    """A search as it is written down; the parts it names are found and checked when they are used.
+    """A search as it is written down. The parts that it names are found and checked when they are used.
 
-    Paths of files are taken from the current folder, or else from the study file's, and kept absolute.
+    A path of a file is looked up from the current folder, then from the folder of the study file, and kept absolute.
     """
 
     model_config = ConfigDict(json_schema_extra=_less_beside_a_table)
 
     name: str
-    """Letters, digits, '.', '_' and '-': the name of the study and of its run folder."""
+    """The name of the study and of its run folder. Write letters, digits, '.', '_' and '-'."""
     task: Task
-    """{data: digits, labels: 100}, a plug-in's name, or a reference: the data and how answers are scored. Or
-    {table: file.csv.gz}: results of trainings, which are looked up instead of trained. Leave teacher, space and recipe
-    out then."""
+    """The data and the score. Write {data: digits, labels: 100}, a plug-in's name, a reference, or {table:
+    file.csv.gz}. A table holds the results of trainings that are already done; nothing is trained then, and the keys
+    teacher, space and recipe are left out."""
     teacher: Teacher
-    """{space: resnet, arch: {...}, epochs: 30}, a reference, or a list of them: the teacher that students learn from.
-    The probabilities of several are averaged."""
+    """The teacher that students learn from. Write {space: resnet, arch: {...}, epochs: 30}, a reference, or a list of
+    them. The probabilities of several teachers are averaged."""
     space: Annotated[Any, WithJsonSchema({"type": ["string", "object"]})]
-    """A plug-in's name, 'package.module', 'package.module:attr' or 'path/to/space.py', with settings in parentheses
-    where it takes any: the space of students. {space: one of these, archs: [{...}, ...]} searches only the
-    architectures that are listed."""
+    """The students that are searched. Write a plug-in's name, 'package.module', 'package.module:attr' or
+    'path/to/space.py', with settings in parentheses where it takes any, or {space: one of these, archs: [{...}, ...]}
+    to search only these architectures."""
     recipe: RecipeSpace = RecipeSpace()
-    """How students may be trained."""
+    """How students are trained: each setting may be one value, a list of choices, or a range."""
     objectives: dict[str, _ObjectiveSettings] = Field(
         default_factory=lambda: dict[str, dict[str, Any]](accuracy={}, parameters={})
     )
-    """Two or more names of objectives, or references, each with {} or {bound: worst value, setting: ...}: what the
-    search trades off. On a table, objectives are named as its columns, and without this key all of them count."""
+    """What is traded off. Write two or more plug-in names or references, each with its settings, such as
+    {accuracy: {}, parameters: {bound: 20000}}. The objectives of a table have the names of its columns; {} stands for
+    all of them."""
     budget: Budget = Budget()
     """How much the search may spend."""
     sampler: str | dict[str, Any] = "autokd"
-    """autokd, or one of Optuna's: tpe, random, nsga2, nsga3, gp, qmc, a class name, or {name: tpe, setting: ...}."""
+    """What proposes students. Write autokd, or one of Optuna's samplers: tpe, random, nsga2, nsga3, gp, qmc, a class
+    name, or {name: tpe, setting: ...}."""
     scheduler: Annotated[Any, WithJsonSchema({"type": ["string", "object"]})] = "halving"
-    """A plug-in's name or a reference: the rule that decides at each rung whether a student trains on."""
+    """What decides which students train on. Write a plug-in's name or a reference."""
     executor: Executor = "processes"
-    """inline, processes, ray, or {name: ray, address: auto, ...}: students train in this process, in as many processes
-    as `workers` says, or on a Ray cluster."""
+    """Where students train: in this process, in `workers` processes, or on a Ray cluster. Write inline, processes, ray,
+    or {name: ray, address: auto, ...}."""
     record: str = "sqlite"
-    """sqlite, which is a file in the run folder, or the URL of a database without a password in it, such as
-    postgresql+psycopg://me@host/database: where the trials are written down."""
+    """Where trials are recorded. Write sqlite for a file in the run folder, or the URL of a database that the driver
+    can reach, without a password in it: postgresql+psycopg://me@host/database."""
     workers: int = Field(2, ge=1)
-    """A whole number >= 1: how many students train at once, each on one thread."""
+    """How many students train at once, with one thread each."""
     device: str = Field("cpu", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    """cpu, cuda, cuda:1, mps, or auto, which is the best there is: where students train, and a teacher that AutoKD
-    trains."""
+    """Where students train, and the teacher if AutoKD trains it. Write cpu, cuda, cuda:1, mps, or auto for the best
+    device of the machine."""
     precision: Literal["float32", "bf16"] = "float32"
-    """float32 or bf16: the numbers of the forward pass in training. With bf16, weights, loss and optimizer stay
-    float32."""
+    """The type of the numbers in the forward pass of training. With bf16, weights, loss and optimizer stay float32."""
     compile: bool = False
-    """true or false: whether torch's compiler makes the forward pass in training. It takes many seconds for each
-    student, so it is of use in long trainings only."""
+    """Whether training uses torch's compiler. Compiling takes many seconds for each student, so it pays for long
+    trainings only."""
     baselines: _Baselines = Field(default_factory=dict)
-    """[hard, default, sequential], or {hard: {budget.trials: 20}, mine: {recipe.lr: 0.01}} with keys to override: rival
-    searches. A rival that is a list of such mappings is searched in stages, and each stage after the first searches
-    only the architectures on the front of the stage before."""
+    """Rival searches to compare with. Write [hard, default, sequential], or keys to override for each rival, such as
+    {hard: {budget.trials: 20}, mine: {recipe.lr: 0.01}}. A list of such mappings is searched in stages; each later
+    stage searches only the architectures on the front of the stage before."""
     seed: int = Field(0, ge=0, lt=2**32)
-    """A whole number >= 0 from which all random draws of the search come."""
+    """The number that decides all random draws."""
 
     @property
     def table(self) -> str:
@@ -199,7 +200,7 @@ class Study(Section, metaclass=_InOneLine):
     @classmethod
     def _names_a_folder(cls, name: str) -> str:
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} given; write letters, digits, '.', '_' and '-', as it names a folder")
+            raise ValueError(f"{name!r} given; write letters, digits, '.', '_' and '-', as a folder gets this name")
         return name
 
     @field_validator("record")
@@ -233,7 +234,9 @@ class Study(Section, metaclass=_InOneLine):
     @classmethod
     def _trades_off(cls, objectives: dict[str, dict[str, Any]], info: ValidationInfo) -> dict[str, dict[str, Any]]:
         if len(objectives) < 2 and (objectives or not is_tabulated(info.data.get("task"))):
-            raise ValueError(f"{', '.join(objectives) or 'none'} given; write two or more, as accuracy and parameters")
+            raise ValueError(
+                f"{', '.join(objectives) or 'none'} given; name two or more, such as accuracy and parameters"
+            )
         return objectives
 
     @field_validator("sampler", mode="before")
@@ -251,14 +254,14 @@ class Study(Section, metaclass=_InOneLine):
         if isinstance(baselines, list | tuple) and all(isinstance(name, str) for name in baselines):
             baselines = {name: {} for name in baselines}
         if not isinstance(baselines, Mapping) or not all(isinstance(name, str) for name in baselines):
-            raise ValueError(f"{shown(baselines)} given; write a list as [hard], or {{hard: {{budget.trials: 20}}}}")
+            raise ValueError(f"{shown(baselines)} given; write [hard], or {{hard: {{budget.trials: 20}}}}")
         return {name: in_stages(name, given) for name, given in baselines.items()}
 
     @field_validator("teacher", "space", "recipe", "baselines")
     @classmethod
     def _not_beside_a_table(cls, value: Any, info: ValidationInfo) -> Any:
         if is_tabulated(info.data.get("task")) and value not in (None, RecipeSpace(), {}):
-            raise ValueError("a table holds what trainings gave, and nothing is trained; leave this key out")
+            raise ValueError("a table holds the results of trainings, and nothing is trained; leave this key out")
         return value
 
     @classmethod

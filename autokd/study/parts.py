@@ -47,7 +47,9 @@ def space_in(file: str | Path, section: Any) -> Any:
         return {**section, "space": space_in(file, section["space"])}
     path = Path(os.path.expanduser(file))
     if path.suffix != ".py" or not os.path.isfile(path):
-        raise InputError(f"space {file}: no such file; give the .py file that holds the space as it was in the search")
+        raise InputError(
+            f"space {file}: there is no such file; give the .py file that holds the space as it was in the search"
+        )
     if not isinstance(section, str):
         return os.path.abspath(path)
     adapter, colon, inner = section.partition(":")
@@ -85,10 +87,11 @@ def resolve_objectives(study: Study) -> tuple[Objective, ...]:
     names = [objective.name for objective in objectives]
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"objectives: two are called '{name}'; leave one out")
+            raise InputError(f"objectives: two of them are called '{name}'; leave one out")
     if not any(objective.trained for objective in objectives):
         raise InputError(
-            f"objectives: {', '.join(names)} need no training, so nothing would be trained; add one, as accuracy"
+            f"objectives: {', '.join(names)} are known without training, so nothing would be trained; add one "
+            "that needs training, such as accuracy"
         )
     return objectives
 
@@ -111,14 +114,16 @@ class _Shortlist:
 def _objective(name: str, given: Mapping[str, Any]) -> Objective:
     found = registry.resolve("objectives", name)
     if not isinstance(found, Objective):
-        raise InputError(f"objectives.{name}: a {type(found).__name__}; should be an autokd.types.Objective")
+        raise InputError(
+            f"objectives.{name}: this is of type {type(found).__name__}; it should be an autokd.types.Objective"
+        )
     _refuse_exchanged_ends(name, found)
     own = ["bound", "table"] if found.timed else ["bound"]
     known = [*own, *_settings(found.measure, skip=1 if found.trained else 2)]
     for key in given:
         if key not in known:
             hint = nearest(key, known) or f"; known: {', '.join(known)}"
-            raise InputError(f"objectives.{name}.{key}: no such setting{hint}")
+            raise InputError(f"objectives.{name}.{key}: there is no such setting{hint}")
     settings = {key: value for key, value in given.items() if key not in own}
     read = {key: value for key, value in given.items() if key in own}
     return dataclasses.replace(found, settings={**found.settings, **settings}, **read)

@@ -28,7 +28,7 @@ class Range(Section):
     log: bool = False
     """Whether to draw evenly on a logarithmic scale."""
     step: float | None = None
-    """Distance between values; without it every value in between is possible."""
+    """The distance between values. Without it, every value in between is possible."""
 
     def suggest(self, trial: optuna.Trial, name: str) -> float:
         """A number from the range, picked by `trial`."""
@@ -49,7 +49,7 @@ class WholeRange(Section):
     log: bool = False
     """Whether to draw evenly on a logarithmic scale."""
     step: int | None = None
-    """Distance between values; without it every whole number in between is possible."""
+    """The distance between values. Without it, every whole number in between is possible."""
 
     def suggest(self, trial: optuna.Trial, name: str) -> int:
         """A whole number from the range, picked by `trial`."""
@@ -68,15 +68,20 @@ def _form(value: Any) -> str:
 
 def _checked(given: Drawn) -> Drawn:
     if not given.low < given.high:
-        raise ValueError(f"low {given.low:g} is not below high {given.high:g}; for one value write it alone")
+        raise ValueError(
+            f"low {given.low:g} is not below high {given.high:g}; to fix the setting, write its value alone"
+        )
     if given.log and given.low <= 0:
         raise ValueError(f"low {given.low:g} has no logarithm; write a low above 0, or leave 'log' out")
     if given.step is None:
         return given
     if given.log:
-        raise ValueError("'log' and 'step' exclude each other; leave one out")
+        raise ValueError("'log' and 'step' cannot be combined; leave one out")
     if given.step <= 0 or not _divides(given.step, given.high - given.low):
-        raise ValueError(f"step {given.step:g} does not lead from {given.low:g} to {given.high:g}")
+        raise ValueError(
+            f"step {given.step:g} does not lead from {given.low:g} to {given.high:g}; choose a step that "
+            "divides the range"
+        )
     return given
 
 
@@ -99,28 +104,28 @@ def _different(choices: tuple[Any, ...]) -> tuple[Any, ...]:
 def _above_zero(setting: Any) -> Any:
     for number in _numbers(setting):
         if number <= 0:
-            raise ValueError(f"{number:g} given; should be above 0")
+            raise ValueError(f"{number:g} given; it should be above 0")
     return setting
 
 
 def _at_least_zero(setting: Any) -> Any:
     for number in _numbers(setting):
         if number < 0:
-            raise ValueError(f"{number:g} given; should be 0 or more")
+            raise ValueError(f"{number:g} given; it should be 0 or more")
     return setting
 
 
 def _at_least_two(setting: Any) -> Any:
     for number in _numbers(setting):
         if number < 2:
-            raise ValueError(f"{number} given; should be 2 or more: BatchNorm cannot train on one row")
+            raise ValueError(f"{number} given; it should be 2 or more, because BatchNorm cannot train on one row")
     return setting
 
 
 def _weight(setting: Any) -> Any:
     for number in _numbers(setting):
         if not 0 <= number <= 1:
-            raise ValueError(f"{number:g} given; should be between 0 (labels only) and 1 (teacher only)")
+            raise ValueError(f"{number:g} given; it should be between 0 (labels only) and 1 (teacher only)")
     # A continuous draw never hits the ends, and 0 (plain training) is the one value that must be tried.
     if isinstance(setting, Range) and not setting.log and setting.step is None:
         on_grid = _divides(0.05, setting.high - setting.low)
@@ -147,18 +152,18 @@ class RecipeSpace(Section):
     """How students may be trained: each setting a fixed value, a list of choices, or a range."""
 
     temperature: Annotated[Setting, AfterValidator(_above_zero)] = Range(low=1, high=16, log=True)
-    """Softening of the teacher's and the student's outputs, above 0."""
+    """The temperature T that softens the outputs of teacher and student. Write numbers above 0."""
     alpha: Annotated[Setting, AfterValidator(_weight)] = Range(low=0, high=1, step=0.05)
-    """Weight of the teacher: 0 is plain training, 1 only distils. A range without `step` whose width is a
-    multiple of 0.05 gets that step, so that both ends are tried."""
+    """The weight of the teacher: 0 is plain training, 1 only distils. Write numbers from 0 to 1. A range without `step`
+    whose width is a multiple of 0.05 gets that step, so that both ends are tried."""
     method: NameSetting = ("kd", "dkd", "dist", "logit_std")
-    """Distillation losses: a plug-in's name, 'package.module:attr' or 'path/to/file.py:attr'."""
+    """The distillation losses. Write a plug-in's name, 'package.module:attr' or 'path/to/file.py:attr'."""
     lr: Annotated[Setting, AfterValidator(_above_zero)] = Range(low=1e-3, high=3e-2, log=True)
-    """Peak learning rate of AdamW, above 0."""
+    """The peak learning rate of AdamW. Write numbers above 0."""
     weight_decay: Annotated[Setting, AfterValidator(_at_least_zero)] = Recipe.weight_decay
-    """Weight decay of AdamW, 0 or more."""
+    """The weight decay of AdamW. Write numbers of 0 or more."""
     batch_size: Annotated[WholeSetting, AfterValidator(_at_least_two)] = Recipe.batch_size
-    """Rows in each training step, 2 or more."""
+    """How many rows each training step has. Write whole numbers of 2 or more."""
 
     @property
     def methods(self) -> tuple[str, ...]:

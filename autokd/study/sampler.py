@@ -46,7 +46,9 @@ def make_sampler(spec: str | Mapping[str, Any], seed: int) -> optuna.samplers.Ba
         raise InputError(f"sampler.{setting}: {OWN_SAMPLER} has no settings; write sampler: {OWN_SAMPLER}")
     known = {each for each in optuna.samplers.__all__ if each.endswith("Sampler") and "Base" not in each}
     if class_name in _REFUSED:
-        raise InputError(f"sampler: {name} cannot drive a search: {_REFUSED[class_name]}. Write tpe or random")
+        raise InputError(
+            f"sampler: {name} cannot drive a search, because it {_REFUSED[class_name]}; write tpe or random"
+        )
     if class_name not in known:
         raise InputError(
             f"sampler: no sampler is named '{name}' (known: {OWN_SAMPLER}, {', '.join(SAMPLERS)}, and the classes of "
@@ -56,7 +58,7 @@ def make_sampler(spec: str | Mapping[str, Any], seed: int) -> optuna.samplers.Ba
     allowed = [each for each in inspect.signature(make).parameters if each != "seed"]
     for setting in settings:
         if setting == "seed":
-            raise InputError("sampler.seed: the study's own 'seed' is used; set that")
+            raise InputError("sampler.seed: the sampler uses the study's own 'seed'; set that")
         if setting not in allowed:
             raise InputError(f"sampler.{setting}: {class_name} has no such setting{nearest(setting, allowed)}")
     with warnings.catch_warnings():
@@ -77,8 +79,8 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "QMCSampler": {"warn_independent_sampling": False, "scramble": True},
 }
 _REFUSED = {
-    "CmaEsSampler": "it knows one objective only",
-    "BruteForceSampler": "it works inside study.optimize only",
-    "GridSampler": "it works inside study.optimize only",
-    "PartialFixedSampler": "it needs another sampler; fix the recipe's settings in the study instead",
+    "CmaEsSampler": "knows one objective only",
+    "BruteForceSampler": "works inside study.optimize only",
+    "GridSampler": "works inside study.optimize only",
+    "PartialFixedSampler": "needs another sampler (to fix a setting, write its value in the study's recipe)",
 }

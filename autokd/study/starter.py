@@ -19,12 +19,12 @@ def write_starter(folder: Path) -> list[Path]:
     paths = {folder / name: source for name, source in _FILES.items()}
     for path in paths:
         if path.exists():
-            raise InputError(f"{path} is there already; name another folder, or move it away")
+            raise InputError(f"{path} already exists; name another folder, or move it away")
     texts = files("autokd") / "starter"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, source in paths.items():
             path.write_text((texts / source).read_text(encoding="utf-8"), encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {(error.strerror or said(error)).lower()}") from None
+        raise InputError(f"{folder} cannot be written: {(error.strerror or said(error)).lower()}") from None
     return list(paths)

@@ -21,35 +21,36 @@ Weights = Annotated[tuple[AboveZero, ...], BeforeValidator(as_tuple)]
 
 
 class AugmentSection(Section):
-    """How training images are varied; needs images, not features."""
+    """How training images are varied. The data must be images, not features."""
 
     keeps_defaults: ClassVar[bool] = False
 
     views: Count = 4
-    """A whole number >= 1: versions of each image, the first of them unaugmented; 1 is none."""
+    """How many versions of each image there are. The first is the image itself, so 1 means no augmentation. Write a
+    whole number >= 1."""
     flip: bool = False
-    """true or false: mirror left to right, every second time."""
+    """Whether every second version is mirrored from left to right. Write true or false."""
     crop: int = Field(0, ge=0)
-    """A whole number >= 0: shift by at most so many pixels, filling with zeros."""
+    """By how many pixels at most a version is shifted; zeros fill the gap. Write a whole number >= 0."""
     cutout: int = Field(0, ge=0)
-    """A whole number >= 0: side in pixels of a square of zeros put anywhere."""
+    """The side, in pixels, of a square of zeros that is put anywhere in the image. Write a whole number >= 0."""
 
     @model_validator(mode="after")
     def _varies(self) -> AugmentSection:
         if self.views > 1 and not (self.flip or self.crop or self.cutout):
-            raise ValueError(f"views: {self.views} would all be alike; add flip: true, crop: 2 or cutout: 4")
+            raise ValueError(f"the {self.views} views would all be alike; add flip: true, crop: 2 or cutout: 4")
         return self
 
 
 class NormaliseSection(Section):
-    """Mean and standard deviation by channel, of values scaled to 0 .. 1 where the data are whole numbers (uint8)."""
+    """Mean and standard deviation of each channel. Whole numbers (uint8) count as scaled to 0 .. 1."""
 
     keeps_defaults: ClassVar[bool] = False
 
     mean: Annotated[tuple[float, ...], Field(min_length=1), BeforeValidator(as_tuple)]
-    """A list of numbers, one a channel (or feature)."""
+    """What is subtracted. Write a list of numbers, one for each channel (or feature)."""
     std: Annotated[tuple[AboveZero, ...], Field(min_length=1), BeforeValidator(as_tuple)]
-    """A list of numbers > 0, one a channel (or feature)."""
+    """What the result is divided by. Write a list of numbers > 0, one for each channel (or feature)."""
 
 
 def _word_or_section(given: Any) -> str:
@@ -61,60 +62,64 @@ def _word_or_list(given: Any) -> str:
 
 
 class TaskSection(Section):
-    """A classification task on arrays; a plain string stands for `{data: string}`."""
+    """A classification task on arrays. A plain string stands for `{data: string}`."""
 
     keeps_defaults: ClassVar[bool] = False
 
     data: str
-    """digits, a .npz file, a folder (or prefix) of idx files, a folder class/name.png, torchvision:NAME, a folder in
-    which a task was saved, or a reference to a torch Dataset (module:attr, file.py:attr)."""
+    """The data. Write digits, a .npz file, a folder (or prefix) of idx files, a folder class/name.png,
+    torchvision:NAME, a folder in which a task was saved, or a reference to a torch Dataset (module:attr,
+    file.py:attr)."""
     labels: Count | FractionOrAll | None = None
-    """How many training labels may be used, stratified: a count, a fraction in (0, 1], or null for all; other training
-    rows become the unlabelled transfer set."""
+    """How many training labels are used, with every class in proportion. Write a count, a fraction in (0, 1], or null
+    for all. All other training rows become the transfer set: students see what the teacher answers, but no label."""
     rows: Count | None = None
-    """How many training rows a search uses, stratified: a count, or null for all; the others are kept for
-    retraining."""
+    """How many training rows a search uses, with every class in proportion. Write a count, or null for all. The others
+    are kept for retraining."""
     validation: Count | Fraction = 0.2
-    """Validation rows, stratified: a count, or a fraction in (0, 1) of the rows they are drawn from; validation rows
-    that the data come with are used instead."""
+    """How many rows students are compared on, with every class in proportion. Write a count, or a fraction in (0, 1) of
+    the rows they are drawn from. Where the data have validation rows of their own, those are used."""
     validation_from: Literal["train", "labels"] = "train"
-    """'train' (validation rows are drawn from all training rows, beside `labels`) or 'labels' (from within `labels`, so
-    that no other label is used)."""
+    """Where validation rows are drawn from. Write 'train' (from all training rows, in addition to `labels`) or 'labels'
+    (from within `labels`, so that no other label is used)."""
     test: Fraction = 0.2
-    """A fraction in (0, 1) of all rows, stratified, the same for every seed; test rows that the data come with are used
-    instead."""
+    """How many rows students are tested on, with every class in proportion, and the same rows for every seed. Write a
+    fraction in (0, 1) of all rows. Where the data have test rows of their own, those are used."""
     label_noise: float = Field(0.0, ge=0, lt=1)
-    """A fraction in [0, 1) of the labels outside validation and test that is changed to another class."""
+    """The share of labels, outside validation and test, that is changed to another class. Write a fraction in [0,
+    1)."""
     augment: AugmentSection | None = None
-    """null, or a mapping like {views: 4, flip: true, crop: 2, cutout: 4}."""
+    """How training images are varied. Write null, or a mapping like {views: 4, flip: true, crop: 2, cutout: 4}."""
     layout: Literal["channels_first", "channels_last"] | None = None
-    """'channels_first' for images of shape (rows, channels, height, width), 'channels_last' for (rows, height, width,
-    channels), or null where the shape tells; what may be either, such as (rows, 16, 4, 4), is refused without it."""
+    """Which dimension of an array of images counts the channels. Write 'channels_first' for images of shape (rows,
+    channels, height, width), 'channels_last' for (rows, height, width, channels), or null where the shape tells. A
+    shape that may be either, such as (rows, 16, 4, 4), is refused without this key."""
     unlabelled: Annotated[
         Annotated[int | str | None, Tag("word")] | Annotated[Labels, Tag("list")], Discriminator(_word_or_list)
     ] = "auto"
-    """Labels that stand for no label, whose rows become part of the transfer set: a number, a text, a list of them,
-    null for none, or 'auto': NaN and None, and -1 where there are two or more other classes."""
+    """Labels that mean "no label"; their rows join the transfer set. Write a number, a text, a list of them, null for
+    none, or 'auto'. With 'auto', NaN and None mean it, and so does -1 where there are two or more other classes."""
     class_weights: Annotated[
         Annotated[Literal["balanced"] | None, Tag("word")] | Annotated[Weights, Tag("list")],
         Discriminator(_word_or_list),
     ] = None
-    """null, 'balanced', or a list of numbers > 0, one a class; unless null, the score is balanced accuracy."""
+    """How much each class counts in the loss. Write null, 'balanced', or a list of numbers > 0, one for each class.
+    Unless it is null, the score is balanced accuracy."""
     max_gb: float = Field(20.0, gt=0, allow_inf_nan=True)
-    """A number > 0: gigabytes that the data may take on disk; checked before they are read."""
+    """How many gigabytes the data may take on disk, checked before they are read. Write a number > 0."""
     normalise: Annotated[
         Annotated[Literal["standard", "unit", "none"], Tag("word")] | Annotated[NormaliseSection, Tag("section")],
         Discriminator(_word_or_section),
     ] = "standard"
-    """'standard' (mean and deviation by channel of the training rows), 'unit' (divided by the largest value), 'none',
-    or a mapping {mean: [...], std: [...]}."""
+    """How inputs are normalised. Write 'standard' (by mean and standard deviation of each channel over the training
+    rows), 'unit' (divided by the largest value), 'none', or a mapping {mean: [...], std: [...]}."""
 
 
 class TableSection(Section):
-    """Results of trainings, which are looked up instead of trained."""
+    """Results of trainings that are already done. A search looks them up instead of training."""
 
     table: str = Field(min_length=1)
-    """path/to/file.csv.gz, with a file of the same name and the ending .json beside it."""
+    """The file of the table, beside a file of the same name that ends in .json. Write path/to/file.csv.gz."""
 
     @model_validator(mode="before")
     @classmethod

@@ -16,71 +16,71 @@ Gives = Literal["logits", "probabilities"]
 
 
 class TeacherSection(Section):
-    """What every form may say."""
+    """Keys that every form of teacher has."""
 
     keeps_defaults: ClassVar[bool] = False
 
     weight: float = Field(1.0, gt=0)
-    """Share in the weighted mean of an ensemble, > 0, relative to the other members; only in a list."""
+    """The teacher's share in the mean of several teachers, relative to theirs; only in a list. Write a number > 0."""
     saw_training_rows: bool = False
-    """true or false: whether the teacher was trained elsewhere on the rows from which validation is drawn, too. Its
-    score on validation says little then, and is labelled so."""
+    """Whether the teacher was also trained on the rows that validation is drawn from. Its score there then says little,
+    and AutoKD says so beside the score."""
 
 
 class TrainedSection(TeacherSection):
-    """A network of a search space that AutoKD trains on all training labels and keeps in the run folder."""
+    """A network of a search space. AutoKD trains it on all training labels and keeps it in the run folder."""
 
     space: str
-    """Reference of the search space that builds it."""
+    """The search space that builds the network. Write a plug-in's name or a reference."""
     arch: dict[str, Any]
-    """What the space's `build` takes."""
+    """The architecture. Write a mapping that the space's `build` takes."""
     epochs: int = Field(gt=0)
-    """Passes over the training rows."""
+    """How often training passes over the training rows."""
     lr: float = Field(5e-3, gt=0)
-    """Peak learning rate of AdamW."""
+    """The peak learning rate of AdamW."""
     weight_decay: float = Field(1e-4, ge=0)
-    """Weight decay of AdamW, 0 or more."""
+    """The weight decay of AdamW, 0 or more."""
     batch_size: int = Field(64, ge=2)
-    """Rows in each training step, 2 or more."""
+    """How many rows each training step has. Write a whole number of 2 or more."""
 
 
 class SpaceSection(TeacherSection):
     """A network of a search space with weights from a file."""
 
     space: str
-    """Reference of the search space that builds it."""
+    """The search space that builds the network. Write a plug-in's name or a reference."""
     arch: dict[str, Any]
-    """What the space's `build` takes."""
+    """The architecture. Write a mapping that the space's `build` takes."""
     weights: str
-    """A file .safetensors, .pt, .pth or .npz, found from the current folder."""
+    """The file of its weights. Write a file .safetensors, .pt, .pth or .npz, found from the current folder."""
 
 
 class NetworkSection(TeacherSection):
-    """A torch network by reference. It gets inputs as the task normalises them, so let the task normalise as the
+    """A torch network by reference. It gets inputs as the task normalises them, so let `task.normalise` match how the
     network was trained."""
 
     network: str
-    """module:attr or path/to/file.py:attr: a function or class that makes the network, or the network itself; or the
-    file of a program with its weights, of `torch.export` (.pt2) or TorchScript."""
+    """The network, or a function or class that makes it. Write module:attr, path/to/file.py:attr, or a file that holds
+    a program with its weights, from `torch.export` (.pt2) or TorchScript."""
     args: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments for that function or class."""
     weights: str | None = None
-    """A file .safetensors, .pt, .pth or .npz, found from the current folder; null where the network comes with its
-    weights."""
+    """The file of its weights. Write a file .safetensors, .pt, .pth or .npz, found from the current folder, or null
+    where the network comes with its weights."""
 
 
 class NamedSection(TeacherSection):
     """A network that a library knows by name."""
 
     pretrained: bool = True
-    """true or false: whether the network has the library's own weights and classes. `weights` comes before it."""
+    """Whether the network has the library's own weights and classes. It does not matter where `weights` is given."""
     weights: str | None = None
-    """A file for the network with the task's number of classes."""
+    """Weights for the network with the task's number of classes. Write a file .safetensors, .pt, .pth or .npz."""
 
     @model_validator(mode="after")
     def _has_weights(self) -> NamedSection:
         if not self.pretrained and self.weights is None:
-            raise ValueError("an untrained network teaches nothing: give 'weights', or keep 'pretrained' true")
+            raise ValueError("an untrained network teaches nothing; give 'weights', or leave 'pretrained' true")
         return self
 
 
@@ -88,45 +88,45 @@ class TimmSection(NamedSection):
     """A network of timm by name."""
 
     timm: str
-    """The name in timm's registry."""
+    """The network. Write its name in timm's registry."""
 
 
 class TorchvisionSection(NamedSection):
     """A network of torchvision by name."""
 
     torchvision: str
-    """The name in torchvision's registry."""
+    """The network. Write its name in torchvision's registry."""
 
 
 class OnnxSection(TeacherSection):
     """An ONNX file with one input and one output, run by ONNX Runtime on one CPU thread."""
 
     onnx: str
-    """The file, found from the current folder."""
+    """The ONNX file. Write its path, found from the current folder."""
     gives: Gives = "logits"
-    """What its output is: logits or probabilities."""
+    """What the output of the file means. Write logits or probabilities."""
 
 
 class SklearnSection(TeacherSection):
-    """A scikit-learn classifier by reference; it sees inputs flattened to (batch, features)."""
+    """A scikit-learn classifier by reference. It gets inputs flattened to (batch, features)."""
 
     sklearn: str
-    """module:attr: a classifier, or a class or function that makes one. A classifier that is not fitted is fitted on
-    all training labels, and answers each of these rows by a model that was fitted without that row."""
+    """A classifier, or a class or function that makes one. Write module:attr. AutoKD fits an unfitted classifier on all
+    training labels; each of these rows is answered by a model that was fitted without that row."""
     args: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments for that class or function."""
     folds: int = Field(default=5, ge=2)
-    """A whole number >= 2: into how many parts these rows are cut for that."""
+    """Into how many parts the training rows are cut, so that each part is answered by a model fitted on the others."""
 
 
 class OutputsSection(TeacherSection):
     """Answers that were computed elsewhere."""
 
     outputs: str
-    """A .npy file, found from the current folder, of shape (rows, num_outputs) or (views, rows, num_outputs); its rows
-    are the task's first rows, and NaN stands where there is no answer."""
+    """The file of the answers. Write a .npy file, found from the current folder, of shape (rows, num_outputs) or
+    (views, rows, num_outputs). Its rows are the task's first rows; NaN means that there is no answer."""
     gives: Gives = "logits"
-    """What the numbers are: logits or probabilities."""
+    """What the numbers mean. Write logits or probabilities."""
 
 
 _FORMS: Mapping[str, type[TeacherSection]] = {
@@ -152,7 +152,7 @@ def _form(given: Any) -> str | None:
 
 def _alone(teacher: Any) -> Any:
     if isinstance(teacher, TeacherSection) and teacher.weight != 1:
-        raise ValueError("'weight' is a share of an ensemble: give a list of teachers, or leave it out")
+        raise ValueError("'weight' is the share of one teacher among several; give a list of teachers, or leave it out")
     return teacher
 
 

@@ -83,7 +83,9 @@ def _objective(table: Table, name: str, given: Mapping[str, Any]) -> Objective:
         raise InputError(f"objectives.{name}: not in this table (known: {known}){nearest(name, table.objectives)}")
     for setting in given:
         if setting != "bound":
-            raise InputError(f"objectives.{name}.{setting}: no such setting; an objective of a table has a bound only")
+            raise InputError(
+                f"objectives.{name}.{setting}: there is no such setting; an objective of a table has a bound only"
+            )
     return replace(table.objectives[name], bound=given.get("bound"))
 
 
