@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_LOG_FROM = 10.0
+_LOG_FROM = 5.0
 """A cost is drawn on a log scale once its largest value is more than so many times its smallest."""
 
 
@@ -16,7 +16,7 @@ def main_objective(objectives: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]
 
 
 def is_log(values: Sequence[float]) -> bool:
-    """Whether values are drawn on a log scale: all of them are positive, and they span more than a factor of ten."""
+    """Whether values are drawn on a log scale: all of them are positive, and they span more than a factor of five."""
     return bool(values) and min(values) > 0 and max(values) > _LOG_FROM * min(values)
 
 

@@ -264,7 +264,7 @@ def _name_some(
 
 
 def _scale(ax: Axes, costs: Sequence[float]) -> None:
-    """Ticks of the horizontal axis, as 500, 2k and 10M; on a log scale where the costs span more than a decade."""
+    """Ticks of the horizontal axis, as 500, 2k and 10M; on a log scale where `is_log` says so."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     if is_log(costs):
