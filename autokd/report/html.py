@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +16,7 @@ from markupsafe import Markup
 
 from autokd import pareto
 from autokd.errors import InputError, said
+from autokd.files import write_bytes
 from autokd.front import as_objectives
 from autokd.front.axes import main_objective
 from autokd.front.words import compact, heading, interval, marked_trial, number, tested_names
@@ -40,15 +40,11 @@ def write_report(data: Mapping[str, Any], out: Path) -> None:
         InputError: plotly is not installed, or the file cannot be written.
     """
     page = render(_finite(data))
-    partial = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        partial.write_text(page, encoding="utf-8", errors="backslashreplace", newline="\n")
-        os.replace(partial, out)
+        write_bytes(out, page.encode("utf-8", "backslashreplace"))
     except OSError as error:
         reason = (error.strerror or said(error)).lower()
         raise InputError(f"cannot write the report '{out}': {reason}; name a file in a folder you can write") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def render(data: Mapping[str, Any]) -> str:
