@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import needs
 from small import small_study
 
 from autokd.driver import search_study
@@ -94,13 +95,24 @@ def test_the_events_of_a_baseline_bear_its_name(tmp_path: Path) -> None:
     assert events[-1]["baseline"] == ""
 
 
-@pytest.mark.slow
-def test_processes_tell_the_same_as_this_process(tmp_path: Path) -> None:
+def check_tells_the_same_as_this_process(tmp_path: Path, executor: str) -> None:
     same = {"sampler": "random", "scheduler": "none", "budget.trials": 4}
     here = events_of(tmp_path / "here", **same)
-    there = events_of(tmp_path / "there", executor="processes", workers=2, **same)
+    there = events_of(tmp_path / "there", executor=executor, workers=2, **same)
     check_against_the_record(there, tmp_path / "there")
     kinds = [Counter((event["event"], event.get("trial")) for event in each) for each in (here, there)]
     for kind in kinds:
         del kind["front", None]  # which depends on the order in which trials end
     assert kinds[0] == kinds[1]
+
+
+@pytest.mark.slow
+def test_processes_tell_the_same_as_this_process(tmp_path: Path) -> None:
+    check_tells_the_same_as_this_process(tmp_path, "processes")
+
+
+@needs("ray")
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_here")
+def test_ray_tells_the_same_as_this_process(tmp_path: Path) -> None:
+    check_tells_the_same_as_this_process(tmp_path, "ray")
