@@ -67,6 +67,14 @@ def test_with_progress_the_view_of_the_command_line_is_shown(
     assert "] Trial 0" not in seen.out + seen.err
 
 
+def test_the_state_of_the_search_itself_is_shown_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = small_study(baselines={"hard": {"budget.trials": 1}}, **FEW)
+    autokd.search_study(study, run=tmp_path / "run", progress=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith("2 of 2 trials: ")
+    assert lines[-1].endswith("The search and its baselines have ended.")
+
+
 def test_fresh_starts_over_in_a_new_folder(tmp_path: Path) -> None:
     for _ in range(2):
         autokd.search_study(small_study(**FEW), run=tmp_path / "run", fresh=True)

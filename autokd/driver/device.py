@@ -45,7 +45,9 @@ def measure_device(
     """
     out = Path(out)
     if study.table:
-        raise InputError("a study of a table builds no networks; name one with a space and a task")
+        raise InputError(
+            "a study of a table builds no networks, so nothing can be measured; give a study with a space and a task"
+        )
     timed = next((objective for objective in resolve_objectives(study) if objective.timed), None)
     if timed is None:
         raise InputError(

@@ -72,6 +72,7 @@ def search_study(
                     rivals = _baselines(prepared, session.record.epochs_spent, seconds, tell)
                     front = replace(front, baselines=rivals)
                     write_json(folder / "front.json", front.to_dict())
+                    session.notify("The search and its baselines have ended.")  # so that its own state is seen last
                 session.refuse_moved()
     except (OSError, SQLAlchemyError, StorageInternalError) as error:
         if not folder.is_dir():

@@ -129,7 +129,7 @@ def _ask_test(context: Context, folder: Path, setup: Setup, notify: Notify, own:
     refuse_changed(folder, changed_sources(setup.sources, {TEACHER: teacher_sources(study)}))
     teacher = load_teacher(study.teacher, task, folder=home, train=_refuse_training, seed=study.seed)
     if teacher.digest != setup.digests.teacher:
-        raise InputError("it is another one than the search was begun with")
+        raise InputError("it differs from the teacher with which the search began")
     teacher = placed(teacher, pick_device(study.device))
     told = steps(f"Asking the teacher about {questions(task, ['test'])} of the test split", notify)
     return teacher_outputs(teacher, task, home, splits=["test"], told=told).path
@@ -173,7 +173,7 @@ def _training(task: Task, study: Study, notify: Notify) -> Train:
 
 
 def _refuse_training(network: nn.Module, spec: TrainedSection, folder: Path) -> None:
-    raise InputError("the weights that were trained are gone")
+    raise InputError("the weights of its training are gone")
 
 
 def _keep(training: Training, folder: Path, epoch: int) -> None:

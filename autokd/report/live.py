@@ -81,7 +81,7 @@ class LiveView:
     def tell(self, event: Event) -> None:
         """Shows where the search stands when an event says so."""
         if event["event"] == PROGRESS:
-            self.update(event)
+            self.update(with_baseline(event))
 
     def update(self, progress: Mapping[str, Any]) -> None:
         """Shows where the search stands.
@@ -151,6 +151,11 @@ def screen(progress: Mapping[str, Any], *, width: int = PLAIN_WIDTH, encoding: s
     if more:
         lines.append(Text(f"There are {more} more students on the front.", style="dim"))
     return Group(*lines)
+
+
+def with_baseline(event: Event) -> Event:
+    """An event that says how a search stands, with the baseline that it is of in its message."""
+    return {**event, "message": f"Baseline {event['baseline']}: {event['message']}"} if event["baseline"] else event
 
 
 def counts(trials: Mapping[str, int]) -> list[tuple[int, str]]:

@@ -11,7 +11,7 @@ from typing import Any, Self
 from autokd.driver.events import PROGRESS, Event
 from autokd.front.words import heading, number
 from autokd.report.lines import LogLines
-from autokd.report.live import counts, ended_trials, figures, largest_front, status
+from autokd.report.live import counts, ended_trials, figures, largest_front, status, with_baseline
 
 
 class NotebookView:
@@ -39,10 +39,11 @@ class NotebookView:
         """Shows where the search stands when an event says so."""
         if event["event"] != PROGRESS:
             return
-        html = page(event)
+        progress = with_baseline(event)
+        html = page(progress)
         if html != self._last:
             self._last = html
-            self._shown.update(_bundle(status(event), html), raw=True)
+            self._shown.update(_bundle(status(progress), html), raw=True)
 
     def log_handler(self) -> logging.Handler:
         """A handler that writes below the cell, too."""
