@@ -153,10 +153,11 @@ def drop_unknown(run: Path, known: int) -> list[int]:
     A record whose last entries were lost, as after a loss of power, gives their numbers to other students, to whom the
     results in those folders must not be ascribed.
     """
-    folders = [path for path in sorted(run.glob("trials/*")) if path.name.isdecimal() and int(path.name) >= known]
-    for folder in folders:
+    folders = [path for kept in ("trials", "retrained") for path in run.glob(f"{kept}/*") if path.name.isdecimal()]
+    lost = [folder for folder in folders if int(folder.name) >= known]
+    for folder in lost:
         drop(folder)
-    return [int(folder.name) for folder in folders]
+    return sorted({int(folder.name) for folder in lost})
 
 
 @dataclass(frozen=True)

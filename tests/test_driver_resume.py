@@ -222,6 +222,22 @@ def test_results_of_a_trial_that_the_record_lost_are_not_ascribed_to_the_next_of
     driver.record.close()
 
 
+def test_a_front_of_trials_that_the_record_lost_is_no_answer(tmp_path: Path) -> None:
+    changes = {"budget.trials": 1, "budget.reseeds": 0, "scheduler": "none"}
+    run = small_run(tmp_path, **changes)
+    small_driver(run).record.close()
+    earlier = (run.folder / "record.db").read_bytes()
+    search_study(small_study(**changes), run=run.folder)
+    written = json.loads((run.folder / "front.json").read_text())
+    write_json(run.folder / "front.json", written | {"hypervolume": 0.123})
+    assert search_study(small_study(**changes), run=run.folder).hypervolume == 0.123  # nothing was added to the record
+
+    (run.folder / "record.db").write_bytes(earlier)
+    again = search_study(small_study(**changes), run=run.folder)
+    assert again.trials == written["trials"]
+    assert again.hypervolume != 0.123
+
+
 def test_a_worker_that_outlived_its_driver_writes_into_its_own_attempt_alone(tmp_path: Path) -> None:
     run = small_run(tmp_path, scheduler="none")
     driver = small_driver(run)

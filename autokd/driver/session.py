@@ -14,6 +14,7 @@ from autokd.driver.prior import prior_note, prior_trials
 from autokd.driver.settled import final_front
 from autokd.driver.setup import Run
 from autokd.errors import gone
+from autokd.front import Front
 from autokd.pareto import as_losses, non_dominated, scaled_hypervolume
 from autokd.record import Record, TrialRecord
 from autokd.registry import resolve
@@ -34,7 +35,6 @@ class Session:
         self.run, self.tell = run, tell
         self._place = _place(run.folder)
         study = run.context.study
-        self.answered = final_front(run.folder)
         known = prior_trials(run.folder)
         if known:
             note = prior_note(run.folder, study, run.setup)
@@ -44,6 +44,7 @@ class Session:
         if self.record.trials:  # a seeded sampler would repeat what it suggested before
             seed = (study.seed + len(self.record.trials)) % 2**32
             self.record.study.sampler = sampler_for(run.context, run.reference, seed, known)
+        self.answered = _answered(run.folder, self.record)
         scheduler = resolve("schedulers", study.scheduler)(run.context.objectives, study.budget.rungs)
         self.driver = Driver(
             run.context,
@@ -148,6 +149,15 @@ class Session:
 def hypervolume_of(values: Sequence[Mapping[str, float]], run: Run) -> float:
     """The hypervolume that students of these values dominate, as the run counts it."""
     return scaled_hypervolume(values, run.context.objectives, ideal=run.ideal, reference=run.reference)
+
+
+def _answered(folder: Path, record: Record) -> Front | None:
+    """The front that was answered last; one of trials that the record has lost is deleted, and is none."""
+    front = final_front(folder)
+    if front is not None and sum(front.trials.values()) - front.trials.get("running", 0) > len(record.trials):
+        (folder / "front.json").unlink()
+        return None
+    return front
 
 
 def _place(folder: Path) -> tuple[int, int] | None:
