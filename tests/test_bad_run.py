@@ -164,6 +164,15 @@ def without(name: str, key: str) -> Callable[[Path], None]:
     return damage
 
 
+def with_teacher(name: str, **facts: Any) -> Callable[[Path], None]:
+    def damage(run: Path) -> None:
+        data = json.loads((run / name).read_text())
+        data["teacher"] |= facts
+        (run / name).write_text(json.dumps(data))
+
+    return damage
+
+
 def gone(*names: str) -> Callable[[Path], None]:
     def damage(run: Path) -> None:
         for name in names:
@@ -181,6 +190,9 @@ SEARCH_AND_FRONT = [
     (overwritten("study.json", b"[]"), "study.json is damaged (no study)"),
     (without("study.json", "digests"), "study.json is damaged (no digests)"),
     (without("study.json", "reference_point"), "study.json is damaged (no reference_point)"),
+    (with_teacher("study.json", values={"accuracy": {}}), "study.json is damaged (teacher: values.accuracy"),
+    (with_teacher("study.json", more=1), "study.json is damaged (teacher: more: Extra inputs are not permitted)"),
+    (with_teacher("front.json", test={"accuracy": "a"}), "front.json is damaged (teacher.test.accuracy"),
     (overwritten("front.json", b"{"), "front.json is damaged"),
     (overwritten("front.json", b"[]"), "front.json is damaged"),
     (without("front.json", "front"), "front.json is damaged (no front); remove it and run the search again"),

@@ -11,6 +11,7 @@ from autokd.errors import InputError, said
 from autokd.files import read_json
 from autokd.front import Front
 from autokd.study.explanation import first_problem
+from autokd.study.run import TeacherFacts
 
 _Numbers = dict[str, int | float]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -38,13 +39,6 @@ class _Member(_Plain):
     within_noise: bool = False
 
 
-class _Teacher(_Plain):
-    name: str = ""
-    values: _Numbers = {}
-    test: _Numbers = {}
-    note: str = ""
-
-
 class _Baseline(_Plain):
     overrides: list[dict[str, Any]]
     epochs_spent: _Count
@@ -58,7 +52,7 @@ class _FrontFile(_Plain):
     front: list[_Member]
     trials: dict[str, _Count]
     epochs_spent: _Count
-    teacher: _Teacher
+    teacher: TeacherFacts
     baselines: dict[str, _Baseline]
     hypervolume: _Finite
     reference: dict[str, _Finite]

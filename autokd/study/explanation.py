@@ -76,8 +76,8 @@ def explain(error: ValidationError, kind: Any, data: object, places: Places, *, 
 def first_problem(error: ValidationError) -> str:
     """What is wrong with a file of ours, which nobody writes by hand: `no study`, or a key and why it will not do."""
     first = error.errors()[0]
-    key = ".".join(str(step) for step in first["loc"])
-    return f"no {key}" if first["type"] == "missing" else f"{key}: {first['msg']}" if key else first["msg"]
+    key, message = ".".join(str(step) for step in first["loc"]), first["msg"].removeprefix("Value error, ")
+    return f"no {key}" if first["type"] == "missing" else f"{key}: {message}" if key else message
 
 
 def located(path: KeyPath, message: str, places: Places) -> InputError:

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from autokd.errors import START_OVER, InputError, said
 from autokd.files import read_json, write_json
@@ -57,6 +57,21 @@ class Measure(BaseModel):
     """Whether it is a share of rows, so that its standard error follows from how many there are."""
 
 
+class TeacherFacts(BaseModel):
+    """What a run and its front say of the teacher."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: str = ""
+    """Of its class, or as it names itself."""
+    values: Mapping[str, int | float] = {}
+    """On validation, by objective."""
+    test: Mapping[str, int | float] = {}
+    """On test."""
+    note: str = ""
+    """On what the values are worth."""
+
+
 class Setup(BaseModel):
     """What a run was begun with, and where in its folder the parts of it are."""
 
@@ -75,7 +90,7 @@ class Setup(BaseModel):
     outputs: str
     """The file of the teacher's answers, seen from the run folder; "" where a table is searched."""
     teacher: Mapping[str, Any]
-    """Name, values on validation and a note on what these are worth; empty where a table is searched."""
+    """As `TeacherFacts` has it, without what is not known; empty where a table is searched."""
     reference_ms: float
     """Idle time of the latency reference network when the run began, in ms; 0 where nothing is timed."""
     reference_point: Mapping[str, int | float]
@@ -92,6 +107,15 @@ class Setup(BaseModel):
     """Names of its Optuna studies, the one in use last; a wider space begins a new one."""
     reserve: bool = False
     """Whether the training rows that the search left out are trained on, too."""
+
+    @field_validator("teacher")
+    @classmethod
+    def _are_facts(cls, teacher: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            TeacherFacts.model_validate(dict(teacher))
+        except ValidationError as error:
+            raise ValueError(first_problem(error)) from None
+        return teacher
 
 
 def read_setup(folder: str | Path) -> Setup:
