@@ -132,7 +132,7 @@ def test_a_disk_that_fills_up_stops_the_search_and_the_same_command_goes_on(tmp_
     np.savez(tmp_path / "data.npz", x=(np.eye(5)[labels] + np.arange(90)[:, None] / 90), y=labels)
     words = ["search", str(write_study(tmp_path, {"task": {"data": "data.npz"}})), "--run", str(tmp_path / "run")]
     with full_disk(nbytes):
-        assert "free some disk and search again: it goes on" in refused(*words)
+        assert "free some disk and run the same search again, which goes on" in refused(*words)
     assert autokd(*words).code == 0
 
 

@@ -18,7 +18,7 @@ import sqlalchemy
 from filelock import BaseFileLock
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from autokd.errors import OTHER_FOLDER, START_OVER, InputError, said, without_secrets
+from autokd.errors import OTHER_FOLDER, START_OVER, InputError, printable, said, without_secrets
 from autokd.record.lock import held, hold
 from autokd.record.mounts import mounts, network_file_system
 from autokd.record.reading import copied, has_own_database, place_of, unusable
@@ -83,7 +83,8 @@ def dashboard_command(folder: Path, named: str) -> str:
         folder: the run folder, as it is to be written.
         named: the `record` of the study.
     """
-    url = str(database_file(folder / "record.db")) if named == "sqlite" else shown_url(named)
+    shown = Path(printable(str(folder)))  # a URL is text, and a folder's name need not be
+    url = str(database_file(shown / "record.db")) if named == "sqlite" else shown_url(named)
     return f"optuna-dashboard {quote(url)}"
 
 
@@ -122,7 +123,9 @@ def open_storage(url: str | sqlalchemy.URL) -> optuna.storages.RDBStorage:
                 "password comes from ~/.pgpass or PGPASSWORD)"
             ) from error
         broken = isinstance(error.__cause__, sqlite3.OperationalError)
-        remedy = "free some disk and search again: it goes on" if broken else START_OVER
+        remedy = (
+            "free some disk and run the same search again, which goes on where it stopped" if broken else START_OVER
+        )
         reason = said(error)
         raise InputError(f"{path} cannot be used as a record ({reason}); {remedy}") from error
 
