@@ -10,7 +10,7 @@ import json
 import math
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from pathlib import Path
@@ -104,8 +104,11 @@ def note_death(folder: Path, how: str) -> None:
 
 @contextmanager
 def in_mortal_danger(folder: Path, how: str) -> Iterator[None]:
-    """Notes a death before the block, which may end this process, and takes it back after an end in order."""
-    path = folder / _DEATHS
+    """Notes a death before the block, which may end this process, and takes it back after an end in order.
+
+    A folder that is made for the note is deleted with it, if it holds nothing else by then.
+    """
+    path, is_new = folder / _DEATHS, not folder.exists()
     before = path.read_bytes() if path.exists() else b""
     note_death(folder, how)
     try:
@@ -115,6 +118,9 @@ def in_mortal_danger(folder: Path, how: str) -> Iterator[None]:
             path.write_bytes(before)
         else:
             path.unlink(missing_ok=True)
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def deaths(folders: Iterable[Path]) -> list[str]:
@@ -125,8 +131,9 @@ def deaths(folders: Iterable[Path]) -> list[str]:
 
 
 def deaths_of_trial(run: Path, number: int) -> list[str]:
-    """How processes died at the trial of that number, the fresh seeds of its student left out."""
-    return deaths(folder for attempt in _attempts(run, number) for folder in sorted(attempt.glob("epoch-*")))
+    """How processes died at the trial of that number, proposed or trained; not at fresh seeds of its student."""
+    trained = [folder for attempt in _attempts(run, number) for folder in sorted(attempt.glob("epoch-*"))]
+    return deaths([trial_folder(run, number), *trained])
 
 
 def too_many(died: Sequence[str]) -> str:
@@ -151,10 +158,11 @@ def drop_unknown(run: Path, known: int) -> list[int]:
     """Deletes what trainings have left of trials from number `known` on, and returns the numbers of those trials.
 
     A record whose last entries were lost, as after a loss of power, gives their numbers to other students, to whom the
-    results in those folders must not be ascribed.
+    results in those folders must not be ascribed. The note of a death stays if it is alone: that process died as it
+    proposed a student, before the record knew the student.
     """
-    folders = [path for kept in ("trials", "retrained") for path in run.glob(f"{kept}/*") if path.name.isdecimal()]
-    lost = [folder for folder in folders if int(folder.name) >= known]
+    trained = {path.parent for path in run.glob("trials/*/*/")} | {*run.glob("retrained/*")}
+    lost = [folder for folder in trained if folder.name.isdecimal() and int(folder.name) >= known]
     for folder in lost:
         drop(folder)
     return sorted({int(folder.name) for folder in lost})

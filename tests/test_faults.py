@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ import pytest
 from command_line import autokd, refused, refused_search, write_study
 from small import small_driver, small_run, small_study
 
+from autokd.checkpoints import deaths_of_trial
 from autokd.driver import search_study
+from autokd.driver.costs import draw_archs
 from autokd.driver.events import progress_only
-from autokd.errors import InputError, NoFrontError
+from autokd.errors import InputError, LateError, NoFrontError
 from autokd.front import Front
 from autokd.record import TrialRecord, read_trials
-from autokd.trial import run_stretch
+from autokd.trial import in_time, run_stretch
 
 FIXED = {"alpha": 0.5, "temperature": 4.0, "method": "kd", "lr": 0.01}
 ONE = {"recipe": FIXED, "scheduler": "none", "sampler": "random", "budget.trials": 1, "budget.reseeds": 1}
@@ -258,13 +261,14 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_faults import search
 
-front = search(Path({folder!r}), space={space!r}, **{{"budget.trials": 2}})
+front = search(Path({folder!r}), space={space!r}, **{overrides!r})
 print(front.trials["failed"], front.trials["complete"])
 """
 
 
-def searched_inline(folder: Path, space: str) -> subprocess.CompletedProcess[str]:
-    script = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder), space=space)
+def searched_inline(folder: Path, space: str, **overrides: Any) -> subprocess.CompletedProcess[str]:
+    given = {"budget.trials": 2} | overrides
+    script = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder), space=space, overrides=given)
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 
 
@@ -344,12 +348,119 @@ def test_a_search_whose_front_could_not_be_printed_is_refused_before(tmp_path: P
     assert not (tmp_path / "run").exists()
 
 
+SLEEPS, LOOPS = "time.sleep(600)", "[None for _ in iter(int, 1)]"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("executor", ["inline", "processes"])
-def test_a_build_that_hangs_in_the_driver_costs_that_student_alone(tmp_path: Path, executor: str) -> None:
-    space = leaving_space(tmp_path, before="import time", build="width != 8 or time.sleep(600)")
-    options = {"executor": executor, "sampler": "tpe", "budget.trials": 3, "budget.trial_minutes": 0.05}
+@pytest.mark.parametrize(
+    ("place", "hang", "executor", "minutes"),
+    [
+        ("suggest", SLEEPS, "inline", 0.01),
+        ("suggest", LOOPS, "inline", 0.01),
+        ("build", SLEEPS, "inline", 0.01),
+        ("build", LOOPS, "inline", 0.01),
+        ("build", LOOPS, "processes", 0.1),  # in which a worker also begins and trains
+    ],
+)
+def test_a_space_that_hangs_in_the_driver_costs_that_student_alone(
+    tmp_path: Path, place: str, hang: str, executor: str, minutes: float
+) -> None:
+    space = leaving_space(tmp_path, before="import time", **{place: f"width != 8 or {hang}"})
+    options = {"executor": executor, "sampler": "tpe", "budget.trials": 3, "budget.trial_minutes": minutes}
     front = search(tmp_path, space=space, **options)
     reasons = {trial.reason for trial in read_trials(tmp_path / "run") if trial.state == "failed"}
-    assert reasons == {"timed out: it took more than 0.05 minutes to build"}
+    assert reasons == {f"timed out: {place} took more than {minutes:g} minutes"}
     assert front.trials["complete"] > 0
+    assert not any(LOOPS in line for line in what_threads_do())
+
+
+def what_threads_do() -> list[str]:
+    """The line of code at which each thread of this process is."""
+    return [traceback.extract_stack(frame)[-1].line or "" for frame in sys._current_frames().values()]
+
+
+@pytest.mark.slow
+def test_a_draw_that_hangs_while_the_sampler_looks_ahead_costs_one_student(tmp_path: Path) -> None:
+    # Of the sampler's draws alone, which look ahead: not of a trial of the record.
+    space = leaving_space(
+        tmp_path, suggest="width != 8 or not hasattr(trial, 'imagined') or [None for _ in iter(int, 1)]"
+    )
+    front = search(tmp_path, space=space, sampler="autokd", **{"budget.trials": 4, "budget.trial_minutes": 0.02})
+    assert front.trials["failed"] == 1
+    assert front.trials["complete"] > 0
+
+
+def test_what_takes_too_long_is_late_and_its_loop_ends() -> None:
+    with pytest.raises(LateError, match=r"suggest took more than 0\.001 minutes"):
+        in_time(0.001, lambda: [None for _ in iter(int, 1)], what="suggest")
+    assert not any("iter(int, 1)" in line for line in what_threads_do())
+
+
+def test_only_the_inner_limit_counts_while_work_waits_for_work_of_its_own() -> None:
+    def inner() -> int:
+        return sum(range(10**7))
+
+    assert in_time(1e-4, lambda: in_time(1, inner, what="build"), what="suggest") == sum(range(10**7))
+
+
+IN = {"suggest": "which called suggest in its own process", "build": "which built it in its own process"}
+IN_SAMPLE = "not os.path.exists(os.path.join(os.path.dirname(__file__), 'run', 'study.json'))"
+"""Whether the search has not begun yet, and draws the sample by which it knows the space."""
+ONE_OF = {"suggest": f"trial.number != 1 or {IN_SAMPLE}", "build": f"width != 8 or {IN_SAMPLE}"}
+"""Whether it is not the one student that does harm."""
+HELD = r"__import__('re').match(r'(\w+)*$', 'a' * 64 + '!')"
+"""It holds Python's lock for longer than anybody can wait."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["suggest", "build"])
+def test_a_space_that_holds_the_interpreter_up_ends_the_search_in_one_line_and_is_counted(
+    tmp_path: Path, place: str
+) -> None:
+    space = leaving_space(tmp_path, **{place: f"{ONE_OF[place]} or {HELD}"})
+    ended = searched_inline(tmp_path, space, **{"budget.trial_minutes": 0.02, "budget.trials": 6, "sampler": "tpe"})
+    assert ended.returncode == -9
+    assert ended.stderr.strip().startswith("autokd: suggest or build took too long and let nothing else run")
+    assert ended.stderr.strip().count("\n") == 0
+    trials = [trial for trial in read_trials(tmp_path / "run") if trial.state != "running"]
+    assert deaths_of_trial(tmp_path / "run", len(trials)) == [f"with the search, {IN[place]}"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["suggest", "build"])
+def test_a_space_that_ends_the_search_as_it_proposes_fails_at_the_third_resume(tmp_path: Path, place: str) -> None:
+    space = leaving_space(tmp_path, **{place: f"{ONE_OF[place]} or os._exit(7)"})
+    options = {"sampler": "tpe", "budget.trials": 2 if place == "suggest" else 3}
+    answers = [searched_inline(tmp_path, space, **options) for _ in range(4)]
+    assert [each.returncode for each in answers] == [7, 7, 7, 0], answers
+    (failed,) = [trial for trial in read_trials(tmp_path / "run") if trial.state == "failed"]
+    assert failed.reason == f"its process died 3 times, the last time with the search, {IN[place]}"
+    assert (failed.arch is None) == (place == "suggest")
+    assert not any(trial.state == "running" for trial in read_trials(tmp_path / "run"))
+    assert list((tmp_path / "run" / "trials").glob("*/deaths.txt")) == [
+        tmp_path / "run" / "trials" / f"{failed.number:05d}" / "deaths.txt"
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["suggest", "build"])
+def test_a_space_that_ends_the_search_before_it_begins_is_drawn_from_less_at_the_third_time(
+    tmp_path: Path, place: str
+) -> None:
+    space = leaving_space(tmp_path, **{place: f"width != 12 or not ({IN_SAMPLE}) or os._exit(7)"})
+    answers = [searched_inline(tmp_path, space, **{"sampler": "tpe"}) for _ in range(4)]
+    assert [each.returncode for each in answers] == [7, 7, 7, 0], answers
+
+
+def test_a_space_of_which_every_draw_ends_the_search_is_refused_at_the_third_resume(tmp_path: Path) -> None:
+    context = small_run(tmp_path).context
+    for draw in range(3):
+        archs = draw_archs(context, 9, folder=tmp_path)
+        next(archs)
+        shutil.copytree(tmp_path / "sample", tmp_path / f"died-{draw}")  # what is there if the process ends now
+        archs.close()
+        shutil.copytree(tmp_path / f"died-{draw}", tmp_path / "sample", dirs_exist_ok=True)
+    with pytest.raises(
+        InputError, match="suggest gave nothing in 9 draws; it or build ended the process of the search at draw 2"
+    ):
+        list(draw_archs(context, 9, folder=tmp_path))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 import logging
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,16 @@ from autokd.checkpoints import (
     deaths_of_trial,
     drop,
     drop_unknown,
+    in_mortal_danger,
     too_many,
     trial_folder,
     unrecorded_result,
 )
 from autokd.driver.costs import Costs, random_study
 from autokd.driver.meter import Meter
-from autokd.errors import FOREIGN, InfeasibleError, InputError, NoFrontError
+from autokd.errors import FOREIGN, InfeasibleError, InputError, LateError, NoFrontError
 from autokd.record import STOPPED_EARLY, Record, TrialRecord, canonical
-from autokd.trial import Context, Stretch, reason_of, training_seed
+from autokd.trial import Context, Stretch, in_time, reason_of, training_seed
 from autokd.types import Arch, Point, Recipe, Scheduler
 
 _LOG = logging.getLogger("autokd")
@@ -85,7 +88,7 @@ class Driver:
             if result is not None:
                 stretches += self.advance(trial.number, result)
             elif not self._died_too_often(trial):
-                stretches += self._decide_all([trial])
+                stretches += self._decide_all([trial]) if self._costs_known(trial) else []
         return stretches
 
     def propose(self) -> Stretch | None:
@@ -156,27 +159,55 @@ class Driver:
 
     def _propose(self, trial: optuna.Trial) -> Stretch | None:
         number = trial.number
+        entry = self.record.trials[number]
+        if self._died_too_often(entry):  # while it was suggested, so that the record does not know it
+            return None
         try:
-            arch, recipe = self.context.suggest(trial)
-            known = canonical(arch, recipe) in self._known
-            try:
-                costs, predicted = ({}, {}) if known else self._estimate(arch)
-            except FOREIGN:
-                self._known[canonical(arch, recipe)] = number
-                self.record.propose(trial, arch, recipe, {}, predicted={})  # so that the record says what it was
-                raise
+            arch, recipe = self._suggested(trial, number)
         except InputError:
             self.record.fail(number, "the space's suggest is not usable")
             raise
         except FOREIGN as error:
-            if isinstance(error, InfeasibleError) and not self.context.trains:  # a table without a row of it
-                self.record.prune(number, "infeasible", reason_of(error))
-                return None
             self.record.fail(number, reason_of(error))
             self._refuse_if_all_fail()
             return None
-        self.record.propose(trial, arch, recipe, costs, predicted=predicted)
-        return self._decide(self.record.trials[number])
+        # Before it is built, which may end this process: a driver that goes on knows who was to blame.
+        self.record.propose(trial, arch, recipe, {}, predicted={})
+        return self._decide(entry) if self._costs_known(entry) else None
+
+    def _suggested(self, trial: optuna.Trial, number: int) -> tuple[Arch, dict[str, Any]]:
+        """What a space suggests, if it does so in time; if it ends this process, the trial of that number counts it."""
+        with self._in_danger(number, "which called suggest in its own process"):
+            suggest = functools.partial(self.context.suggest, trial)
+            return in_time(self.context.study.budget.trial_minutes, suggest, what="suggest")
+
+    def _costs_known(self, trial: TrialRecord) -> bool:
+        """Whether it is known what a student costs, which may be asked for now; if not, its trial has ended."""
+        assert trial.arch is not None
+        first = self._known.setdefault(canonical(trial.arch, trial.recipe), trial.number)
+        if trial.costs or trial.rungs or first != trial.number:
+            return True
+        try:
+            with self._in_danger(trial.number, "which built it in its own process"):
+                costs, predicted = self._estimate(trial.arch)
+        except InputError as error:
+            self.record.fail(trial.number, reason_of(error))
+            raise
+        except FOREIGN as error:
+            if isinstance(error, InfeasibleError) and not self.context.trains:  # a table without a row of it
+                self.record.prune(trial.number, "infeasible", reason_of(error))
+                return False
+            self.record.fail(trial.number, reason_of(error))
+            self._refuse_if_all_fail()
+            return False
+        self.record.measure(trial.number, costs, predicted=predicted)
+        return True
+
+    def _in_danger(self, number: int, how: str) -> AbstractContextManager[None]:
+        """Notes a death at that trial meanwhile, see `in_mortal_danger`; nothing where nothing is built."""
+        if not self.context.trains:
+            return nullcontext()
+        return in_mortal_danger(trial_folder(self.folder, number), f"with the search, {how}")
 
     def _decide_all(self, trials: Iterable[TrialRecord]) -> list[Stretch]:
         decided = [self._decide(trial) for trial in trials]
@@ -258,7 +289,7 @@ class Driver:
             self.record.fail(trial.number, reason_of(error))
             self._drop_optimizer(trial)
             return False
-        self.record.measure(trial.number, costs)
+        self.record.measure(trial.number, costs, predicted={})
         for epoch in trial.rungs:
             self._points[epoch] = [point for point in self._points[epoch] if point.trial != trial.number]
             self._add_point(trial, epoch)
@@ -323,7 +354,9 @@ class Driver:
         for _ in range(_NOVEL_DRAWS):
             trial = drawn.ask()
             try:
-                arch, recipe = self.context.suggest(trial)
+                arch, recipe = self._suggested(trial, len(self.record.trials))
+            except LateError:
+                return False
             except FOREIGN:  # a space may raise for some draws; those are no students
                 continue
             if canonical(arch, recipe) not in self._known:

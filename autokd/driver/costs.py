@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import optuna
 
+from autokd.checkpoints import deaths, in_mortal_danger
 from autokd.driver.latencies import Latencies
 from autokd.driver.meter import Meter
-from autokd.errors import FOREIGN, InputError
+from autokd.errors import FOREIGN, InputError, LateError
 from autokd.record import TrialRecord, canonical, without_log
-from autokd.trial import Context, breaks, reason_of
+from autokd.trial import Context, breaks, in_time, reason_of
 from autokd.types import Arch, Objective
 
+MOST_LOST = 3
+"""Draws of a sample for which a space may hang, or end its process; at the third, no more are drawn."""
+
+_NOTES = "sample"
 _GLANCE_SECONDS = 0.05  # who is on the front at last is timed anew, and longer
 
 
@@ -89,23 +96,39 @@ def random_study(seed: int) -> optuna.Study:
         return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed % 2**32))
 
 
-def draw_archs(context: Context, number: int) -> Iterator[Arch]:
+def draw_archs(context: Context, number: int, *, folder: Path | None = None) -> Iterator[Arch]:
     """Architectures at random from the space, the same for the same study; nothing is recorded.
 
+    Args:
+        context: what the trials share.
+        number: of draws; no more follow once three are lost, as `suggest` hung or a process ended.
+        folder: the run folder. There it is noted at which draw `suggest`, or what the caller does with what came of it,
+            has ended the process; such a draw is left out. None notes nothing.
+
     Raises:
-        InputError: `suggest` gives no plain dict, or raises every time.
+        InputError: `suggest` gives no plain dict, or raises, hangs or ends its process every time.
     """
-    drawn, given, reason = random_study(context.study.seed), 0, ""
-    for _ in range(number):
-        try:
-            arch = context.suggest_arch(drawn.ask())
-        except InputError:
-            raise
-        except FOREIGN as error:  # some draws may; the search records them as failed
-            reason = reason_of(error)
-            continue
-        given += 1
-        yield arch
+    notes = None if folder is None else folder / _NOTES
+    died = [] if notes is None else deaths([notes])
+    drawn, given, lost, reason = random_study(context.study.seed), 0, 0, ""
+    for draw in (f"at draw {each}" for each in range(number)):
+        trial = drawn.ask()
+        if draw in died:
+            lost, reason = lost + 1, f"or build ended the process of the search {draw}"
+        else:
+            with nullcontext() if notes is None else in_mortal_danger(notes, draw):
+                try:
+                    suggest = partial(context.suggest_arch, trial)
+                    arch = in_time(context.study.budget.trial_minutes, suggest, what="suggest")
+                except InputError:
+                    raise
+                except FOREIGN as error:  # some draws may; the search records them as failed
+                    lost, reason = lost + isinstance(error, LateError), reason_of(error)
+                else:
+                    given += 1
+                    yield arch
+        if lost == MOST_LOST:
+            break
     if not given:
         raise InputError(f"space {context.study.space!r}: suggest gave nothing in {number} draws; it {reason}")
 
@@ -119,13 +142,19 @@ def refuse_hopeless_bounds(context: Context, archs: Iterable[Arch]) -> None:
     exact = tuple(o for o in context.objectives if not o.trained and not o.timed)
     bounded = [objective for objective in exact if objective.bound is not None]
     found: dict[str, dict[str, float]] = {}
+    late: set[str] = set()
     for arch in archs if bounded else ():
-        if canonical(arch) in found:
+        if canonical(arch) in found or canonical(arch) in late:
             continue
         try:
             costs = replace(context, objectives=exact).costs(arch)
         except InputError:
             raise
+        except LateError:
+            late.add(canonical(arch))
+            if len(late) == MOST_LOST:
+                break
+            continue
         except FOREIGN:  # one that cannot be built; the search records why
             continue
         if not any(breaks(objective, costs) for objective in bounded):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from autokd.record import refuse_record
 from autokd.registry import resolve
 from autokd.study import OWN_SAMPLER, Study, baseline_study, make_sampler, resolve_objectives, resolve_space
 from autokd.trial import Context, reason_of, resolve_loss
-from autokd.types import Objective, SearchSpace
+from autokd.types import Arch, Objective, SearchSpace
 
 _SAMPLES = 64
 _LONGEST_NAME = 200
@@ -66,7 +67,7 @@ def refuse_unusable_baselines(study: Study, folder: Path, objectives: tuple[Obje
                 )
 
 
-def refuse_hopeless_baselines(context: Context) -> None:
+def refuse_hopeless_baselines(context: Context, folder: Path) -> None:
     """Refuses baselines with a space or bounds of their own of which no sampled architecture will do.
 
     Raises:
@@ -81,14 +82,14 @@ def refuse_hopeless_baselines(context: Context) -> None:
             part = baseline_study(study, name, stage=stage, epochs=0, archs=[{}])
             own = replace(context, study=part, space=resolve_space(part), objectives=resolve_objectives(part))
             try:
-                archs = list(draw_archs(own, _SAMPLES))
-                _refuse_unbuildable(own, archs)
-                refuse_hopeless_bounds(own, archs)
+                own_folder = folder / "baselines" / f"{name}-{stage}"
+                _refuse_unbuildable(own, draw_archs(own, _SAMPLES, folder=own_folder))
+                refuse_hopeless_bounds(own, draw_archs(own, _SAMPLES, folder=own_folder))
             except InputError as error:
                 raise InputError(f"baselines.{name}: {error}") from error
 
 
-def _refuse_unbuildable(context: Context, archs: list[dict[str, object]]) -> None:
+def _refuse_unbuildable(context: Context, archs: Iterable[Arch]) -> None:
     reason = ""
     for arch in archs:
         try:
@@ -99,4 +100,4 @@ def _refuse_unbuildable(context: Context, archs: list[dict[str, object]]) -> Non
             reason = f"{arch}: {reason_of(error)}"
         else:
             return
-    raise InputError(f"none of {len(archs)} random architectures can be built for this task; the last, {reason}")
+    raise InputError(f"none of {_SAMPLES} random architectures can be built for this task; the last, {reason}")

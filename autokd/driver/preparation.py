@@ -110,7 +110,7 @@ def prepare(
         refuse_other_digests(folder, setup, teacher=teacher.digest)
         context = Context(study, space, task, open_outputs(outputs), objectives)
         facts = teacher_facts(context, teacher)
-        refuse_hopeless_baselines(context)
+        refuse_hopeless_baselines(context, folder)
         meter = place.meter
         if meter.where and any(objective.timed for objective in objectives):
             _LOG.info("Latencies are measured %s.", meter.where)
@@ -161,7 +161,7 @@ def apart(run: Path, folder: Path, setup: Setup, *, reserve: bool, notify: Notif
 def _begin(
     context: Context, teacher: Teacher, facts: Mapping[str, Any], folder: Path, outputs: Path, meter: Meter
 ) -> Setup:
-    refuse_hopeless_bounds(context, draw_archs(context, _BOUNDED_SAMPLES))
+    refuse_hopeless_bounds(context, draw_archs(context, _BOUNDED_SAMPLES, folder=folder))
     reference_ms, space = idle_reference_ms(context.objectives, meter), space_itself(context.space)
     ideal, worst = end_points(context, folder, meter, reference_ms)
     return Setup(

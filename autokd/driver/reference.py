@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from autokd.driver.costs import Costs, draw_archs
+from autokd.driver.costs import MOST_LOST, Costs, draw_archs
 from autokd.driver.meter import Meter
 from autokd.errors import FOREIGN, InputError, LateError, UnmeasuredError
 from autokd.objectives.ends import find_ends
@@ -80,7 +80,7 @@ def _sample(context: Context, folder: Path, meter: Meter, reference_ms: float) -
     measured = Costs(free, folder, meter=meter, reference_ms=reference_ms)
     costs: list[dict[str, float]] = []
     reason, late = "", set[str]()
-    for arch in draw_archs(context, _SAMPLES):
+    for arch in draw_archs(context, _SAMPLES, folder=folder):
         if canonical(arch) in late:
             continue
         try:
@@ -91,6 +91,8 @@ def _sample(context: Context, folder: Path, meter: Meter, reference_ms: float) -
             reason = f"{arch}: {reason_of(error)}"
             if isinstance(error, LateError):
                 late.add(canonical(arch))
+                if len(late) == MOST_LOST:
+                    break
     if not costs:
         raise InputError(
             f"space {context.study.space!r}: none of {_SAMPLES} random architectures can be built for this task; "

@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Iterable
 from copy import copy
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,7 +22,7 @@ from autokd.errors import FOREIGN, START_OVER, InputError
 from autokd.record import TrialRecord, as_record, canonical, close_storage, read_study, take, write_study
 from autokd.samplers.draw import Draw, holds
 from autokd.study import Setup
-from autokd.trial import Context, reason_of
+from autokd.trial import Context, in_time, reason_of
 
 _LOG = logging.getLogger("autokd")
 _REPLAYS = 50
@@ -69,7 +70,8 @@ def _in_wider_space(trial: FrozenTrial, context: Context) -> FrozenTrial:
     for seed in range(_REPLAYS):  # a new parameter may decide whether an old one is asked for
         replay: Any = Draw(Random(seed), wished)
         try:
-            arch, recipe = context.suggest(replay)
+            suggest = partial(context.suggest, replay)
+            arch, recipe = in_time(context.study.budget.trial_minutes, suggest, what="suggest")
         except InputError:
             raise
         except FOREIGN as error:  # it may have raised when the trial was proposed

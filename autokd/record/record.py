@@ -110,10 +110,10 @@ class Record:
         trial.set_user_attr("proposal", _proposal(entry))
         self._store(trial.number)
 
-    def measure(self, number: int, costs: Mapping[str, float]) -> None:
-        """Remembers measured costs where predicted ones stood in."""
+    def measure(self, number: int, costs: Mapping[str, float], *, predicted: Mapping[str, float]) -> None:
+        """Remembers what a student costs that was proposed without, or with costs that were predicted."""
         entry = self.trials[number]
-        entry.costs, entry.predicted = dict(costs), {}
+        entry.costs, entry.predicted = dict(costs), dict(predicted)
         self._note(number, "proposal", _proposal(entry))
 
     def reach(

@@ -62,7 +62,8 @@ class CostAwareSampler(BaseSampler):
     """Chooses by exact expected hypervolume improvement at known cost; trials under way count as if they had ended.
 
     The first five proposals are spread over the costs. No student is proposed twice while a random draw or a change
-    to a student of the front still gives a new one; after that suggestions are random, repeats among them.
+    to a student of the front still gives a new one; after that suggestions are random, repeats among them. They are
+    random, too, once `suggest` did not come back from a draw.
 
     Args:
         suggest: gives architecture and recipe of a trial, as the study does.
@@ -102,6 +103,7 @@ class CostAwareSampler(BaseSampler):
         self._chosen: Candidate | None = None
         self._fresh_until = 0.0
         self._plans: dict[int, Mapping[str, Any]] = {}
+        self._planning = False
         self._prior = [each for each in map(_candidate, prior) if each is not None and each.trained]
         self._ended: dict[int, Candidate] = {}
         self._settled: list[Candidate] = []
@@ -122,8 +124,11 @@ class CostAwareSampler(BaseSampler):
     ) -> Any:
         """The planned value; what is to be trained is chosen when the trial asks for its first parameter."""
         if trial.number not in self._plans:
+            # Whoever asked waits no longer where `suggest` hangs for some draw: then nothing is drawn any more.
+            hung, self._planning = self._planning, True
             with threadpool_limits(1):  # workers are busy on the other cores
-                self._plans = {trial.number: self._plan(study, trial.number)}
+                self._plans = {trial.number: {} if hung else self._plan(study, trial.number)}
+            self._planning = hung
         plan = self._plans[trial.number]
         planned = param_name in plan and holds(param_distribution, plan[param_name])
         return plan[param_name] if planned else draw_from(param_distribution, self._random)

@@ -5,6 +5,7 @@ In `training` students are trained; in `tabulated` they are looked up in a `tabl
 
 from autokd.trial.evaluation import as_evaluation, evaluate, evaluate_outputs
 from autokd.trial.loading import context_of, load_context, refuse_changed, refuse_gone, run_stretch_in
+from autokd.trial.patience import in_time
 from autokd.trial.rebuilding import build_student, why_lost
 from autokd.trial.table import Table, read_table
 from autokd.trial.tabulated import TableContext, table_context
@@ -34,6 +35,7 @@ __all__ = [
     "evaluate",
     "evaluate_outputs",
     "exact_costs",
+    "in_time",
     "load_context",
     "read_table",
     "reason_of",

@@ -108,6 +108,8 @@ class Context:
     def suggest(self, trial: optuna.Trial) -> tuple[Arch, dict[str, Any]]:
         """An architecture and a recipe, as plain data, picked by `trial`.
 
+        It may hang, see `in_time`, and it may end this process.
+
         Raises:
             InputError: the space's `suggest` gives no plain dict.
         """
@@ -280,7 +282,7 @@ def exact_costs(context: Context, arch: Arch) -> dict[str, float]:
     Raises:
         LateError: it takes longer than a stretch of training may.
     """
-    return in_time(context.study.budget.trial_minutes, partial(_exact_costs, context, arch))
+    return in_time(context.study.budget.trial_minutes, partial(_exact_costs, context, arch), what="build")
 
 
 def _exact_costs(context: Context, arch: Arch) -> dict[str, float]:
