@@ -99,7 +99,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def said(error: BaseException, *, first_line: bool = False) -> str:
     """What an error says, in one line of at most 300 characters; its type's name where it says nothing.
 
-    An error whose text cannot be had, because `__str__` raises, says nothing.
+    An error whose text cannot be had, because `__str__` raises, says nothing. Secrets in it are left out.
 
     Args:
         error: of any code.
@@ -109,7 +109,7 @@ def said(error: BaseException, *, first_line: bool = False) -> str:
         text = str(error).strip()
     except (Exception, SystemExit):
         text = ""
-    lines = shortened(text, 10 * _LONGEST_SAID).splitlines()
+    lines = without_secrets(shortened(text, 10 * _LONGEST_SAID)).splitlines()
     line = " ".join(" ".join(lines[:1] if first_line else lines).split()) or type(error).__name__
     return printable(shortened(line, _LONGEST_SAID).encode("utf-8", "backslashreplace").decode())
 

@@ -460,7 +460,5 @@ def test_a_space_of_which_every_draw_ends_the_search_is_refused_at_the_third_res
         shutil.copytree(tmp_path / "sample", tmp_path / f"died-{draw}")  # what is there if the process ends now
         archs.close()
         shutil.copytree(tmp_path / f"died-{draw}", tmp_path / "sample", dirs_exist_ok=True)
-    with pytest.raises(
-        InputError, match="suggest gave nothing in 9 draws; it or build ended the process of the search at draw 2"
-    ):
+    with pytest.raises(InputError, match="it or build ended the process of the search at draw 2"):
         list(draw_archs(context, 9, folder=tmp_path))

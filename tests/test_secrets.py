@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,16 @@ from command_line import autokd, refused, refused_search, write_study
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from small import small_run, write_space
 
 from autokd.errors import InputError, without_secrets
+from autokd.record import read_trials
+from autokd.registry import resolve
 from autokd.report.live import LiveView
 from autokd.study.database import refuse_no_database
 from autokd.study.explanation import shown
+from autokd.trial import Stretch, run_stretch
+from autokd.types import Recipe
 
 SECRET = "s3cr3t"
 URLS = [
@@ -110,3 +116,25 @@ def test_a_log_line_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
     handler = LiveView(Console()).log_handler()
     handler.handle(logging.LogRecord("autokd", logging.INFO, "", 0, "kept in %s", ("s3://me:s3cr3t@bucket",), None))
     assert capsys.readouterr().out == "kept in s3://me:***@bucket\n"
+
+
+def test_a_student_s_own_error_that_prints_a_secret_is_kept_without_it(tmp_path: Path) -> None:
+    space = write_space(tmp_path, widths=[4, 8], build=f"width != 8 or int('{URLS[0]}')")
+    study = write_study(tmp_path, {"space": space, "budget.trials": 4, "sampler": "tpe", "recipe": {}})
+    answer = autokd("search", study, "--run", tmp_path / "run")
+    assert any("***" in trial.reason for trial in read_trials(tmp_path / "run")), answer
+    assert SECRET not in answer.out + answer.err
+    for name in ("front.json", "record.db", "report.html"):
+        assert SECRET.encode() not in (tmp_path / "run" / name).read_bytes(), name
+
+
+def test_a_traceback_that_prints_a_secret_is_kept_without_it(tmp_path: Path) -> None:
+    space = write_space(tmp_path, widths=[4], build=f"raise ValueError('{URLS[0]}')")
+    run = small_run(tmp_path, space="mlp")
+    context = replace(run.context, space=resolve("search_spaces", space))
+    result = run_stretch(context, Stretch(0, {"width": 4}, Recipe(epochs=1), 0, 0, 1, "", str(tmp_path / "stretch")))
+    assert "***" in result["error"]
+    assert SECRET not in result["error"]
+    written = (tmp_path / "stretch" / "error.txt").read_text()
+    assert "ValueError: postgresql://me:***@h/db" in written
+    assert SECRET not in written

@@ -30,6 +30,7 @@ from autokd.errors import (
     named,
     said,
     shortened,
+    without_secrets,
 )
 from autokd.objectives.measuring import measured
 from autokd.record import canonical, finite
@@ -196,7 +197,7 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
     except FOREIGN as error:  # a space that calls sys.exit ends its trial, not the search
         if isinstance(error, OSError) and error.errno in _FULL_DISK:
             raise
-        written = shortened(traceback.format_exc(), _LONGEST_TRACEBACK)
+        written = without_secrets(shortened(traceback.format_exc(), _LONGEST_TRACEBACK))
         (folder / "error.txt").write_text(written, encoding="utf-8", errors="backslashreplace")
         result = {"error": reason_of(error)}
     else:
