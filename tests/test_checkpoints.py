@@ -14,6 +14,7 @@ from autokd.checkpoints import (
     clean,
     deaths_of_trial,
     drop,
+    drop_unknown,
     in_mortal_danger,
     is_whole,
     note_death,
@@ -223,3 +224,12 @@ def test_who_ends_in_order_takes_the_death_back_that_was_noted(tmp_path: Path) -
     with pytest.raises(KeyboardInterrupt), in_mortal_danger(folder, "it was here"):
         raise KeyboardInterrupt
     assert deaths_of_trial(tmp_path, 0) == ["it was before"]
+
+
+def test_the_note_of_a_death_stays_where_the_record_does_not_know_the_trial_yet(tmp_path: Path) -> None:
+    for number in (3, 4):
+        note_death(trial_folder(tmp_path, number), "as it was proposed")
+    note_death(trial_folder(tmp_path, 4) / "attempt-0" / "epoch-0001", "as it was trained")
+    assert drop_unknown(tmp_path, 3) == [4]
+    assert deaths_of_trial(tmp_path, 3) == ["as it was proposed"]
+    assert deaths_of_trial(tmp_path, 4) == []
