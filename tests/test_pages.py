@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import shutil
@@ -119,18 +120,25 @@ def test_what_a_page_shows_of_a_study_file_has_keys_that_there_are(name: str) ->
             Study.model_validate(study)
 
 
-def lines(page: Path) -> list[str]:
-    """The lines of a page that call `autokd`, in any block of code."""
-    whole = re.sub(r"\\\n\s*", "", page.read_text(encoding="utf-8"))
+def texts() -> dict[str, str]:
+    """The pages, and the long help of every command, by name."""
+    group: Any = typer.main.get_command(app)
+    helps = {f"autokd {name} --help": inspect.cleandoc(command.help) for name, command in group.commands.items()}
+    return {name: page.read_text(encoding="utf-8") for name, page in PAGES.items()} | helps
+
+
+def lines(text: str) -> list[str]:
+    """The lines of a text that call `autokd`, in any block of code."""
+    whole = re.sub(r"\\\n\s*", "", text)
     found = re.findall(r"^(?:    |\$ )?(autokd (?! ).*)", whole, re.MULTILINE)
     return [line for line in found if "|" not in line]
 
 
-@pytest.mark.parametrize("name", [name for name, page in PAGES.items() if lines(page)])
-def test_a_command_that_a_page_shows_has_words_that_it_takes(name: str) -> None:
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, text in texts().items() if lines(text)])
+def test_a_command_that_a_page_or_a_help_shows_has_words_that_it_takes(name: str, text: str) -> None:
     group: Any = typer.main.get_command(app)
-    for line in lines(PAGES[name]):
-        words = shlex.split(line.split(" && ")[0], comments=True)[1:]
+    for line in lines(text):
+        words = shlex.split(re.split(" && | > ", line)[0], comments=True)[1:]
         if words[0].startswith("-"):
             continue
         context = group.commands[words[0]].make_context(words[0], words[1:])

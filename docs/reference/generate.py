@@ -47,7 +47,7 @@ def commands() -> str:
         context = command.make_context(f"autokd {name}", [], resilient_parsing=True)
         lines += [f"## `autokd {name}`", "", inspect.cleandoc(command.help or ""), ""]
         lines += ["| word or option | what it says |", "|---|---|"]
-        for each in command.get_params(context):
+        for each in command.params:
             written, said = each.get_help_record(context)
             word = each.metavar or each.name.upper() if each.param_type_name == "argument" else written
             lines.append(f"| `{word}` | {_cell(said)} |")
