@@ -38,6 +38,13 @@ def completions(*words: str) -> list[str]:
     return said.splitlines()
 
 
+@pytest.mark.parametrize("option", ["--show-completion", "--install-completion"])
+def test_completion_is_shown_and_installed(option: str, tmp_path: Path) -> None:
+    said = printed(COMMAND, option, "bash", HOME=str(tmp_path), _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    script = said if option == "--show-completion" else (tmp_path / ".bash_completions" / "autokd.sh").read_text()
+    assert "complete -o default -F _autokd_completion autokd" in script
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -32,7 +32,13 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Does what they say."""
         with _answering(ctx):
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            except SystemExit as error:  # of code that the study names, where no student is to blame
+                raise InputError(
+                    f"code that the study or the command names called sys.exit({error.code!r}), which would end the "
+                    "command; remove that call"
+                ) from None
 
 
 def take_interrupts() -> None:
@@ -85,12 +91,6 @@ def _answering(ctx: Any) -> Iterator[None]:
     except _UsageError as error:
         command = (error.ctx or ctx).command_path
         _complain(f"{error.format_message().rstrip('.')}; see {command} --help")
-        raise typer.Exit(2) from None
-    except SystemExit as error:  # of code that the study names, where no student is to blame
-        _complain(
-            f"code that the study or the command names called sys.exit({error.code!r}), which would end the command; "
-            "remove that call"
-        )
         raise typer.Exit(2) from None
     except BrokenPipeError:
         sys.stderr.close()

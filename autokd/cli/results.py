@@ -45,7 +45,9 @@ def show_front(
 
 def plot_front(
     run: RunFolder,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The picture; its name ends in .svg or .png.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The picture to write. Its name ends in `.svg` or `.png`.")
+    ],
     x: Annotated[
         str | None,
         typer.Option(
@@ -65,10 +67,12 @@ def plot_front(
     dark: Annotated[bool, typer.Option("--dark", help="For a dark page: light ink and no background.")] = False,
     folder: FolderOfStudy = None,
 ) -> None:
-    """Draw the front of a run, with its teacher and its baselines, as a picture. This needs matplotlib.
+    """Draw the front of a run, with its teacher and its baselines, as a picture.
 
-    A hollow dot is a student whose advantages over another student are within the spread. The same front always gives
-    the same file.
+    A hollow dot is a student whose only advantages over another student are smaller than the spread. The same front
+    always gives the same file. The picture needs the extra `plot`: `pip install 'autokd[plot]'`.
+
+        autokd plot runs/digits front.svg
     """
     from autokd.driver import load_front
     from autokd.front.figure import write_figure

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def list_runs(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="[FOLDER]", autocompletion=complete_runs, help="The folder that holds the run folders."),
+        typer.Argument(metavar="FOLDER", autocompletion=complete_runs, help="The folder that holds the run folders."),
     ] = Path("runs"),
     as_json: AsJson = False,
 ) -> None:

@@ -28,7 +28,7 @@ _AGAIN = "the same command continues from there."
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KEY=VALUE]...",
+        metavar="KEY=VALUE",
         autocompletion=complete_keys,
         help="Keys of the study with other values than in the file, as `budget.trials=20`.",
     ),
