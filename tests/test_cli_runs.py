@@ -65,6 +65,15 @@ def test_a_run_without_its_final_front_was_stopped_and_one_whose_lock_is_held_is
     assert listed(run.parent)["digits"]["state"] == "stopped"
 
 
+def test_a_run_whose_record_a_search_is_just_making_is_running(run: Path) -> None:
+    (run / "record.db").write_bytes(b"")
+    assert listed(run.parent)["digits"]["state"] == "unreadable"
+    with FileLock(run / "record.lock"):
+        found = listed(run.parent)["digits"]
+        assert "digits  running: a search is still preparing this run\n" in autokd("runs", run.parent).out
+    assert (found["state"], found["problem"]) == ("running", "a search is still preparing this run")
+
+
 def test_whether_a_run_is_held_is_seen_without_making_a_file(tmp_path: Path) -> None:
     assert not is_held(tmp_path)
     assert not list(tmp_path.iterdir())
@@ -81,7 +90,7 @@ def test_listing_changes_nothing_and_a_damaged_run_gets_a_line_that_says_so(run:
     lines = autokd("runs", run.parent).out.splitlines()
     assert [line.split()[0] for line in lines] == ["run", "cut", "digits", "odd", "torn"]
     for line in (line for line in lines if line.split()[0] in damaged):
-        assert "cannot be read: " in line
+        assert "unreadable: " in line
         assert damaged[line.split()[0]] in line
     found = listed(run.parent)
     assert {name: found[name]["state"] for name in damaged} == dict.fromkeys(damaged, "unreadable")

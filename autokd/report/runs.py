@@ -45,17 +45,18 @@ def run_state(run: Path) -> dict[str, Any]:
 
     Returns:
         `run`, the folder; `state`: `running`, `finished`, `stopped`, or `unreadable`; `changed`: when something was
-        last written, in ISO 8601; `problem`: why the run cannot be read, "" where it can. Of a run that can be read
+        last written, in ISO 8601; `problem`: why the run cannot be read now, "" where it can. Of a run that can be read
         also `study`, `trials` (counts by state), `front` (number of students), `hypervolume`, and `best`: the first
         objective's `objective`, `value` and `trial`, None where the front is empty.
     """
     found = {"run": str(run), "changed": _changed(run)}
     try:
         front = load_front(run)
-    except AutoKDError as error:
-        return {**found, "state": "unreadable", "problem": str(error)}
-    except OSError as error:
-        return {**found, "state": "unreadable", "problem": said(error)}
+    except (AutoKDError, OSError) as error:
+        if is_held(run):
+            return {**found, "state": "running", "problem": "a search is still preparing this run"}
+        reason = str(error) if isinstance(error, AutoKDError) else said(error)
+        return {**found, "state": "unreadable", "problem": reason}
     state = "running" if is_held(run) else "finished" if front.final else "stopped"
     best = None
     if len(front):  # its first student is the best on the first objective
@@ -81,7 +82,7 @@ def runs_lines(states: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = [_line(_HEADINGS, widths)] if len(rows) > 1 else []
     for state in states:
         if state["problem"]:
-            lines.append(f"{_name(state):{widths[0]}s}  cannot be read: {state['problem']}")
+            lines.append(f"{_name(state):{widths[0]}s}  {state['state']}: {state['problem']}")
         else:
             lines.append(_line(_row(state), widths))
     return lines
