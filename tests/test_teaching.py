@@ -213,4 +213,4 @@ def test_a_search_tells_whoever_looks_how_far_the_teacher_is(tmp_path: Path, mon
     search_study(study, run=tmp_path / "run", tell=progress_only(lambda progress: seen.append(progress["message"])))
     assert any(message.startswith("Training the teacher for 6 epochs: 3 of 6 done, about ") for message in seen)
     assert any(message.startswith("Asking the teacher about 360 images: 60 of 360 done, about ") for message in seen)
-    assert any(message.startswith("Asking the teacher about 359 images of test: ") for message in seen)
+    assert any(message.startswith("Asking the teacher about 359 images of the test split: ") for message in seen)
