@@ -1,4 +1,4 @@
-"""What AutoKD raises at the edge where a user spoke: one line that says what was given, what would do, what next."""
+"""What AutoKD raises where a user is mistaken: one line with what was given, what would work, and the next step."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"workers": 0}, "workers: 0 given; it should be greater than or equal to 1"),
     ({"executor": "threads"}, "executor: 'threads' given; it should be 'inline', 'processes' or 'ray'"),
     # parts that there are not
-    ({"space": "resnt"}, "no search_spaces named 'resnt': not a plug-in (known: hf, mlp,"),
+    ({"space": "resnt"}, "no search space is named 'resnt': it is not a plug-in (known: hf, mlp,"),
     ({"objectives": {"accuracy": {}, "latency": {}}}, "did you mean 'latency_ms'?"),
     ({"objectives": {"accuracy": {}, "flops": {"devices": 1}}}, "objectives.flops.devices: there is no such setting"),
     ({"sampler": "tpee"}, "sampler: no sampler is named 'tpee'"),
@@ -73,7 +73,7 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ),
     ({"objectives.parameters": {"bound": 10}}, "parameters bound 10, the nearest has 310; loosen the bounds"),
     # recipe
-    ({"recipe": {"method": "kdd"}}, "no losses named 'kdd': not a plug-in (known: dist, dkd, kd, logit_std)"),
+    ({"recipe": {"method": "kdd"}}, "no loss is named 'kdd': it is not a plug-in (known: dist, dkd, kd, logit_std)"),
     ({"recipe": {"temperature": 0}}, "recipe.temperature: 0 given; it should be above 0"),
     ({"recipe": {"alpha": 2}}, "recipe.alpha: 2 given; it should be between 0 (labels only) and 1 (teacher only)"),
     ({"recipe": {"batch_size": 1}}, "recipe.batch_size: 1 given; it should be 2 or more, because BatchNorm cannot"),

@@ -147,7 +147,7 @@ SECTIONS: list[tuple[Any, str]] = [
     ({"sklern": "x"}, "teacher: {'sklern': 'x'} given; it should be a mapping with one of the keys network, timm"),
     ({"space": "mlp", "arch": {"widths": [8]}, "epochs": 0}, "teacher.epochs: "),
     ({"space": "mlp", "arch": {}, "epochs": 1}, "space 'mlp' with arch {} cannot be built: KeyError: 'widths'"),
-    ({"space": "mpl", "arch": {}, "epochs": 1}, "no search_spaces named 'mpl'"),
+    ({"space": "mpl", "arch": {}, "epochs": 1}, "no search space is named 'mpl'"),
     (
         {"sklearn": "sklearn.svm:LinearSVC"},
         "gives are no probabilities; give a classifier that has, such as sklearn.calibration.CalibratedClassifierCV(",
@@ -157,7 +157,7 @@ SECTIONS: list[tuple[Any, str]] = [
     ({"timm": "resnet18", "pretrained": False}, "an untrained network teaches nothing"),
     ({"onnx": "nothere.onnx"}, "no such file"),
     ("numpy:pi", "a float is no teacher; give a torch module"),
-    ("nothere.teacher", "no teachers named 'nothere.teacher'"),
+    ("nothere.teacher", "no teacher is named 'nothere.teacher'"),
 ]
 
 

@@ -222,7 +222,7 @@ def test_a_real_process_answers_bad_input_with_2_and_one_line(tmp_path: Path) ->
     write_study(tmp_path, {"space": "resnt"})
     answer = processes_said(["search", "study.yaml"], tmp_path)
     assert (answer.returncode, answer.stdout) == (2, "run folder: runs/small\n")
-    assert answer.stderr.startswith("autokd: no search_spaces named 'resnt'")
+    assert answer.stderr.startswith("autokd: no search space is named 'resnt'")
     assert answer.stderr.count("\n") == 1
 
 

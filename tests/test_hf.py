@@ -78,7 +78,7 @@ def test_the_patch_size_divides_the_image() -> None:
         ("hf(hidden_size=32)", "nothing is searched; give a field choices or a range, as hidden_size=[32, 64]"),
         ("hf(hidden_size=(3, 1))", "hidden_size=(3, 1) is no range; write (low, high), low below high, or a list of"),
         ("hf(hidden_size=[])", "hidden_size=[] leaves no choice"),
-        ("hf(vit)", "(vit) are no settings; write (key=value, ...)"),
+        ("hf(vit)", "(vit) are not settings; write (key=value, ...)"),
         (BERT, "bert reads sequences, and inputs of shape (1, 8, 8) are images"),
     ],
 )

@@ -100,7 +100,7 @@ def test_settings_are_part_of_what_a_space_is() -> None:
     ("reference", "says"),
     [
         ("Handwritten(width=3)", "Handwritten takes no 'width'; it takes num_labels, in_channels, widths"),
-        ("Handwritten(3)", "(3) are no settings; write (key=value, ...)"),
+        ("Handwritten(3)", "(3) are not settings; write (key=value, ...)"),
         ("NOT_A_CLASS", "3 is no class of nni.nas.nn.pytorch.ModelSpace; name the class itself"),
         ("Handwriten", "did you mean 'Handwritten'?"),
         (

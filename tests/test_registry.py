@@ -71,7 +71,7 @@ def test_two_plug_ins_of_one_name_are_refused(plug_in: Path) -> None:
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
     (other / "entry_points.txt").write_text("[autokd.search_spaces]\nwide = other.space\n")
     assert _message("search_spaces", "wide") == (
-        "search_spaces 'wide' is more than one plug-in; write one of other.space, wide_spaces.one"
+        "search space 'wide' is more than one plug-in; write one of other.space, wide_spaces.one"
     )
 
 
@@ -152,7 +152,7 @@ def test_builtins_have_no_source() -> None:
 
 def test_a_name_that_is_nothing_is_answered_with_the_nearest(plug_in: Path) -> None:
     message = _message("search_spaces", "wied")
-    assert message.startswith("no search_spaces named 'wied': not a plug-in (known: ")
+    assert message.startswith("no search space is named 'wied': it is not a plug-in (known: ")
     assert message.endswith(
         "), and no module 'wied' can be imported. Write 'package.module', 'package.module:attr', "
         "'path/to/file.py', or a plug-in's name; did you mean 'wide'?"
@@ -164,37 +164,37 @@ def test_a_dot_for_a_colon_is_pointed_out() -> None:
 
 
 def test_what_is_no_module_name_is_not_imported() -> None:
-    assert "'a-b' is no module's name" in _message("losses", "a-b")
-    assert "'' is no module's name" in _message("losses", "")
-    assert "'.relative' is no module's name" in _message("losses", ".relative")
+    assert "'a-b' is not the name of a module" in _message("losses", "a-b")
+    assert "'' is not the name of a module" in _message("losses", "")
+    assert "'.relative' is not the name of a module" in _message("losses", ".relative")
 
 
 def test_a_missing_attribute_is_answered_with_the_nearest() -> None:
     message = _message("losses", "autokd.registry:resolv")
-    assert message == f"losses 'autokd.registry:resolv': {registry.__file__} has no 'resolv'; did you mean 'resolve'?"
+    assert message == f"loss 'autokd.registry:resolv': {registry.__file__} has no 'resolv'; did you mean 'resolve'?"
 
 
 def test_a_search_space_has_suggest_and_build(tmp_path: Path) -> None:
     file = tmp_path / "half.py"
     file.write_text("def suggest(trial):\n    return {}\nbuild = 3\n")
     assert _message("search_spaces", str(file)) == (
-        f"search_spaces '{file}' has no function 'build'; give it 'suggest' and 'build'"
+        f"search space '{file}' has no function 'build'; give it 'suggest' and 'build'"
     )
     assert _message("search_spaces", 3) == (
-        "search_spaces of type int has no function 'suggest'; give it 'suggest' and 'build'"
+        "search space of type int has no function 'suggest'; give it 'suggest' and 'build'"
     )
 
 
 def test_attributes_asked_for_must_exist() -> None:
     assert _message("objectives", HERE, attributes=["suggets"]) == (
-        "objectives of type Space has no 'suggets'; did you mean 'suggest'?"
+        "objective of type Space has no 'suggets'; did you mean 'suggest'?"
     )
 
 
 def test_a_missing_file_is_named_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert _message("search_spaces", "no/space.py") == (
-        f"search_spaces 'no/space.py': cannot read {tmp_path}/no/space.py: no such file or directory"
+        f"search space 'no/space.py': AutoKD cannot read {tmp_path}/no/space.py: no such file or directory"
     )
 
 
@@ -213,7 +213,7 @@ def test_a_file_that_fails_says_file_line_and_reason(tmp_path: Path, source: str
     file.write_text(source)
     before = set(sys.modules)
     message = _message("search_spaces", str(file))
-    assert message.startswith(f"search_spaces '{file}' cannot be imported: {tmp_path}/{reason}")
+    assert message.startswith(f"search space '{file}' cannot be imported: {tmp_path}/{reason}")
     assert not any(name.startswith("autokd_plugin_space") for name in set(sys.modules) - before)
 
 
@@ -226,14 +226,14 @@ def test_a_module_that_fails_says_file_line_and_reason(package: Path) -> None:
     """)
     )
     assert _message("losses", "failing") == (
-        f"losses 'failing' cannot be imported: {package}/failing.py:3: RuntimeError: two lines"
+        f"loss 'failing' cannot be imported: {package}/failing.py:3: RuntimeError: two lines"
     )
 
 
 def test_a_module_whose_own_import_is_missing_is_not_called_missing(package: Path) -> None:
     (package / "needy.py").write_text("import absent_extra\n")
     assert _message("losses", "needy") == (
-        f"losses 'needy' cannot be imported: {package}/needy.py:1: ModuleNotFoundError: No module named 'absent_extra'"
+        f"loss 'needy' cannot be imported: {package}/needy.py:1: ModuleNotFoundError: No module named 'absent_extra'"
     )
 
 

@@ -85,10 +85,10 @@ def test_a_made_space_is_known_by_its_reference_and_its_settings(file: Path) -> 
     [
         (
             "Wide(5)",
-            "(5) are no settings; write (key=value, ...) with numbers, quoted texts, True, False, None, ",
+            "(5) are not settings; write (key=value, ...) with numbers, quoted texts, True, False, None, ",
         ),
-        ("Wide(width=five)", "(width=five) are no settings"),
-        ("Wide(width=open('x'))", "are no settings"),
+        ("Wide(width=five)", "(width=five) are not settings"),
+        ("Wide(width=open('x'))", "are not settings"),
         ("Wide(width='x')", "cannot be made: ValueError: invalid literal for int() with base 10: 'x'"),
         ("Wide(wdith=3)", "cannot be made: TypeError: "),
         ("number(width=3)", "is of type int and takes no settings"),
@@ -103,7 +103,7 @@ def test_what_makes_no_space_is_said_in_one_line(file: Path, reference: str, say
 
 def test_settings_are_not_written_as_a_mapping(tmp_path: Path) -> None:
     line = refused_search(tmp_path, {"space": {"timm": "resnet*"}})
-    assert "with settings in parentheses where it takes any, as 'timm(models=\"resnet*\")'" in line
+    assert "with settings in parentheses where it takes any, such as 'timm(models=\"resnet*\")'" in line
 
 
 def test_files_are_made_absolute_with_whatever_stands_around_them(file: Path) -> None:

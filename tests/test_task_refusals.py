@@ -223,7 +223,7 @@ def test_bad_datasets_are_refused(dataset: object, message: str) -> None:
         ("digit", "task.data: 'digit' is unknown; did you mean 'digits'?"),
         ("nowhere/data", "task.data: nowhere/data is neither a file nor a folder; write digits, a .npz file"),
         (__file__.removesuffix(".py") + "_no.csv", "is neither a file nor a folder"),
-        ("no_such_module:data", "no tasks named 'no_such_module:data'"),
+        ("no_such_module:data", "no task is named 'no_such_module:data'"),
         ("torchvision:CIFAR10", "torchvision is missing; run: pip install 'autokd[torchvision]'"),
         ("numpy:sum.__missing__", "has no 'sum.__missing__'"),
         ("numpy:sqrt", "calling 'numpy:sqrt' failed: TypeError"),

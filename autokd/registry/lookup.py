@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -18,9 +19,19 @@ from autokd.errors import FOREIGN, InputError, nearest, said
 from autokd.files import read_bytes
 from autokd.registry.beside import forget, is_stale, open_folder
 
-GROUPS = ("search_spaces", "space_adapters", "tasks", "teachers", "losses", "objectives", "schedulers", "exporters")
-"""What can be plugged in; a group's entry points are `autokd.<group>`. A space adapter makes a search space of
-something else: it is called with what it is to adapt, and settings."""
+GROUPS: Mapping[str, str] = {
+    "search_spaces": "search space",
+    "space_adapters": "space adapter",
+    "tasks": "task",
+    "teachers": "teacher",
+    "losses": "loss",
+    "objectives": "objective",
+    "schedulers": "scheduler",
+    "exporters": "exporter",
+}
+"""What can be plugged in: a group, whose entry points are `autokd.<group>`, and what a message calls one of it.
+
+A space adapter makes a search space of something else. It is called with what it adapts, and with settings."""
 
 _FORMS = "Write 'package.module', 'package.module:attr', 'path/to/file.py', or a plug-in's name"
 _FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<attr>[^:/\\]+))?")
@@ -42,7 +53,7 @@ def find(group: str, reference: str) -> Any:
     points = [point for point in entry_points(group=f"autokd.{group}") if point.name == reference]
     targets = sorted({point.value for point in points})
     if len(targets) > 1:
-        raise InputError(f"{group} '{reference}' is more than one plug-in; write one of {', '.join(targets)}")
+        raise InputError(f"{GROUPS[group]} '{reference}' is more than one plug-in; write one of {', '.join(targets)}")
     name, _, attr = (targets[0] if targets else reference).partition(":")
     module = _import_module(group, reference, name)
     return _attribute_or_error(group, reference, module, attr or None)
@@ -58,7 +69,7 @@ def attribute(module: ModuleType, path: str) -> Any:
 
 def _import_module(group: str, reference: str, name: str) -> ModuleType:
     if not all(part.isidentifier() for part in name.split(".")):
-        raise InputError(_not_found(group, reference, f"'{name}' is no module's name"))
+        raise InputError(_not_found(group, reference, f"'{name}' is not the name of a module"))
     if name.partition(".")[0] in sys.stdlib_module_names:  # what it has may do anything when it is called
         raise InputError(_not_found(group, reference, f"'{name}' is a module of Python itself"))
     try:
@@ -77,7 +88,7 @@ def _load_file(group: str, reference: str, path: Path) -> ModuleType:
         source = read_bytes(path)
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         reason = getattr(error, "strerror", None) or said(error)
-        raise InputError(f"{group} '{reference}': cannot read {path}: {reason.lower()}") from None
+        raise InputError(f"{GROUPS[group]} '{reference}': AutoKD cannot read {path}: {reason.lower()}") from None
     digest = hashlib.sha256(bytes(path) + b"\0" + source).hexdigest()[:12]
     name = f"{FILE_MODULE}{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{digest}"
     if name in sys.modules:
@@ -105,7 +116,7 @@ def _attribute_or_error(group: str, reference: str, module: ModuleType, path: st
     if found is None:
         known = [name for name in vars(module) if not name.startswith("_")]
         file = getattr(module, "__file__", None) or module.__name__
-        raise InputError(f"{group} '{reference}': {file} has no '{path}'{nearest(path, known)}")
+        raise InputError(f"{GROUPS[group]} '{reference}': {file} has no '{path}'{nearest(path, known)}")
     return found
 
 
@@ -117,7 +128,9 @@ def _not_found(group: str, reference: str, reason: str) -> str:
         hint = f"; did you mean '{parent}:{last}'?"
     else:
         hint = nearest(reference, known)
-    return f"no {group} named '{reference}': not a plug-in (known: {names}), and {reason}. {_FORMS}{hint}"
+    return (
+        f"no {GROUPS[group]} is named '{reference}': it is not a plug-in (known: {names}), and {reason}. {_FORMS}{hint}"
+    )
 
 
 def _import_failed(group: str, reference: str, error: BaseException, file: Path | None) -> str:
@@ -127,4 +140,4 @@ def _import_failed(group: str, reference: str, error: BaseException, file: Path 
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "<frozen" not in frame.filename]
         inside = [frame for frame in frames if file and Path(frame.filename).parent == file.parent] or frames
         where, reason = f"{inside[-1].filename}:{inside[-1].lineno}", said(error)
-    return f"{group} '{reference}' cannot be imported: {where}: {type(error).__name__}: {reason}"
+    return f"{GROUPS[group]} '{reference}' cannot be imported: {where}: {type(error).__name__}: {reason}"

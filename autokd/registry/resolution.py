@@ -12,14 +12,15 @@ from autokd.registry.spaces import as_space, find_space
 
 
 def resolve(group: str, reference: object, *, attributes: Sequence[str] = ()) -> Any:
-    """The object a reference names; anything but a string is that object already.
+    """The object that a reference names. Anything but a string or a path is taken to be that object.
 
-    Files are found from the current folder and loaded once for each path and content; what lies in a file's own folder
-    can be imported by that file. Modules are found on `sys.path`, which is left as it is.
+    Files are found from the current folder and loaded once for each path and content. A file can import what is in its
+    own folder. Modules are found on `sys.path`, which stays as it is.
 
-    A search space may be of other kinds, too: `reference(key=value, ...)`, with Python literals, is what calling the
-    reference with these settings gives; a class is called even without; a function `student(trial, task)` is a space of
-    its own; and `adapter:reference` is what an installed adapter makes of what the reference names, as `nni:`.
+    A search space may be named in more ways. `reference(key=value, ...)`, with Python literals, is what the reference
+    gives when it is called with these settings. A class is called even without settings. A function
+    `student(trial, task)` is a search space by itself. `adapter:reference`, such as `nni:my_pkg:MySpace`, is what an
+    installed adapter makes of what the reference names.
 
     Args:
         group: one of `GROUPS`.
@@ -39,7 +40,7 @@ def resolve(group: str, reference: object, *, attributes: Sequence[str] = ()) ->
         found = find(group, reference) if isinstance(reference, str) else reference
     for name in attributes:
         if not hasattr(found, name):
-            raise InputError(f"{group} {shown} has no '{name}'{nearest(name, dir(found))}")
+            raise InputError(f"{GROUPS[group]} {shown} has no '{name}'{nearest(name, dir(found))}")
     return found
 
 

@@ -60,7 +60,7 @@ def find_space(reference: str) -> Any:
     if written is None:
         return as_space(found, shown)
     if not callable(found):
-        raise InputError(f"search_spaces {shown}: '{maker}' is of type {type(found).__name__} and takes no settings")
+        raise InputError(f"search space {shown}: '{maker}' is of type {type(found).__name__} and takes no settings")
     made = _made(shown, lambda: found(**settings))
     return MadeSpace(as_space(made, shown), found, reference, settings)
 
@@ -78,7 +78,7 @@ def as_space(found: Any, shown: str) -> Any:
         inspect.signature(found).bind(None, None)
     except (TypeError, ValueError):
         raise InputError(
-            f"search_spaces {shown} is called with {_parameters(found)}; write a function student(trial, task), or, if "
+            f"search space {shown} is called with {_parameters(found)}; write a function student(trial, task), or, if "
             "it makes a space, its settings in parentheses"
         ) from None
 
@@ -96,14 +96,14 @@ def _refuse_other_spaces(found: Any, shown: str) -> None:
         hint = "a model space of NNI is written with 'nni:' before it"
     elif isinstance(found, ModuleType) and callable(getattr(found, "student", None)):
         hint = f"if it is the function, write {shown[:-1]}:student'" if shown.endswith("'") else "name the function"
-    raise InputError(f"search_spaces {shown} has no function '{missing[0]}'; {hint}")
+    raise InputError(f"search space {shown} has no function '{missing[0]}'; {hint}")
 
 
 def _made(shown: str, make: Callable[[], Any]) -> Any:
     try:
         return make()
     except FOREIGN as error:
-        raise InputError(f"search_spaces {shown} cannot be made: {named(error)}") from error
+        raise InputError(f"search space {shown} cannot be made: {named(error)}") from error
 
 
 def _read_settings(reference: str, text: str) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def _read_settings(reference: str, text: str) -> dict[str, Any]:
     except (SyntaxError, ValueError, AssertionError):
         pass
     raise InputError(
-        f"search_spaces '{reference}': ({text}) are no settings; write (key=value, ...) with numbers, quoted texts, "
+        f"search space '{reference}': ({text}) are not settings; write (key=value, ...) with numbers, quoted texts, "
         "True, False, None, lists or dicts"
     )
 
