@@ -137,3 +137,5 @@ def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tm
         for hit in pattern.findall(path.read_text(encoding="utf-8"))
     ]
     assert found == []
+    pages = {path: path.read_text(encoding="utf-8") for path in tmp_path.rglob("*.html")}
+    assert [path for path, text in pages.items() if re.search(r'href="(?!https?:)[^"]*\.(?:md|ipynb)["#]', text)] == []
