@@ -51,6 +51,16 @@ def test_fresh_takes_a_new_folder_and_deletes_nothing(tmp_path: Path, monkeypatc
     assert (read_trials(run), contents(run)) == (trials, files)
 
 
+def test_a_missing_plotly_is_said_before_the_search_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autokd.cli.searches.find_spec", lambda name: None)
+    answer = autokd("search", write_study(tmp_path), "budget.trials=1", "--run", tmp_path / "run")
+    assert answer.code == 0, answer
+    said, _, rest = answer.err.partition("\n")
+    assert said.startswith("autokd: The search will end without report.html, which needs plotly: pip install 'autokd[r")
+    assert said.endswith(f"After that, `autokd report {tmp_path / 'run'}` writes the report.")
+    assert "The search will end" not in rest
+
+
 def contents(run: Path) -> dict[Path, bytes]:
     """Of every file but the database's, which tidies up when it is read."""
     paths = [path for path in run.rglob("*") if path.is_file() and not path.name.startswith("record.db")]

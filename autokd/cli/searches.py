@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib.util import find_spec
 from pathlib import Path
-from shlex import join
+from shlex import join, quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -103,6 +104,12 @@ def search(
     absolute = folder.absolute()  # the code of a study may change the current folder
     _refuse_unwritable_report(absolute)
     announce(f"run folder: {folder}")
+    if find_spec("plotly") is None:
+        say(
+            "autokd: The search will end without report.html, which needs plotly: pip install 'autokd[report]'. After "
+            f"that, `autokd report {quote(str(folder))}` writes the report.",
+            file=sys.stderr,
+        )
     logging.getLogger("optuna").setLevel(logging.WARNING)
     log = logging.getLogger("autokd")
     log.setLevel(logging.INFO)
