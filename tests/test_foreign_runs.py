@@ -139,6 +139,9 @@ def test_a_student_of_a_space_of_ones_own_is_exported_with_the_study_or_the_spac
     ):
         assert autokd(*words).code == 0
     assert f"next: autokd retrain {study} --run {run} --trial 0" in autokd("pick", study, "--run", run).out
+    picked = autokd("pick", run).out
+    assert f"next: autokd retrain STUDY.yaml --run {run} --trial 0, or autokd export STUDY.yaml --run {run}" in picked
+    assert "STUDY.yaml is the study file of this run: the run uses code of your own" in picked
     assert "space.py', which is not an installed plug-in" in refused("export", run, out, "--trial", "0")
     assert autokd("export", study, out, "--trial", "0", "--run", run).code == 0
     assert autokd("export", run, out, "--trial", "0", "--space", tmp_path / "space.py").code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from shlex import join
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from autokd.cli.answers import say
 from autokd.cli.given import AsJson, FolderOfStudy, OwnSpace, RunFolder, TrialNumber, notifying, opened
 from autokd.cli.imports import importing
 from autokd.cli.words import read_numbers
+from autokd.errors import InputError
 
 
 def pick_student(
@@ -74,8 +76,24 @@ def pick_student(
     say(f"  architecture {json.dumps(student.arch)}")
     if student.recipe:  # a row of a table has none, and nothing to train or export
         say(f"  recipe       {json.dumps(student.recipe)}")
-        which = join([str(run), *([] if folder is None else ["--run", str(folder)]), "--trial", str(student.trial)])
+        own = study is None and _uses_own_code(at)
+        elsewhere = at if own else folder
+        named = ["STUDY.yaml" if own else str(run), *([] if elsewhere is None else ["--run", str(elsewhere)])]
+        which = join([*named, "--trial", str(student.trial)])
         say(f"  next: autokd retrain {which}, or autokd export {which} OUT")
+        if own:
+            say("  STUDY.yaml is the study file of this run: the run uses code of your own, which only you can name.")
+
+
+def _uses_own_code(run: Path) -> bool:
+    """Whether a run names code that is not installed, so that its students are built only if the user names it, too."""
+    from autokd.study import TO_TRAIN, as_let_in, read_setup
+
+    try:
+        as_let_in(run, read_setup(run), TO_TRAIN)
+    except InputError:
+        return True
+    return False
 
 
 def retrain_student(
