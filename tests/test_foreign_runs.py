@@ -127,6 +127,16 @@ def test_going_on_with_a_search_uses_the_code_of_the_callers_study_alone(run: Pa
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize(("key", "path"), [("task", "/etc"), ("outputs", "teacher/../../elsewhere.npy")])
+def test_a_run_whose_data_are_said_to_lie_elsewhere_is_refused(run: Path, tmp_path: Path, key: str, path: str) -> None:
+    setup = json.loads((run / "study.json").read_text())
+    (run / "study.json").write_text(json.dumps(setup | {key: path}))
+    words = f"study.json: {key} is '{path}', which is outside of the run folder"
+    assert words in refused("retrain", run, "--trial", "0")
+    assert words in refused("export", run, tmp_path / "student.safetensors", "--trial", "0")
+    assert words in refused("search", write_study(tmp_path), "--run", run)
+
+
 def test_a_student_of_a_space_of_ones_own_is_exported_with_the_study_or_the_space(tmp_path: Path) -> None:
     study = write_study(tmp_path, {"space": write_space(tmp_path, widths=[4, 8]), "budget.trials": 1})
     run, out = tmp_path / "run", tmp_path / "out" / "student.safetensors"

@@ -30,6 +30,7 @@ from autokd.study import (
     is_tabulated,
     not_importable,
     read_setup,
+    refuse_elsewhere,
 )
 from autokd.tasks import ArrayTask
 from autokd.trial import Context
@@ -106,6 +107,7 @@ def setup_to_go_on(run: Path, record: str) -> Setup | None:
     if not begun and not recorded:
         return None
     setup = read_setup(run)
+    refuse_elsewhere(run, setup)
     if (run / "trials").exists():
         if not recorded:
             raise InputError(f"{run} has trials, but the record.db of what they are is gone; {START_OVER}")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from autokd.study.baselines import BUILT_IN_BASELINES
     from autokd.study.budget import Budget
     from autokd.study.executor import RayExecutor
-    from autokd.study.foreign import TO_BUILD, TO_TEACH, TO_TRAIN, as_let_in
+    from autokd.study.foreign import TO_BUILD, TO_TEACH, TO_TRAIN, as_let_in, refuse_elsewhere
     from autokd.study.load import load_study
     from autokd.study.model import Study, baseline_study, override
     from autokd.study.parts import resolve_objectives, resolve_space, space_in, space_itself, suggest_arch
@@ -84,6 +84,7 @@ __all__ = [
     "read_setup",
     "read_task",
     "read_teacher",
+    "refuse_elsewhere",
     "resolve_objectives",
     "resolve_space",
     "space_in",
@@ -101,7 +102,7 @@ _HOMES = {
     "baselines": ("BUILT_IN_BASELINES",),
     "budget": ("Budget",),
     "executor": ("RayExecutor",),
-    "foreign": ("TO_BUILD", "TO_TEACH", "TO_TRAIN", "as_let_in"),
+    "foreign": ("TO_BUILD", "TO_TEACH", "TO_TRAIN", "as_let_in", "refuse_elsewhere"),
     "load": ("load_study",),
     "model": (
         "Study",

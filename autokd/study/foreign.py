@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from autokd import registry
 from autokd.errors import InputError
 from autokd.study.model import Study
 from autokd.study.parts import space_in
-from autokd.study.run import Setup
+from autokd.study.run import SETUP_FILE, Setup
 from autokd.study.sources import SPACE, TEACHER, named_in_teacher
 from autokd.study.task import is_dumped_object
 
@@ -37,9 +38,10 @@ def as_let_in(
         space: its search space: a file that holds it, another reference, or the space itself.
 
     Raises:
-        InputError: something is named by the run folder alone, there is no such file, or the space was an object and
-            none is given.
+        InputError: its data are elsewhere, something is named by the run folder alone, there is no such file, or the
+            space was an object and none is given.
     """
+    refuse_elsewhere(run, setup)
     section = setup.study.get("space")
     held = section["space"] if isinstance(section, Mapping) and "archs" in section else section
     lost = is_dumped_object(held)
@@ -66,6 +68,20 @@ def as_let_in(
                 f"study=load_study('study.yaml')){also}"
             )
     return setup if space is None else setup.model_copy(update={"study": {**setup.study, "space": section}})
+
+
+def refuse_elsewhere(run: Path, setup: Setup) -> None:
+    """Refuses a run whose data or teacher's answers are said to lie outside its folder; no search writes that.
+
+    Raises:
+        InputError: they do.
+    """
+    for key, path in (("task", setup.task), ("outputs", setup.outputs)):
+        if os.path.isabs(path) or os.path.normpath(path).split(os.sep)[0] == os.pardir:
+            raise InputError(
+                f"{run / SETUP_FILE}: {key} is '{path}', which is outside of the run folder; data of a run are in it, "
+                "so use the folder as its search left it"
+            )
 
 
 def _named(study: Study) -> Iterator[tuple[str, str, str, object]]:
