@@ -1,11 +1,14 @@
 """Which points are best when several losses are minimised at once, and how good a whole front is.
 
-Every function takes losses: an array of shape (points, objectives) where smaller is better, as `losses`
-makes it from values. A point dominates another if it is nowhere worse and somewhere better. Equal points do
-not dominate each other, so all of them are on the front; a point with a NaN dominates nothing and is never
-on the front. moocore computes what a front is and its volume. Of the libraries compared on fronts of 30 and 300 points
-in two to four objectives, all with the same volumes, moarchiving took 38 times as long at least, pymoo as long (it asks
-moocore) and its fronts up to six times, at ten times the size; code of our own 7 times, 100 with three objectives.
+Every function takes losses: an array of shape (points, objectives) where smaller is better, as `as_losses`
+makes it from values. A point dominates another one if it is nowhere worse and somewhere better. Equal points do
+not dominate each other, so all of them are on the front. A point with a NaN dominates nothing and is never on the
+front.
+
+moocore finds the front and computes its volume. We compared libraries on fronts of 30 and 300 points in two to four
+objectives, and all of them gave the same volumes. moarchiving took 38 times as long or more. pymoo took as long for
+volumes, which it gets from moocore, and up to six times as long for fronts, and it is ten times as large. Code of our
+own took 7 times as long, and 100 times with three objectives.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ _DECIMALS = 12
 
 
 def as_losses(values: Sequence[Mapping[str, float]], objectives: Sequence[Objective]) -> Floats:
-    """Values as losses, shape (len(values), len(objectives)): maximised ones negated, absent ones NaN."""
+    """Values as losses, shape (len(values), len(objectives)): maximised values are negated, absent ones are NaN."""
     signs = np.array([-1.0 if objective.direction == "maximize" else 1.0 for objective in objectives])
     columns = [[row.get(objective.name, np.nan) for row in values] for objective in objectives]
     return np.array(columns, dtype=np.float64).reshape(len(objectives), len(values)).T * signs
@@ -40,11 +43,11 @@ def non_dominated(points: Floats) -> NDArray[np.bool_]:
 def hypervolume(points: Floats, reference: Floats) -> float:
     """The volume that points dominate up to a reference point, exactly; >= 0.
 
-    Points that are not better than the reference in every objective, or hold a NaN, add nothing.
+    Points that are not better than the reference in every objective, or that hold a NaN, add nothing.
 
     Args:
         points: losses, shape (points, objectives), two objectives or more.
-        reference: losses a little worse than any point worth counting, shape (objectives,).
+        reference: losses a little worse than those of any point that should count, shape (objectives,).
 
     Source: Zitzler and Thiele (1999), https://doi.org/10.1109/4235.797969.
     """
@@ -61,7 +64,7 @@ def scaled_hypervolume(
 ) -> float:
     """Hypervolume, 0 .. 1, with each objective scaled: 0 at its ideal or beyond, 1 at the reference.
 
-    An objective whose reference is no worse than its ideal cannot vary, and counts in full up to the reference.
+    An objective whose reference is no worse than its ideal cannot vary. Its values up to the reference count in full.
     """
     if not values:
         return 0.0
@@ -113,14 +116,14 @@ def near_front(points: Floats, standard_errors: Floats, k: float = 2.0) -> NDArr
     Args:
         points: losses, shape (points, objectives).
         standard_errors: >= 0, of the shape of points or of a row; 0 for what is known exactly.
-        k: how many standard errors of doubt to allow, >= 0; 0 gives the front.
+        k: how many standard errors to allow, >= 0; 0 gives the front.
     """
-    front = points[non_dominated(points)]  # what any point beats, one of the front beats as well
+    front = points[non_dominated(points)]  # if any point dominates another, one of the front dominates it as well
     return ~_beaten(points - k * standard_errors, front) & ~np.isnan(points).any(axis=1)
 
 
 def within_spread(points: Floats, spreads: Floats) -> NDArray[np.bool_]:
-    """Which points have no advantage over another one but what their spread explains, shape (points,).
+    """Which points have advantages over another point only within the spread, shape (points,).
 
     An advantage in an objective is real if it is more than the larger spread of the two points. A point is covered by
     another that is better somewhere, and over which it has no real advantage. Points are judged one after another, each
@@ -133,7 +136,7 @@ def within_spread(points: Floats, spreads: Floats) -> NDArray[np.bool_]:
         points: losses without NaN, shape (points, objectives).
         spreads: >= 0, of the same shape; 0 for what is known exactly.
     """
-    gain = points[None, :, :] - points[:, None, :]  # what each has over each other
+    gain = points[None, :, :] - points[:, None, :]  # the advantage of each over each other
     real = np.any(gain > np.maximum(spreads[None, :, :], spreads[:, None, :]), axis=2)
     covered = ~real & np.any(gain < 0, axis=2)
     beaten = covered & real.T
@@ -141,7 +144,7 @@ def within_spread(points: Floats, spreads: Floats) -> NDArray[np.bool_]:
     kept, marked = np.zeros(len(points), dtype=bool), np.zeros(len(points), dtype=bool)
     while left.size:
         free = ~beaten[np.ix_(left, left)].any(axis=1)
-        place = int(np.argmax(free))  # the first of all, should they beat each other in a circle
+        place = int(np.argmax(free))  # the first of all, if they beat each other in a circle
         i = left[place]
         marked[i] = covered[i, kept].any()
         kept[i] = not marked[i]
@@ -150,7 +153,7 @@ def within_spread(points: Floats, spreads: Floats) -> NDArray[np.bool_]:
 
 
 def _beaten(points: Floats, others: Floats) -> NDArray[np.bool_]:
-    """Which points any of others dominates, shape (points,)."""
+    """Which points are dominated by any of `others`, shape (points,)."""
     no_worse = np.ones((len(points), len(others)), dtype=np.bool_)
     better = np.zeros_like(no_worse)
     for mine, theirs in zip(points.T, others.T, strict=True):

@@ -70,7 +70,7 @@ def test_many_writers_lose_nothing(tmp_path: Path) -> None:
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_text("width,ms\n4,1.0\n5,2.0\n")
-    with pytest.raises(InputError, match=r"data\.csv: no table of latencies"):
+    with pytest.raises(InputError, match=r"data\.csv is no table of latencies"):
         LatencyTable(path, KEY)
     with pytest.raises(InputError, match="cannot be read: is a directory"):
         LatencyTable(tmp_path, KEY)

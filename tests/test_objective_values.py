@@ -74,7 +74,7 @@ def test_whatever_is_not_is_refused_by_the_objectives_name(value: Any, shown: st
     GIVEN["value"] = value
     with pytest.raises(ObjectiveError) as caught:
         measured(given, None)
-    assert str(caught.value) == f"objective 'given' gave {shown}; it must return one number"
+    assert str(caught.value) == f"objective 'given' returned {shown}; it must return one number"
     assert reason_of(caught.value) == str(caught.value)
 
 
@@ -86,15 +86,15 @@ def test_what_an_objective_raises_is_told_with_its_name_in_one_line(tmp_path: Pa
 def test_a_search_whose_objective_gives_nothing_is_refused_before_it_begins(tmp_path: Path) -> None:
     GIVEN["value"] = None
     study = small_study(objectives={f"{__name__}:given": {}, "parameters": {}})
-    with pytest.raises(ObjectiveError, match="objective 'given' gave None"):
+    with pytest.raises(ObjectiveError, match="objective 'given' returned None"):
         search_study(study, run=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_student_for_which_an_objective_gives_nothing_fails_alone(tmp_path: Path) -> None:
     study = small_study(objectives={f"{__name__}:choosy": {}, "accuracy": {}})
-    with pytest.raises(Exception, match="objective 'choosy' gave None"):
+    with pytest.raises(Exception, match="objective 'choosy' returned None"):
         search_study(study, run=tmp_path / "run")
     assert {trial.reason for trial in read_trials(tmp_path / "run") if trial.state == "failed"} == {
-        "objective 'choosy' gave None; it must return one number"
+        "objective 'choosy' returned None; it must return one number"
     }

@@ -85,7 +85,7 @@ def test_one_thread_is_timed_by_its_own_clock_and_several_by_the_clock_on_the_wa
 def test_the_device_is_named_and_the_cpu_where_nothing_else_is_said(gpu: GPU) -> None:
     assert timing_device("cpu", runtime="onnx").type == "cpu"
     assert timing_device("auto", runtime="compile") == CUDA
-    with pytest.raises(InputError, match="with runtime 'onnx' nothing is timed on cuda; write cpu"):
+    with pytest.raises(InputError, match="students cannot be timed on cuda with runtime 'onnx'; write cpu"):
         timing_device("cuda", runtime="onnx")
     with pytest.raises(InputError, match="'gpu' given; write cpu, cuda"):
         timing_device("gpu", runtime="eager")

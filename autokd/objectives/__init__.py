@@ -1,6 +1,6 @@
-"""The objectives that ship with AutoKD: each a number read off a student, trained or not.
+"""The objectives that ship with AutoKD. Each one is a number that is measured on a student or on its answers.
 
-All are registered as plug-ins in the entry-point group `autokd.objectives`, with no privilege over others' own.
+All of them are registered as plug-ins in the entry-point group `autokd.objectives`, like those that others write.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""What a student costs, read off its structure: numbers that need no training and are the same every time.
+"""What a student costs, measured on its structure: numbers that need no training and are the same every time.
 
-Each takes the student and one sample as a batch of one, shape (1, *input_shape), and leaves the student as it was.
+Each function takes the student and one sample as a batch of one, shape (1, *input_shape), and leaves the student
+unchanged.
 """
 
 from __future__ import annotations
@@ -23,35 +24,35 @@ from autokd.errors import FOREIGN, InfeasibleError
 
 
 def parameters(student: nn.Module, inputs: Tensor) -> float:
-    """Number of trainable weights; shared ones count once."""
+    """The number of trainable weights; shared weights count once."""
     return float(sum(weight.numel() for weight in student.parameters() if weight.requires_grad))
 
 
 def size_mb(student: nn.Module, inputs: Tensor) -> float:
-    """Size of all weights and buffers, trainable or not, in megabytes (1e6 bytes)."""
+    """The size of all weights and buffers, trainable or not, in megabytes (1e6 bytes)."""
     return sum(tensor.nbytes for tensor in _state(student)) / 1e6
 
 
 def flops(student: nn.Module, inputs: Tensor) -> float:
     """Floating-point operations to answer one sample; a multiply-add counts as 2.
 
-    Counts matrix products, convolutions and attention, not elementwise work, as torch's own counter does. That is done
-    on the meta device; a student that cannot answer there, as its forward looks at numbers or uses tensors that are no
-    part of its modules, is counted on the CPU, without the fused operations that the counter would take for nothing.
+    As in torch's own counter, matrix products, convolutions and attention count, and elementwise work does not. The
+    student runs on the meta device. It cannot run there if its forward looks at numbers or uses tensors outside its
+    modules. Such a student runs on the CPU instead, without fused operations, which the counter would miss.
 
     Raises:
-        InfeasibleError: nothing was counted although the student has trainable weights.
+        InfeasibleError: no operation was counted although the student has trainable weights.
     """
     try:
         total = _counted(copy.deepcopy(student).to("meta").eval(), inputs.to("meta"))
-    except FOREIGN:  # whatever a forward raises without numbers; on the CPU it raises again if it is at fault
+    except FOREIGN:  # a forward may raise anything on the meta device; if the fault is its own, it raises again below
         with evaluating(student), _nothing_fused():
             total = _counted(student, inputs)
     if total == 0 and any(weight.requires_grad for weight in student.parameters()):
         owners = {type(m).__name__ for m in student.modules() if any(True for _ in m.parameters(recurse=False))}
         raise InfeasibleError(
-            f"no operation was counted in {', '.join(sorted(owners))}, so flops would be 0 for a student that "
-            "has weights: build it from layers torch counts, or leave flops out of the objectives"
+            f"no operation was counted in {', '.join(sorted(owners))}, so flops would be 0 for a student that has "
+            "weights. Build the student from layers that torch counts, or leave flops out of the objectives"
         )
     return float(total)
 
@@ -64,13 +65,13 @@ def _counted(student: nn.Module, inputs: Tensor) -> int:
 
 @contextmanager
 def _nothing_fused() -> Iterator[None]:
-    """Has the CPU compute attention, encoder layers and recurrent layers by the operations that they are made of.
+    """Makes the CPU compute attention, encoder layers and recurrent layers by the operations that they consist of.
 
-    torch's counter knows these; fused ones count as nothing on the CPU.
+    torch's counter counts these operations. On the CPU it does not count fused ones.
     """
     fast = torch.backends.mha.get_fastpath_enabled()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of oneDNN's flags on GPUs that are not there
+        warnings.simplefilter("ignore")  # oneDNN's flags warn about GPUs that are not there
         torch.backends.mha.set_fastpath_enabled(False)
         try:
             with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
@@ -82,14 +83,14 @@ def _nothing_fused() -> Iterator[None]:
 def peak_memory_mb(student: nn.Module, inputs: Tensor, *, batch: int = 1) -> float:
     """The largest sum of live tensors during one forward, in megabytes (1e6 bytes).
 
-    Weights, buffers, inputs and every tensor that exists at that moment, counted by storage: what eager torch
-    needs, without its allocator's slack, workspaces of kernels, and the process around it. Not the resident set
-    size, which is never the same twice.
+    The sum counts weights, buffers, inputs and every other tensor that exists at that moment, by storage. This is what
+    eager torch needs, without the slack of its allocator, the workspaces of kernels, and the rest of the process. The
+    resident set size is not used, because it is never the same twice.
 
     Args:
-        student: run in eval mode, without gradients.
+        student: runs in eval mode, without gradients.
         inputs: one sample as a batch of one.
-        batch: samples in that forward.
+        batch: the number of samples in that forward.
     """
     inputs = inputs.expand(batch, *inputs.shape[1:]).contiguous()
     live = _LiveTensors([*_state(student), inputs])
@@ -100,7 +101,7 @@ def peak_memory_mb(student: nn.Module, inputs: Tensor, *, batch: int = 1) -> flo
 
 @contextmanager
 def evaluating(student: nn.Module) -> Iterator[None]:
-    """Eval mode inside, and each module's own mode again afterwards (a frozen layer may be in another)."""
+    """Puts the student into eval mode, and afterwards each module back into its own (a frozen layer may differ)."""
     modes = [(module, module.training) for module in student.modules()]
     student.eval()
     try:
@@ -111,12 +112,12 @@ def evaluating(student: nn.Module) -> Iterator[None]:
 
 
 class _LiveTensors(TorchDispatchMode):
-    """Follows which storages are alive after each operation; `peak` is the most bytes they ever held."""
+    """Follows which storages are alive after each operation; `peak` is the most bytes that they held at once."""
 
     def __init__(self, tensors: list[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
-        # By address: views share a storage, and one allocated where another was freed takes its place.
+        # Storages are kept by address: views share one, and a new storage at the address of a freed one replaces it.
         self._storages: WeakValueDictionary[int, torch.UntypedStorage] = WeakValueDictionary()
         self._note(tensors)
 

@@ -1,4 +1,4 @@
-"""The ends of a trained objective where it does not declare them: what right answers score, and what blind ones do."""
+"""The ideal and the worst value of a trained objective that does not declare them, from right and blind answers."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ from autokd.objectives.measuring import measured
 from autokd.types import Evaluation, Objective
 
 _CERTAIN = 20.0
-"""The logit of a right answer, against 0 for all others: certain, and its probabilities still have logarithms."""
+"""The logit of a right answer, where all others have 0: nearly certain, and all probabilities still have logarithms."""
 _RARE = 0.5
-"""How many rows a class counts for that no training row has, so that its probability has a logarithm."""
+"""A class without a training row counts as this many rows, so that its probability has a logarithm."""
 
 
 def find_ends(objective: Objective, evaluation: Evaluation, learnt: Tensor) -> tuple[float, float]:
-    """The ideal value of a trained objective and the worst one that counts.
+    """The ideal value of a trained objective, and the worst value that counts.
 
-    The worst is its bound, or declared, or what the best answer that does not look at the input scores: for classes
-    their shares among the training labels, for numbers their means. Where this is no number, or no worse than the ideal
-    (it is well calibrated, say), it is what random answers score. The ideal is declared, or what right answers score.
-    For targets of which the right answer is not known, it is 0 of what is minimised and 1 of what is maximised, as long
-    as these are better than the worst; else it is as far beyond the worst as that is from 0.
+    The worst value is the objective's bound, or else the declared one. If there is neither, it is the score of the best
+    answer that ignores the input: the classes' shares among the training labels, or the means of numeric targets. If
+    that score is no finite number, or no worse than the ideal (such an answer may be well calibrated), the worst value
+    is the score of random answers.
+
+    The ideal value is the declared one, or the score of right answers. If right answers to the targets are not known,
+    the ideal is 0 for a minimised objective and 1 for a maximised one, as long as this is better than the worst value.
+    Otherwise it is better than the worst value by as much as the worst value differs from 0, and by 1 at least.
 
     Args:
         objective: the objective.
-        evaluation: on validation; its outputs say only how many there are.
+        evaluation: the evaluation on validation; only the shape of its outputs matters.
         learnt: the targets of the training rows.
 
     Raises:
@@ -48,8 +51,8 @@ def find_ends(objective: Objective, evaluation: Evaluation, learnt: Tensor) -> t
         worst = next(sound, math.nan)
         if math.isnan(worst):
             raise InputError(
-                f"objectives.{objective.name}: neither constant nor random answers give a finite number that is worse "
-                "than that of right answers, so it is not known from where a value counts; declare ideal= and worst= "
+                f"objectives.{objective.name}: neither constant nor random answers score a finite number that is worse "
+                "than the score of right answers, so AutoKD cannot tell which values count. Declare ideal= and worst= "
                 "in its Objective"
             )
     if not math.isfinite(ideal):
@@ -59,17 +62,17 @@ def find_ends(objective: Objective, evaluation: Evaluation, learnt: Tensor) -> t
 
 
 def _score(objective: Objective, evaluation: Evaluation, outputs: Tensor | None) -> float:
-    """What such outputs score; NaN where they cannot be measured."""
+    """The score of these outputs; NaN if they cannot be measured."""
     if outputs is None:
         return math.nan
     try:
         return measured(objective, replace(evaluation, outputs=outputs))
-    except FOREIGN:  # whatever an objective raises on answers that no student would give
+    except FOREIGN:  # an objective may raise anything on answers that no student would give
         return math.nan
 
 
 def _right(evaluation: Evaluation) -> Tensor | None:
-    """The outputs that answer every row with its target; None where it is not known what these are."""
+    """The outputs that answer every row with its target; None if these are not known."""
     targets, outputs = evaluation.targets, evaluation.outputs
     if _are_classes(targets):
         return _CERTAIN * F.one_hot(targets, outputs.shape[1]).float()
@@ -77,7 +80,7 @@ def _right(evaluation: Evaluation) -> Tensor | None:
 
 
 def _unseeing(evaluation: Evaluation, learnt: Tensor) -> Iterator[Tensor]:
-    """Outputs that do not look at the input: the same for every row as far as it is known how, and random ones."""
+    """Outputs that ignore the input: the best outputs that are the same for every row, if known, and random ones."""
     rows, num_outputs = evaluation.outputs.shape
     if _are_classes(learnt):
         counts = learnt.bincount(minlength=num_outputs).float().clamp(min=_RARE)

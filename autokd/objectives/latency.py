@@ -1,17 +1,18 @@
-"""How long a student takes to answer, measured so that the figure can be believed.
+"""How long a student takes to answer, measured so that the figure can be trusted.
 
-A round calls the reference network and the students in turn, several times over, and keeps the fastest call of
-each; the figure is the median over rounds of student / reference, times what the reference takes on the idle
-machine. So a processor that slows down, for both, is divided out.
+A round calls the reference network and the students in turn, several times, and keeps the fastest call of each. The
+latency is the median over rounds of student / reference, times the time of the reference on the idle machine. If the
+processor slows down, both calls slow down, and the ratio stays.
 
-Two choices are from measuring 20 students on two cores. On one thread the clock is that thread's processor time:
-it equals wall time on an idle core and does not run while another process has the core. With two processes
-training, the spread of the worst student was 3 %, and 8 % in wall time; on several threads, whose work it does
-not see, the clock is wall time all the same. And a round is ten calls: where eight processes share the two cores
-most calls are slowed, a student's more than the reference's, and the median of the fastest of ten agreed better
-between repeats (Kendall tau .96) than that of the fastest of two (.93).
+Two choices come from measuring 20 students on two cores. With one thread the clock is the processor time of that
+thread, which equals wall time on an idle core and stops while another process has the core. With two processes
+training, the spread of the worst student was 3 %, and 8 % in wall time. With several threads the clock is wall time,
+because processor time of one thread does not include the work of the others. The second choice is that a round has ten
+calls. If eight processes share the two cores, most calls are slowed down, and those of a student more than those of
+the reference. The median of the fastest of ten calls then agreed better between repeats (Kendall tau .96) than that
+of the fastest of two (.93).
 
-On a GPU all is the same but the clock: a call is timed by events of CUDA, from an idle GPU until its answer is there.
+On a GPU only the clock differs: CUDA events time a call from an idle GPU until its answer is there.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from autokd.objectives.timers import Call, Timer, timer, timing_device
 
 _CPU = torch.device("cpu")
 SECONDS = 0.2
-"""Spent on timing a student where nothing else is said."""
+"""The default time spent on timing a student."""
 _FEWEST_ROUNDS = 7
 _TURNS_A_ROUND = 5
 _WARM_UP_CALLS = 5
@@ -44,13 +45,13 @@ _WARM_UP_CALLS = 5
 
 @dataclass(frozen=True)
 class Timing:
-    """What repeated measuring of one student gave.
+    """The result of timing one student.
 
     Args:
-        median_ms: median over rounds, milliseconds a batch.
-        cv: spread between rounds as a fraction of the median: the interquartile range, scaled to be the
-            coefficient of variation where rounds are normal (a few rounds that were disturbed do not count).
-        rounds: how many there were.
+        median_ms: median over rounds, in milliseconds per batch.
+        cv: spread between rounds as a fraction of the median. It is the interquartile range, scaled to equal the
+            coefficient of variation if rounds are normal, so a few disturbed rounds do not matter.
+        rounds: the number of rounds.
     """
 
     median_ms: float
@@ -69,7 +70,7 @@ def latency_ms(
     seconds: float = SECONDS,
     reference_ms: float | None = None,
 ) -> float:
-    """Median time to answer one batch, in milliseconds a batch (not a sample); as `time_student`."""
+    """The median time to answer one batch, in milliseconds per batch (not per sample); see `time_student`."""
     timing = time_student(
         student,
         inputs,
@@ -94,7 +95,7 @@ def time_student(
     seconds: float = SECONDS,
     reference_ms: float | None = None,
 ) -> Timing:
-    """Times one student; as `measure_together` with it alone."""
+    """Times one student; the same as `measure_together` with this student alone."""
     return measure_together(
         [student],
         inputs,
@@ -118,29 +119,29 @@ def measure_together(
     seconds: float = SECONDS,
     reference_ms: float | None = None,
 ) -> list[Timing]:
-    """Times students interleaved, each once a round, so that they can be compared with each other.
+    """Times students interleaved, in rounds that call all of them, so that they can be compared with each other.
 
     Args:
-        students: on the CPU; run in eval mode, and left in the mode they were in.
+        students: networks on the CPU. They run in eval mode, and each module gets its own mode back.
         inputs: one sample as a batch of one, shape (1, *input_shape).
-        batch: samples a call; that one sample, repeated.
-        threads: within an operation; the caller's number is restored.
+        batch: how often that sample is repeated for one call.
+        threads: the number of threads within an operation; the caller's number is restored.
         runtime: a name in `RUNTIMES`.
-        device: cpu, cuda, cuda:1 or auto; a student is there only while it is timed.
-        seconds: spent on each student; at least 7 rounds are made.
-        reference_ms: what `measure_reference_ms` gave on the idle machine for this device and as many threads; None
-            measures without the reference network, so that drift and load stay in the figures.
+        device: cpu, cuda, cuda:1 or auto. Students are moved there for the time of measuring.
+        seconds: the time spent on each student; there are 7 rounds at least.
+        reference_ms: the result of `measure_reference_ms` on the idle machine for this device and this number of
+            threads. None measures without the reference network; drift and load of the machine then affect the figures.
 
     Returns:
-        in the order of `students`.
+        a timing for each student, in the order of `students`.
 
     Raises:
         InputError: a setting is out of range or unknown, or the runtime is not installed.
     """
     if min(batch, threads) < 1 or not seconds > 0:
         raise InputError(
-            f"latency_ms needs batch >= 1, threads >= 1 and seconds > 0, not {batch}, {threads} and "
-            f"{seconds}: correct them under objectives.latency_ms"
+            f"latency_ms needs batch >= 1, threads >= 1 and seconds > 0, not {batch}, {threads} and {seconds}. "
+            "Correct them under objectives.latency_ms"
         )
     if runtime not in RUNTIMES:
         raise InputError(
@@ -158,7 +159,7 @@ def measure_together(
 
 
 def measure_reference_ms(*, threads: int = 1, device: str = "cpu") -> float:
-    """Time of the reference network, in milliseconds; to be taken once, before any worker trains."""
+    """The time of the reference network, in milliseconds. Measure it once, before any worker trains."""
     place = timing_device(device, runtime="eager")
     calls = [_reference(place)]
     return time_calls(calls, threads=threads, seconds=2 * SECONDS, reference_ms=None, device=place)[0].median_ms
@@ -167,7 +168,7 @@ def measure_reference_ms(*, threads: int = 1, device: str = "cpu") -> float:
 def time_calls(
     calls: Sequence[Call], *, threads: int, seconds: float, reference_ms: float | None, device: torch.device = _CPU
 ) -> list[Timing]:
-    """Times calls interleaved, for `seconds` in all: `measure_together` once its students are ready to run."""
+    """Times calls interleaved, for `seconds` in all. `measure_together` calls this when its students are ready."""
     timed = timer(device, threads=threads)
     lanes = list(calls) if reference_ms is None else [*calls, _reference(device)]
     rounds: list[list[int]] = []
@@ -188,13 +189,13 @@ def time_calls(
 
 
 def _fastest_of_two(call: Call, timed: Timer) -> int:
-    """Nanoseconds, >= 1; the first call also warms the caches that the others in turn have cooled."""
+    """The faster of two calls in nanoseconds, >= 1; the first one also warms the caches after the other students."""
     return max(min(timed.spent(call), timed.spent(call)), 1)
 
 
 @contextmanager
 def _undisturbed(threads: int) -> Iterator[None]:
-    """No gradients, no garbage collection, so many threads; then as before."""
+    """Turns off gradients and garbage collection and sets the number of threads; restores all of this afterwards."""
     threads_before, collecting = torch.get_num_threads(), gc.isenabled()
     torch.set_num_threads(threads)
     gc.disable()
@@ -208,7 +209,7 @@ def _undisturbed(threads: int) -> Iterator[None]:
 
 
 def _reference(device: torch.device) -> Call:
-    """A small convolutional network, always the same: part arithmetic, part overhead, as small students are."""
+    """A small convolutional network, always the same. Like small students, it takes part arithmetic, part overhead."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         layers: list[nn.Module] = []
@@ -252,7 +253,7 @@ def _onnx(student: nn.Module, inputs: Tensor, threads: int) -> Call:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """Hides what torch's compiler and exporter say of torch's own code, which no user can act on."""
+    """Hides warnings of torch's compiler and exporter about torch's own code, which no user can act on."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -269,4 +270,4 @@ RUNTIMES: Mapping[str, Callable[[nn.Module, Tensor, int], Call]] = {
     "compile": _compile,
     "onnx": _onnx,
 }
-"""Ways to run a student: each takes (student, inputs, threads) and gives a call that answers the inputs."""
+"""Ways to run a student: each function takes (student, inputs, threads) and returns a call that answers the inputs."""

@@ -1,7 +1,7 @@
 """Measured latencies in a file, so that a student is timed once on a device and not once in every run.
 
-Each line is JSON: what was measured (`arch`), on what and how (`key`), and what came out. Lines are only ever added,
-each by one write, so that several runs may share a file. A line that a killed run left unfinished is passed over.
+Each line is JSON: the architecture (`arch`), the device and the conditions (`key`), and the results. Lines are only
+added, each by one write, so several runs may share a file. A line that a killed run left unfinished is skipped.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from autokd.types import Arch
 
 @dataclass(frozen=True)
 class Measurement:
-    """One student, timed once.
+    """The latency of one student, timed once.
 
     Args:
         arch: architecture.
-        median_ms: milliseconds a batch.
+        median_ms: milliseconds per batch.
         cv: spread between rounds as a fraction of the median.
-        reference_ms: what the reference network took on the idle machine then: figures of two runs are compared as
-            multiples of it.
-        seconds: that measuring took in all, export or compilation included.
+        reference_ms: the time of the reference network on the idle machine in that run. Figures of two runs are
+            compared as multiples of it.
+        seconds: how long measuring took in all, export or compilation included.
     """
 
     arch: Arch
@@ -49,14 +49,15 @@ class Measurement:
 class LatencyTable:
     """The measurements in a file that were made under one key; `known` has them by architecture, as JSON.
 
-    Where an architecture was measured more than once, the last counts.
+    If an architecture was measured more than once, the last measurement counts.
 
     Args:
-        path: the file; made with the first measurement.
-        key: what else than the architecture a latency depends on, plain data; other lines of the file are left alone.
+        path: the file. It is created with the first measurement.
+        key: plain data: everything but the architecture that a latency depends on. Lines under other keys are left
+            alone.
 
     Raises:
-        InputError: it cannot be read, or holds something else.
+        InputError: the file cannot be read, or holds something else.
     """
 
     def __init__(self, path: Path, key: Mapping[str, Any]) -> None:
@@ -69,18 +70,18 @@ class LatencyTable:
         read = [found for found in map(_read, lines) if found is not None]
         if len(lines) > 1 and not read:
             raise InputError(
-                f"{path}: no table of latencies; name one that `autokd latency-table` wrote, or a new file"
+                f"{path} is no table of latencies; name one that `autokd latency-table` wrote, or a new file"
             )
         for found_key, measurement in read:
             if found_key == self.key:
                 self.known[_as_json(measurement.arch)] = measurement
 
     def find(self, arch: Arch) -> Measurement | None:
-        """What is known of an architecture."""
+        """The measurement of an architecture, or None."""
         return self.known.get(_as_json(arch))
 
     def add(self, measurement: Measurement) -> None:
-        """Keeps a measurement, in the file as well.
+        """Adds a measurement, to the file as well.
 
         Raises:
             InputError: the file cannot be written.
@@ -91,17 +92,17 @@ class LatencyTable:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a+b", buffering=0) as file:
                 if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
-                    line = b"\n" + line  # after what a killed run left
+                    line = b"\n" + line  # after a line that a killed run left unfinished
                 file.write(line)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written: {(error.strerror or said(error)).lower()}") from error
 
 
 def conditions(*, runtime: str, threads: int, batch: int, device: str = "cpu") -> dict[str, Any]:
-    """The part of a key that is this machine and how it is made to run students.
+    """The part of a key that describes this machine and how it runs students.
 
     Raises:
-        InputError: nothing is timed on that device.
+        InputError: students cannot be timed on that device.
     """
     packages = ["torch", "onnxruntime"] if runtime == "onnx" else ["torch"]
     return {
@@ -114,7 +115,7 @@ def conditions(*, runtime: str, threads: int, batch: int, device: str = "cpu") -
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's model as CUDA names it; the processor's as the operating system does, or at least its kind."""
+    """The model of the GPU as CUDA names it, or of the processor as the system names it, or at least its kind."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:
@@ -131,7 +132,7 @@ def device_name(device: torch.device) -> str:
 def _version(package: str) -> str:
     try:
         return version(package)
-    except PackageNotFoundError:  # it may be a build of another name, or measuring will say that it is missing
+    except PackageNotFoundError:  # a build may have another name; if the package is missing, measuring says so
         return ""
 
 

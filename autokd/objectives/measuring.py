@@ -1,4 +1,4 @@
-"""What an objective gives, as a number."""
+"""The value of an objective as a number."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from autokd.types import Objective
 
 
 def measured(objective: Objective, *given: Any) -> float:
-    """What an objective measures of what it is given; tensors and arrays of one number are numbers, too.
+    """The value of an objective as a float; it may return a tensor or an array of one number.
 
     Raises:
-        ObjectiveError: it gives something else, such as None or a text.
+        ObjectiveError: it returns something else, such as None or a text.
     """
     value = objective.measure(*given, **objective.settings)
     try:
         number = value.item() if hasattr(value, "item") else value  # tensors, arrays and their scalars
-    except (TypeError, ValueError, RuntimeError):  # of more than one number
+    except (TypeError, ValueError, RuntimeError):  # it has more than one number
         number = value
     if not isinstance(number, Real):
         shown = repr(number) if number is None or isinstance(number, str) else f"a {type(number).__name__}"
-        raise ObjectiveError(f"objective '{objective.name}' gave {shown}; it must return one number")
+        raise ObjectiveError(f"objective '{objective.name}' returned {shown}; it must return one number")
     return float(number)

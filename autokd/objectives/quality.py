@@ -1,7 +1,7 @@
-"""How good a trained student's answers are: numbers read off one `Evaluation`.
+"""How good a trained student's answers are, measured on one `Evaluation`.
 
-Outputs are logits, shape (rows, num_outputs); targets are labels, int64, shape (rows,). The answer to a row is
-its largest output, the first of equal ones. Outputs that hold NaN are not scored but refused.
+Outputs are logits, shape (rows, num_outputs); targets are labels, int64, shape (rows,). The answer to a row is the
+class with the largest output, the first of equal ones. Outputs that hold NaN are refused with `InfeasibleError`.
 """
 
 from __future__ import annotations
@@ -15,42 +15,50 @@ from autokd.types import Evaluation
 
 
 def accuracy(evaluation: Evaluation) -> float:
-    """Fraction of rows answered with their label."""
+    """The fraction of rows that are answered with their label."""
     return _fraction(_answers(evaluation) == evaluation.targets)
 
 
 def error(evaluation: Evaluation) -> float:
-    """Fraction of rows answered otherwise than with their label."""
+    """The fraction of rows that are answered with another class than their label."""
     return 1.0 - accuracy(evaluation)
 
 
 def agreement(evaluation: Evaluation) -> float:
-    """Fraction of rows answered as the teacher answers them, right or wrong; refused where it does not answer all."""
+    """The fraction of rows that are answered as the teacher answers them, right or wrong.
+
+    Raises:
+        InfeasibleError: the teacher has no answer to some rows, or the outputs hold NaN.
+    """
     if evaluation.teacher.isnan().any():
-        raise InfeasibleError("the teacher has no answers to some of these rows")
+        raise InfeasibleError("the teacher has no answer to some of these rows, so agreement cannot be measured")
     return _fraction(_answers(evaluation) == evaluation.teacher.argmax(1))
 
 
 def balanced_accuracy(evaluation: Evaluation) -> float:
-    """Mean over the classes among the targets of the fraction of their rows answered right."""
+    """The fraction of a class's rows that are answered right, averaged over the classes that the targets hold."""
     counts = _confusion(evaluation)
     rows = counts.sum(1)
     return float((counts.diagonal()[rows > 0] / rows[rows > 0]).mean())
 
 
 def f1(evaluation: Evaluation) -> float:
-    """Mean over the classes among targets or answers of 2 hits / (rows with the label + rows so answered)."""
+    """The F1 score of a class, averaged over the classes that the targets or the answers hold.
+
+    The F1 score is 2 * hits / (rows with this label + rows with this answer).
+    """
     counts = _confusion(evaluation)
     rows = counts.sum(0) + counts.sum(1)
     return float((2 * counts.diagonal()[rows > 0] / rows[rows > 0]).mean())
 
 
 def ece(evaluation: Evaluation, *, bins: int = 15) -> float:
-    """Expected calibration error: by how much confidence misses accuracy, weighed by rows.
+    """Expected calibration error: the mean gap between confidence and accuracy over bins, weighed by their rows.
 
     Args:
-        evaluation: confidence is the largest probability at temperature 1.
-        bins: of equal width over confidences 0 .. 1; a confidence on an edge belongs to the lower bin.
+        evaluation: the confidence of an answer is its probability at temperature 1.
+        bins: the number of bins, of equal width over confidences 0 .. 1. A confidence on an edge belongs to the lower
+            bin.
 
     Source: Guo et al. (2017), https://arxiv.org/abs/1706.04599, equation 3.
     """
@@ -62,7 +70,7 @@ def ece(evaluation: Evaluation, *, bins: int = 15) -> float:
 
 
 def nll(evaluation: Evaluation) -> float:
-    """Mean negative log-probability of the label at temperature 1, in nats."""
+    """The mean negative log-probability of the label at temperature 1, in nats."""
     return float(F.cross_entropy(evaluation.outputs.double(), evaluation.targets))
 
 
@@ -73,7 +81,7 @@ def _answers(evaluation: Evaluation) -> Tensor:
 
 
 def _confusion(evaluation: Evaluation) -> Tensor:
-    """Rows by (label, answer), float64, shape (num_outputs, num_outputs)."""
+    """The number of rows by (label, answer), float64, shape (num_outputs, num_outputs)."""
     num_outputs = evaluation.outputs.shape[1]
     cells = evaluation.targets * num_outputs + _answers(evaluation)
     return cells.bincount(minlength=num_outputs**2).view(num_outputs, num_outputs).double()

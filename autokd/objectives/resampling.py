@@ -1,4 +1,4 @@
-"""The standard error of an objective that has no formula for it: rows are drawn anew, and measured again."""
+"""The standard error of an objective without a formula for it: the objective is measured on resampled rows."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _MOST_ROWS = 10_000
 
 
 def resampled_error(objective: Objective, evaluation: Evaluation) -> float:
-    """The standard deviation of the objective over rows that are drawn with replacement; the same each time.
+    """The standard deviation of the objective over 50 samples of rows, drawn with replacement; the same each time.
 
-    Of more than 10,000 rows so many are drawn, and the deviation is scaled to all of them. What cannot be measured on a
-    sample, as one that lacks a class, is left out; where fewer than two samples remain, the answer is 0.
+    If there are more than 10,000 rows, each sample has 10,000, and the deviation is scaled to all rows. A sample on
+    which the objective cannot be measured, such as one that lacks a class, is left out. If fewer than two samples
+    remain, the result is 0.
 
     Source: Efron (1979), https://doi.org/10.1214/aos/1176344552.
     """
@@ -30,7 +31,7 @@ def resampled_error(objective: Objective, evaluation: Evaluation) -> float:
         sample = Evaluation(evaluation.outputs[drawn], evaluation.targets[drawn], evaluation.teacher[drawn])
         try:
             values.append(measured(objective, sample))
-        except FOREIGN:  # it was measured on all rows; here it is not known what a plug-in raises
+        except FOREIGN:  # the objective works on all rows; a plug-in may raise anything on a sample
             continue
     finite = [value for value in values if math.isfinite(value)]
     return stdev(finite) * math.sqrt(size / rows) if len(finite) > 1 else 0.0

@@ -1,4 +1,4 @@
-"""How one call is timed, and on which device: by the processor's clock, or by events on a GPU."""
+"""Timers for one call on a device: the processor's clock, or events on a GPU."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True)
 class Timer:
-    """Nanoseconds.
+    """Times calls on one device, in nanoseconds.
 
     Args:
-        now: a clock, for how long measuring goes on.
-        spent: what one call takes, until its answer is there.
+        now: reads a clock, which decides how long measuring goes on.
+        spent: gives the time that one call takes until its answer is there.
     """
 
     now: Callable[[], int]
@@ -32,7 +32,7 @@ def timing_device(name: str, *, runtime: str) -> torch.device:
     """The device on which students are timed in a runtime.
 
     Raises:
-        InputError: there is no such device, or nothing is timed on it.
+        InputError: there is no such device, or students cannot be timed on it.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(name)):
         raise InputError(f"objectives.latency_ms.device: {name!r} given; write cpu, cuda, cuda:1 or auto")
@@ -42,13 +42,14 @@ def timing_device(name: str, *, runtime: str) -> torch.device:
         raise InputError(f"objectives.latency_ms.{error}") from None
     if device.type not in _TIMERS or (runtime == "onnx" and device.type != "cpu"):
         raise InputError(
-            f"objectives.latency_ms.device: with runtime '{runtime}' nothing is timed on {device.type}; write cpu"
+            f"objectives.latency_ms.device: students cannot be timed on {device.type} with runtime '{runtime}'; write "
+            "cpu"
         )
     return device
 
 
 def timer(device: torch.device, *, threads: int) -> Timer:
-    """What times calls on a device."""
+    """The timer of calls on a device."""
     return _TIMERS[device.type](device, threads)
 
 

@@ -1,4 +1,4 @@
-"""AutoKD's own sampler: costs are known before training, so what is trained next is chosen by what it may add."""
+"""AutoKD's own sampler: it knows costs before training and proposes the student that may add most to the front."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def sampler_for(
     """The sampler of a study.
 
     Args:
-        context: what the trials share.
-        reference: the worst value that counts by objective, as for the hypervolume of the run.
-        seed: 0 .. 2**32 - 1; a resumed search needs another one, or it repeats its suggestions.
-        prior: trials of an earlier run of the same space, from which our own sampler learns.
+        context: what all trials share.
+        reference: the worst value of each objective that still counts, as for the hypervolume of the run.
+        seed: 0 .. 2**32 - 1. A resumed search needs another seed, or it repeats its suggestions.
+        prior: trials of an earlier run of the same space. Only AutoKD's own sampler learns from them.
     """
     if context.study.sampler != OWN_SAMPLER:
         return make_sampler(context.study.sampler, seed)
-    # To know a network's costs it must be built, 8 to 45 ms.
+    # A network must be built before its costs are known, which takes 8 to 45 ms.
     exact = math.inf if context.costs_are_free else _BUILT
     return CostAwareSampler(
         context.suggest,

@@ -1,30 +1,39 @@
-"""The default sampler: trains what is expected to add most hypervolume at its known cost.
+"""The default sampler: it proposes the student that is expected to add most hypervolume at its known cost.
 
-It is an Optuna sampler, not a source of enqueued trials, so that the driver and the record know nothing of it: a trial
-is asked for and suggests as with any other. Unlike Optuna's own it looks ahead: it runs the study's `suggest` on
-trials of its own, conditional parameters included, hundreds at a time.
+It is an Optuna sampler and does not enqueue trials, so the driver and the record need to know nothing about it: they
+ask for a trial and let it suggest, as with any other sampler. Unlike Optuna's samplers this one looks ahead. It runs
+the study's `suggest` on trials of its own, conditional parameters included, hundreds at a time.
 
-What was tried on NAS-Bench-201 and NAS-Bench-Macro and left out, with the hypervolume reached of the true front's after
-50 trainings on the first, in a sketch that had .977: plain errors or their logarithms as targets instead of square
-roots (.956, .954), a saturating transform (.963), costs by rank (.950), a model without costs (.930). Of this code,
-which has .980 (8 seeds): hypervolume counted up to the worst student seen instead of the run's reference (.956), one
-round of changes to the best candidates instead of five (.970). The best 400 candidates are kept from one proposal to
-the next: with them 890 draws a proposal find what 1,600 without them find, and what looking at all 15,625 of a table
-finds. Where no student is expected to add a thousandth of the front's volume, what one training may give by luck
-counts: with a hundredth of that, two noisy tables of digits end lower (.979 / .974 after 1,080 epochs, 6 seeds, against
-.981 / .975), and the other tables are as they are; to count it always was worse on those (.980 / .988 at 50). Twice the
-doubt counts then where that is more: without, 5 of 20 searches of the first NAS table stayed at .976 or below after 100
-trainings, as the first they saw of the best students' kind was bad. One and a half of it always was worse on the second
-(.991 for .994 at 50, 12 seeds), twice at every other look left 2 of 12 below .98.
+What we tried on NAS-Bench-201 and NAS-Bench-Macro and left out. Each figure is the share of the true front's
+hypervolume after 50 trainings on the first of these tables.
 
-Early stopping spares few of the first students, since most of them are on the front of those begun. Five of them
-instead of eight bring more of a short search (.950 and .937 of those two tables' volume after 189 epochs, where eight
-have .915 and .877; 20 seeds) and the same of a long one: the epochs to the level of `studies/claims/early_stopping.py`
-are fewer on 12 seeds (804 and 770 for 957 and 864) and more on 20 others (906 and 894 for 867 and 777).
+- In a sketch that reached .977: plain errors as targets instead of square roots (.956), logarithms of errors (.954), a
+  saturating transform (.963), costs by rank (.950), a model without costs (.930).
+- In this code, which reaches .980 (8 seeds): hypervolume up to the worst student seen instead of the run's reference
+  (.956), one round of changes to the best candidates instead of five (.970).
 
-Four students from one look around instead of one cost .002 of the volume on the first NAS table and on NAS-Bench-Macro
-after 50 trainings (8 seeds) and nothing that shows on the tables of digits. On these, numeric choices as places in
-their order beside a column each were no better, nor was luck that counts below a two-hundredth of the front's volume.
+Choices that the figures support:
+
+- The best 400 candidates are kept from one proposal to the next. With them, 890 draws for each proposal find what
+  1,600 draws without them find, and what a look at all 15,625 students of a table finds.
+- If no student is expected to add a thousandth of the front's volume, the luck of a single training counts as well.
+  With a hundredth of that threshold, two noisy tables of digits end lower (.979 / .974 after 1,080 epochs, 6 seeds,
+  against .981 / .975), and the other tables do not change. Counting luck always was worse on those (.980 / .988 after
+  50 trainings).
+- In that case, twice the model's deviation counts where it is larger than the luck. Without this, 5 of 20 searches of
+  the first NAS table stayed at .976 or below after 100 trainings, because the first student that they saw of the best
+  kind was bad. Always counting one and a half deviations was worse on the second table (.991 instead of .994 after 50
+  trainings, 12 seeds). Counting two deviations at every other look left 2 of 12 searches below .98.
+- The search starts with five students instead of eight. Early stopping spares few of the first students, since most of
+  them are on the front of those begun. Five bring more in a short search: .950 and .937 of the volume of the two tables
+  of digits after 189 epochs, where eight reach .915 and .877 (20 seeds). In a long search both do the same: to the
+  level of `studies/claims/early_stopping.py`, five need fewer epochs on 12 seeds (804 and 770 instead of 957 and 864)
+  and more on 20 others (906 and 894 instead of 867 and 777).
+
+Proposing four students from one look instead of one costs .002 of the volume on the first NAS table and on
+NAS-Bench-Macro after 50 trainings (8 seeds), and nothing measurable on the tables of digits. On the tables of digits,
+two further ideas brought nothing: encoding numeric choices by their rank in addition to one column each, and counting
+luck already below a two-hundredth of the front's volume.
 """
 
 from __future__ import annotations
@@ -59,24 +68,24 @@ _KEPT, _DRAWN, _NEAR, _BEST, _NEAR_BEST, _ROUNDS = 400, 150, 100, 20, 8, 4
 
 
 class CostAwareSampler(BaseSampler):
-    """Chooses by exact expected hypervolume improvement at known cost; trials under way count as if they had ended.
+    """Chooses by exact expected hypervolume improvement at known cost; running trials count as if they had ended.
 
-    The first five proposals are spread over the costs. No student is proposed twice while a random draw or a change
-    to a student of the front still gives a new one; after that suggestions are random, repeats among them. They are
-    random, too, once `suggest` did not come back from a draw.
+    The first five proposals are spread over the costs. No student is proposed twice as long as a random draw or a
+    change to a student of the front still gives a new one. After that, suggestions are random and may repeat. They are also
+    random once a call of `suggest` for a draw has not returned.
 
     Args:
-        suggest: gives architecture and recipe of a trial, as the study does.
-        costs: what is known of an architecture before training, exactly, by objective name; may raise.
-        objectives: the study's.
-        reference: the worst value that counts by objective, as for the hypervolume of the run.
-        exact: for how many of the most promising candidates `costs` is asked at each proposal; a model of those known
-            stands for the rest; math.inf where asking is free.
+        suggest: gives the architecture and the recipe of a trial, as the study does.
+        costs: gives the exact costs of an architecture before training, by objective name. It may raise.
+        objectives: the study's objectives.
+        reference: the worst value of each objective that still counts, as for the hypervolume of the run.
+        exact: for how many of the most promising candidates `costs` is called at each proposal. A model of the known
+            costs predicts the others. math.inf where calling `costs` is free.
         seed: 0 .. 2**32 - 1.
-        hurried: students train meanwhile and must not wait: what is asked for within twice as long as it took to look
-            around is answered from that look, with what was proposed since counted as under way.
-        prior: trials of an earlier run of the same space, with other data or another teacher maybe. They take the
-            place of the first five, and no student is spared because it was trained there.
+        hurried: whether workers train in the meantime and must not wait. If so, all proposals that are asked for within
+            twice the time that a proposal took reuse its fitted models, and proposals made since count as running.
+        prior: trials of an earlier run of the same space, maybe with other data or another teacher. They take the
+            place of the first five proposals. A student that was trained there may be proposed again.
 
     Source: expected improvement over a Pareto front, Emmerich et al. (2011), https://doi.org/10.1109/CEC.2011.5949880.
     """
@@ -110,7 +119,7 @@ class CostAwareSampler(BaseSampler):
         self._first_open = 0
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Empty: which parameters there are is known by running the study's own `suggest`."""
+        """Empty, since the parameters of a trial are only known from running the study's own `suggest`."""
         return {}
 
     def sample_relative(
@@ -122,9 +131,9 @@ class CostAwareSampler(BaseSampler):
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """The planned value; what is to be trained is chosen when the trial asks for its first parameter."""
+        """The planned value. The student is chosen when its trial asks for the first parameter."""
         if trial.number not in self._plans:
-            # Whoever asked waits no longer where `suggest` hangs for some draw: then nothing is drawn any more.
+            # If `suggest` hung for a draw, the earlier caller has given up waiting. Then nothing is drawn any more.
             hung, self._planning = self._planning, True
             with threadpool_limits(1):  # workers are busy on the other cores
                 self._plans = {trial.number: {} if hung else self._plan(study, trial.number)}
@@ -152,10 +161,10 @@ class CostAwareSampler(BaseSampler):
         return self._chosen.params if self._chosen else {}
 
     def _tried(self, trials: Sequence[FrozenTrial], asked: int) -> list[Candidate]:
-        """Those of the trials that had an architecture, but for the one asked for; their costs are known from now on.
+        """All trials that have an architecture, except the one asked for. Their costs are remembered.
 
-        What has ended stays as it is and is read once; the first trials, as far as all of them have ended, are not even
-        looked at again.
+        A trial that has ended does not change any more and is read once. The leading trials that have all ended are
+        not even looked at again.
         """
         while self._first_open < len(trials) and trials[self._first_open].state.is_finished():
             self._settled += self._candidates_of([trials[self._first_open]])
@@ -178,7 +187,7 @@ class CostAwareSampler(BaseSampler):
         return found
 
     def _first(self, place: int, seen: set[str]) -> Mapping[str, Any]:
-        """One of a random pool: of five that are spread evenly over the costs, the middle first."""
+        """One student of a random pool: the next of five that are spread evenly over the costs, the middle first."""
         for _ in range(_TRIED):
             if sum(each.key not in seen for each in self._pool) >= max(len(_FIRST) - place, 1):
                 break
@@ -193,7 +202,7 @@ class CostAwareSampler(BaseSampler):
         return left[0].params if left else {}
 
     def _another(self, history: Sequence[Candidate], seen: set[str]) -> Candidate | None:
-        """The most promising of those that the last look around left, if one promises anything."""
+        """The most promising candidate that was kept from the last fit, or None if none promises anything."""
         if self._chosen is not None and any(each.key == self._chosen.key and each.counts for each in history):
             self._outlook.suppose(self._chosen, self._asked)
         left = [each for each in self._kept if each.key not in seen]
@@ -226,7 +235,7 @@ class CostAwareSampler(BaseSampler):
         return self._best(candidates, score)
 
     def _best(self, candidates: Sequence[Candidate], score: Floats) -> Candidate:
-        """The best by score, at exact costs as far as those are asked for; the others are kept for next time."""
+        """The best candidate by score, with exact costs for the finalists. The best others are kept for next time."""
         ranked = [candidates[i] for i in np.argsort(-score, kind="stable")]
         self._kept = ranked[:_KEPT]
         number = int(min(self._exact, len(ranked)))
@@ -236,13 +245,13 @@ class CostAwareSampler(BaseSampler):
         return finalists[int(np.argmax(self._outlook.improvement(finalists, self._asked)))]
 
     def _drawn(self, wishes: Iterable[Mapping[str, Any]], seen: set[str]) -> list[Candidate]:
-        """New students that `suggest` makes of wishes, each once."""
+        """The new students, each once, that `suggest` makes when it gets these wishes."""
         found: dict[str, Candidate] = {}
         for wished in wishes:
             draw = Draw(self._random, wished)
             try:
                 arch, recipe = self._suggest(draw)
-            except FOREIGN:  # a space may raise for some draws; those are no students
+            except FOREIGN:  # a space may raise for some draws, which then give no student
                 continue
             key = canonical(arch, recipe)
             if key not in seen:
@@ -250,19 +259,19 @@ class CostAwareSampler(BaseSampler):
         return list(found.values())
 
     def _changed(self, students: Sequence[Candidate], number: int) -> list[dict[str, Any]]:
-        """Wishes for neighbours of students: mostly one parameter is another, else up to three."""
+        """Wishes for neighbours of students: mostly one parameter differs, sometimes two or three."""
         return [
             nearby(each.params, each.distributions, max(1, self._random.randint(-1, 3)), self._random)
             for each in (students[i % len(students)] for i in range(number if students else 0))
         ]
 
     def _cost(self, candidate: Candidate) -> Mapping[str, float]:
-        """What is known of it before training; asked for once; empty where it cannot be built."""
+        """The costs of a candidate, computed once; empty if it cannot be built."""
         key = candidate.arch_key
         if key not in self._asked:
             try:
                 self._asked[key] = self._costs(candidate.arch)
-            except FOREIGN:  # the driver records why, should it ever be proposed
+            except FOREIGN:  # if it is ever proposed, the driver records the reason
                 self._asked[key] = {}
                 self._broken.add(key)
         return self._asked[key]

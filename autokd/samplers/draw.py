@@ -1,4 +1,4 @@
-"""Proposals that are only thought of: a space's `suggest` run on a trial that no study knows."""
+"""Candidates that are not trials of a study: a space's `suggest` runs on a trial that no study knows."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from optuna.trial import FixedTrial
 
 
 class Draw(FixedTrial):
-    """A trial whose suggestions are the wished-for values where they are possible, else drawn at random.
+    """A trial that suggests the wished values where they are possible, and random values otherwise.
 
     Args:
-        generator: what draws.
-        wished: values by parameter name; of names that are never asked for, and values out of range, nothing comes.
+        generator: draws the random values.
+        wished: values by parameter name. Values out of range and names that the space never asks for are ignored.
     """
 
     imagined = True
-    """Tells a space that no student will come of this trial as it is."""
+    """Tells a space that this trial itself is never trained."""
 
     def __init__(self, generator: Random, wished: Mapping[str, Any]) -> None:
         super().__init__({})
         self._generator, self._wished = generator, wished
 
-    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:  # every suggest_* of Optuna's comes here
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:  # every suggest_* of Optuna calls this
         if name not in self._suggested_params:
             wish = self._wished.get(name, _NOTHING)
             possible = wish is not _NOTHING and holds(distribution, wish)
@@ -56,7 +56,7 @@ def holds(distribution: BaseDistribution, value: Any) -> bool:
 
 
 def draw_from(distribution: BaseDistribution, generator: Random) -> Any:
-    """A value at random: evenly, or evenly on the logarithm, on the distribution's grid where it has one."""
+    """A random value: uniform, or uniform on the logarithm, and on the distribution's grid if it has one."""
     if isinstance(distribution, CategoricalDistribution):
         return generator.choice(distribution.choices)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
@@ -77,7 +77,10 @@ def nearby(
     changes: int,
     generator: Random,
 ) -> dict[str, Any]:
-    """The same values but for some: left out, to be drawn, or, where numbers, moved by about a tenth of the range."""
+    """The same values except for `changes` of them, which are left out (to be drawn anew) or, if numbers, moved.
+
+    A number moves by about a tenth of its range.
+    """
     wished = dict(params)
     for name in generator.sample(list(params), min(changes, len(params))):
         value, distribution = wished.pop(name), distributions[name]
@@ -93,6 +96,6 @@ def _moved(value: float, distribution: Any, generator: Random) -> Any:
     else:
         moved = value + generator.gauss(0, 0.1 * (high - low))
     if step is not None:
-        moved = value + step * (round((moved - value) / step) or math.copysign(1, moved - value))  # one step or more
+        moved = value + step * (round((moved - value) / step) or math.copysign(1, moved - value))  # at least one step
     moved = min(max(moved, low), high)
     return round(moved) if isinstance(distribution, IntDistribution) else float(moved)

@@ -1,4 +1,4 @@
-"""Proposals as numbers: one group of columns a parameter, one for how often each choice was made, one for each cost."""
+"""Proposals as numbers: a group of columns for each parameter, and one for how often each choice was made."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from autokd.pareto import Floats
 
 Proposal = tuple[Mapping[str, Any], Mapping[str, BaseDistribution]]
-"""Parameters by name, and what each was suggested from."""
+"""Parameters by name, and the distribution that each was suggested from."""
 
 _COUNTED = 1.5
 
 
 class Encoding:
-    """Columns for every parameter that any of some proposals has; differences within a parameter are at most 1.
+    """Columns for every parameter that occurs in these proposals. Two proposals differ by at most 1 in a parameter.
 
-    Choices are one column each, a number is its place in its range; a parameter that a proposal does not have is
-    in the middle, with a column that says so. Where several parameters have the same choices, as the operations of a
-    cell, how often each was chosen is told as well.
+    Each choice has a column. A number becomes its place in its range. If a proposal lacks a numeric parameter, its
+    value is the middle of the range and a further column marks this. Where several parameters have the same choices,
+    like the operations of a cell, further columns hold how often each choice was made.
 
-    `groups` are the half-open column ranges of the parameters, in `names`' order; then that of the counts, if any.
+    `groups` holds the half-open column ranges of the parameters, in the order of `names`, and then the range of the
+    counts, if there are any.
     """
 
     def __init__(self, proposals: Sequence[Proposal]) -> None:
         met: dict[str, dict[Any, BaseDistribution]] = {}
         for _, distributions in proposals:
-            for name, distribution in distributions.items():  # Optuna's own == takes twenty times as long
+            for name, distribution in distributions.items():  # Optuna's == takes twenty times as long
                 met.setdefault(name, {}).setdefault((type(distribution), *vars(distribution).values()), distribution)
         found = {name: list(different.values()) for name, different in met.items()}
         self.names = sorted(found)
@@ -55,11 +56,11 @@ class Encoding:
         self.columns = int(edges[-1])
 
     def __eq__(self, other: object) -> bool:
-        """Whether both make the same columns of any proposal."""
+        """Whether both give the same columns for any proposal."""
         return isinstance(other, Encoding) and vars(self) == vars(other)
 
     def encode(self, proposals: Sequence[Proposal]) -> Floats:
-        """Shape (len(proposals), columns)."""
+        """The columns of each proposal, shape (len(proposals), columns)."""
         columns = [self._columns(name, [params.get(name, _ABSENT) for params, _ in proposals]) for name in self.names]
         for names in self._alike:
             places = [self.names.index(name) for name in names]

@@ -1,8 +1,8 @@
-"""How much a candidate may be expected to add to a front: exact expected hypervolume improvement.
+"""How much a candidate is expected to add to a front: exact expected hypervolume improvement.
 
 Costs are known before training, so only trained objectives are random. The space that no point of the front
-dominates is cut into boxes that do not overlap; over a box the improvement is a product of one factor an objective, and
-what is expected of a product of independent factors is the product of what is expected of each.
+dominates is cut into boxes that do not overlap. Within a box, the improvement is a product with one factor for each
+objective. The factors are independent, so the expected product is the product of the expected factors.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
 
 def nodes(mean: Floats, deviation: Floats) -> Floats:
-    """Values that stand for normal variables, shape (variables, 15); a function of them has its mean at `expected`."""
+    """Quadrature nodes of normal variables, shape (variables, 15); `expected` averages a function over them."""
     return np.asarray(mean)[:, None] + np.asarray(deviation)[:, None] * _NODES
 
 
 def expected(values: Floats) -> Floats:
-    """What is expected of a function of normal variables, from its values at their `nodes`, shape (variables,)."""
+    """The expected value of a function of normal variables, from its values at their `nodes`, shape (variables,)."""
     return np.asarray(values @ _WEIGHTS)
 
 
@@ -34,9 +34,9 @@ def expected_improvement(candidates: list[Floats], free: Boxes) -> Floats:
     """Expected gain in hypervolume by each candidate, shape (candidates,).
 
     Args:
-        candidates: for each objective the losses, shape (candidates,) where they are known, else of shape (candidates,
-            15): the losses at the `nodes` of what is random.
-        free: what is to be gained, as `free_boxes` gives it for the front so far.
+        candidates: the losses of each objective: shape (candidates,) where they are known, and shape (candidates, 15)
+            where they are random, as values at the `nodes`.
+        free: the region that can still be gained, as `free_boxes` gives it for the front so far.
 
     Source: Emmerich et al. (2011), https://doi.org/10.1109/CEC.2011.5949880; a box decomposition by slices.
     """
@@ -53,11 +53,11 @@ def expected_improvement(candidates: list[Floats], free: Boxes) -> Floats:
 def free_boxes(points: Floats, reference: Floats) -> Boxes:
     """The region below the reference that no point dominates, as boxes that do not overlap.
 
-    Low ends may be -inf. By slices along the last objective, each cut in the same way in one objective less; boxes that
-    go on in the next slice are one.
+    Low ends may be -inf. The region is cut into slices along the last objective, and each slice is cut in the same way
+    with one objective less. A box that goes on in the next slice is joined with its continuation.
 
     Args:
-        points: losses, shape (points, objectives), one objective or more; dominated ones are no harm.
+        points: losses, shape (points, objectives), one objective or more; some may be dominated.
         reference: shape (objectives,).
     """
     if len(reference) == 1:
@@ -80,7 +80,7 @@ def free_boxes(points: Floats, reference: Floats) -> Boxes:
 
 
 def _joined(low: Floats, high: Floats) -> Boxes:
-    """Boxes of which two that meet in the last objective, and are the same in all others, are one."""
+    """The same region, where boxes that touch in the last objective and agree in all others are joined."""
     sides = np.concatenate([low[:, :-1], high[:, :-1]], axis=1)
     order = np.lexsort([low[:, -1], *sides.T])
     low, high, sides = low[order], high[order], sides[order]
@@ -90,7 +90,7 @@ def _joined(low: Floats, high: Floats) -> Boxes:
 
 
 def _expected_room(levels: Floats, losses: Floats) -> NDArray[np.float64]:
-    """How far losses stay below each level, on average; 0 at -inf; shape (candidates, levels)."""
+    """How far losses stay below each level on average, shape (candidates, levels); 0 for a level of -inf."""
     room = np.zeros((len(losses), len(levels)))
     for i in np.flatnonzero(np.isfinite(levels)):
         spare = np.maximum(levels[i] - losses, 0.0)

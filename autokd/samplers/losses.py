@@ -1,4 +1,4 @@
-"""What training gives: as far as it is known, and as it is expected of students that were not trained."""
+"""The losses that training leads to: known ones, and predictions for students that were not trained."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _OWN_RANGE = 4
 _FAR, _AS_PROBABLE_AS_NOT, _BOLD = 3, 0.3, 2
 
 Sample = tuple[Floats, Floats, Floats]
-"""Features of students, shape (students, columns), their losses at full training and the doubt about these."""
+"""Features of students, shape (students, columns), their losses at full training, and the deviations of these."""
 
 
 class LossModel:
-    """What is expected of students in one objective, learnt from these and from those of an earlier search.
+    """Predicts the loss of students in one objective, learnt from this search and from an earlier one.
 
-    Square roots of losses are modelled, within a range; an earlier search has a range of its own. A student that is
-    worth nothing and far from the others besides, as a network that stays at chance level, would stretch the range in
-    which these are told apart. Such failures are left out of it, and where there are any, a second process says how
-    probable one is.
+    The model works on square roots of losses, scaled by a range. An earlier search has a range of its own. A student
+    whose loss is worth nothing and far above all others, such as a network that stays at chance level, would stretch
+    the range until the others can hardly be told apart. Such failures are left out, and if there are any, a second
+    process predicts how probable a failure is.
 
     Args:
-        surrogate: of losses.
-        failures: of which students fail.
-        now: students of this search.
-        earlier: those of an earlier one; none of them, or of `now`, is fine, but not of both.
-        worst: a loss as great as this, or greater, is worth nothing.
+        surrogate: the Gaussian process of the losses.
+        failures: the Gaussian process that tells which students fail.
+        now: the students of this search.
+        earlier: the students of an earlier search. Either `now` or `earlier` may be empty, but not both.
+        worst: a loss of this or more is worth nothing.
     """
 
     def __init__(self, surrogate: Surrogate, failures: Surrogate, now: Sample, earlier: Sample, worst: float) -> None:
@@ -56,26 +56,29 @@ class LossModel:
     def works(self, features: Floats) -> Floats:
         """How probable it is that students do not fail, shape (students,), 0 .. 1.
 
-        A failure is told as 1, any other as 0; what is expected to come out at .3 is as probable as not. Of hundreds
-        of candidates the one that looks least like a failure is proposed, so that the middle would hope for too much:
-        with .5 the first two NAS tables had .986 and .993 of the volume after 50 trainings, with .3 .987 and .994 (12
-        seeds), without a word on failures .983 and .989.
+        The process learns the label 1 for a failure and 0 for any other student. A student with a predicted mean of .3
+        counts as equally likely to fail or not. Since the best of hundreds of candidates is proposed, a threshold of .5
+        would be too hopeful. With .5 a search reached .986 and .993 of the volume of the first two NAS tables after 50
+        trainings, with .3 it reached .987 and .994 (12 seeds), and without modelling failures .983 and .989.
         """
         if self._failing is None:
             return np.ones(len(features))
-        from scipy.special import ndtr  # slow to import, and not wanted before students have failed
+        from scipy.special import ndtr  # slow to import, and not needed before students have failed
 
         mean, deviation = self._failing(features)
         return np.asarray(ndtr((_AS_PROBABLE_AS_NOT - mean) / deviation))
 
     def suppose(self, features: Floats) -> Floats:
-        """The losses expected of students, which are taken for true from now on."""
+        """The predicted losses of students. From now on the model treats these predictions as observed."""
         mean, _ = self._process(features)
         self._process = self._process.supposing(features)
         return _unrooted(mean, *self._range)
 
     def nodes(self, features: Floats, *, bold: bool) -> Floats:
-        """What stands for the losses, as `improvement.nodes` gives it; `bold` counts luck, or twice the doubt."""
+        """The predicted losses at the nodes of `improvement.nodes`.
+
+        If `bold`, the deviation includes the noise of a single training, or is doubled where that is more.
+        """
         mean, deviation = self._process(features)
         if bold:
             deviation = np.maximum(_BOLD * deviation, np.hypot(deviation, self._process.noise))
@@ -85,9 +88,9 @@ class LossModel:
 def extrapolated(records: Sequence[TrialRecord], name: str) -> tuple[Floats, Floats]:
     """Each trial's value at full training, and the standard deviation of that guess; NaN where nothing is known.
 
-    What was trained in full is as it is. A trial stopped at an earlier rung is taken to gain as those did that went
-    through the same rung and on to the end: by least squares over them, with the slope drawn towards 1; where there
-    were none, it keeps its value, in doubt by as much as values spread.
+    A fully trained trial keeps its value. A trial that stopped at an earlier rung is assumed to gain what others gained
+    that passed the same rung and trained to the end. The gain comes from least squares over these, with the slope drawn
+    towards 1. If there are none, the trial keeps its value, and the deviation is that of all known values.
     """
     last = max((record.epoch for record in records), default=0)
     values = [{epoch: rung[name] for epoch, rung in record.rungs.items() if name in rung} for record in records]
@@ -110,18 +113,18 @@ def _gained(values: Floats, pairs: Floats) -> tuple[Floats, float]:
     before, after = pairs.T
     centre, gain = before.mean(), after.mean() - before.mean()
     away = before - centre
-    ridge = max(float(away @ away) / len(pairs), 1e-12)  # as one more pair with slope 1
+    ridge = max(float(away @ away) / len(pairs), 1e-12)  # acts like one more pair with slope 1
     slope = 1 + float(away @ (after - after.mean() - away)) / (float(away @ away) + ridge)
     left = after - after.mean() - slope * away
     return centre + gain + slope * (values - centre), float(np.sqrt((left @ left + ridge) / len(pairs)))
 
 
 def _failed(losses: Floats, worst: float) -> NDArray[np.bool_]:
-    """Which are worth nothing, and three times as far above the least as three in four are; less is a near miss.
+    """Which losses are failures: `worst` or more, and over three times as far above the lowest as the 75 % quantile.
 
-    With every loss from `worst` on a failure, a search that asks for more accuracy than most students have ends far
-    lower (.66 for .91 of the volume after 50 trainings of NAS-Bench-201 with a bound of 92 %, 8 seeds): near misses
-    say where it is better.
+    A loss of `worst` or more that is nearer than that is a near miss, and near misses tell the model where it gets
+    better. If every loss from `worst` on counted as a failure, a search with a bound that most students break would end
+    far lower: .66 instead of .91 of the volume after 50 trainings of NAS-Bench-201 with a bound of 92 %, 8 seeds.
     """
     if not len(losses):
         return np.zeros(0, dtype=bool)
@@ -130,7 +133,7 @@ def _failed(losses: Floats, worst: float) -> NDArray[np.bool_]:
 
 
 def _range(losses: Floats) -> tuple[float, float]:
-    """The least, and how far above it nine in ten are."""
+    """The lowest loss, and how far above it the 90 % quantile is."""
     low = float(losses.min())
     return low, (float(np.quantile(losses, 0.9)) - low) or 1.0
 

@@ -1,4 +1,4 @@
-"""What is expected of candidates: their costs where they were not asked for, and what they may add to the front."""
+"""Predictions for candidates: their costs where these are not known, and what they may add to the front."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _NEGLIGIBLE = 1e-3
 _RECIPE = "recipe."
 
 Asked = Mapping[str, Mapping[str, float]]
-"""Costs that are known exactly, by canonical architecture."""
+"""Exactly known costs, by canonical architecture."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A student that could be trained, or one that is or was.
+    """A student that could be trained, is being trained, or was trained.
 
     Args:
         key: canonical architecture and recipe.
-        params: what was suggested.
-        distributions: what it was suggested from.
+        params: the suggested values.
+        distributions: the distributions that these were suggested from.
         arch: architecture.
-        record: what is remembered of its trial, if there was one.
+        record: what the record holds of its trial, if it has one.
     """
 
     key: str
@@ -56,32 +56,32 @@ class Candidate:
 
     @cached_property
     def values(self) -> Mapping[str, float]:
-        """All numbers known of it."""
+        """All numbers that the record holds of this student."""
         return {} if self.record is None else self.record.values
 
     @cached_property
     def trained(self) -> bool:
-        """Whether anything is known of it by training; a training that diverged says nothing."""
+        """Whether its training gave values. A training that diverged gave none."""
         return self.record is not None and bool(self.record.rungs) and finite(self.values)
 
     @cached_property
     def counts(self) -> bool:
-        """Whether it is on the way to the front or there."""
+        """Whether its trial is complete or running, so that it is or may come to be on the front."""
         return self.record is not None and self.record.state in ("complete", "running")
 
     @cached_property
     def promises(self) -> bool:
-        """Whether it says, or will say, what training gives."""
+        """Whether its training gave values, or still may."""
         return self.trained or self.counts
 
     @cached_property
     def to_the_end(self) -> bool | None:
-        """Whether it was trained to the end; None where that is not decided."""
+        """Whether it was trained to the end; None while that is undecided."""
         return None if self.record is None else self.record.to_the_end
 
 
 class Outlook:
-    """A model of a search so far; `learn` first, then ask for the `improvement` that candidates promise."""
+    """A model of the search so far. Call `learn` first; `improvement` then gives the expected gain of candidates."""
 
     def __init__(self, objectives: Sequence[Objective], reference: Mapping[str, float], *, seed: int) -> None:
         self._objectives, self._seed = tuple(objectives), seed
@@ -92,7 +92,7 @@ class Outlook:
         self._encoding, self._rows = Encoding(()), dict[str, Floats]()
 
     def front(self, members: Sequence[Candidate]) -> list[Candidate]:
-        """The non-dominated among those that were trained, by what is known of them."""
+        """The members that no other dominates. A member that lacks a value is never among them."""
         losses = self._losses(members)
         return [members[i] for i in np.flatnonzero(non_dominated(losses)).tolist()]
 
@@ -104,13 +104,13 @@ class Outlook:
         prior: Sequence[Candidate] = (),
         lost: Sequence[Candidate] = (),
     ) -> Floats:
-        """Fits models of costs, of what training gives and of who is trained to the end, and notes the front.
+        """Fits models of the costs, of the losses and of the chances to be trained to the end, and notes the front.
 
-        What is under way is on that front with what is expected of it. Of more than 500 students 200 are learnt from,
-        as `selection.chosen` has it, and all that are under way; who is trained to the end is learnt from the latest
-        300. What was trained in an earlier search (`prior`) is on a scale of its own, and as like this one's as the
-        data say: a feature tells the two apart. Of those that failed or diverged (`lost`) nothing is known but that
-        they did.
+        Running students are on that front with their predicted losses. If there are more than 500 students, the models
+        learn from 200 of them, which `selection.chosen` chooses, and from all that are running. The chances to be
+        trained to the end are learnt from the latest 300. Students of an earlier search (`prior`) have a scale of their
+        own, and a feature tells the two searches apart, so that the data decide how alike they are. Students that
+        failed or diverged (`lost`) have no values; only the chances are learnt from them.
 
         Returns:
             the `improvement` by each candidate.
@@ -140,7 +140,7 @@ class Outlook:
         return self.improvement(candidates, asked) if self._bold else gain
 
     def suppose(self, candidate: Candidate, asked: Asked) -> None:
-        """Counts a candidate as under way until the next `learn`."""
+        """Counts a candidate as running until the next `learn`."""
         features, costs = self._looked_at([candidate], asked)
         losses = np.empty((1, len(self._objectives)))
         losses[:, self._costs] = costs
@@ -150,7 +150,7 @@ class Outlook:
         self._free = free_boxes(self._front, self._reference)
 
     def _learnt_from(self, students: Sequence[Candidate]) -> list[Candidate]:
-        """Those of many that the models are told of."""
+        """The students that the models learn from."""
         if len(students) <= _ALL_LEARNT_FROM:
             return list(students)
         under_way = np.array([each.counts and not each.to_the_end for each in students])
@@ -164,7 +164,7 @@ class Outlook:
     def _learn(
         self, i: int, history: Sequence[Candidate], features: Floats, losses: Floats, earlier: Floats
     ) -> LossModel:
-        """The model of a trained objective; puts what is known or expected of `history` into its column of `losses`."""
+        """The model of a trained objective. It fills its column of `losses` with known and predicted losses."""
         final, doubt = self._final(i, history)
         before, doubt_before = self._final(i, self._prior)
         known, old = np.isfinite(final), np.isfinite(before)
@@ -176,17 +176,21 @@ class Outlook:
             self._reference[i],
         )
         losses[known, i] = final[known]
-        if not known.all():  # under way: what is expected of them stands until they say more
+        if not known.all():  # running students count with their predicted losses until they have values
             losses[~known, i] = model.suppose(features[~known])
         return model
 
     def _final(self, i: int, candidates: Sequence[Candidate]) -> tuple[Floats, Floats]:
-        """Losses at full training, as far as known, and the doubt about them."""
+        """Losses at full training as far as they are known, and their deviations."""
         values, doubt = extrapolated([each.record for each in candidates if each.record], self._objectives[i].name)
         return -values if self._objectives[i].direction == "maximize" else values, doubt
 
     def improvement(self, candidates: Sequence[Candidate], asked: Asked) -> Floats:
-        """Expected gain in hypervolume by each candidate, for what it may cost, shape (candidates,)."""
+        """Expected gain in hypervolume by each candidate, shape (candidates,).
+
+        The gain is discounted by the probability of failure and by the chance to be trained to the end. A candidate
+        that costs more than the reference gets -1.
+        """
         if not candidates:
             return np.zeros(0)
         features, costs = self._looked_at(candidates, asked)
@@ -216,7 +220,7 @@ class Outlook:
         return self._kept((what, i), groups, [term for term in terms if term])
 
     def _kept(self, what: Any, groups: list[tuple[int, int]], terms: list[list[int]]) -> Surrogate:
-        from autokd.samplers.surrogate import Surrogate  # slow to import, and not wanted by the first
+        from autokd.samplers.surrogate import Surrogate  # slow to import, and the first proposals do not need it
 
         key = (*what, tuple(groups), tuple(self._encoding.names))
         if key not in self._surrogates:
@@ -224,7 +228,7 @@ class Outlook:
         return self._surrogates[key]
 
     def _encode_as(self, known: Sequence[Candidate]) -> None:
-        """Chooses the columns; where they are as before, what was encoded of those known stays."""
+        """Chooses the columns. If they are the same as before, rows that are already encoded are kept."""
         encoding = Encoding([(each.params, each.distributions) for each in known])
         same = encoding == self._encoding
         self._encoding = encoding
@@ -238,7 +242,7 @@ class Outlook:
         return np.array([self._rows[each.key] for each in candidates]).reshape(len(candidates), self._encoding.columns)
 
     def _looked_at(self, candidates: Sequence[Candidate], asked: Asked) -> tuple[Floats, Floats]:
-        """Features, and losses by cost, exact where known."""
+        """Features of candidates, and their costs as losses: exact where they are known, else predicted."""
         exact = self._asked_costs(candidates, asked)
         logs = self._log_costs(candidates, exact)
         searched_before = np.zeros((len(candidates), 1 if self._prior else 0))
@@ -248,7 +252,7 @@ class Outlook:
         return np.concatenate(features, axis=1), losses
 
     def _cost_models(self, candidates: Sequence[Candidate], values: Floats) -> list[Any]:
-        """For each cost what predicts its logarithm from an encoding; None where all are known, or nothing is."""
+        """For each cost a model that predicts its logarithm from an encoding; None where all are known, or none."""
         models: list[Any] = []
         for k, i in enumerate(self._costs):
             known = np.flatnonzero(np.isfinite(values[:, k]))

@@ -1,4 +1,4 @@
-"""Which students of a long search a model learns from: its cost grows with the cube of their number."""
+"""Which students of a long search a model learns from, since its cost grows with the cube of their number."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from autokd.pareto import Floats, non_dominated
 
 
 def chosen(losses: Floats, always: NDArray[np.bool_], number: int) -> NDArray[np.int64]:
-    """Indices of so many students, in their order: half are those nearest the front, half are spread over the others.
+    """Indices of `number` students in their order: half are nearest to the front, half are spread over the others.
 
-    What matters is which of the students near the front is better; the others keep the model from hoping where there is
-    nothing to be had. Near is who needs the least more in all objectives at once, each scaled to its range on the
-    front, to be dominated by none.
+    The model must tell which of the students near the front are better. The others keep it from expecting much where
+    nothing good was found. The distance from the front is the smallest improvement in all objectives at once, each
+    scaled to its range on the front, after which no student dominates this one.
 
     Args:
-        losses: as far as known, shape (students, objectives); NaN where nothing is.
-        always: who is chosen in any case, beside that number; shape (students,).
-        number: of students, 2 or more.
+        losses: as far as they are known, shape (students, objectives); NaN where a loss is not known.
+        always: which students are chosen in any case, in addition to `number`; shape (students,).
+        number: how many students to choose, 2 or more.
     """
     wanted = always.copy()
     known = np.flatnonzero(~always & np.isfinite(losses).all(axis=1))
@@ -31,7 +31,7 @@ def chosen(losses: Floats, always: NDArray[np.bool_], number: int) -> NDArray[np
 
 
 def _from_front(losses: Floats) -> Floats:
-    """How much less each student's losses would have to be, as shares of the front's ranges, shape (students,)."""
+    """The distance of each student from the front, as a share of the front's ranges, shape (students,)."""
     front = losses[non_dominated(losses)]
     span = np.ptp(front, axis=0) if len(front) else np.ones(losses.shape[1])
     scaled, best = losses / np.where(span > 0, span, 1.0), front / np.where(span > 0, span, 1.0)

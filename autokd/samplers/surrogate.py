@@ -1,13 +1,14 @@
-"""What is expected of a student that was not trained: a Gaussian process over groups of features.
+"""Predictions for students that were not trained: a Gaussian process over groups of features.
 
-The kernel is our own, since none of scikit-learn's shares a length scale between the columns of one group. So is the
-regression: scikit-learn's computes the likelihood with every fit, which is four times the work, cannot be told of more
-rows, and its import takes 1.3 CPU seconds and 100 MB. A test compares the two.
+The kernel is our own, because no kernel of scikit-learn shares a length scale between the columns of one group. The
+regression is our own, too. That of scikit-learn computes the likelihood with every fit, which is four times the work,
+it cannot take in more rows later, and its import takes 1.3 CPU seconds and 100 MB. A test compares the two.
 
-With one length scale for all columns the rank correlation on untrained students of three NAS tables was .46 / .52 / .84
-after 80 trainings, with this kernel .65 / .73 / .91. Random forests and extra trees gave .56 / .57 / .74 and
-.46 / .51 / .81, a mean of forest and process no more than the process. BoTorch's SingleTaskGP with its own priors, one
-length scale a column, gave .42 / .56 / .88 at two seconds a fit.
+We compared models by the rank correlation of predictions on untrained students of three NAS tables after 80 trainings.
+This kernel reaches .65 / .73 / .91, and one length scale for all columns .46 / .52 / .84. Random forests reach
+.56 / .57 / .74 and extra trees .46 / .51 / .81. The mean of a forest and the process reaches no more than the process
+alone. BoTorch's SingleTaskGP with its own priors and one length scale for each column reaches .42 / .56 / .88 and takes
+two seconds for a fit.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ _STEPS, _REFIT_GROWTH = 40, 1.1
 
 @dataclass(frozen=True)
 class Kernel:
-    """A sum of Matern 5/2 kernels, each over some groups of columns with a length scale a group, and noise.
+    """A sum of Matern 5/2 kernels, each over some groups of columns with one length scale for each group, and noise.
 
     Args:
         groups: the columns of each group, as half-open ranges.
         terms: the groups that each term looks at.
-        scales: for each term its variance, then its length scales; all > 0.
-        noise: variance of what several trainings of one student give, > 0.
+        scales: for each term its variance and then its length scales; all > 0.
+        noise: the variance between several trainings of the same student, > 0.
     """
 
     groups: Sequence[tuple[int, int]]
@@ -46,15 +47,15 @@ class Kernel:
 
     @property
     def theta(self) -> Floats:
-        """Logarithms of all scales, the noise's last."""
+        """Logarithms of all scales; that of the noise is the last."""
         return np.append(np.log(self.scales), np.log(np.array([self.noise])))
 
     def at(self, theta: Floats) -> Kernel:
-        """The kernel with other scales."""
+        """The same kernel with other scales."""
         return replace(self, scales=np.exp(theta[:-1]), noise=float(np.exp(theta[-1])))
 
     def __call__(self, x: Floats, y: Floats) -> Floats:
-        """What rows of x and of y have in common, shape (rows of x, rows of y)."""
+        """The covariance of rows of x with rows of y, without noise, shape (rows of x, rows of y)."""
         total = np.zeros((len(x), len(y)))
         for term, variance, lengths in self._parts():
             ranges = [slice(*self.groups[group]) for group in term]
@@ -63,11 +64,14 @@ class Kernel:
         return total
 
     def noisy(self, x: Floats) -> Floats:
-        """The same among the rows of x, with the noise of each."""
+        """The covariance among the rows of x, with noise."""
         return self(x, x) + self.noise * np.eye(len(x))
 
     def slopes(self, apart: Sequence[Floats]) -> tuple[Floats, Floats]:
-        """What `noisy` gives, and its gradient in `theta`, from the squared distances between rows by group."""
+        """The covariance as `noisy` gives it, and its gradient in `theta`.
+
+        `apart` holds the squared distances between rows for each group.
+        """
         rows = len(apart[0])
         total, gradient = np.zeros((rows, rows)), []
         for term, variance, lengths in self._parts():
@@ -79,7 +83,7 @@ class Kernel:
         return total + noise, np.stack([*gradient, noise], axis=-1)
 
     def variance(self) -> float:
-        """What a row has in common with itself, without noise."""
+        """The variance of a row, without noise."""
         return float(sum(variance for _, variance, _ in self._parts()))
 
     def _parts(self) -> Iterator[tuple[Sequence[int], float, Floats]]:
@@ -90,7 +94,7 @@ class Kernel:
 
 
 class Process:
-    """A Gaussian process that was told of some rows.
+    """A Gaussian process given the targets of some rows.
 
     Source: Rasmussen and Williams (2006), algorithm 2.1, https://gaussianprocess.org/gpml/.
     """
@@ -103,11 +107,11 @@ class Process:
 
     @property
     def noise(self) -> float:
-        """Standard deviation of what trainings of one student give."""
+        """The standard deviation between trainings of the same student."""
         return float(self._scale[1] * np.sqrt(self._kernel.noise))
 
     def __call__(self, rows: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of students, each of shape (rows,)."""
+        """Mean and standard deviation of the prediction for each row, each of shape (rows,)."""
         mean, scale = self._scale
         between = self._kernel(rows, self._features)
         known = solve_triangular(self._factor, between.T, lower=True)
@@ -115,7 +119,7 @@ class Process:
         return mean + scale * (between @ self._weights), scale * np.sqrt(variance)
 
     def supposing(self, rows: Floats) -> Process:
-        """The process if rows turn out as expected: means stay as they are, deviations near them do not."""
+        """The process after observing its own means at these rows: means stay, and deviations near the rows shrink."""
         known = solve_triangular(self._factor, self._kernel(self._features, rows), lower=True)
         left = self._kernel.noisy(rows) + _JITTER * np.eye(len(rows)) - known.T @ known
         factor = np.block([[self._factor, np.zeros_like(known)], [known.T, cholesky(left, lower=True)]])
@@ -126,15 +130,15 @@ class Process:
 class Surrogate:
     """A Gaussian process that keeps its scales between fits and finds them anew when the data have grown.
 
-    The scales are those of greatest posterior density under log-normal priors around 1 for variances and the square
-    root of a term's number of groups for length scales. Priors this narrow (spread .3) beat wider ones (1: .60 / .64 /
-    .91 in the figures above).
+    The scales maximise the posterior density under log-normal priors. The priors are around 1 for variances, and around
+    the square root of the term's number of groups for length scales. Their spread of .3 is better than a spread of 1,
+    which reaches .60 / .64 / .91 in the comparison above.
 
     Args:
         groups: as for `GroupedMatern`.
         terms: as for `GroupedMatern`.
-        seed: chooses the rows on which scales are found where there are more than 100; with 200 finding them took a
-            second, for which workers waited.
+        seed: chooses 100 rows on which the scales are found, if there are more. With 200 rows this took a second, and
+            workers had to wait.
     """
 
     def __init__(self, groups: Sequence[tuple[int, int]], terms: Sequence[Sequence[int]], *, seed: int) -> None:
@@ -145,12 +149,12 @@ class Surrogate:
         self._seed, self._next = seed, 0
 
     def fit(self, features: Floats, targets: Floats, noise: Floats) -> Process:
-        """The process given what is known of some rows.
+        """The process given the targets of some rows.
 
         Args:
             features: shape (points, columns).
             targets: shape (points,).
-            noise: standard deviation of each target beside the noise that all share, shape (points,).
+            noise: standard deviation of each target in addition to the noise that all share, shape (points,).
         """
         mean, scale = float(np.mean(targets)), float(np.std(targets)) or 1.0
         scaled, variances = (targets - mean) / scale, (noise / scale) ** 2 + _JITTER
@@ -184,7 +188,7 @@ class Surrogate:
 def _minus_likelihood(
     kernel: Kernel, apart: Sequence[Floats], targets: Floats, variances: Floats
 ) -> tuple[float, Floats]:
-    """Minus the logarithm of the targets' likelihood, and its gradient in `theta`.
+    """The negative log-likelihood of the targets, and its gradient in `theta`.
 
     Source: Rasmussen and Williams (2006), equations 2.30 and 5.9.
     """
@@ -202,7 +206,10 @@ def _minus_likelihood(
 
 
 def _matern(variance: float, squared: Floats) -> tuple[Floats, Floats]:
-    """A Matern 5/2 kernel of squared distances; and what its slope in the logarithm of a length is a multiple of."""
+    """A Matern 5/2 kernel of squared distances, and the factor of its slope in the logarithm of a length.
+
+    The slope in the logarithm of a group's length is that factor times the scaled squared distance in the group.
+    """
     radius = np.sqrt(5 * squared)
     decay = variance * np.exp(-radius)
     return decay * (1 + radius + 5 / 3 * squared), decay * (1 + radius) * (5 / 3)
