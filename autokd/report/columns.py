@@ -1,4 +1,4 @@
-"""What the table of a front has columns for, which of them fit on a line, and what is said below it."""
+"""The columns of the table of a front, which of them fit on a line, and the settings that stand below it instead."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from autokd.front.words import compact, heading, interval, marked_trial, number,
 from autokd.report.encoding import writable
 
 GAP = 2
-"""Characters between two columns."""
+"""The number of characters between two columns."""
 
 _SHORT = {"temperature": "T"}
 _TRIAL, _OBJECTIVE, _WANTED, _TEST, _RECIPE, _ARCH = range(6)
-"""What a column holds; of two, the one with the lower number gets room first."""
+"""What a column holds. Columns with a lower number get room first."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Column:
     """A column of the table.
 
     Args:
-        name: its heading, in which blanks end lines.
-        cells: one for each row.
-        urgency: the lower, the sooner it gets room.
+        name: its heading, in which lines break at blanks.
+        cells: its texts, one for each row.
+        urgency: the lower this is, the sooner the column gets room.
         number: whether it is aligned to the right.
     """
 
@@ -36,21 +36,21 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Characters it takes, without a gap."""
+        """The number of characters that it takes, without a gap."""
         return max(map(len, (*self.name.split(), *self.cells)))
 
 
 def front_columns(front: Mapping[str, Any], encoding: str) -> list[Column]:
-    """A column for all that members of a front differ in, in the order in which they are shown; the trial is first.
+    """The columns of a front's table, in the order in which they are shown: the trial, and all that members differ in.
 
-    There is a cell for each member, and one for the teacher where it is known.
+    Each column has a cell for each member, and one for the teacher if there is one.
     """
     rows = _rows(front)
 
     def column(name: str, urgency: int, write: Callable[[Mapping[str, Any]], str], *, number: bool = True) -> Column:
         return Column(writable(name, encoding), tuple(writable(write(row), encoding) for row in rows), urgency, number)
 
-    room = 2 if any(row.get("within_noise") for row in rows) else 0  # of a mark, so that numbers stay below each other
+    room = 2 if any(row.get("within_noise") for row in rows) else 0  # of a mark, so that numbers are aligned
     columns = [column("trial", _TRIAL, lambda row: marked_trial(row).ljust(len(str(row["trial"])) + room))]
     for objective in front["objectives"]:
         columns.append(column(heading(objective), _OBJECTIVE, _interval_of(objective["name"])))
@@ -68,7 +68,7 @@ def front_columns(front: Mapping[str, Any], encoding: str) -> list[Column]:
 
 
 def columns_that_fit(columns: Sequence[Column], width: int) -> tuple[list[Column], list[Column]]:
-    """The columns for which there is room on a line, and the others; the first is always shown."""
+    """The columns that fit on a line, and the others. The first column is always shown."""
     room = width - columns[0].width
     fitting = {0}
     for place in sorted(range(1, len(columns)), key=lambda place: columns[place].urgency):
@@ -81,7 +81,7 @@ def columns_that_fit(columns: Sequence[Column], width: int) -> tuple[list[Column
 
 
 def lines_below(front: Mapping[str, Any], *, width: int, encoding: str) -> list[str]:
-    """What the table has no columns for: the settings that all members share, and those for which there is no room."""
+    """Lines on settings without a column: those that all members share, and those for which there is no room."""
     shared = [split_common([member.get(part) or {} for member in front["front"]])[0] for part in ("recipe", "arch")]
     common = " ".join(compact(settings) for settings in shared if settings)
     lines = [writable(f"All students have {common}", encoding)] if common else []
@@ -114,5 +114,5 @@ def _setting_of(part: str, name: str) -> Callable[[Mapping[str, Any]], str]:
 
 
 def _wrapped(line: str, width: int) -> list[str]:
-    """The line in lines of at most `width` characters, broken at blanks only: a longer word stays whole."""
+    """The line in parts of at most `width` characters, broken at blanks only, so a longer word stays whole."""
     return textwrap.wrap(line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)

@@ -1,4 +1,4 @@
-"""Where the search beat a baseline, and whether by more than noise."""
+"""Where the search beats a baseline, and whether by more than noise."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from autokd.front.axes import main_objective
 
 @dataclass(frozen=True)
 class Gain:
-    """The search beside one member of a baseline's front.
+    """The search compared with one member of a baseline's front.
 
     Args:
-        rival: the baseline's member.
-        own: the best of the search's front that costs no more in any other objective; None where there is none.
-        gain: how much better it is in the main objective, positive for better; None where there is none.
+        rival: the member of the baseline's front.
+        own: the best member of the search's front that costs no more in any other objective; None if there is none.
+        gain: how much better `own` is in the main objective, positive if it is better; None if there is no `own`.
         verdict: `better`, `worse`, `within noise`, or `nothing as cheap`.
     """
 
@@ -27,12 +27,12 @@ class Gain:
 
 
 def gains(front: Mapping[str, Any], rivals: Sequence[Mapping[str, Any]], noise: float) -> list[Gain]:
-    """What the search offers for the price of each rival, in the rivals' order.
+    """A comparison for each rival, in the rivals' order: what the search offers at no greater cost.
 
     Args:
-        front: as `front --json` prints it.
+        front: plain data, as `front --json` prints it.
         rivals: a baseline's front.
-        noise: one standard error of the main objective; a gain within two of them counts as noise.
+        noise: one standard error of the main objective. A gain within two standard errors counts as noise.
     """
     main = main_objective(front["objectives"])
     sign = 1.0 if main["direction"] == "maximize" else -1.0

@@ -1,4 +1,4 @@
-"""What `autokd doctor` finds out about this machine, and the lines that say so."""
+"""What `autokd doctor` finds out about this machine, and the lines that it prints."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EXTRAS = {
     "hf": "search spaces and teachers from transformers",
     "trackers": "logging to TensorBoard, MLflow or Weights & Biases",
 }
-"""What each extra adds, for users; extras that only the project's own developers need are left out."""
+"""What each extra adds for users. Extras that only developers of the project need are left out."""
 
 _LITTLE_GB = 2.0
 """Below this much free disk a warning is given: a search keeps the teacher's answers and students' weights."""
@@ -42,15 +42,15 @@ _NEXT = "pip install --upgrade autokd"
 
 
 def diagnose(folder: Path) -> dict[str, Any]:
-    """What a search on this machine would have, as plain data; nothing is left behind.
+    """What a search on this machine could use, as plain data. No file is left behind.
 
     Args:
-        folder: where runs would go; it need not exist.
+        folder: the folder for runs; it need not exist.
 
     Returns:
         `autokd`, `python` and `platform`: versions; `packages` and `extras`: see `_packages` and `_extras`; `devices`,
         `cores` and `threads`; `runs`: `folder` and `free_gb`; `warnings`: sentences on what would be limited;
-        `problems`: sentences on what makes searches impossible.
+        `problems`: sentences on why a search is impossible.
     """
     warnings: list[str] = []
     problems: list[str] = []
@@ -83,7 +83,7 @@ def diagnose(folder: Path) -> dict[str, Any]:
 
 
 def doctor_lines(found: Mapping[str, Any]) -> list[str]:
-    """The lines that tell a person what `diagnose` found."""
+    """The findings of `diagnose` as lines to read."""
     packages = ", ".join(f"{name} {each['version'] or 'missing'}" for name, each in found["packages"].items())
     lines = [
         f"AutoKD {found['autokd']} on Python {found['python']}, {found['platform']}",
@@ -104,7 +104,7 @@ def doctor_lines(found: Mapping[str, Any]) -> list[str]:
 
 
 def _packages() -> dict[str, dict[str, Any]]:
-    """Of each package that AutoKD always needs: `version` (None if missing), `needs`, and whether it `suffices`."""
+    """For each package that AutoKD always needs: its `version` (None if missing), `needs`, and if it `suffices`."""
     found = {}
     for requirement in _requirements(""):
         found[requirement.name] = {
@@ -116,7 +116,7 @@ def _packages() -> dict[str, dict[str, Any]]:
 
 
 def _extras() -> dict[str, dict[str, Any]]:
-    """Of each extra: what it `adds`, whether it is `installed`, which packages are `missing`, how to `install` it."""
+    """For each extra: what it `adds`, if it is `installed`, which packages are `missing`, and how to `install` it."""
     found = {}
     for name, adds in EXTRAS.items():
         missing = [str(each) for each in _requirements(name) if not _suffices(each)]
@@ -126,7 +126,7 @@ def _extras() -> dict[str, dict[str, Any]]:
 
 
 def _requirements(extra: str) -> list[Requirement]:
-    """What an extra needs beside what is always needed; for "" the latter."""
+    """The packages that an extra needs in addition to those that AutoKD always needs; for "" the latter."""
     found = []
     for requirement in map(Requirement, metadata.requires("autokd") or []):
         marker = requirement.marker
@@ -150,7 +150,7 @@ def _version(requirement: Requirement) -> str | None:
 
 
 def _compute(problems: list[str]) -> dict[str, Any]:
-    """The devices that torch sees, in words; processor cores; threads that torch uses, None where it is unusable."""
+    """The devices that torch sees, in words; the processor cores; the threads of torch (None if it is unusable)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         import torch

@@ -1,4 +1,4 @@
-"""The front's charts, as plain data for plotly.js: the first trained objective against each of the others."""
+"""The charts of a front as plain data for plotly.js: the main objective against each of the others."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 from autokd.front.axes import is_log, known, main_objective, steps
 from autokd.front.words import compact, heading, interval
 
-# Okabe and Ito's colours: told apart by the colour-blind, legible on light and dark.
+# Okabe and Ito's colours, which colour-blind readers can tell apart, and which are legible on light and dark pages.
 _FRONT, _TEACHER, _TRIALS = "#0072b2", "#d55e00", "#8c8c8c"
 _BASELINES = ("#e69f00", "#009e73", "#cc79a7", "#56b4e9")
 
 
 def charts(front: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A chart for each objective but the main one: `title` in words, plotly's `data` and `layout`.
+    """A chart for each objective but the main one: a `title`, and plotly's `data` and `layout`.
 
-    Everything that plotly shows is escaped: it reads a little HTML in labels.
+    All texts are escaped, because plotly interprets some HTML in labels.
 
     Args:
-        front: as `front --json` prints it.
-        trials: `trial`, `state`, `values`, `arch`, `recipe` of each; those complete are shown behind the front.
+        front: plain data, as `front --json` prints it.
+        trials: `trial`, `state`, `values`, `arch`, `recipe` of each trial. Complete trials are shown behind the front.
     """
     main = main_objective(front["objectives"])
     return [_chart(front, trials, other, main) for other in front["objectives"] if other["name"] != main["name"]]
@@ -99,7 +99,7 @@ def _stairs(
     color: str,
     dash: str,
 ) -> dict[str, Any]:
-    """The best of y that is reached at each x, among these two objectives alone."""
+    """The best y that is reached at each x, by these two objectives alone."""
     xs, ys = steps(members, x, y)
     return {
         "type": "scatter",

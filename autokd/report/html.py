@@ -25,13 +25,13 @@ from autokd.report.figures import charts
 
 
 def write_report(data: Mapping[str, Any], out: Path) -> None:
-    """Writes a search's report; an existing file is replaced once the new one is whole.
+    """Writes the report of a search. An existing file is replaced once the new one is complete.
 
-    Names and settings are escaped; a content security policy lets the page run its own two scripts and load nothing.
-    Tables are there without JavaScript, charts need it.
+    Names and settings are escaped. A content security policy lets the page run its own two scripts and load nothing.
+    The tables need no JavaScript, but the charts do.
 
     Args:
-        data: `front`, as `front --json` prints it; and, each shown where given: `trials` (`trial`, `state`, `reason`,
+        data: `front`, as `front --json` prints it. The other keys are optional: `trials` (`trial`, `state`, `reason`,
             `arch`, `recipe`, `values`, `epochs` of each), `importance` (by objective, by parameter, 0 .. 1), `study`
             (settings), `environment`.
         out: the HTML file.
@@ -48,7 +48,7 @@ def write_report(data: Mapping[str, Any], out: Path) -> None:
 
 
 def render(data: Mapping[str, Any]) -> str:
-    """The page of `write_report` as text; numbers must be finite or None."""
+    """The page of `write_report` as text. Numbers must be finite or None."""
     try:
         from plotly.offline import get_plotlyjs
     except ImportError:
@@ -90,7 +90,7 @@ def render(data: Mapping[str, Any]) -> str:
 
 
 def _choices(front: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """The members to look at first: the best on the main objective, and the knee; none that is within noise."""
+    """The members to look at first: the best in the main objective, and the knee. Neither of them is within noise."""
     members, objectives = [each for each in front["front"] if not each.get("within_noise")], front["objectives"]
     if not members:
         return []
@@ -102,14 +102,14 @@ def _choices(front: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def _importance(importance: Mapping[str, Mapping[str, float]]) -> list[tuple[str, dict[str, float]]]:
-    """A row for each parameter, the most important over all objectives first."""
+    """A row for each parameter. The most important one over all objectives comes first."""
     names = dict.fromkeys(name for shares in importance.values() for name in shares)
     rows = [(name, {objective: shares.get(name) or 0.0 for objective, shares in importance.items()}) for name in names]
     return sorted(rows, key=lambda row: -sum(row[1].values()))
 
 
 def _finite(value: Any) -> Any:
-    """The same plain data with None for NaN and infinities, which JSON does not know."""
+    """The same plain data with None in place of NaN and infinities, which JSON lacks."""
     if isinstance(value, Mapping):
         return {str(name): _finite(each) for name, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -122,7 +122,7 @@ def _text(value: Any) -> str:
 
 
 def _datum(value: float | None) -> str:
-    """What a table is sorted by; what is not known comes last."""
+    """The key by which a table is sorted. Unknown values come last."""
     return "" if value is None else repr(value)
 
 

@@ -16,10 +16,10 @@ _FORMAT = "[%(levelname).1s %(asctime)s] %(message)s"
 
 
 class LogLines:
-    """Logs a search, while it is entered as a context, to the logger `autokd` at level INFO."""
+    """Logs a search to the logger `autokd` at level INFO, while it is entered as a context."""
 
     def __enter__(self) -> Self:
-        """Does nothing: a log needs no preparation."""
+        """Does nothing, because a log needs no preparation."""
         return self
 
     def __exit__(
@@ -28,20 +28,20 @@ class LogLines:
         """Does nothing, likewise."""
 
     def tell(self, event: Event) -> None:
-        """Logs what an event says, if that is worth a line."""
+        """Logs the line of an event, if it has one."""
         text = line(event)
         if text:
             _LOG.info("%s", text)
 
     def log_handler(self) -> logging.Handler:
-        """A handler that writes to stderr, as Optuna's does."""
+        """A handler that writes to stderr, like Optuna's."""
         handler = logging.StreamHandler()
         handler.setFormatter(_Plain(_FORMAT, "%Y-%m-%d %H:%M:%S"))
         return handler
 
 
 def line(event: Event) -> str:
-    """What a log says of an event; "" where it says nothing, as of a student that was trained before."""
+    """The log line of an event; "" for an event without one, such as a student that was trained before."""
     what = event["event"]
     words = _LINES[what](event) if what in _LINES else ""
     return f"Baseline {event['baseline']}: {words}" if words and event["baseline"] else words
@@ -91,7 +91,7 @@ _LINES = {"search_began": _began, "trial_ended": _trial_ended, "front": _front, 
 
 
 class _Plain(logging.Formatter):
-    """Leaves out secrets and control characters: names in the data of a search may be anybody's."""
+    """The text without secrets and control characters, because names in the data of a search may come from anybody."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(without_secrets(super().format(record)))

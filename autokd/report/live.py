@@ -1,4 +1,4 @@
-"""A search while it runs: redrawn in place on a terminal; where output is piped, a plain line every few seconds."""
+"""The live view of a search: redrawn in place on a terminal, or a plain line every few seconds if output is piped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from autokd.report.encoding import writable
 from autokd.report.table import PLAIN_WIDTH, front_table, front_text
 
 LARGEST_FRONT = 12
-"""Rows of the front that are shown while a search runs."""
+"""How many rows of the front are shown while a search runs."""
 
 _FRONT_EVERY = 60.0
 _STATES = {
@@ -35,14 +35,14 @@ _STATES = {
 
 
 class LiveView:
-    """Shows a search's progress while it is entered as a context; rich leaves colour out where `NO_COLOR` is set.
+    """Shows the progress of a search while it is entered as a context. rich uses no colour if `NO_COLOR` is set.
 
-    Where plain lines are printed, the front is printed among them once it has changed, at most once a minute.
+    When the view prints plain lines, it also prints the front after it has changed, at most once a minute.
 
     Args:
-        console: where to show it, stdout if None. It is redrawn in place only on a terminal that can do so.
-        environment: of the process. Where `CI` is set and not empty, plain lines are printed on any terminal.
-        clock: seconds, only differences count.
+        console: where to show the progress; stdout if None. The view is redrawn in place only on a capable terminal.
+        environment: the environment of the process. If `CI` is set and not empty, every terminal gets plain lines.
+        clock: gives seconds, of which only differences matter.
         every: seconds between two plain lines, >= 0.
     """
 
@@ -64,7 +64,7 @@ class LiveView:
         self._front, self._front_at = "", clock()
 
     def __enter__(self) -> Self:
-        """Takes the terminal over, where there is one."""
+        """Takes over the terminal, if there is one."""
         if self._live is not None:
             self._live.start()
         return self
@@ -79,12 +79,12 @@ class LiveView:
             self._print_status(self._last)
 
     def tell(self, event: Event) -> None:
-        """Shows where the search stands when an event says so."""
+        """Updates the view at each event that says how the search stands."""
         if event["event"] == PROGRESS:
             self.update(with_baseline(event))
 
     def update(self, progress: Mapping[str, Any]) -> None:
-        """Shows where the search stands.
+        """Shows how the search stands.
 
         Args:
             progress: `trials` (counts by state: complete, running, pruned, infeasible, failed, duplicate), `budget`
@@ -97,14 +97,14 @@ class LiveView:
             shown = screen(progress, width=self._console.width, encoding=self._console.encoding)
             self._live.update(shown, refresh=True)
             return
-        every = max(self._every, progress["seconds"] / 50)  # a long search says less often how it stands
+        every = max(self._every, progress["seconds"] / 50)  # a long search prints lines less often
         if self._clock() - self._status_at >= every:
             self._print_status(progress)
         if self._clock() - self._front_at >= _FRONT_EVERY:
             self._print_front(progress)
 
     def log_handler(self) -> logging.Handler:
-        """A handler that prints log records above what is redrawn."""
+        """A handler that prints log records above the view."""
         return _Above(self._console)
 
     def _print_status(self, progress: Mapping[str, Any]) -> None:
@@ -122,7 +122,7 @@ class LiveView:
 
 
 def status(progress: Mapping[str, Any]) -> str:
-    """Where a search stands, on one line; before its first trial, what is being done."""
+    """One line on how a search stands; before its first trial, on what AutoKD is doing."""
     if not progress["trials"]:
         return " ".join(part for part in (progress["message"], f"({_time(progress)})") if part)
     limit = progress["budget"].get("trials")
@@ -132,12 +132,12 @@ def status(progress: Mapping[str, Any]) -> str:
 
 
 def screen(progress: Mapping[str, Any], *, width: int = PLAIN_WIDTH, encoding: str = "utf-8") -> Group:
-    """Where a search stands, as a screen: a bar, the counts, the front; before its first trial, what is being done."""
+    """A screen on how a search stands: a bar, the counts and the front. Before the first trial it shows a message."""
     trials, limit = progress["trials"], progress["budget"].get("trials")
     lines: list[RenderableType] = []
     if limit and trials:
         bar = ProgressBar(total=limit, completed=min(ended_trials(trials), limit), width=60)
-        lines.append(Align.left(bar))  # a bar alone does not end its line
+        lines.append(Align.left(bar))  # the bar does not end its line
     if trials:
         shown = [Text.assemble((str(count), _style(words, count)), f" {words}") for count, words in counts(trials)]
         lines.append(Text("   ").join(shown))
@@ -154,22 +154,22 @@ def screen(progress: Mapping[str, Any], *, width: int = PLAIN_WIDTH, encoding: s
 
 
 def with_baseline(event: Event) -> Event:
-    """An event that says how a search stands, with the baseline that it is of in its message."""
+    """A progress event with the name of its baseline, if it has one, in the message."""
     return {**event, "message": f"Baseline {event['baseline']}: {event['message']}"} if event["baseline"] else event
 
 
 def counts(trials: Mapping[str, int]) -> list[tuple[int, str]]:
-    """How many trials are in each state, with the words for it."""
+    """The number of trials in each state, with the word for the state."""
     return [(trials.get(state, 0), words) for state, words in _STATES.items()]
 
 
 def ended_trials(trials: Mapping[str, int]) -> int:
-    """Trials that count towards the budget: those that ended with some training."""
+    """The number of trials that count towards the budget: those that ended after some training."""
     return sum(trials.get(state, 0) for state in ("complete", "pruned", "failed"))
 
 
 def figures(progress: Mapping[str, Any], *, between: str = "; ") -> str:
-    """Epochs, size and hypervolume of the front, and time; before the first trial the time alone."""
+    """Epochs, size and hypervolume of the front, and the time; before the first trial the time alone."""
     if not progress["trials"]:
         return _time(progress)
     front = f"front of {len(progress['front'])}"
@@ -177,14 +177,14 @@ def figures(progress: Mapping[str, Any], *, between: str = "; ") -> str:
 
 
 def largest_front(progress: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int]:
-    """The students of the front that are shown, without their architectures, and how many are not shown."""
+    """The students of the front that are shown, without their architectures, and the number of the others."""
     members = progress["front"][:LARGEST_FRONT]
     shown = [{key: member[key] for key in member if key != "arch"} for member in members]
     return shown, len(progress["front"]) - len(shown)
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words, to two units: `42 s`, `3 min 20 s`, `2 h 5 min`."""
+    """Seconds in words, in at most two units: `42 s`, `3 min 20 s`, `2 h 5 min`."""
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 1:
         return f"{rest} s"

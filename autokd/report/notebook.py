@@ -1,4 +1,4 @@
-"""A search while it runs, in a notebook: one output that is updated in place, with plain HTML and no widgets."""
+"""The live view of a search in a notebook: one output that is updated in place, with plain HTML and no widgets."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from autokd.report.live import counts, ended_trials, figures, largest_front, sta
 
 
 class NotebookView:
-    """Shows a search's progress below the cell that runs it; the last state stays when the search ends."""
+    """Shows the progress of a search below the cell that runs it. The last state stays when the search ends."""
 
     def __init__(self) -> None:
         self._shown: Any = None
         self._last = ""
 
     def __enter__(self) -> Self:
-        """Makes the output."""
+        """Creates the output."""
         from IPython.display import display
 
         self._shown = display(  # type: ignore[no-untyped-call]
@@ -36,7 +36,7 @@ class NotebookView:
         """Leaves the last state in the notebook."""
 
     def tell(self, event: Event) -> None:
-        """Shows where the search stands when an event says so."""
+        """Updates the view at each event that says how the search stands."""
         if event["event"] != PROGRESS:
             return
         progress = with_baseline(event)
@@ -46,15 +46,15 @@ class NotebookView:
             self._shown.update(_bundle(status(progress), html), raw=True)
 
     def log_handler(self) -> logging.Handler:
-        """A handler that writes below the cell, too."""
+        """A handler that also writes below the cell."""
         return LogLines().log_handler()
 
 
 def page(progress: Mapping[str, Any]) -> str:
-    """Where a search stands, as HTML: a bar, the counts, the front. All that it shows is escaped.
+    """HTML on how a search stands: a bar, the counts and the front. All texts are escaped.
 
     Args:
-        progress: as `LiveView.update` takes it.
+        progress: the same data as for `LiveView.update`.
     """
     parts = []
     limit = progress["budget"].get("trials")

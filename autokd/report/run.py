@@ -1,4 +1,4 @@
-"""The report of a run: everything `report.html` shows, gathered from the run folder."""
+"""The report of a run: all that `report.html` shows, gathered from the run folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_run_report(run: str | Path, *, study: Study | None = None) -> Path:
 
     Args:
         run: the run folder.
-        study: as `load_front` takes it.
+        study: the study, as for `load_front`.
 
     Raises:
         InputError: `run` is not a run folder, plotly is missing, or the file cannot be written.
@@ -67,9 +67,9 @@ def importance(
     """Importance of each parameter for each objective by PED-ANOVA, most important first; {} with few complete trials.
 
     Args:
-        trials: of a run; those complete count.
-        parameters: what was suggested in each of them, by number.
-        objectives: name and direction of each.
+        trials: the trials of a run, of which only complete ones count.
+        parameters: the suggested values of each trial, by its number.
+        objectives: name and direction of each objective.
 
     Source: Watanabe, Bansal, Hutter (2023), https://arxiv.org/abs/2304.10255, as Optuna has it.
     """
@@ -81,7 +81,7 @@ def importance(
     from autokd.record import without_log
 
     with without_log():
-        study = optuna.create_study()  # of numbers and choices alone: Optuna copies all that it is given
+        study = optuna.create_study()  # only numbers and choices are passed on, because Optuna copies all its input
     for trial in complete:
         params, distributions = parameters[trial.number]
         study.add_trial(optuna.create_trial(params=params, distributions=distributions, value=0))
@@ -90,9 +90,9 @@ def importance(
         sign = -1 if objective["direction"] == "maximize" else 1  # PED-ANOVA asks what makes a value small
         target = functools.partial(_loss, [sign * trial.values[objective["name"]] for trial in complete])
         try:
-            with warnings.catch_warnings(action="ignore", category=UserWarning):  # it warns whatever the target
+            with warnings.catch_warnings(action="ignore", category=UserWarning):  # it warns for any target
                 found[objective["name"]] = optuna.importance.get_param_importances(study, target=target)
-        except (ValueError, RuntimeError):  # where all complete trials agree, nothing can be said
+        except (ValueError, RuntimeError):  # it fails if all complete trials agree
             continue
     return {name: {key: float(value) for key, value in shares.items()} for name, shares in found.items()}
 

@@ -1,4 +1,4 @@
-"""What `autokd runs` prints: how each run in a folder stands. Read without torch, and without code that a run names."""
+"""How each run in a folder stands, for `autokd runs`. Reading runs needs neither torch nor code that a run names."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from autokd.front.words import number
 from autokd.record import is_held
 
 _MARKS = ("study.json", "record.db", "front.json")
-"""A folder that has one of these is taken for a run."""
+"""A folder that has one of these files counts as a run."""
 
 _HEADINGS = ("run", "state", "trials", "front", "hypervolume", "best", "last change")
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """The run folders in a folder, by name; the folder itself if it is a run.
+    """The run folders in a folder, sorted by name, or the folder itself if it is a run.
 
     Raises:
-        InputError: it is not there or cannot be read.
+        InputError: the folder does not exist or cannot be read.
     """
     if is_run(folder):
         return [folder]
@@ -36,7 +36,7 @@ def find_runs(folder: Path) -> list[Path]:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder holds what a search writes, damaged or not."""
+    """Whether a folder holds files of a run, damaged or not."""
     return any(os.path.lexists(folder / name) for name in _MARKS)
 
 
@@ -44,10 +44,10 @@ def run_state(run: Path) -> dict[str, Any]:
     """How a run stands, as plain data.
 
     Returns:
-        `run`, the folder; `state`: `running`, `finished`, `stopped`, or `unreadable`; `changed`: when something was
-        last written, in ISO 8601; `problem`: why the run cannot be read now, "" where it can. Of a run that can be read
-        also `study`, `trials` (counts by state), `front` (number of students), `hypervolume`, and `best`: the first
-        objective's `objective`, `value` and `trial`, None where the front is empty.
+        `run`, the folder; `state`: `running`, `finished`, `stopped`, or `unreadable`; `changed`: when a file of the run
+        was last written, in ISO 8601; `problem`: why the run cannot be read now, or "". A readable run also has
+        `study`, `trials` (counts by state), `front` (number of students), `hypervolume`, and `best`: the `objective`,
+        `value` and `trial` of the best student in the first objective, or None if the front is empty.
     """
     found = {"run": str(run), "changed": _changed(run)}
     try:
@@ -75,7 +75,7 @@ def run_state(run: Path) -> dict[str, Any]:
 
 
 def runs_lines(states: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A table with a line for each run of `run_state`; one that cannot be read gets the reason in place of numbers."""
+    """A table with a line for each run of `run_state`. A run that cannot be read has the reason in place of numbers."""
     rows = [_HEADINGS, *(_row(state) for state in states if not state["problem"])]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADINGS))]
     widths[0] = max(len(name) for name in [_HEADINGS[0], *(_name(state) for state in states)])
@@ -110,7 +110,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _changed(run: Path) -> str:
-    """When a file of the run's own was last written, in local time; "" where none can be looked at."""
+    """The time when a file of the run was last written, in local time; "" if none can be accessed."""
     times = []
     for name in (*_MARKS, "record.db-wal"):
         try:

@@ -1,4 +1,4 @@
-"""What `autokd check` and `autokd spaces` find out about search spaces, and the lines that say so."""
+"""What `autokd check` and `autokd spaces` find out about search spaces, and the lines that they print."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from autokd.types import Task
 
 @dataclass(frozen=True)
 class Check:
-    """What was found out about a search space on some data.
+    """What the checks found out about a search space on some data.
 
     Args:
-        space: as it was named.
-        task: the data, as they were named.
-        findings: sentences on what must be mended; none if the space is sound.
-        summary: how large a sound space is.
+        space: the search space, by the name that the user gave.
+        task: the data, by the name that the user gave.
+        findings: sentences on what must be mended; empty if the space is sound.
+        summary: the size of a sound space.
         sound: whether there are no findings.
     """
 
@@ -36,14 +36,14 @@ class Check:
 
 @dataclass(frozen=True)
 class InstalledSpace:
-    """A search space that is installed.
+    """An installed search space.
 
     Args:
-        name: of the plug-in.
+        name: the name of the plug-in.
         about: the first line of its documentation.
-        sizes: how large it is, by the images it is built for.
-        takes_settings: whether it makes a space only once it is given settings.
-        problem: why it cannot be used; "" where it can.
+        sizes: the size of the space, by the kind of images that it is built for.
+        takes_settings: whether it needs settings to make a space.
+        problem: why it cannot be used; "" if it can.
     """
 
     name: str
@@ -54,7 +54,7 @@ class InstalledSpace:
 
 
 def check(space: str, data: str) -> Check:
-    """What must be mended in a search space on a task.
+    """Checks a search space on a task.
 
     Raises:
         InputError: the space or the data cannot be found.
@@ -67,7 +67,7 @@ def check(space: str, data: str) -> Check:
 
 
 def check_lines(found: Check) -> list[str]:
-    """What must be mended, a sentence a line, and the verdict."""
+    """The findings, one on each line, and the verdict."""
     if found.summary is not None:
         return [f"{found.space}: sound on {found.task}, {_words(found.summary)}"]
     count = len(found.findings)
@@ -75,7 +75,7 @@ def check_lines(found: Check) -> list[str]:
 
 
 def installed_spaces() -> list[InstalledSpace]:
-    """Each installed search space, with what it holds on 8x8 grey and 32x32 colour images."""
+    """Each installed search space, with its size on 8x8 grey and 32x32 colour images."""
     tasks: Mapping[str, Task] = {
         "8x8x1": TinyTask(input_shape=(1, 8, 8), num_outputs=10, seed=0),
         "32x32x3": TinyTask(input_shape=(3, 32, 32), num_outputs=10, seed=0),
@@ -99,7 +99,7 @@ def _installed_space(name: str, tasks: Mapping[str, Task]) -> InstalledSpace:
     try:
         found = find("search_spaces", name)
         about = next(iter((found.__doc__ or "").strip().splitlines()), "")
-        if callable(found):  # networks of another library, whose import takes seconds
+        if callable(found):  # such a space builds networks of another library, whose import takes seconds
             return InstalledSpace(name, about, takes_settings=True)
         return InstalledSpace(name, about, {size: describe_space(found, task) for size, task in tasks.items()})
     except AutoKDError as error:

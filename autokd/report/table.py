@@ -1,4 +1,4 @@
-"""The front as a table, as text and as CSV, and the lines about it."""
+"""The front as a table, in text and as CSV, and the lines below it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from autokd.report.columns import columns_that_fit, front_columns, lines_below
 from autokd.report.encoding import writable
 
 PLAIN_WIDTH = 120
-"""Characters a line where nothing says how wide the reader's screen is."""
+"""Characters per line if the width of the reader's screen is not known."""
 
 
 def front_table(front: Mapping[str, Any], *, width: int = PLAIN_WIDTH, encoding: str = "utf-8") -> Table:
-    """A row for each member of the front, in the order given, and one for the teacher where it is known.
+    """A table with a row for each member of the front, in the given order, and one for the teacher if there is one.
 
     Args:
-        front: as `front --json` prints it. Needed: `objectives`, and `front` whose members have `trial` and
-            `values`; shown where given: a member's `spread`, `test`, `recipe` and `arch`, and `teacher`.
-        width: characters a line; nothing is cut, and a column for which there is no room is left out.
-        encoding: of what the table is written to.
+        front: plain data, as `front --json` prints it. It must have `objectives`, and `front` whose members have
+            `trial` and `values`. A member's `spread`, `test`, `recipe` and `arch`, and `teacher`, are optional.
+        width: characters per line. No text is cut; a column for which there is no room is left out.
+        encoding: the encoding of the output.
     """
     shown, _ = columns_that_fit(front_columns(front, encoding), width)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
@@ -42,7 +42,7 @@ def front_table(front: Mapping[str, Any], *, width: int = PLAIN_WIDTH, encoding:
 
 
 def front_text(front: Mapping[str, Any], *, width: int = PLAIN_WIDTH, encoding: str = "utf-8") -> str:
-    """The same table as plain text, without colour, and below it what it has no columns for."""
+    """The same table as plain text without colour, and below it the settings that have no column."""
     console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
     with console.capture() as capture:
         console.print(front_table(front, width=width, encoding=encoding))
@@ -51,7 +51,7 @@ def front_text(front: Mapping[str, Any], *, width: int = PLAIN_WIDTH, encoding: 
 
 
 def print_front(front: Mapping[str, Any]) -> None:
-    """Prints the table to stdout with what it rests on and how the baselines did; plain where it is piped."""
+    """Prints the table to stdout, with lines on its evidence and on the baselines. Piped output is plain."""
     console = Console(highlight=False)
     encoding = console.encoding
     if console.is_terminal:
@@ -65,7 +65,7 @@ def print_front(front: Mapping[str, Any]) -> None:
 
 
 def summary(front: Mapping[str, Any]) -> list[str]:
-    """Lines about a front of `Front.to_dict`: what was tried, what the numbers rest on, the baselines."""
+    """The lines below a front, as `Front.to_dict` gives it: the trials, the evidence for the numbers, the baselines."""
     tally = ", ".join(f"{count} {state}" for state, count in front["trials"].items() if count)
     labels, error = front["validation_labels"], front["standard_error"]
     reads = "once" if front["test_reads"] == 1 else f"{front['test_reads']} times"
@@ -94,10 +94,10 @@ def summary(front: Mapping[str, Any]) -> list[str]:
 
 
 def front_csv(front: Mapping[str, Any]) -> str:
-    """A line for each member: its trial, whether it is within noise, its numbers and settings, then the architecture.
+    """A CSV line for each member: trial, numbers, recipe, whether it is within noise, and architecture.
 
-    The numbers are every value, spread and test value, as exact as JSON's, and the settings those of the recipe; what
-    is not known is empty. A text that a spreadsheet would take for a formula begins with an apostrophe.
+    The numbers are all values, spreads and test values, as exact as in JSON. Unknown ones are empty. A text that a
+    spreadsheet would take for a formula gets an apostrophe in front.
     """
     names = [objective["name"] for objective in front["objectives"]]
     settings = list(dict.fromkeys(name for member in front["front"] for name in member.get("recipe") or {}))
@@ -121,7 +121,7 @@ def front_csv(front: Mapping[str, Any]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """A value for a spreadsheet, which would take a text that begins with =, +, - or @ for a formula."""
+    """A value for a spreadsheet. A text that begins with =, +, - or @ gets an apostrophe, or it would be a formula."""
     if not isinstance(value, str):
         return value
     text = printable(value)

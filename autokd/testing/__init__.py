@@ -1,7 +1,7 @@
-"""Contracts that plug-ins must meet, so that the author of one tests it in one line.
+"""Contracts that plug-ins must meet. The author of a plug-in tests it with one line.
 
-`class TestMine(SearchSpaceContract): space = "my_package.my_space"` is a whole test file, but for the import;
-pytest collects the contract's tests under that class. `check_space` gives the same findings as sentences.
+Together with the import, `class TestMine(SearchSpaceContract): space = "my_package.my_space"` is a complete test file:
+pytest collects the tests of the contract under that class. `check_space` returns the same findings as sentences.
 """
 
 from autokd.testing.losses import LossContract

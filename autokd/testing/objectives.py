@@ -1,4 +1,4 @@
-"""What an objective must do, as a class of tests."""
+"""The contract of an objective, as a class of tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autokd.types import Evaluation, Objective
 
 
 class ObjectiveContract:
-    """An objective: one finite number, the same each time unless timed, that leaves what it reads as it was.
+    """Tests an objective: it gives one finite number, the same each time unless timed, and changes none of its inputs.
 
     Attributes:
         objective: the objective, or a reference to it.
@@ -22,7 +22,7 @@ class ObjectiveContract:
     objective: object
 
     def test_its_name_and_direction_say_what_it_is(self) -> None:
-        """What is timed bears its unit in its name."""
+        """The name of a timed objective ends in its unit."""
         objective = self._objective()
         assert objective.name.isidentifier(), f"name {objective.name!r} is no identifier"
         assert objective.direction in ("maximize", "minimize"), f"direction is {objective.direction!r}"
@@ -32,9 +32,9 @@ class ObjectiveContract:
             assert objective.name.endswith(f"_{objective.unit}"), f"{objective.name} lacks _{objective.unit}"
 
     def test_its_range_holds_what_it_measures(self) -> None:
-        """The ideal is better than the worst value, and no value is better than the ideal, so far as they are declared.
+        """The ideal is better than the worst value, and no value is better than the ideal, if these are declared.
 
-        Of a trained one, a standard error by formula is finite and not negative.
+        If a trained objective declares a formula for its standard error, the error is finite and not negative.
         """
         objective, value = self._objective(), self._measure()
         sign = -1 if objective.direction == "maximize" else 1
@@ -50,18 +50,18 @@ class ObjectiveContract:
             assert 0 <= error < math.inf, f"the standard error of {value} on 30 rows is {error}"
 
     def test_it_is_a_finite_number(self) -> None:
-        """A float, as Python has it, so that JSON can hold it."""
+        """The value is a float of Python, so that JSON can hold it."""
         value = self._measure()
         assert type(value) is float, f"measure returned a {type(value).__name__}, not a float"
         assert math.isfinite(value), f"measure returned {value}"
 
     def test_it_is_the_same_each_time_unless_timed(self) -> None:
-        """A trial's numbers depend on its architecture, recipe and seed alone."""
+        """The numbers of a trial depend on its architecture, its recipe and its seed only."""
         first, second = self._measure(), self._measure()
         assert self._objective().timed or first == second, f"{first}, and then {second}"
 
     def test_the_order_of_rows_does_not_matter(self) -> None:
-        """Nor is a row's place read where answers are measured."""
+        """An objective that measures answers ignores the place of a row."""
         objective, evaluation = self._objective(), _evaluation()
         if objective.trained:
             turned = Evaluation(*(part.flip(0) for part in _parts(evaluation)))
@@ -70,7 +70,7 @@ class ObjectiveContract:
             assert math.isclose(first, second, rel_tol=1e-5, abs_tol=1e-6), f"{first}, in other order {second}"
 
     def test_what_it_reads_is_left_as_it_was(self) -> None:
-        """Weights, running statistics, train mode, gradients, inputs and answers."""
+        """The objective changes no weights, running statistics, train mode, gradients, inputs or answers."""
         objective = self._objective()
         evaluation, before = _evaluation(), _evaluation()
         student, inputs = _student()
@@ -109,7 +109,7 @@ def _student() -> tuple[nn.Sequential, Tensor]:
 
 
 def _evaluation() -> Evaluation:
-    """Answers to 30 rows of 10 classes, right more often than not."""
+    """Answers to 30 rows of 10 classes, most of them right."""
     generator = torch.Generator().manual_seed(0)
     targets = torch.arange(30) % 10
     right = 2 * nn.functional.one_hot(targets, 10)

@@ -1,4 +1,4 @@
-"""What one architecture of a search space must pass, check by check."""
+"""The checks that an architecture of a search space must pass, one after another."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from autokd.types import SearchSpace, Task
 
 
 def first_finding(space: SearchSpace, task: Task, trial: optuna.Trial) -> tuple[str, str] | None:
-    """The first check an architecture fails, by name, and the sentence that says so; None where it passes all.
+    """The name of the first check that an architecture fails, and a sentence on the problem; None if it passes all.
 
     Raises:
         InfeasibleError: the space refuses the architecture for this task.
@@ -64,7 +64,7 @@ class _Case:
         return self.space.build(copy.deepcopy(self.arch), self.task)
 
     def build_trained(self) -> nn.Module:
-        """The network in train mode after one step on two rows, its gradients still there."""
+        """The network in train mode after one step on two rows, with the gradients of that step."""
         network = self.build().train()
         optimizer = AdamW(network.parameters(), lr=1e-2)
         self.task.hard_loss(network(self.inputs[:2].clone()), self.targets[:2]).backward()
@@ -201,4 +201,4 @@ _CHECKS: dict[str, Callable[[_Case], str | None]] = {
     "counting flops": _flops_are_counted,
     "building again from the same arch": _can_be_rebuilt,
 }
-"""What an architecture must pass, in order, by what is being done should it raise."""
+"""The checks in order, each under a phrase for what is being done, which begins the sentence if the check raises."""

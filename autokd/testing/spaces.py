@@ -1,4 +1,4 @@
-"""What is wrong with a search space, in words; and how large what it holds is."""
+"""Finds what is wrong with a search space, and how large it is."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from autokd.types import SearchSpace, Task
 
 @dataclass(frozen=True)
 class SpaceSummary:
-    """How large a space is, from a sample of it.
+    """The size of a search space, from a sample of it.
 
     Args:
-        choices: distinct parameter names met; conditional ones count where they were met.
-        parameters_min: trainable weights of the smallest network met.
-        parameters_median: of the middle one.
-        parameters_max: of the largest one.
+        choices: the number of different parameter names in the sample, conditional parameters included.
+        parameters_min: the trainable weights of the smallest network in the sample.
+        parameters_median: the trainable weights of the middle one.
+        parameters_max: the trainable weights of the largest one.
     """
 
     choices: int
@@ -39,16 +39,19 @@ class SpaceSummary:
 
 
 def check_space(space: object, task: Task, *, samples: int = 20, seed: int = 0) -> list[str]:
-    """What is wrong with a space on a task: one sentence each with the mending and the first arch that shows it.
+    """The problems of a space on a task. Each is a sentence that says how to mend it and names an arch that shows it.
 
-    Each architecture is followed up to the first thing wrong with it, so mending one finding can show the next.
-    Architectures refused with `InfeasibleError` are left out, unless all are.
+    Each architecture is checked up to its first problem, so mending one problem can reveal the next. Architectures that
+    the space refuses with `InfeasibleError` are left out, unless all are refused.
 
     Args:
         space: the space, or a reference to it.
-        task: its first training rows are used.
-        samples: architectures drawn at random.
-        seed: of the draw and of weights; the caller's random state is left as it was.
+        task: the task whose first training rows are used.
+        samples: how many architectures are drawn at random.
+        seed: the seed of the draw and of the weights; the caller's random state does not change.
+
+    Returns:
+        one sentence for each problem; empty if the space is sound.
     """
     try:
         found: SearchSpace = resolve("search_spaces", space)
@@ -76,12 +79,12 @@ def describe_space(space: object, task: Task, *, samples: int = 64, seed: int = 
 
     Args:
         space: the space, or a reference to it.
-        task: gives shapes.
-        samples: architectures drawn at random; those that cannot be built are left out, unless all are.
-        seed: of the draw; the caller's random state is left as it was.
+        task: the task that gives the shapes of inputs and outputs.
+        samples: how many architectures are drawn at random. Those that cannot be built are left out.
+        seed: the seed of the draw; the caller's random state does not change.
 
     Raises:
-        InputError: `space` is none, or no sampled architecture can be built for the task.
+        InputError: `space` is not a search space, or no drawn architecture can be built for the task.
     """
     found: SearchSpace = resolve("search_spaces", space)
     inputs = torch.zeros(1, *task.input_shape)
@@ -104,11 +107,11 @@ def describe_space(space: object, task: Task, *, samples: int = 64, seed: int = 
 
 
 class SearchSpaceContract:
-    """A search space: what it suggests is plain data, what it builds answers and trains.
+    """Tests a search space: its architectures are plain data, and its networks answer and train.
 
     Attributes:
         space: the space, or a reference to it.
-        tasks: it must work on each; by default 10 classes of 8x8 images.
+        tasks: the tasks on which it must work; by default 10 classes of 8x8 images.
     """
 
     space: object
@@ -116,13 +119,13 @@ class SearchSpaceContract:
 
     def test_nothing_is_wrong_with_it(self) -> None:
         """Each finding of `check_space` is a sentence that says what to mend."""
-        space = inspect.getattr_static(self, "space")  # or a function would be taken for a method
+        space = inspect.getattr_static(self, "space")  # else a function would become a method
         findings = [f"{task.input_shape}: {each}" for task in self.tasks for each in check_space(space, task)]
         assert not findings, "\n".join(findings)
 
 
 def _ask(samples: int, seed: int) -> Iterator[optuna.Trial]:
-    """Fresh trials whose choices are random."""
+    """New trials with random choices."""
     with without_log():
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     for _ in range(samples):

@@ -1,4 +1,4 @@
-"""What a task must do, as a class of tests."""
+"""The contract of a task, as a class of tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SPLITS = {"train", "transfer", "validation", "test", "reserve"}
 
 
 def assert_digest(owner: Task | Teacher) -> None:
-    """A digest is hexadecimal and the same each time; its owner has a name."""
+    """Checks that a digest is hexadecimal and the same each time, and that its owner has a name."""
     digest = owner.digest
     assert len(digest) >= 8, f"digest {digest!r} is too short to tell anything apart"
     assert set(digest) <= set("0123456789abcdef"), f"digest {digest!r} is not in hexadecimal"
@@ -24,7 +24,7 @@ def assert_digest(owner: Task | Teacher) -> None:
 
 
 class TaskContract:
-    """A task: splits that do not overlap, inputs that are the same each time, a score that chance cannot beat.
+    """Tests a task: its splits do not overlap, its inputs are the same each time, and chance is its best blind score.
 
     Attributes:
         task: the task, or a reference to it.
@@ -33,7 +33,7 @@ class TaskContract:
     task: object
 
     def test_splits_are_row_numbers_that_do_not_overlap(self) -> None:
-        """All five splits are there, and only `train` must hold rows."""
+        """There are all five splits, and only `train` must hold rows."""
         task = self._task()
         assert set(task.splits) == _SPLITS, f"splits are {sorted(task.splits)}, not {sorted(_SPLITS)}"
         assert len(task.splits["train"]) > 0, "the split 'train' is empty"
@@ -46,7 +46,7 @@ class TaskContract:
             assert not torch.isin(rows, others).any(), f"splits '{name}' and '{other}' share rows"
 
     def test_inputs_have_the_stated_shape(self) -> None:
-        """Float32 and finite, in every view, and for no rows at all."""
+        """Inputs are float32 and finite in every view. The shape is right even for no rows."""
         task = self._task()
         for view in range(task.views):
             inputs = task.inputs(self._rows(), view)
@@ -56,7 +56,7 @@ class TaskContract:
         assert task.inputs(torch.empty(0, dtype=torch.int64)).shape == (0, *task.input_shape)
 
     def test_a_row_is_the_same_whenever_and_beside_whatever_it_is_read(self) -> None:
-        """An augmentation is a function of row and view; the caller's random state and other rows do not matter."""
+        """An augmentation depends on the row and the view only, not on the caller's random state or on other rows."""
         task, rows = self._task(), self._rows()
         for view in range(task.views):
             together = task.inputs(rows, view).clone()
@@ -65,7 +65,7 @@ class TaskContract:
             assert torch.equal(task.inputs(rows[:1], view), together[:1]), "other rows change what is read"
 
     def test_targets_go_into_loss_and_score(self) -> None:
-        """The loss is a finite mean that has a gradient, the score a finite number."""
+        """The loss is a finite mean with a gradient, and the score is a finite number."""
         task, rows = self._task(), self._rows()
         outputs = torch.zeros(len(rows), task.num_outputs, requires_grad=True)
         targets = task.targets(rows)
@@ -80,7 +80,7 @@ class TaskContract:
         assert torch.allclose(twice, loss, rtol=1e-4), "hard_loss is no mean over the batch"
 
     def test_no_constant_answer_scores_above_chance(self) -> None:
-        """`chance` is the best score on validation that ignores the inputs."""
+        """`chance` is the best score on validation of an answer that ignores the inputs."""
         task = self._task()
         targets = task.targets(task.splits["validation"])
         for answer in torch.eye(task.num_outputs) if len(targets) else ():
@@ -88,7 +88,7 @@ class TaskContract:
             assert score <= task.chance + 1e-6, f"a constant answer scores {score}, chance is {task.chance}"
 
     def test_digest_is_hexadecimal_and_stays(self) -> None:
-        """Caches go by it."""
+        """Caches are found by the digest."""
         assert_digest(self._task())
 
     def _task(self) -> Task:

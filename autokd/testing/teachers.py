@@ -1,4 +1,4 @@
-"""What a teacher must do, as a class of tests."""
+"""The contract of a teacher, as a class of tests."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from autokd.types import Task, Teacher
 
 
 class TeacherContract:
-    """A teacher: answers are a function of each input alone.
+    """Tests a teacher: each answer depends on its input alone.
 
     Attributes:
         teacher: the teacher, or a reference to it.
-        task: it answers this task's inputs.
+        task: the task whose inputs the teacher answers.
     """
 
     teacher: object
     task: object = TinyTask()
 
     def test_outputs_are_finite_logits_without_gradient(self) -> None:
-        """Float32, shape (batch, num_outputs)."""
+        """Outputs are float32, shape (batch, num_outputs)."""
         outputs = self._teacher().outputs(self._inputs())
         wanted = (len(self._inputs()), self._task().num_outputs)
         assert outputs.shape == wanted, f"outputs have shape {tuple(outputs.shape)}, not {wanted}"
@@ -32,26 +32,26 @@ class TeacherContract:
         assert not outputs.requires_grad, "outputs carry a gradient: a teacher is frozen"
 
     def test_answers_are_the_same_each_time(self) -> None:
-        """No dropout, no running statistics that move."""
+        """Dropout is off, and running statistics do not change."""
         first, second = (self._teacher().outputs(self._inputs()) for _ in range(2))
         assert torch.equal(first, second), "outputs differ from one call to the next: is it in eval mode?"
 
     def test_an_answer_does_not_depend_on_the_rows_beside_it(self) -> None:
-        """So a cache may ask in batches of any size."""
+        """A cache may therefore ask in batches of any size."""
         inputs = self._inputs()
         apart = torch.cat([self._teacher().outputs(row[None]) for row in inputs])
         together = self._teacher().outputs(inputs)
         assert torch.allclose(apart, together, atol=1e-4, rtol=1e-4), "other rows change an answer"
 
     def test_inputs_are_left_as_they_were(self) -> None:
-        """They are the task's own memory."""
+        """The inputs are the task's own memory."""
         inputs = self._inputs()
         given = inputs.clone()
         self._teacher().outputs(given)
         assert torch.equal(given, inputs), "outputs() changed its inputs in place"
 
     def test_digest_is_hexadecimal_and_stays(self) -> None:
-        """Caches go by it."""
+        """Caches are found by the digest."""
         assert_digest(self._teacher())
 
     def _teacher(self) -> Teacher:

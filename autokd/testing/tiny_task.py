@@ -1,4 +1,4 @@
-"""A task small enough for any test: 64 rows around one random prototype a class; training beats chance."""
+"""A task that is small enough for any test: 64 rows around one random prototype per class. Training beats chance."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _NOISE = 0.3
 
 @dataclass(frozen=True)
 class TinyTask:
-    """64 rows, classes in turn: a prototype per class plus noise; a view above 0 adds noise of its own.
+    """A task with 64 rows, with classes in turn: the prototype of the class plus noise. Each view above 0 adds noise.
 
     Args:
-        input_shape: of one sample; (channels, height, width) or (features,).
-        num_outputs: number of classes, 2 .. 24, so that `train` holds each.
-        seed: of prototypes and noise.
-        views: deterministic augmentations of each row, >= 1.
+        input_shape: the shape of one sample, (channels, height, width) or (features,).
+        num_outputs: the number of classes, 2 .. 24, so that `train` holds each of them.
+        seed: the seed of prototypes and noise.
+        views: the number of deterministic augmentations of each row, >= 1.
     """
 
     input_shape: tuple[int, ...] = (1, 8, 8)
@@ -32,38 +32,38 @@ class TinyTask:
 
     @property
     def name(self) -> str:
-        """Constant: `tiny`."""
+        """The name of the task, always `tiny`."""
         return "tiny"
 
     @property
     def num_rows(self) -> int:
-        """Constant: 64."""
+        """The number of rows, always 64."""
         return sum(_SPLITS.values())
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over inputs and targets; splits and noise are constants of this file."""
+        """SHA-256 over inputs and targets. Splits and noise are constants of this file."""
         content = self._inputs.numpy().tobytes() + self._targets.numpy().tobytes()
         return sha256(repr((self.input_shape, self.views)).encode() + content).hexdigest()
 
     @cached_property
     def splits(self) -> dict[str, Tensor]:
-        """Row numbers by split: 24 train, 12 transfer, 12 validation, 12 test, 4 reserve."""
+        """The row numbers of each split: 24 train, 12 transfer, 12 validation, 12 test, 4 reserve."""
         parts = torch.arange(self.num_rows).split(list(_SPLITS.values()))
         return dict(zip(_SPLITS, parts, strict=True))
 
     @cached_property
     def chance(self) -> float:
-        """Share of the commonest class among the validation rows."""
+        """The share of the most common class among the validation rows."""
         counts = torch.bincount(self._targets[self.splits["validation"]])
         return int(counts.max()) / int(counts.sum())
 
     def inputs(self, rows: Tensor, view: int = 0) -> Tensor:
-        """Float32, shape (len(rows), *input_shape)."""
+        """The inputs of these rows, float32, shape (len(rows), *input_shape)."""
         return self._inputs[view, rows]
 
     def targets(self, rows: Tensor) -> Tensor:
-        """Class numbers, int64, shape (len(rows),)."""
+        """The class numbers of these rows, int64, shape (len(rows),)."""
         return self._targets[rows]
 
     def hard_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class TinyTask:
         return functional.cross_entropy(outputs, targets)
 
     def score(self, outputs: Tensor, targets: Tensor) -> float:
-        """Accuracy, 0 .. 1."""
+        """The accuracy, 0 .. 1."""
         return float((outputs.argmax(dim=1) == targets).double().mean())
 
     @cached_property
