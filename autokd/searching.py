@@ -1,4 +1,4 @@
-"""Searching from Python: `search` and `search_study`, with what is shown and told while a search runs."""
+"""Searching from Python: `search` and `search_study`, with their progress view, log lines and events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from autokd.record import dashboard_command
 from autokd.study import Budget, RecipeSpace, Study, override
 
 OnEvent = Callable[[dict[str, Any]], object]
-"""Told what happens while a search runs; `docs/howto/callbacks.md` lists the events."""
+"""A function that is called with each event of a search; `docs/howto/callbacks.md` lists the events."""
 
 _LOG = logging.getLogger("autokd")
 _ANY_RECIPE = RecipeSpace()
@@ -53,24 +53,24 @@ def search(
         teacher: a torch module that takes the task's inputs, or whatever a study's `teacher` may be.
         task: as `autokd.tasks.from_arrays` makes it, or whatever a study's `task` may be.
         space: a search space, or a reference to one.
-        trials: students to train.
-        rungs: epochs at which it is decided who trains on; the last is the full training.
-        objectives: by name, or by name with bounds and settings.
-        recipe: what of training is searched, as a study's `recipe`.
-        baselines: rival searches that follow, as a study's `baselines`.
-        workers: students that train at once, one thread each.
-        executor: where they train, as a study's `executor`.
-        name: of the study and its run folder.
-        seed: what all draws come from.
+        trials: how many students are trained.
+        rungs: epochs after which it is decided which students train on; the last is the full training.
+        objectives: the names of the objectives, or a mapping from names to bounds and settings.
+        recipe: how students are trained and which of these settings are searched, like a study's `recipe`.
+        baselines: rival searches that follow, like a study's `baselines`.
+        workers: how many students train at once, with one thread each.
+        executor: where students train, like a study's `executor`.
+        name: the name of the study and its run folder.
+        seed: the number that decides all random draws.
         run: the run folder; `runs/<name>` if None.
-        fresh: as `search_study` takes it, like the next two.
-        progress: likewise.
-        on_event: likewise.
+        fresh: whether to start over in a new run folder, see `search_study`.
+        progress: whether to show how the search stands, see `search_study`.
+        on_event: called with each event of the search, see `search_study`.
 
     Raises:
         InputError: something given cannot be used.
         NoFrontError: no student was trained to the end.
-        KeyboardInterrupt: Ctrl-C; the same call goes on where it stopped.
+        KeyboardInterrupt: Ctrl-C was pressed; the same call goes on where the search stopped.
     """
     wanted = objectives if isinstance(objectives, Mapping) else {objective: {} for objective in objectives}
     study = Study.model_validate(
@@ -110,32 +110,32 @@ def search_study(
     progress: bool = False,
     on_event: OnEvent | None = None,
 ) -> Front:
-    """Runs a study, or goes on with it where its run folder holds an unfinished one, and returns its front.
+    """Runs a study, or continues it if its run folder holds an unfinished run, and returns its front.
 
     The search logs what it does to the logger `autokd`. If neither that logger nor the root logger was configured, the
     lines appear on stderr while the search runs.
 
     Args:
-        study: what to search.
+        study: the study to run.
         run: the run folder; `runs/<study name>` if None.
         fresh: whether to start over: in `<run folder>-2`, or the next number that is free, if the run folder exists.
             Nothing is deleted.
-        prior: the folder of an earlier run of the same space, maybe with another teacher or other data. The sampler
-            learns from its trials, which count as nothing else. A run that goes on keeps what it began with.
-        widened: whether the space or the recipe may have got more choices since the run was begun.
-        seconds: no training of the search begins after so long; fresh seeds and baselines come on top.
+        prior: the folder of an earlier run of the same space, maybe with another teacher or other data. Its trials
+            inform the sampler only. A run that is continued keeps the earlier run with which it began.
+        widened: whether the space or the recipe may have got more choices since the run began.
+        seconds: no training of the search begins after this many seconds. Fresh seeds and baselines take extra time.
         progress: whether to show how the search stands: on a terminal the view of the command line, in a notebook a
             table below the cell, both updated in place. Otherwise each trial is logged as a line when it ends.
-        on_event: called with a dict of plain data for each thing that happens, as `{"event": "trial_ended", "trial": 3,
+        on_event: called with a dict of plain data for each event, like `{"event": "trial_ended", "trial": 3,
             "state": "complete", "values": {"accuracy": 0.91, ...}, ...}`: `search_began`, `trial_began`,
             `stretch_ended`, `trial_ended`, `front`, `progress`, `search_ended`. It is called in the thread and the
             process of this call, wherever students train. An error that it raises changes nothing in the search: the
             first one is logged. A `KeyboardInterrupt` that it raises ends the search as Ctrl-C would.
 
     Raises:
-        InputError: anything the study names cannot be used.
+        InputError: something that the study names cannot be used.
         NoFrontError: no student was trained to the end.
-        KeyboardInterrupt: Ctrl-C; the same call goes on where it stopped.
+        KeyboardInterrupt: Ctrl-C was pressed; the same call goes on where the search stopped.
     """
     return _shown(
         study,
@@ -161,7 +161,7 @@ def _shown(
     on_event: OnEvent | None,
     note: str = "",
 ) -> Front:
-    """`driver.search_study`, while it is shown or logged."""
+    """Runs `driver.search_study`, and shows or logs its progress."""
     folder = Path("runs") / study.name if run is None else Path(run)
     folder = (driver.unused(folder) if fresh else folder).absolute()  # the code of a study may change the current one
     with _view(progress) as view, _logged(view.log_handler()):
@@ -186,7 +186,7 @@ def _tell_all(listeners: Sequence[Tell], event: Event) -> None:
 
 
 class _View(Protocol):
-    """What shows a search."""
+    """Shows a search while it runs."""
 
     def __enter__(self) -> _View: ...
     def __exit__(self, *_: Any) -> None: ...
@@ -213,7 +213,7 @@ def _view(progress: bool) -> _View:
 
 @contextmanager
 def _logged(handler: logging.Handler) -> Iterator[None]:
-    """Shows what is logged by this handler meanwhile, unless the caller has said how logs are to be shown."""
+    """Sends log lines to this handler while the block runs, unless the caller has configured logging."""
     if _LOG.level != logging.NOTSET or _LOG.hasHandlers():
         yield
         return
@@ -227,7 +227,7 @@ def _logged(handler: logging.Handler) -> Iterator[None]:
 
 
 def _unfailing(on_event: OnEvent) -> Tell:
-    """Tells a caller's function, which gets a copy of its own and whose errors are logged, the first of them alone."""
+    """Calls a caller's function with a copy of each event. Only its first error is logged."""
     failed = False
 
     def tell(event: Event) -> None:
@@ -237,8 +237,8 @@ def _unfailing(on_event: OnEvent) -> Tell:
         except FOREIGN as error:
             if not failed:
                 _LOG.warning(
-                    "on_event failed at the event '%s' (%s). The search goes on and calls it again, and further errors "
-                    "of it are not logged.",
+                    "on_event failed at the event '%s' (%s). The search goes on and keeps calling on_event. "
+                    "Further errors of on_event are not logged.",
                     event["event"],
                     named(error),
                 )

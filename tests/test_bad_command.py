@@ -95,7 +95,7 @@ def test_an_export_replaces_no_file_of_the_users(run: Path, tmp_path: Path) -> N
     (tmp_path / "config.json").write_text("mine")
     trial = load_front(run).front[0].trial
     said = refused("export", run, tmp_path / "student.safetensors", "--trial", str(trial))
-    assert "has a config.json that is not from an export; name a folder of its own" in said
+    assert "has a config.json that is not from an export; name another folder" in said
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("config.json", "mine")]
 
 

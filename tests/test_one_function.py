@@ -132,7 +132,7 @@ def test_what_was_guessed_wrongly_is_found_when_it_is_built_and_learnt() -> None
     wished = {"number": 5}
     generator = Random(0)
     assert space.suggest(Draw(generator, wished), TASK) == {"number": 5}
-    message = "the function asks for 'extra' .*, and the architecture does not have it"
+    message = "the function asks for 'extra' .*, but the architecture does not have it"
     with pytest.raises(InfeasibleError, match=message):
         space.build({"number": 5}, TASK)
     assert set(space.suggest(Draw(generator, wished), TASK)) == {"number", "extra"}
@@ -140,7 +140,7 @@ def test_what_was_guessed_wrongly_is_found_when_it_is_built_and_learnt() -> None
 
 def test_an_architecture_that_the_function_no_longer_allows_is_refused() -> None:
     space = resolve("search_spaces", narrowing)
-    with pytest.raises(InfeasibleError, match=r"asks for 'second' .*high=8.*, and the architecture has 20"):
+    with pytest.raises(InfeasibleError, match=r"asks for 'second' .*high=8.*, but the architecture has 20"):
         space.build({"first": 8, "second": 20}, TASK)
 
 

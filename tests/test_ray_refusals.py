@@ -17,7 +17,7 @@ pytestmark = needs("ray")
     [
         ("127.0.0.1:9", "Connection refused"),
         ("nonsense", "Invalid address format: nonsense"),
-        ("ray://127.0.0.1:10001", "run it on the cluster by `ray job submit`"),
+        ("ray://127.0.0.1:10001", "run it on the cluster with `ray job submit`"),
     ],
 )
 def test_an_address_without_a_cluster_is_refused_in_one_line(
@@ -34,7 +34,7 @@ def test_the_address_of_the_dashboard_is_not_that_of_the_cluster(
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:8265")
     said = refused_search(tmp_path, {}, "--executor", "ray", "executor.address=auto")
-    assert "that is where `ray job` submits to; a search connects to the head itself, as host:6379" in said
+    assert "`ray job` submits to this address; a search connects to the head node, like host:6379" in said
 
 
 def test_a_dead_cluster_in_the_environment_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +46,7 @@ def test_a_dead_cluster_in_the_environment_is_refused_at_once(tmp_path: Path, mo
 
 def test_more_than_this_machine_has_is_refused(tmp_path: Path) -> None:
     said = refused_search(tmp_path, {}, "--executor", "ray", "executor.cpus_per_trial=4000")
-    assert "executor: 4000 CPU asked for each student, but Ray on this machine has" in said
+    assert "executor: each student needs 4000 CPU, but Ray on this machine has" in said
     assert not (tmp_path / "runs").exists()
 
 

@@ -1,4 +1,4 @@
-"""A student as files that others run; each format is a plug-in named by its suffix."""
+"""Writes a student to files that run elsewhere. Each format is a plug-in with the name of its suffix."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ __all__ = ["Exporter", "export_student", "load_student"]
 
 
 class Exporter(Protocol):
-    """Writes one format; plug-ins are entry points in `autokd.exporters`, named as the suffix without its dot."""
+    """Writes one format. A plug-in is an entry point in `autokd.exporters`, named like the suffix without its dot."""
 
     def __call__(self, student: nn.Module, inputs: Tensor, path: Path, card: Card) -> str:
-        """Writes `path` and whatever belongs beside it into its folder, which is empty; says what was done.
+        """Writes `path`, and the files that belong to it into the same, empty folder; returns a line on what it did.
 
-        The student is in eval mode. Inputs are real ones, shape (batch, *input_shape), batch >= 2. An
-        `InputError` refuses the student, and nothing of the folder is kept.
+        The student is in eval mode. Inputs are real ones, shape (batch, *input_shape), batch >= 2. Raise `InputError`
+        to refuse the student; then no file of the folder is kept.
         """
 
 
 def export_student(student: nn.Module, inputs: Tensor, out: str | Path, *, card: Mapping[str, Any]) -> str:
-    """Writes a student in the format that the suffix of `out` names, and says in a line what was written.
+    """Writes a student in the format that the suffix of `out` names, and returns a line on what was written.
 
-    A file that exists is replaced only once the new one is whole. The student is left in eval mode.
+    An existing file is replaced only once the new one is complete. The student is left in eval mode.
 
     Args:
-        student: on the CPU.
-        inputs: real ones, normalised as in training, shape (batch, *input_shape), batch >= 2.
-        out: `.safetensors`, `.pt2`, `.onnx` or the suffix of a plug-in; missing folders are made. A path or, as text,
-            an fsspec URL, as `s3://bucket/student/student.onnx`.
+        student: a network on the CPU.
+        inputs: real inputs, normalised as in training, shape (batch, *input_shape), batch >= 2.
+        out: a name that ends in `.safetensors`, `.pt2`, `.onnx` or the suffix of a plug-in: a path or, as text, an
+            fsspec URL like `s3://bucket/student/student.onnx`. Missing folders are created.
         card: the fields of `Card`.
 
     Raises:
-        InputError: no exporter has that suffix, the student cannot be exported or the file would answer otherwise
-            than the student, the file cannot be written, or files of others would be replaced.
+        InputError: no exporter has that suffix, the student cannot be exported, the file's answers would differ from
+            the student's, the file cannot be written, or files that are not from an export would be replaced.
     """
     assert len(inputs) >= 2
     known = registry.installed("exporters")
@@ -77,7 +77,7 @@ def export_student(student: nn.Module, inputs: Tensor, out: str | Path, *, card:
 
 
 def _move(written: Path, out: Path) -> None:
-    """Puts what an exporter wrote at its place; companions of `out` replace nothing but an earlier export's."""
+    """Moves the written files to their place. Files beside `out` replace only those of an earlier export."""
     companions = _companions(written)
     taken = [name for name in companions if (out.parent / name).exists()]
     if taken:
@@ -88,7 +88,7 @@ def _move(written: Path, out: Path) -> None:
 
 
 def _upload(written: Path, url: str) -> None:
-    """`_move` to a URL."""
+    """Does the same as `_move` at a URL."""
     files, path = files_at(url, what="cannot export:")
     at, companions = path.rpartition("/")[0], _companions(written)
     taken = [name for name in companions if files.exists(f"{at}/{name}")]
@@ -101,7 +101,7 @@ def _upload(written: Path, url: str) -> None:
         files.makedirs(at, exist_ok=True)
         for name in [written.name, *companions]:
             files.put_file(str(written.with_name(name)), f"{at}/{name}")
-    except Exception as error:  # each file system has errors of its own
+    except Exception as error:  # each file system raises errors of its own
         raise OSError(reason(error)) from error
 
 
@@ -110,12 +110,12 @@ def _companions(written: Path) -> list[str]:
 
 
 def _refuse_others(folder: Path, taken: list[str], out: str) -> None:
-    """Refuses files that are no earlier export's; `folder` has them, or copies of them."""
+    """Refuses to replace files that are not from an earlier export; `folder` has these files or copies of them."""
     try:
         read_config(folder)
     except InputError:
         home, _, name = out.rpartition("/")
         raise InputError(
-            f"'{home or '.'}' has a {taken[0]} that is not from an export; name a folder of its own, "
+            f"'{home or '.'}' has a {taken[0]} that is not from an export; name another folder for the student, like "
             f"'{out.removesuffix(Path(out).suffix)}/{name}'"
         ) from None

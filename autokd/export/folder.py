@@ -1,4 +1,4 @@
-"""A student as a folder: weights as safetensors, its config and a model card; and back again."""
+"""Writes a student to a folder (weights as safetensors, a config and a model card), and loads it from there."""
 
 from __future__ import annotations
 
@@ -22,28 +22,27 @@ from autokd.weights import load_weights, save_weights
 
 
 def safetensors_folder(student: nn.Module, inputs: Tensor, path: Path, card: Card) -> str:
-    """Weights as safetensors, `config.json` and a model card, from which `load_student` gives the student back."""
+    """Writes weights as safetensors, `config.json` and a model card; `load_student` loads the student from these."""
     save_weights(student, path, shared_once=True)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     config = Config(format="autokd-student-1", weights=path.name, weights_sha256=digest, **dict(card))
     path.with_name("config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
     path.with_name("README.md").write_text(model_card(card), encoding="utf-8")
-    return f"{path.stat().st_size:,} bytes, with config.json and README.md; autokd.load_student(folder) gives it back"
+    return f"{path.stat().st_size:,} bytes, with config.json and README.md; autokd.load_student(folder) loads it"
 
 
 def load_student(folder: str | Path, *, space: object = None) -> nn.Module:
     """The student that was exported to a folder as safetensors, in eval mode, on the CPU.
 
-    What the folder names is looked up among installed plug-ins only, so that a folder from elsewhere cannot
-    have code imported. If the space's source has changed since, the log says so.
+    The search space that the folder names is only looked up among installed plug-ins, so a folder from elsewhere cannot
+    make AutoKD import code. If the source of the space has changed since the export, the log warns.
 
     Args:
-        folder: with the weights and `config.json`; a path or, as text, an fsspec URL.
-        space: the search space or a reference to it, where it is no installed plug-in; None takes the
-            installed one.
+        folder: the folder with the weights and `config.json`: a path or, as text, an fsspec URL.
+        space: the search space or a reference to it, if it is not an installed plug-in; None takes the installed one.
 
     Raises:
-        InputError: the folder is no exported student, its space is not installed, or the weights do not fit.
+        InputError: the folder is not an exported student, its space is not installed, or the weights do not fit.
     """
     if is_url(folder):
         return _load_from_url(str(folder), space)
@@ -53,7 +52,7 @@ def load_student(folder: str | Path, *, space: object = None) -> nn.Module:
     digest = registry.source_digest(found)
     if config.space_digest and digest and digest != config.space_digest:
         logging.getLogger("autokd").warning(
-            "the source of search space '%s' has changed since this student was exported", config.space
+            "The source of search space '%s' has changed since this student was exported.", config.space
         )
     try:
         student = cast(SearchSpace, found).build(dict(config.arch), cast(Task, config.task))
@@ -89,7 +88,11 @@ def _load_from_url(url: str, space: object) -> nn.Module:
 
 
 def read_config(folder: Path) -> Config:
-    """What `config.json` of an exported student says; `InputError` where it is none."""
+    """The `config.json` of an exported student.
+
+    Raises:
+        InputError: the folder is not an exported student, or the file is damaged.
+    """
     path = folder / "config.json"
     try:
         return Config.model_validate_json(path.read_bytes())
@@ -107,5 +110,5 @@ def _installed(space: str) -> str:
     known = registry.installed("search_spaces")
     raise InputError(
         f"this student's search space '{space}' is no installed plug-in (known: {', '.join(known) or 'none'}), and "
-        f"what a folder names is not imported: pass it yourself, load_student(folder, space='{space}')"
+        f"AutoKD imports no code that only a folder names; name it yourself: load_student(folder, space='{space}')"
     )

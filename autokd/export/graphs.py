@@ -1,4 +1,4 @@
-"""A student as a graph that runs without its code: torch.export and ONNX, checked against the student."""
+"""Writes a student as a graph that runs without its code (torch.export or ONNX), and compares it with the student."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from autokd.export.card import Card, reason
 from autokd.networks import contiguous
 
 LARGEST_RELATIVE_DIFFERENCE = 1e-4
-"""An exported network may differ from the student by this much of the student's largest output."""
+"""The outputs of an exported network may differ from the student's by this share of the student's largest output."""
 
 
 def pt2(student: nn.Module, inputs: Tensor, path: Path, card: Card) -> str:
-    """A `torch.export` archive for any batch size, with the card as the extra file `autokd.json`."""
+    """Writes a `torch.export` archive for any batch size, with the card as the extra file `autokd.json`."""
     with _quiet(), _refusing("torch.export"):
         batch = torch.export.Dim("batch")
         program = torch.export.export(student, (inputs,), dynamic_shapes=({0: batch},))
@@ -30,7 +30,7 @@ def pt2(student: nn.Module, inputs: Tensor, path: Path, card: Card) -> str:
 
 
 def onnx(student: nn.Module, inputs: Tensor, path: Path, card: Card) -> str:
-    """An ONNX file for any batch size, checked with ONNX Runtime, with the card as metadata `autokd`."""
+    """Writes an ONNX file for any batch size, checked with ONNX Runtime, with the card as metadata `autokd`."""
     try:
         import onnxruntime
         import onnxscript  # noqa: F401  (torch.onnx needs it)
@@ -60,9 +60,12 @@ def onnx(student: nn.Module, inputs: Tensor, path: Path, card: Card) -> str:
 
 
 def _compared(student: nn.Module, exported: Callable[[Tensor], Tensor], inputs: Tensor) -> str:
-    """The largest difference between both networks' outputs, in words; `InputError` where it is too large.
+    """A phrase on the largest difference between the outputs of both networks.
 
-    Whoever runs the file gives it contiguous inputs, whatever the format in which the student was traced.
+    The inputs are contiguous, as those of a user will be, whatever memory format the student was traced with.
+
+    Raises:
+        InputError: the difference is too large.
     """
     inputs = contiguous(inputs)
     expected = student(inputs)
@@ -72,7 +75,7 @@ def _compared(student: nn.Module, exported: Callable[[Tensor], Tensor], inputs: 
     said = f"largest difference from torch {absolute:.1e} ({relative:.1e} of the largest output)"
     if not relative <= LARGEST_RELATIVE_DIFFERENCE:  # NaN is refused, too
         raise InputError(
-            f"refused, the exported network answers otherwise: {said} on {len(inputs)} inputs; "
+            f"refused, because the exported network answers differently: {said} on {len(inputs)} inputs; "
             f"{LARGEST_RELATIVE_DIFFERENCE:.0e} is allowed. Export to .safetensors instead"
         )
     return f"{said} on {len(inputs)} inputs"
@@ -92,7 +95,7 @@ def _refusing(exporter: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without torch's remarks on its own deprecations and on packages that it can do without."""
+    """Hides torch's warnings about its own deprecations and about optional packages."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
-"""The answer of a search: the Pareto-optimal students, how one of them is picked, and how the answer is shown.
+"""The answer of a search: the Pareto-optimal students, how to pick one of them, and how the front is shown.
 
-Read in this order: `student` and `front` (what it is), `words` (how numbers are written), `axes` (what a picture
-shows), `figure`, `page` (what a notebook shows).
+Read the modules in this order: `student` and `front` (the data), `words` (how numbers are written), `axes` (what a
+picture shows), `figure` (pictures), `page` (what a notebook shows).
 """
 
 from autokd.front.front import Front, marked

@@ -1,4 +1,4 @@
-"""What a picture of a front shows, whatever draws it: against which objective, on which scale, along which steps."""
+"""What a picture of a front shows, whichever library draws it: its objectives, its scale, and the line of the best."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _LOG_FROM = 5.0
-"""A cost is drawn on a log scale once its largest value is more than so many times its smallest."""
+"""A cost is drawn on a log scale if its largest value is more than this many times its smallest."""
 
 
 def main_objective(objectives: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The objective that the others are paid for: the first that is maximised, else the first."""
+    """The main objective: the first that is maximised, else the first."""
     return next((each for each in objectives if each["direction"] == "maximize"), objectives[0])
 
 
@@ -33,7 +33,7 @@ def known(members: Sequence[Mapping[str, Any]], x: Mapping[str, Any], y: Mapping
 def steps(
     members: Sequence[Mapping[str, Any]], x: Mapping[str, Any], y: Mapping[str, Any]
 ) -> tuple[list[float], list[float]]:
-    """The best of y that is reached at each x, among these two objectives alone: the corners of a staircase."""
+    """The corners of a staircase: the best y that is reached at each x, by these two objectives alone."""
     x_sign, y_sign = (-1 if each["direction"] == "maximize" else 1 for each in (x, y))
     corners: list[tuple[float, float]] = []
     pairs = [(member["values"][x["name"]], member["values"][y["name"]]) for member in known(members, x, y)]

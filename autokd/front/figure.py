@@ -1,4 +1,4 @@
-"""A picture of a front by matplotlib: the main objective against what it costs, with the teacher and the baselines."""
+"""A picture of a front by matplotlib: the main objective against the others, with the teacher and the baselines."""
 
 from __future__ import annotations
 
@@ -33,42 +33,42 @@ class _Colours:
     baselines: tuple[str, ...]
 
 
-# Okabe and Ito's blue and orange, which the colour-blind tell apart; on dark pages lighter ones.
+# Okabe and Ito's blue and orange, which colour-blind readers can tell apart, and lighter ones for dark pages.
 _LIGHT = _Colours("#24292f", "#ffffff", "#0072b2", "#d55e00", ("#6e7781", "#a8b0b8"))
 _DARK = _Colours("#e6edf3", "#0d1117", "#56b4e9", "#f0934e", ("#9da7b1", "#69727d"))
 _MARKERS = ("s", "D", "^", "v")
-"""Of the baselines."""
+"""Markers of the baselines."""
 
 _STYLE = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so that a picture is the same everywhere
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so a picture is the same everywhere
     "font.size": 11,
-    "svg.fonttype": "path",  # the file needs no font of the reader's machine
+    "svg.fonttype": "path",  # the file needs no font on the reader's machine
     "svg.hashsalt": "autokd",  # the same front gives the same bytes
 }
 _PANEL = (3.6, 3.3)
-"""Width and height of a panel in inches: the type can still be read where two panels are shown 400 pixels wide."""
+"""Width and height of a panel in inches. Its text can still be read if two panels together are 400 pixels wide."""
 
 _DOTS_PER_INCH = 200
 _NO_METADATA: dict[str, dict[str, None]] = {
     ".svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
     ".png": dict.fromkeys(("Software",)),
 }
-"""What matplotlib would write of itself and of the time, left out; by the suffixes that can be drawn."""
+"""Leaves out what matplotlib would write about itself and the time, for each suffix that can be drawn."""
 
 
 def write_figure(
     front: Mapping[str, Any], out: str | Path, *, x: str | None = None, y: str | None = None, dark: bool = False
 ) -> None:
-    """Writes a picture with a panel for each pair of objectives; a file is replaced once the new one is whole.
+    """Writes a picture with a panel for each pair of objectives. A file is replaced once the new one is complete.
 
-    The same front gives the same bytes. An SVG holds its type as outlines and loads nothing.
+    The same front gives the same bytes. An SVG holds its text as outlines and loads nothing.
 
     Args:
-        front: as `front --json` prints it.
-        out: ends in .svg or .png.
-        x: the objective of the horizontal axis; if None there is a panel for each one but that of the vertical axis.
-        y: the objective of the vertical axis; if None the first that is maximised, else the first.
-        dark: whether it is for a dark page: light ink, and no background.
+        front: plain data, as `front --json` prints it.
+        out: a name that ends in .svg or .png.
+        x: the objective of the horizontal axis. If None, each objective but that of the vertical axis has a panel.
+        y: the objective of the vertical axis. If None, it is the first that is maximised, else the first.
+        dark: whether the picture is for a dark page: light ink, and no background.
 
     Raises:
         InputError: matplotlib is not installed, there is nothing to draw, an objective or the suffix is unknown, or the
@@ -86,7 +86,7 @@ def write_figure(
 
 
 def svg_element(front: Mapping[str, Any]) -> str:
-    """The picture as an SVG element of a page; "" where there is nothing to draw, or no matplotlib to draw with."""
+    """The picture as an SVG element of a page; "" if there is nothing to draw or matplotlib is not installed."""
     if find_spec("matplotlib") is None or not front["front"] or len(front["objectives"]) < 2:
         return ""
     text = _picture(front, panels(front, None, None), ".svg", dark=False).decode()
@@ -94,17 +94,17 @@ def svg_element(front: Mapping[str, Any]) -> str:
 
 
 def panels(front: Mapping[str, Any], x: str | None, y: str | None) -> list[tuple[Mapping[str, str], Mapping[str, str]]]:
-    """The pairs of objectives that are drawn: the one of the horizontal axis, and the one of the vertical axis.
+    """The pairs of objectives to draw: that of the horizontal axis and that of the vertical axis.
 
     Raises:
         InputError: matplotlib is not installed, an objective is unknown, or there is nothing to draw.
     """
     if find_spec("matplotlib") is None:
-        raise InputError("a picture needs matplotlib: pip install 'autokd[plot]'")
+        raise InputError("a picture needs matplotlib; run `pip install 'autokd[plot]'`")
     objectives = front["objectives"]
     refuse_unknown([name for name in (x, y) if name is not None], objectives)
     if not front["front"]:
-        raise InputError("the front is empty, so there is nothing to draw: no student was trained to the end yet")
+        raise InputError("the front is empty, so there is nothing to draw; no student was trained to the end yet")
     if len(objectives) < 2:
         raise InputError(f"the study has one objective, {objectives[0]['name']}, and a picture shows two")
     if x is not None and x == y:
@@ -117,15 +117,15 @@ def panels(front: Mapping[str, Any], x: str | None, y: str | None) -> list[tuple
 def draw(ax: Axes, front: Mapping[str, Any], x: Mapping[str, str], y: Mapping[str, str], *, dark: bool) -> None:
     """Draws one objective of a front against another, without a legend.
 
-    Students are dots with their spreads, hollow where all that they have over another student is within the spread.
-    The line is the best that is reached at each cost, and a few trials are named. The teacher is a dashed line, or a
-    star where its cost is known. Baselines are grey.
+    Students are dots with their spreads. A dot is hollow if the student's advantages over another one are within the
+    spread. The line shows the best value that is reached at each cost, and a few trials are labelled. The teacher is a
+    star if its cost is known, and otherwise a dashed line. Baselines are grey.
 
     Args:
-        ax: what is drawn into.
-        front: as `front --json` prints it.
-        x: objective of the horizontal axis.
-        y: objective of the vertical axis.
+        ax: the axes to draw into.
+        front: plain data, as `front --json` prints it.
+        x: the objective of the horizontal axis.
+        y: the objective of the vertical axis.
         dark: whether the colours are for a dark page.
     """
     colours = _DARK if dark else _LIGHT
@@ -155,13 +155,13 @@ def draw(ax: Axes, front: Mapping[str, Any], x: Mapping[str, str], y: Mapping[st
 
 
 def legend(at: Axes | Figure, ax: Axes, *, dark: bool, **place: Any) -> None:
-    """A legend of what `draw` drew into `ax`, the front first.
+    """Adds a legend of what `draw` drew into `ax`, with the front first.
 
     Args:
-        at: what gets it.
-        ax: whose entries it has.
-        dark: as in `draw`.
-        place: where it is put, as matplotlib says it.
+        at: the axes or the figure that gets the legend.
+        ax: the axes whose entries it lists.
+        dark: whether the colours are for a dark page.
+        place: where the legend is put, as keyword arguments of matplotlib.
     """
     handles, labels = ax.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda i: (labels[i] != "front", labels[i] != "within noise"))
@@ -172,7 +172,7 @@ def legend(at: Axes | Figure, ax: Axes, *, dark: bool, **place: Any) -> None:
         labelcolor=(_DARK if dark else _LIGHT).ink,
         **place,
     )
-    for text in made.get_texts():  # a name with dollar signs is a name
+    for text in made.get_texts():  # dollar signs in a name are not mathematics
         text.set_parse_math(False)
 
 
@@ -192,7 +192,7 @@ def _picture(
             draw(ax, front, *pair, dark=dark)
         for i, ax in enumerate(axes):
             ax.set_visible(i < len(pairs))
-            ax.yaxis.label.set_visible(i % across == 0)  # the panels of a row share it
+            ax.yaxis.label.set_visible(i % across == 0)  # the panels of a row share the label
         legend(figure, axes[0], dark=dark, loc="outside upper center", ncols=2 * across, handletextpad=0.4)
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # a letter that the font lacks is a box
             figure.savefig(file, format=suffix[1:], transparent=dark, metadata=_NO_METADATA[suffix])
@@ -200,7 +200,7 @@ def _picture(
 
 
 def _dress(ax: Axes, x: Mapping[str, str], y: Mapping[str, str], colours: _Colours) -> None:
-    """Names the axes, in thin lines of the page's ink."""
+    """Labels the axes and draws them in thin lines of the page's ink."""
     ax.set_xlabel(heading(x), color=colours.ink, parse_math=False)
     ax.set_ylabel(heading(y), color=colours.ink, parse_math=False)
     ax.spines[["top", "right"]].set_visible(False)
@@ -225,7 +225,7 @@ def _dots(
     colour: str,
     **look: Any,
 ) -> None:
-    """A dot for each member, with bars where a spread is known; where there is no member, no entry of the legend."""
+    """Draws a dot for each member, with bars for known spreads. Without members the legend gets no entry."""
     if not members:
         return
     xs, ys = ([member["values"][each["name"]] for member in members] for each in (x, y))
@@ -236,7 +236,7 @@ def _dots(
 
 
 def _spread(member: Mapping[str, Any], name: str) -> float:
-    """A member's spread of one objective; 0 where there is none that can be drawn."""
+    """A member's spread in one objective; 0 if there is none that can be drawn."""
     spread = (member.get("spread") or {}).get(name) or 0.0
     return spread if math.isfinite(spread) and spread > 0 else 0.0
 
@@ -248,7 +248,7 @@ def _name_some(
     y: Mapping[str, str],
     colours: _Colours,
 ) -> None:
-    """Writes the numbers of three trials beside their dots: the best, the cheapest, and the knee between the two."""
+    """Labels three dots with their trial numbers: the best, the cheapest, and the knee between the two."""
     losses = pareto.as_losses([member["values"] for member in members], as_objectives([x, y]))
     for i in dict.fromkeys((int(losses[:, 1].argmin()), pareto.knee(losses), int(losses[:, 0].argmin()))):
         member = members[i]
@@ -264,7 +264,7 @@ def _name_some(
 
 
 def _scale(ax: Axes, costs: Sequence[float]) -> None:
-    """Ticks of the horizontal axis, as 500, 2k and 10M; on a log scale where `is_log` says so."""
+    """Sets the ticks of the horizontal axis, like 500, 2k and 10M, and a log scale where `is_log` asks for one."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     if is_log(costs):

@@ -1,4 +1,4 @@
-"""The answer of a search: the Pareto-optimal students, and how one of them is picked."""
+"""The answer of a search: the Pareto-optimal students, and how to pick one of them."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Front(Sequence[Student]):
-    """What a search answers: a sequence of its students, the best on the first objective first.
+    """The answer of a search: a sequence of students, with the best one in the first objective first.
 
     Args:
         study: the study's name.
-        objectives: name, direction and unit of each.
+        objectives: name, direction and unit of each objective.
         front: the students.
-        trials: how many ended how.
-        epochs_spent: trained by the search and by the fresh seeds, without baselines.
-        teacher: name, `values` on validation and `test`; empty where a table was searched.
-        baselines: by name: the same study with keys overridden, as `epochs_spent`, `hypervolume`, `front`, `overrides`.
-        hypervolume: share of the box up to `reference` that the front dominates, 0 .. 1.
-        reference: worst value by objective, fixed when the search began.
-        validation_labels: labels that chose the front; 0 where a table was searched.
-        standard_error: of the main trained objective (the first that is maximised, else the first) at its best on the
-            front, on those labels.
-        test_reads: how often the test split was read in this run so far.
-        final: False for a glance at a search that has not ended: nothing re-seeded, test not read.
-        note: how the search ended, in words.
-        reasons: why students failed or were infeasible, counted by reason; empty where none did.
-        door: how the students of its run are loaded, retrained and exported; given by `search` and `load_front`.
+        trials: the number of trials by state.
+        epochs_spent: epochs that the search and the fresh seeds trained; baselines do not count.
+        teacher: the teacher's name, its `values` on validation, and its `test` values; empty if a table was searched.
+        baselines: by name, the results of the same study with keys overridden: `epochs_spent`, `hypervolume`, `front`,
+            `overrides`.
+        hypervolume: the share of the box up to `reference` that the front dominates, 0 .. 1.
+        reference: the worst value of each objective that counts, fixed when the search began.
+        validation_labels: the number of labels on which the front was chosen; 0 if a table was searched.
+        standard_error: the standard error, on those labels, of the front's best value in the main trained objective
+            (the first that is maximised, else the first).
+        test_reads: how often this run has read the test split so far.
+        final: False while the search has not ended. Then no student has fresh seeds, and the test split was not read.
+        note: a sentence on how the search ended.
+        reasons: why students failed or were infeasible, with counts; empty if none did.
+        door: loads, retrains and exports the students of the run; `search` and `load_front` give it.
     """
 
     study: str
@@ -63,11 +64,12 @@ class Front(Sequence[Student]):
     door: InitVar[Door | None] = None
 
     def __post_init__(self, door: Door | None) -> None:
-        object.__setattr__(self, "_door", door)  # no field: it is no data, and two fronts are equal without it
+        # Not a field, because a door is no data and does not affect whether two fronts are equal.
+        object.__setattr__(self, "_door", door)
 
     @property
     def run(self) -> Path | None:
-        """The run folder; None where the front was made from data alone."""
+        """The run folder; None if the front was made from data alone."""
         door: Door | None = vars(self)["_door"]
         return None if door is None else door.run
 
@@ -91,22 +93,22 @@ class Front(Sequence[Student]):
         return replace(self, front=[replace(student, door=door) for student in self.front], door=door)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: what `autokd front --json` prints and `front.json` holds."""
+        """The front as plain data, as `autokd front --json` prints it and `front.json` holds it."""
         return asdict(self)
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """A pandas data frame with a row for each student, in this order; `autokd front --csv` has the same numbers.
+        """A pandas data frame with a row for each student, in the front's order, as in `autokd front --csv`.
 
         Its columns are
 
-        - `trial`: its number in the record;
-        - a column for each objective, such as `accuracy` and `parameters`: on validation;
-        - `seeds`: fresh trainings behind these values; 0 where they are the search's own;
-        - `within_noise`: whether all that it has over another student is within the spread;
-        - `spread.accuracy` and so on: as `Student.spread` says;
-        - `test.accuracy` and so on: on the test split, where it was read;
-        - `recipe.alpha` and so on: how it was trained;
-        - `arch.width` and so on: the architecture. What is nested is named with dots; a list stays a list.
+        - `trial`: the number of the student's trial in the record;
+        - a column for each objective, such as `accuracy` and `parameters`: the value on validation;
+        - `seeds`: how many fresh trainings these values are means of; 0 if they come from the search itself;
+        - `within_noise`: whether the student's advantages over another student are all within the spread;
+        - `spread.accuracy` and so on: the spread of each value, see `Student.spread`;
+        - `test.accuracy` and so on: the values on the test split, if it was read;
+        - `recipe.alpha` and so on: the settings of training;
+        - `arch.width` and so on: the architecture. Nested values have names with dots; a list stays a list.
 
         Raises:
             InputError: pandas is not installed.
@@ -118,30 +120,30 @@ class Front(Sequence[Student]):
         return data_frame(rows, ["trial", *names, "seeds", "within_noise"])
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the picture, where matplotlib can draw it, and a table of the students."""
+        """The front as a notebook shows it: a picture, if matplotlib is installed, and a table of the students."""
         from autokd.front.page import front_page
 
         return front_page(self.to_dict())
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Front:
-        """The front of such data; where they are of before there were marks, the students are marked now."""
+        """The front that such data describe. Data of earlier versions lack `within_noise`, which is computed here."""
         students = [Student(**student) for student in data["front"]]
         if not all("within_noise" in student for student in data["front"]):
             students = marked(students, as_objectives(data["objectives"]))
         return cls(**{**data, "front": students})
 
     def plot(self, *, x: str | None = None, y: str | None = None, ax: Axes | None = None, dark: bool = False) -> Axes:
-        """Draws one objective against another with matplotlib, as `autokd plot` does for all of them in a file.
+        """Draws one objective against another with matplotlib. `autokd plot` draws all of them into a file.
 
         Args:
-            x: the objective of the horizontal axis; the first one but that of the vertical axis if None.
-            y: the objective of the vertical axis; if None the first that is maximised, else the first.
-            ax: what is drawn into; new axes of pyplot if None, which a notebook shows.
+            x: the objective of the horizontal axis. If None, it is the first one that is not on the vertical axis.
+            y: the objective of the vertical axis. If None, it is the first that is maximised, else the first.
+            ax: the axes to draw into. If None, pyplot makes new axes, which a notebook shows.
             dark: whether the colours are for a dark page.
 
         Returns:
-            the axes that were drawn into.
+            the axes with the picture.
 
         Raises:
             InputError: matplotlib is not installed, an objective is unknown, or the front is empty.
@@ -166,20 +168,23 @@ class Front(Sequence[Student]):
         maximum: Mapping[str, float] | None = None,
         minimum: Mapping[str, float] | None = None,
     ) -> Student:
-        """One student of the front; the order of the students does not matter.
+        """Picks one student of the front. The order of the students does not matter.
 
-        Of the students within the bounds those are left out whose advantages over another one are within the spread.
+        Only students within the bounds can be picked. Among these, a student whose advantages over another one are all
+        within the spread is left out.
 
         Args:
-            by: an objective, of which the best is taken (and the knee of those that tie), or `knee`: the student whose
-                largest loss is smallest, with losses scaled to 0 .. 1 over the students within the bounds.
-            weights: instead of `by`: weight of each objective, >= 0; the student whose largest scaled, weighted loss is
-                smallest is taken.
-            maximum: the most an objective may be.
-            minimum: the least an objective may be.
+            by: an objective, or `knee`. For an objective, the best student is picked, and the knee of those that tie.
+                The knee is the student whose largest loss is smallest, where losses are scaled to 0 .. 1 over the
+                students within the bounds.
+            weights: the weight of each objective, >= 0, in place of `by`. The student whose largest scaled and weighted
+                loss is smallest is picked.
+            maximum: the largest allowed value of an objective, by name.
+            minimum: the smallest allowed value of an objective, by name.
 
         Raises:
-            InputError: an unknown objective, weights that say nothing, or no student within the bounds.
+            InputError: an objective is unknown, no weight is above 0 or one is below, or no student is within the
+                bounds.
         """
         named = [*(weights or {}), *(maximum or {}), *(minimum or {}), *([by] if by != "knee" else [])]
         refuse_unknown(named, self.objectives)
@@ -218,7 +223,7 @@ class Front(Sequence[Student]):
 
 
 def marked(students: Sequence[Student], objectives: Sequence[Objective]) -> list[Student]:
-    """The students of a front, with `within_noise` as `pareto.within_spread` finds it."""
+    """The students of a front with `within_noise` set, as `pareto.within_spread` finds it."""
     points = pareto.as_losses([student.values for student in students], objectives)
     spreads = np.array([[student.spread.get(o.name, 0.0) for o in objectives] for student in students])
     found = pareto.within_spread(points, spreads.reshape(points.shape))

@@ -1,4 +1,4 @@
-"""The objectives of a front's plain data: as students are compared by them, and as a caller names them."""
+"""The objectives in a front's plain data: for comparing students, and for checking names that a caller gives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from autokd.types import Objective
 
 
 def as_objectives(plain: Sequence[Mapping[str, str]]) -> list[Objective]:
-    """The objectives of a front's plain data, to compare students by; they cannot be measured."""
+    """The objectives in a front's plain data. Students can be compared by them, but they cannot be measured."""
     return [
         Objective(o["name"], o["direction"], o.get("unit", ""), trained=False, measure=float)  # type: ignore[arg-type]
         for o in plain
@@ -17,10 +17,10 @@ def as_objectives(plain: Sequence[Mapping[str, str]]) -> list[Objective]:
 
 
 def refuse_unknown(names: Iterable[str], plain: Sequence[Mapping[str, str]]) -> None:
-    """Refuses names that are none of the study's objectives.
+    """Refuses names that are not among the study's objectives.
 
     Raises:
-        InputError: for the first of them.
+        InputError: names the first unknown objective.
     """
     known = [objective["name"] for objective in plain]
     for name in names:

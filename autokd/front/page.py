@@ -11,10 +11,10 @@ from autokd.front.words import MARK, compact, heading, interval, marked_trial, n
 
 
 def front_page(front: Mapping[str, Any]) -> str:
-    """The picture, where matplotlib can draw it, and the table, as HTML that loads nothing; every name is escaped.
+    """The picture, if matplotlib is installed, and the table, as HTML that loads nothing. Every name is escaped.
 
     Args:
-        front: as `front --json` prints it.
+        front: plain data, as `front --json` prints it.
     """
     members, objectives, tested = front["front"], front["objectives"], tested_names(front)
     recipes, archs = (split_common([member[part] for member in members]) for part in ("recipe", "arch"))
@@ -58,7 +58,7 @@ def _row(*cells: str) -> str:
 
 
 def _below(front: Mapping[str, Any], *common: str) -> Sequence[str]:
-    """What the students share, and what the mark stands for."""
+    """The lines below the table: what the students share, and what the mark means."""
     lines = [f"{front['study']}: a front of {len(front['front'])} students{'' if front['final'] else ', so far'}."]
     if any(common):
         lines.append(f"All with {' '.join(filter(None, common))}.")

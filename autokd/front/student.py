@@ -1,4 +1,4 @@
-"""One member of a front, and what can be done with it."""
+"""One student of a front, and what can be done with it."""
 
 from __future__ import annotations
 
@@ -14,37 +14,39 @@ if TYPE_CHECKING:
 
 
 class Door(Protocol):
-    """What can be done with the students of a run; whoever makes a front of a run gives it, from a floor above."""
+    """Loads, retrains and exports the students of a run. The code that makes the front of a run passes it in."""
 
     @property
     def run(self) -> Path:
         """The run folder."""
 
     def load(self, trial: int) -> nn.Module:
-        """As `Student.load` says."""
+        """Loads the student of a trial, see `Student.load`."""
 
     def retrain(self, trial: int, *, epochs: int | None, seeds: int, reserve: bool, workers: int) -> dict[str, Any]:
-        """As `Student.retrain` says."""
+        """Retrains the student of a trial, see `Student.retrain`."""
 
     def export(self, trial: int, out: str | Path) -> str:
-        """As `Student.export` says."""
+        """Exports the student of a trial, see `Student.export`."""
 
 
 @dataclass(frozen=True)
 class Student:
-    """One member of a front.
+    """One student of a front.
 
     Args:
-        trial: its number in the record.
-        arch: architecture.
-        recipe: recipe as a dict.
-        values: by objective; trained ones on validation, means over `seeds` fresh trainings where there are any.
-        spread: standard deviation of the trained ones over those seeds, 0 over a single one; their standard error where
-            there are none. Of timed ones, the spread between repeats where they were measured together.
-        seeds: fresh trainings behind `values`; 0 where they are the search's own.
-        test: trained objectives on the test split, means over the same seeds; empty where it was not read.
-        within_noise: whether all that it has over another student of the front is within the spread.
-        door: how it is loaded, retrained and exported; a front of a run gives it to its students.
+        trial: the number of its trial in the record.
+        arch: the architecture.
+        recipe: how it was trained, as a dict.
+        values: the value of each objective. Trained objectives are on validation, as means over the fresh seeds if
+            there are any.
+        spread: the standard deviation of trained objectives over the fresh seeds (0 for a single one), or their
+            standard error if there are none. For timed objectives, the spread between repeats if they were measured
+            together.
+        seeds: how many fresh trainings `values` are means of; 0 if they come from the search itself.
+        test: trained objectives on the test split, as means over the same seeds; empty if the split was not read.
+        within_noise: whether its advantages over another student of the front are all within the spread.
+        door: loads, retrains and exports it; the front of a run gives it to its students.
     """
 
     trial: int
@@ -58,10 +60,13 @@ class Student:
     door: InitVar[Door | None] = None
 
     def __post_init__(self, door: Door | None) -> None:
-        object.__setattr__(self, "_door", door)  # no field: it is no data, and two students are equal without it
+        # Not a field, because a door is no data and does not affect whether two students are equal.
+        object.__setattr__(self, "_door", door)
 
     def load(self) -> nn.Module:
-        """The network with its weights, in eval mode, on the CPU: the retrained ones if any, else those of the search.
+        """The network with its weights, in eval mode, on the CPU.
+
+        The weights are the retrained ones if the student was retrained, and otherwise those of the search.
 
         Raises:
             InputError: the student comes from a table or from no run, its space may not be imported or was edited, or
@@ -72,30 +77,32 @@ class Student:
     def retrain(
         self, *, epochs: int | None = None, seeds: int = 5, reserve: bool = False, workers: int = 2
     ) -> dict[str, Any]:
-        """Trains it anew, as `autokd.retrain` does; from then on `load` and `export` take the best of these trainings.
+        """Trains the student anew, like `autokd.retrain`. Then `load` and `export` take the best of these trainings.
 
         Args:
-            epochs: full budget; as in the search if None.
-            seeds: trainings, each with a fresh seed.
-            reserve: also on the training rows that the search left out; the teacher answers them once.
-            workers: trainings at once.
+            epochs: the epochs of each training; those of the search if None.
+            seeds: the number of trainings, each with a fresh seed.
+            reserve: whether to train on the rows that the search left out, too. The teacher answers them once.
+            workers: how many trainings run at once.
 
         Returns:
             `{"validation": {objective: (mean, spread)}, "test": ..., "epochs": ..., "weights": folder}`.
 
         Raises:
-            InputError: as `load` says, or every training failed.
+            InputError: the student cannot be loaded (see `load`), or every training failed.
         """
         return self._opened().retrain(self.trial, epochs=epochs, seeds=seeds, reserve=reserve, workers=workers)
 
     def export(self, out: str | Path) -> str:
-        """Writes it to a file and says in a line what was written: the retrained student if any, else the search's own.
+        """Writes the student to a file, and returns a line on what was written.
+
+        The weights are the retrained ones if the student was retrained, and otherwise those of the search.
 
         Args:
-            out: ends in .safetensors, .pt2 or .onnx; a path or, as text, an fsspec URL.
+            out: a name that ends in .safetensors, .pt2 or .onnx: a path or, as text, an fsspec URL.
 
         Raises:
-            InputError: as `load` says, or the file cannot be written.
+            InputError: the student cannot be loaded (see `load`), or the file cannot be written.
         """
         return self._opened().export(self.trial, out)
 
@@ -103,7 +110,7 @@ class Student:
         door: Door | None = vars(self)["_door"]
         if door is None:
             raise InputError(
-                f"trial {self.trial}: this student was made from data alone and knows no run folder, where its weights "
-                "are; take it from the front that autokd.load_front(run) returns"
+                f"trial {self.trial}: this student was made from data alone, so AutoKD does not know the run folder "
+                "with its weights; take the student from the front that autokd.load_front(run) returns"
             )
         return door

@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MARK = "~"
-"""Stands behind the trial of a student whose advantages over another one are within the spread."""
+"""Marks the trial of a student whose advantages over another one are within the spread."""
 
 
 def heading(objective: Mapping[str, Any]) -> str:
-    """An objective's name, with its unit where the name does not already end in it."""
+    """An objective's name, with its unit unless the name already ends in the unit."""
     name, unit = objective["name"], objective.get("unit") or ""
     return f"{name} ({unit})" if unit and not name.endswith(f"_{unit.lower()}") else str(name)
 
 
 def tested_names(front: Mapping[str, Any]) -> list[str]:
-    """Names of the objectives of which any member of the front has a test value, in the study's order."""
+    """The names of the objectives for which a member of the front has a test value, in the study's order."""
     found = {name for member in front["front"] for name in member.get("test") or {}}
     return [objective["name"] for objective in front["objectives"] if objective["name"] in found]
 
@@ -26,7 +26,7 @@ def tested_names(front: Mapping[str, Any]) -> list[str]:
 def split_common(
     given: Sequence[Mapping[str, Any]],
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What all settings have in common, and what remains of each; those of one alone have nothing in common."""
+    """The settings that all have in common, and what remains of each; a single one has nothing in common."""
     names = list(dict.fromkeys(name for each in given for name in each))
     same = {
         name: given[0][name]
@@ -37,7 +37,7 @@ def split_common(
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, whole from 100 up, with thousands separators; a dash for what is not known."""
+    """A number with three significant digits; whole from 100 up, with thousands separators; a dash if not known."""
     if value is None or not math.isfinite(value):
         return "–"
     if value == int(value) or abs(value) >= 100:
@@ -46,22 +46,22 @@ def number(value: float | None) -> str:
 
 
 def interval(value: float | None, spread: float | None) -> str:
-    """A number with its spread, where there is one."""
+    """A number with its spread, if there is one."""
     return f"{number(value)} ±{spread:.2g}" if spread else number(value)
 
 
 def marked_trial(member: Mapping[str, Any]) -> str:
-    """A member's trial, with a mark where all that it has over another member is within the spread."""
+    """A member's trial, with a mark if its advantages over another member are all within the spread."""
     return f"{member['trial']} {MARK}" if member.get("within_noise") else str(member["trial"])
 
 
 def compact(settings: Mapping[str, Any]) -> str:
-    """Settings on one line, `name=value`; floats to three digits, nested ones as JSON."""
+    """Settings on one line as `name=value`; floats have three digits, and nested settings are written as JSON."""
     return " ".join(f"{name}={shown(value)}" for name, value in settings.items())
 
 
 def shown(value: Any) -> str:
-    """One setting: floats to three digits, nested ones as JSON."""
+    """The value of one setting; a float has three digits, and a nested value is written as JSON."""
     if isinstance(value, float):
         return f"{value:.3g}"
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

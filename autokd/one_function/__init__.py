@@ -1,4 +1,4 @@
-"""One function that suggests and builds in one go, as a search space."""
+"""A search space that is one function, which suggests and builds in one call."""
 
 from autokd.one_function.space import FunctionSpace
 

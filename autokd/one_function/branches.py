@@ -1,4 +1,4 @@
-"""What a function asks a trial for, learnt from its runs: which parameter follows which, given what was picked."""
+"""Learns from runs of a function what it asks a trial for: which parameter comes next, given the earlier picks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 Asked = tuple[str, BaseDistribution]
-"""A parameter's name, and what it is suggested from."""
+"""A parameter's name, and the distribution that it is suggested from."""
 
 Picks = Mapping[str, Any]
-"""Values by parameter name, in the order in which they were asked for."""
+"""Values by parameter name, in the order in which the function asked for them."""
 
 _RUNS, _RIGHT = 50, 45
 _GIVEN_UP = 500
@@ -22,7 +22,7 @@ _KEPT = 300
 
 
 class Branches:
-    """A guess at what a function asks for next. `known` says whether it is good enough to do without the function."""
+    """Guesses what a function asks for next. `known` says whether the guesses can replace runs of the function."""
 
     def __init__(self) -> None:
         self._seen: dict[str, list[tuple[Picks, Asked | None]]] = defaultdict(list)
@@ -32,20 +32,20 @@ class Branches:
 
     @property
     def known(self) -> bool:
-        """Whether 45 of the last 50 runs asked for what was expected of them, to the last parameter."""
+        """Whether the guesses for 45 of the last 50 runs were right, to the last parameter."""
         return sum(self._guessed) >= _RIGHT
 
     def learn(self, picks: Picks, asked: Sequence[Asked], *, lacking: Asked | None = None) -> None:
-        """Takes in a run.
+        """Learns from a run of the function.
 
         Args:
-            picks: what it was given.
-            asked: what it asked for, in order.
-            lacking: what it asked for next and was not given; None where it ran to its end.
+            picks: the values that the run got.
+            asked: the parameters that it asked for, in order.
+            lacking: the parameter that it asked for next and did not get; None if it ran to its end.
         """
         self._runs += 1
         if self._runs > _GIVEN_UP and not self.known:
-            return  # learning costs more the more there is, and what was no use by now will be none
+            return  # learning gets slower with each run, and guesses that are bad by now will stay bad
         before: dict[str, Any] = {}
         right = True
         for last, following in zip(["", *(name for name, _ in asked)], [*asked, lacking], strict=True):
@@ -61,7 +61,7 @@ class Branches:
         self._guessed.append(right)
 
     def follow(self, trial: Any) -> dict[str, Any]:
-        """What `trial` picks where it is asked for what the function is expected to ask for."""
+        """The picks of `trial` when it is asked for the parameters that the function is expected to ask for."""
         picks: dict[str, Any] = {}
         asked = self._following("", picks)
         while asked is not None and asked[0] not in picks:
@@ -85,13 +85,13 @@ def _pick(trial: Any, name: str, distribution: BaseDistribution) -> Any:
 
 
 def _rule(seen: Sequence[tuple[Picks, Asked | None]]) -> Callable[[Picks], Asked | None]:
-    """A decision tree that says what follows: a constant where nothing was ever followed by two different things."""
+    """A decision tree that predicts what follows, or a constant if always the same parameter followed."""
     outcomes = list(dict.fromkeys(following for _, following in seen))
-    if len(outcomes) <= 1 or not seen[0][0]:  # nothing was picked before the first
+    if len(outcomes) <= 1 or not seen[0][0]:  # the first parameter depends on no picks
         latest = seen[-1][1] if seen else None
         return lambda picks: latest
 
-    from sklearn.tree import DecisionTreeClassifier  # slow to import, and most functions' branches need none
+    from sklearn.tree import DecisionTreeClassifier  # slow to import, and most functions need no tree
 
     pairs = dict.fromkeys(chain.from_iterable(picks.items() for picks, _ in seen))
     columns = list(dict.fromkeys((name, None if _is_number(value) else value) for name, value in pairs))
@@ -118,7 +118,10 @@ def _is_number(value: Any) -> bool:
 
 
 def _feature(picks: Picks, column: tuple[str, Any]) -> float:
-    """A number as it is, another choice as whether it was made; 0 for what was not asked for, as others tell why."""
+    """A number as it is, and any other choice as whether it was made; 0 if the parameter was not asked for.
+
+    That case needs no feature of its own, because it follows from other features.
+    """
     name, choice = column
     value = picks.get(name, _ABSENT)
     if choice is None and _is_number(value):

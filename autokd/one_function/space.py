@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 class FunctionSpace:
-    """A search space of what a function makes; an architecture is what it suggested, by name.
+    """A search space of the networks that a function makes. An architecture holds the suggested values by name.
 
-    A trial that is only thought of (`trial.imagined`), of which a sampler has hundreds for a proposal, does not run the
-    function once its branches are known from other runs. What is guessed wrongly is found out when the network is
-    built: then `InfeasibleError` is raised, and learnt from. Where guesses are often wrong, as where ranges depend on
+    A sampler tries hundreds of imagined trials (`trial.imagined`) for one proposal. Such a trial does not run the
+    function once its branches are known from other runs. If a guess was wrong, building the network raises
+    `InfeasibleError`, and the space learns from it. If guesses are often wrong, for example because ranges depend on
     other numbers, the function runs each time, with its weights on the meta device.
 
     Args:
-        function: takes a trial and the task, and gives the network; what it picks it picks with `trial.suggest_*`.
+        function: takes a trial and the task, picks values with `trial.suggest_*`, and returns the network.
     """
 
     def __init__(self, function: Callable[[Any, Task], nn.Module]) -> None:
@@ -40,7 +40,7 @@ class FunctionSpace:
         self._meta_fails = False
 
     def suggest(self, trial: optuna.Trial, task: Task) -> Arch:
-        """What the function asks `trial` for."""
+        """The values that the function asks `trial` for."""
         branches, imagined = self._known_of(task), getattr(trial, "imagined", False)
         if imagined and branches.known:
             return branches.follow(trial)
@@ -53,10 +53,10 @@ class FunctionSpace:
         return picks
 
     def build(self, arch: Arch, task: Task) -> nn.Module:
-        """The network, with the suggestions that `arch` holds.
+        """The network that the function makes from the values in `arch`.
 
         Raises:
-            InfeasibleError: the function asks for what `arch` does not hold.
+            InfeasibleError: the function asks for a value that `arch` does not hold.
         """
         trial = _Replay(arch)
         try:
@@ -69,7 +69,7 @@ class FunctionSpace:
         return network
 
     def _known_of(self, task: Task) -> Branches:
-        """What is known of the function for tasks of this shape."""
+        """The branches of the function for tasks of this shape."""
         return self._branches.setdefault((tuple(task.input_shape), task.num_outputs), Branches())
 
     def _run(self, trial: Any, task: Task) -> None:
@@ -77,20 +77,23 @@ class FunctionSpace:
             self.function(trial, task)
 
     def _run_imagined(self, trial: Any, task: Task) -> None:
-        """Not for trials of a study: its sampler may itself build networks while it is asked."""
+        """Runs the function for an imagined trial, without weights if possible.
+
+        A trial of a study cannot run this way, because its sampler may build networks while the trial suggests.
+        """
         failed = False
         if not self._meta_fails:
             try:
                 with _without_weights():
                     return self._run(trial, task)
-            except FOREIGN:  # it may look at numbers; suggestions made stay as they are
+            except FOREIGN:  # the function may look at numbers; suggestions made so far stay
                 failed = True
         self._run(trial, task)
         self._meta_fails = self._meta_fails or failed
 
 
 class _Replay(FixedTrial):
-    """Gives the values of an architecture, and nothing else; `lacking` is what else it was asked for."""
+    """A trial that gives the values of an architecture only; `lacking` is another parameter that it was asked for."""
 
     def __init__(self, arch: Arch) -> None:
         super().__init__(dict(arch))
@@ -100,11 +103,11 @@ class _Replay(FixedTrial):
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         return pick(super().suggest_categorical, name, choices)
 
-    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:  # every suggest_* of Optuna's comes here
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:  # every suggest_* of Optuna calls this
         if name not in self._arch or not _may_be(distribution, self._arch[name]):
             self.lacking = (name, distribution)
             given = f"has {self._arch[name]!r}" if name in self._arch else "does not have it"
-            raise InfeasibleError(f"the function asks for '{name}' ({distribution}), and the architecture {given}")
+            raise InfeasibleError(f"the function asks for '{name}' ({distribution}), but the architecture {given}")
         return super()._suggest(name, distribution)
 
 
@@ -118,5 +121,5 @@ def _may_be(distribution: BaseDistribution, value: Any) -> bool:
 @contextmanager
 def _without_weights() -> Iterator[None]:
     with torch.device("meta"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # such as that weights loaded from a file go nowhere
+        warnings.simplefilter("ignore")  # such as the warning that weights loaded from a file have no effect
         yield

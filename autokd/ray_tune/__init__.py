@@ -1,7 +1,7 @@
-"""Searches on a Ray cluster: Ray Tune places, retries and reports; the driver's one record stays the truth.
+"""Searches on a Ray cluster. Ray Tune places and retries trials and reports them; the driver's record is what counts.
 
-Read in this order: `cluster` (the door as the driver sees it), `doors` (Tune's searcher and scheduler), `worker` (what
-runs on a node), `meter` (where latencies are measured). Importing this imports no Ray.
+Read the modules in this order: `cluster` (the cluster as the driver sees it), `doors` (Tune's searcher and scheduler),
+`worker` (what runs on a node), `meter` (where latencies are measured). Importing this package does not import Ray.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_cluster(study: Study) -> Iterator[Place]:
-    """The cluster that a study names, as a place to train.
+    """The cluster that a study names, as a place where students train.
 
     Raises:
-        InputError: Ray is not installed, or there is no such cluster.
+        InputError: Ray is not installed, or the cluster cannot be found.
     """
     try:
         import ray.tune  # noqa: F401

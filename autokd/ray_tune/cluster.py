@@ -1,4 +1,4 @@
-"""A Ray cluster as a place to train: connected to, filled by Ray Tune, left."""
+"""A Ray cluster as a place to train: connecting, training through Ray Tune, and disconnecting."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ from autokd.teachers.files import digest_of
 from autokd.trial import Stretch
 
 _TUNE = {
-    "RAY_AIR_NEW_OUTPUT": "0",  # it prints a table at any verbosity
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a CSV, a JSON and a TensorBoard file for each trial; we have a record
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # it would swallow Ctrl-C
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the record has them
+    "RAY_AIR_NEW_OUTPUT": "0",  # else Tune prints a table at any verbosity
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # else it writes three files for each trial
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # else Tune swallows Ctrl-C
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the record has the errors
 }
-"""Settings for which Tune has the environment alone."""
+"""Settings that Tune reads from the environment only."""
 _CONNECT_SECONDS = 10
 
 
 @contextmanager
 def connected(study: Study) -> Iterator[Cluster]:
-    """The cluster that a study names, for as long as the block; one that was connected to before stays so.
+    """The cluster that a study names, connected while the block runs. An earlier connection is kept open afterwards.
 
     Raises:
-        InputError: there is none at that address, or this machine alone has no room for one student.
+        InputError: there is no cluster at that address, or a cluster of this machine alone has no room for one student.
     """
     settings = study.executor
     assert isinstance(settings, RayExecutor)
@@ -66,12 +66,12 @@ def connected(study: Study) -> Iterator[Cluster]:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that is connected to.
+    """A connected cluster.
 
     Args:
-        settings: the study's.
-        workers: students that train at once.
-        meter: where latencies are measured.
+        settings: the settings of the study's executor.
+        workers: how many students train at once.
+        meter: measures latencies.
     """
 
     settings: RayExecutor
@@ -79,14 +79,14 @@ class Cluster:
     meter: Meter
 
     def start(self) -> None:
-        """Nothing: Tune starts a process with its first student."""
+        """Does nothing, because Tune starts a process with its first student."""
 
     def run_trials(self, run: Run, driver: Driver, *, seconds: float | None, notify: Notify) -> str:
-        """As `driver.loop.run_trials`."""
+        """Trains until the search ends, like `driver.loop.run_trials`."""
         return self.tune(run, driver, seconds=seconds, notify=notify)[0]
 
     def tune(self, run: Run, driver: Driver, *, seconds: float | None, notify: Notify) -> tuple[str, ResultGrid]:
-        """`run_trials`, and what Tune has to show: a row for each trial that was trained now."""
+        """The same as `run_trials`, and Tune's results: a row for each trial that was trained in this call."""
         settings = self.settings
         work = self._work(run)
         search = Search(driver, workers=self.workers, storage=_storage(work), seconds=seconds, notify=notify)
@@ -109,7 +109,7 @@ class Cluster:
                 ),
                 run_config=tune.RunConfig(
                     name=run.context.study.name,
-                    storage_path=folder,  # what Tune would restore: not needed
+                    storage_path=folder,  # Tune needs a folder, but AutoKD never restores from it
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # stretches write their own
                     failure_config=tune.FailureConfig(max_failures=settings.max_failures),
                     callbacks=[ShowValues(search)],
@@ -120,7 +120,7 @@ class Cluster:
         return search.ended, found
 
     def train_all(self, run: Run, stretches: Sequence[Stretch], *, notify: Notify) -> dict[str, dict[str, Any]]:
-        """As `driver.loop.train_all`."""
+        """Trains all stretches, like `driver.loop.train_all`."""
         task = ray.remote(
             num_cpus=self.settings.cpus_per_trial,
             num_gpus=self.settings.gpus_per_trial,
@@ -129,7 +129,7 @@ class Cluster:
         work, results = self._work(run), finished(stretches)
         storage = _storage(work)
         waiting = deque(stretch for stretch in stretches if stretch.folder not in results)
-        for stretch in waiting:  # one that failed before is tried again
+        for stretch in waiting:  # a stretch that failed before is tried again
             drop(Path(stretch.folder))
             if storage is not None:
                 storage.drop(stretch.folder)
@@ -176,7 +176,11 @@ def _name(trial: Any) -> str:
 
 
 def _look_for_room(settings: RayExecutor, workers: int) -> None:
-    """Says so where fewer students than asked for train at once; Ray itself would wait in silence."""
+    """Warns if fewer students than asked for can train at once. Ray itself would wait silently.
+
+    Raises:
+        InputError: the cluster is this machine alone, and it has no room for one student.
+    """
     asked = {"CPU": settings.cpus_per_trial, "GPU": settings.gpus_per_trial}
     asked = {name: amount for name, amount in asked.items() if amount}
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -185,8 +189,8 @@ def _look_for_room(settings: RayExecutor, workers: int) -> None:
     if not room and settings.address == "local":
         there = " and ".join(f"{nodes[0].get(name, 0):g} {name}" for name in asked)
         raise InputError(
-            f"executor: {wanted} asked for each student, but Ray on this machine has {there}; ask for less by "
-            "executor.cpus_per_trial and executor.gpus_per_trial, or name a cluster by executor.address"
+            f"executor: each student needs {wanted}, but Ray on this machine has {there}; ask for less with "
+            "executor.cpus_per_trial and executor.gpus_per_trial, or name a cluster with executor.address"
         )
     if room < workers:
         logging.getLogger("autokd").warning(
@@ -198,9 +202,9 @@ def _connect(address: str) -> None:
     named = (os.environ.get("RAY_ADDRESS") or address) if address == "auto" else address
     try:
         if address.startswith("ray://"):
-            raise ValueError("a search does not run through Ray's client; run it on the cluster by `ray job submit`")
+            raise ValueError("a search does not run through Ray's client; run it on the cluster with `ray job submit`")
         if named.startswith("http"):
-            raise ValueError("that is where `ray job` submits to; a search connects to the head itself, as host:6379")
+            raise ValueError("`ray job` submits to this address; a search connects to the head node, like host:6379")
         host, _, port = named.rpartition(":")
         if host:  # Ray itself tries for two minutes
             socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
@@ -211,7 +215,7 @@ def _connect(address: str) -> None:
         where = f"'{address}'" if named == address else f"'{named}', as RAY_ADDRESS says,"
         raise InputError(
             f"executor.address: no Ray cluster at {where} ({reason}); start one with `ray start --head` and write "
-            "auto, or write local for one of its own on this machine"
+            "auto, or write local to let AutoKD start Ray on this machine"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Two doors of Ray Tune onto one driver: its searcher proposes, its trial scheduler advances; they decide nothing."""
+"""Ray Tune's searcher and trial scheduler as two doors to one driver, which makes all decisions."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _TICK_SECONDS = 0.5
 
 
 class Search:
-    """One search between the two doors: which stretches are ready, and which Tune has in hand.
+    """The state that both doors share: which stretches are ready, and which are running.
 
-    A trial of Tune's is a trial of the record's. After each stretch it pauses, until the driver has its next one.
+    Each trial of Tune is a trial of the record. It pauses after each stretch until the driver has its next one.
 
     Args:
         driver: proposes, advances and records.
-        workers: stretches under way at once.
-        storage: where workers leave checkpoints, if not in the run folder; they are copied from there.
-        seconds: no stretch begins after so long; None sets no limit.
-        notify: told what is being done, about twice a second.
+        workers: how many stretches run at once.
+        storage: where workers leave checkpoints, if not in the run folder. They are copied from there.
+        seconds: no stretch begins after this many seconds; None sets no limit.
+        notify: called about twice a second with what the search is doing.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Search:
         self._noted = 0.0
 
     def next_stretch(self, *, paused: bool) -> Stretch | None:
-        """The next stretch to begin now: of a trial that Tune has paused, or of one that it does not know yet."""
+        """The next stretch to begin now, or None: of a trial that Tune has paused, or of one that is new to Tune."""
         if self._late or len(self.under_way) >= self.workers:
             return None
         if not self.ready:
@@ -64,7 +64,7 @@ class Search:
         return stretch
 
     def finish_stretch(self, number: int, outcome: dict[str, Any]) -> bool:
-        """Hands what a stretch gave to the driver; whether its trial may go on."""
+        """Hands the outcome of a stretch to the driver, and returns whether its trial may go on."""
         stretch = self.under_way.pop(number)
         try:
             if self.storage is not None and self.storage.result(stretch.folder) is not None:
@@ -72,7 +72,7 @@ class Search:
             self.ready.extendleft(self.driver.advance(number, outcome))
             if self.storage is not None and stretch.source and "error" not in outcome:
                 self.storage.drop(stretch.source)
-        except Exception as error:  # Tune would wrap it; it is raised where Tune lets it through
+        except Exception as error:  # Tune would wrap the error here, so `tick` raises it
             self.fault = error
         return self.driver.record.trials[number].state == "running"
 
@@ -81,18 +81,18 @@ class Search:
         self.ready.appendleft(self.under_way.pop(number))
 
     def written(self, number: int) -> dict[str, Any] | None:
-        """What a worker wrote of the stretch under way, if it finished it before it died."""
+        """The result of the running stretch, if its worker wrote one before it died."""
         folder = Path(self.under_way[number].folder)
         if self.storage is not None:
             return self.storage.result(folder)
         return unrecorded_result(self.driver.folder, self.driver.record.trials[number])
 
     def tick(self) -> None:
-        """What is due between two events: a proposal ahead, a word on how it stands, the end."""
+        """Does what is due between two events: proposes in advance, notifies, and ends the search."""
         if self.fault is not None:
             raise self.fault
         if not self._late and self._proposing and len(self.ready) < self.workers <= len(self.under_way):
-            self._propose()  # ahead: a worker that ends need not wait for it
+            self._propose()  # in advance, so that the next free worker need not wait
         if time.monotonic() - self._noted > _TICK_SECONDS:
             self.notify(SEARCHING)
             self._noted = time.monotonic()
@@ -109,7 +109,7 @@ class Search:
                 self.ended = self.driver.ended
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune writes down what it would restore, and goes on from our record instead."""
+        """Empty, because Tune saves this to restore it, and a search goes on from the record instead."""
         return {}
 
     @property
@@ -117,7 +117,10 @@ class Search:
         return self._deadline is not None and time.monotonic() >= self._deadline
 
     def _resume(self) -> list[Stretch]:
-        """What an earlier driver left under way; checkpoints that are on one side alone are copied to the other."""
+        """The stretches that an earlier driver left unfinished.
+
+        Checkpoints that only the run folder or only the storage has are copied to the other.
+        """
         storage, folder = self.storage, self.driver.folder
         if storage is None:
             return self.driver.resume()
@@ -140,7 +143,7 @@ class Search:
 
 
 class ProposeSearcher(Searcher):
-    """Tune asks it for new trials: the driver's proposals, and what an earlier driver left under way."""
+    """The searcher that Tune asks for new trials: the driver's proposals, and trials that an earlier driver left."""
 
     def __init__(self, search: Search) -> None:
         super().__init__()
@@ -148,7 +151,7 @@ class ProposeSearcher(Searcher):
         self._numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        """The first stretch of a trial that Tune does not know; None where nothing is to begin now."""
+        """The first stretch of a trial that is new to Tune; None if no trial is to begin now."""
         stretch = self.search.next_stretch(paused=False)
         if stretch is not None:
             self._numbers[trial_id] = stretch.trial
@@ -157,20 +160,20 @@ class ProposeSearcher(Searcher):
         return Searcher.FINISHED if self.search.ended else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Ends a trial that failed once too often; of all others the driver knows."""
+        """Ends a trial that failed once too often. The driver already knows about all others."""
         number = self._numbers[trial_id]
-        if error and number in self.search.under_way:  # else the scheduler has put it back
+        if error and number in self.search.under_way:  # else the scheduler has put the stretch back
             self.search.finish_stretch(number, self.search.written(number) or {"error": "the worker process died"})
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the record is what a new driver goes on from."""
+        """Does nothing, because a new driver goes on from the record."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing, likewise."""
+        """Does nothing, likewise."""
 
 
 class AdvanceScheduler(TrialScheduler):
-    """Tune tells it what stretches gave, and asks which paused trial goes on: the driver's answers."""
+    """The scheduler to which Tune reports results and which it asks for the next trial. The driver decides."""
 
     def __init__(self, search: Search) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -178,20 +181,20 @@ class AdvanceScheduler(TrialScheduler):
         self._added: list[Trial] = []
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """Advances a trial; it stops, or pauses until its next stretch is due."""
+        """Advances a trial, which then stops, or pauses until its next stretch is due."""
         number = trial.config["trial"]
         if not self.search.finish_stretch(number, json.loads(result["outcome"])):
             return TrialScheduler.STOP
-        # Without a checkpoint of Tune's: where the next stretch begins stands in its configuration.
+        # Tune needs no checkpoint: the configuration of the next stretch says where it begins.
         tune_controller.pause_trial(trial, should_checkpoint=False)
         self.search.paused[number] = trial
         return TrialScheduler.NOOP
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """The paused trial whose next stretch is due, given that stretch, or one just added; ended ones are stopped.
+        """The paused trial whose next stretch is due, with that stretch, or a new trial. Ended trials are stopped.
 
-        Left to itself Tune would give a worker that becomes free to the trial whose own worker is still starting, and
-        end that one: where stretches are shorter than a start, it would never get there.
+        By default Tune would give a free worker to the trial whose own worker is still starting, and end the starting
+        one. If stretches are shorter than a start, no further worker would ever be ready.
         """
         search = self.search
         search.tick()
@@ -206,14 +209,14 @@ class AdvanceScheduler(TrialScheduler):
         return trial
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Notes a trial that is to begin, or to begin its stretch again after its worker died."""
+        """Notes a trial that is to begin, or to repeat its stretch after its worker died."""
         self._added.append(trial)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """Nothing while Tune tries again; the disk's errors beyond that are raised.
+        """Does nothing while Tune retries. Once it gives up, an error of the disk is raised.
 
-        Where an idle worker has died, Tune finds out when it hands it the next stretch, requeues the trial for it and
-        gives it up by the same failure: it still waits then, and its stretch begins again as another trial of Tune's.
+        If an idle worker has died, Tune notices when it hands the worker the next stretch. It then requeues the trial
+        and, by the same failure, gives it up while it is still waiting. Its stretch begins again as a new trial.
         """
         if trial.status == Trial.PENDING:
             self.search.begin_again(trial.config["trial"])
@@ -224,20 +227,20 @@ class AdvanceScheduler(TrialScheduler):
             self.search.fault = OSError(str(cause))
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
-        """Nothing: the driver knows."""
+        """Does nothing, because the driver already knows."""
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
-        """Nothing: the driver knows."""
+        """Does nothing, because the driver already knows."""
 
     def debug_string(self) -> str:
-        """What Tune's own progress would show."""
+        """A text for Tune's own progress output."""
         return "AutoKD's driver decides"
 
 
 class ShowValues(tune.Callback):
-    """Puts the numbers of the record into Tune's results, for its `ResultGrid`, and among the metrics of the cluster.
+    """Adds the numbers of the record to Tune's results, for its `ResultGrid`, and to the metrics of the cluster.
 
-    There they are the gauge `ray_autokd_objective`, which Ray's dashboard draws where Prometheus collects for it.
+    The metric is the gauge `ray_autokd_objective`. Ray's dashboard draws it if Prometheus collects the metrics.
     """
 
     def __init__(self, search: Search) -> None:
@@ -251,7 +254,7 @@ class ShowValues(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """Replaces the text of the outcome."""
+        """Replaces the outcome, which is text, by its numbers."""
         outcome = json.loads(result.pop("outcome"))
         number, driver = trial.config["trial"], self.search.driver
         values = driver.record.trials[number].values

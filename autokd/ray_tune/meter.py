@@ -1,4 +1,4 @@
-"""Latencies measured on a node that is kept for it: one with the custom resource `meter`."""
+"""Measures latencies on a node that is reserved for it: one with the custom resource `meter`."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ _PATIENCE_SECONDS = 60.0
 
 
 def meter_of_cluster(*, retries: int) -> Meter:
-    """The cluster's node for measuring if it has one, or else this process."""
+    """The meter on the cluster's node for measuring, if it has one, or else in this process."""
     if _is_there():
         return MeterNode(retries=retries)
     return ThisProcess("by the driver, for no node of the cluster has the resource 'meter'")
 
 
 class MeterNode:
-    """Measures by Ray tasks that reserve `{"meter": 1}`: never two at once, whoever asks.
+    """Measures in Ray tasks that reserve `{"meter": 1}`, so that no two measurements run at once.
 
-    A process or node that dies at it is replaced, if there is another with the resource or one comes within a minute.
+    If a process or node dies while it measures, another node with the resource takes over, also one that joins within a
+    minute.
 
     Args:
-        retries: how often a measurement is begun anew when its process or node dies.
+        retries: how many times a measurement is repeated when its process or node dies.
     """
 
     where = "on the node with the resource 'meter'"
@@ -47,12 +48,12 @@ class MeterNode:
         self._shipped: dict[str, Any] = {}
 
     def conditions(self, *, runtime: str, threads: int, batch: int, device: str = "cpu") -> dict[str, Any]:
-        """As `latency_table.conditions`."""
+        """The conditions on that node, see `latency_table.conditions`."""
         found: dict[str, Any] = self._there(conditions, runtime=runtime, threads=threads, batch=batch, device=device)
         return found
 
     def reference_ms(self, *, threads: int, device: str = "cpu") -> float:
-        """As `latency.measure_reference_ms`."""
+        """The time of the reference network on that node, see `latency.measure_reference_ms`."""
         return float(self._there(measure_reference_ms, threads=threads, device=device))
 
     def measure(
@@ -64,10 +65,10 @@ class MeterNode:
         reference_ms: float,
         seconds: float = SECONDS,
     ) -> list[Measurement]:
-        """As `measure_archs`; the task travels once, students are built there."""
+        """Measures architectures on that node, see `measure_archs`. The task is sent once; students are built there."""
         task = context.task
         if task.digest not in self._shipped:
-            # A copy, for the original may hold all inputs once more, normalised.
+            # A copy is sent, because the original may also hold all inputs normalised.
             self._shipped[task.digest] = ray.put(replace(task) if isinstance(task, ArrayTask) else task)
         given = (dump(context.study), objective.name, list(archs), reference_ms, seconds)
         measured: list[Measurement] = self._there(_measure, self._shipped[task.digest], *given)
@@ -82,8 +83,8 @@ class MeterNode:
             elif time.monotonic() - seen > _PATIENCE_SECONDS:
                 ray.cancel(reference, force=True)
                 raise UnmeasuredError(
-                    "latencies: the node with the resource 'meter' is gone; start one by "
-                    """`ray start --num-cpus=0 --resources='{"meter": 1}'`, and search again: it goes on"""
+                    "latencies: the node with the resource 'meter' is gone; start one with `ray start --num-cpus=0 "
+                    """--resources='{"meter": 1}'` and run the same search again, which goes on where it stopped"""
                 )
         try:
             return ray.get(reference)
@@ -91,7 +92,7 @@ class MeterNode:
             raise error.cause from None
         except RayError as error:
             raise UnmeasuredError(
-                f"latencies: {type(error).__name__} on the node with the resource 'meter', however often it was tried"
+                f"latencies: {type(error).__name__} on the node with the resource 'meter' in every attempt"
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""What workers read of a run folder, shipped once to each node that does not see it."""
+"""The parts of a run folder that workers read, shipped once to each node that does not see the folder."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from autokd.study import SETUP_FILE
 
 @dataclass(frozen=True)
 class Shipment:
-    """Study, data and teacher's outputs of a run.
+    """The study, the data and the teacher's outputs of a run.
 
     Args:
-        run: the run folder, on the driver's machine.
-        setup: its `study.json`, by which a node knows whether it sees the folder.
-        files: references into Ray's object store, by path within the run folder; none where all is on one machine.
+        run: the run folder on the driver's machine.
+        setup: the text of its `study.json`, by which a node recognises the folder.
+        files: references into Ray's object store, by path within the run folder; empty if there is only one machine.
     """
 
     run: str
@@ -34,7 +34,7 @@ class Shipment:
 
 
 def ship(run: Run, *, elsewhere: bool) -> Shipment:
-    """The shipment of a run; its files are put into the object store, once, where there may be other machines."""
+    """The shipment of a run. If there may be other machines, its files are put into the object store, once."""
     folder = run.folder.absolute()
     setup = (folder / SETUP_FILE).read_text(encoding="utf-8")
     named = [folder / name for name in (run.setup.task, run.setup.outputs) if name]
@@ -46,9 +46,9 @@ def ship(run: Run, *, elsewhere: bool) -> Shipment:
 
 
 def unpack(shipment: Shipment) -> Path:
-    """The run folder if this node sees it, or else a folder of this node with what was shipped.
+    """The run folder if this node sees it, or else a folder of this node with the shipped files.
 
-    The first process of a node that asks writes it; the others wait for that.
+    The first process of a node writes that folder, and the others wait for it.
     """
     run = Path(shipment.run)
     if (run / SETUP_FILE).is_file() and (run / SETUP_FILE).read_text(encoding="utf-8") == shipment.setup:

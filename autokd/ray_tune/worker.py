@@ -1,4 +1,4 @@
-"""What runs on a node: one stretch after another, in a process that keeps imports, data and the teacher's outputs."""
+"""The work of a node: it trains one stretch after another in a process that keeps imports, data and outputs loaded."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _RESULT = "result.json"
 
 @dataclass(frozen=True)
 class Work:
-    """What every stretch of a run has in common, as plain data.
+    """What all stretches of a run have in common, as plain data.
 
     Args:
-        shipment: what workers read of the run folder.
-        storage: where checkpoints go, as `Storage` takes it; "" where all nodes see the run folder.
-        minutes: a stretch that takes longer is ended with an error.
+        shipment: the parts of the run folder that workers read.
+        storage: where checkpoints go, as a URL or path for `Storage`; "" if all nodes see the run folder.
+        minutes: a stretch that takes longer is stopped with an error.
     """
 
     shipment: Shipment
@@ -43,26 +43,28 @@ class Work:
 
 
 def as_config(stretch: Stretch) -> dict[str, Any]:
-    """A stretch as the configuration of a Tune trial; the architecture is text, for Tune takes nested keys apart."""
+    """A stretch as the configuration of a Tune trial. The architecture is text, because Tune flattens nested keys."""
     return {**asdict(with_absolute_paths(stretch)), "arch": json.dumps(stretch.arch)}
 
 
 def with_absolute_paths(stretch: Stretch) -> Stretch:
-    """The same stretch for a process that works in another folder."""
+    """The same stretch with absolute paths, for a process with another current folder."""
     source = os.path.abspath(stretch.source) if stretch.source else ""
     return replace(stretch, source=source, folder=os.path.abspath(stretch.folder))
 
 
 def as_stretch(config: Mapping[str, Any]) -> Stretch:
-    """The stretch that `as_config` turned into a configuration."""
+    """The stretch that a configuration from `as_config` describes."""
     return Stretch(**{**config, "arch": json.loads(config["arch"]), "recipe": Recipe(**config["recipe"])})
 
 
 def train(work: Work, stretch: Stretch) -> dict[str, Any]:
-    """What a stretch gives, here and on one thread; if an earlier attempt finished it and died, what that wrote.
+    """Trains a stretch in this process on one thread, and returns its outcome.
+
+    If an earlier attempt finished the stretch and died afterwards, the outcome is the one that it wrote.
 
     Raises:
-        OSError: the disk, not the student.
+        OSError: the disk failed, and not the student.
     """
     torch.set_num_threads(1)
     if work.storage:
@@ -74,7 +76,7 @@ def train(work: Work, stretch: Stretch) -> dict[str, Any]:
 
 
 def _train_apart(work: Work, stretch: Stretch, storage: Storage) -> dict[str, Any]:
-    """`train`, in a folder of this node, to which and from which checkpoints are copied."""
+    """Does the same as `train` in a folder of this node; checkpoints are copied between it and the storage."""
     earlier = storage.result(stretch.folder)
     if earlier is not None:
         return earlier
@@ -97,7 +99,7 @@ def _train(work: Work, stretch: Stretch, keep: Callable[[], None]) -> dict[str, 
             if str(run) != work.shipment.run and not work.storage:
                 raise InputError(
                     f"node {ray.util.get_node_ip_address()} does not see {work.shipment.run}; name a folder that all "
-                    "nodes see, or a URL, by executor.storage"
+                    "nodes see, or a URL, with executor.storage"
                 )
             return run_stretch_in(str(run), stretch)
         except OSError:
@@ -107,26 +109,26 @@ def _train(work: Work, stretch: Stretch, keep: Callable[[], None]) -> dict[str, 
 
 
 class StretchTrainable(tune.Trainable):
-    """A Tune trial, of which each step is one stretch; the next one comes as a new configuration."""
+    """A Tune trial. Each of its steps is one stretch, and the next stretch comes as a new configuration."""
 
     def setup(self, config: dict[str, Any], *, work: Work) -> None:  # type: ignore[override]
-        """Takes up the first stretch."""
+        """Prepares for the first stretch."""
         self.work = work
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Takes up another stretch, of this or another trial; all that is loaded stays."""
+        """Prepares for another stretch, of this or another trial. Everything that is loaded stays."""
         self.stretch = as_stretch(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Trains the stretch; its result is text, for Tune takes nested keys apart."""
+        """Trains the stretch. Its result is text, because Tune flattens nested keys."""
         return {"training_iteration": self.stretch.stop, "outcome": json.dumps(train(self.work, self.stretch))}
 
 
 @contextmanager
 def _ended_after(seconds: float, folder: Path, reason: str, keep: Callable[[], None]) -> Iterator[None]:
-    """Ends this process where the block takes longer, and leaves the reason as the result in `folder`."""
+    """Ends this process if the block takes longer, and writes the reason into `folder` as the result."""
 
     def end() -> None:
         try:
