@@ -24,6 +24,6 @@ def data_frame(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> 
     try:
         import pandas
     except ImportError:
-        raise InputError("a data frame needs pandas: pip install 'autokd[pandas]'") from None
+        raise InputError("a data frame needs pandas; run: pip install 'autokd[pandas]'") from None
     frame = pandas.json_normalize([dict(record) for record in records])
     return frame.reindex(columns=list(dict.fromkeys([*columns, *frame.columns])))

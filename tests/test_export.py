@@ -176,7 +176,7 @@ def test_without_its_packages_onnx_says_what_to_install(
     tmp_path: Path, inputs: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(InputError, match=r"needs onnxruntime: pip install 'autokd\[onnx\]'"):
+    with pytest.raises(InputError, match=r"needs onnxruntime; run: pip install 'autokd\[onnx\]'"):
         export_student(sample_student(), inputs, tmp_path / "s.onnx", card=sample_card())
 
 

@@ -78,5 +78,5 @@ def test_a_folder_that_is_no_run_has_no_frame(tmp_path: Path) -> None:
 def test_without_pandas_a_frame_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     for make in (front_of(*POINTS).to_dataframe, lambda: autokd.trials_dataframe(RUN)):
-        with pytest.raises(InputError, match=r"needs pandas: pip install 'autokd\[pandas\]'"):
+        with pytest.raises(InputError, match=r"needs pandas; run: pip install 'autokd\[pandas\]'"):
             make()

@@ -138,7 +138,7 @@ def test_an_empty_front_and_a_single_objective_are_refused(tmp_path: Path) -> No
 
 def test_without_matplotlib_a_figure_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(InputError, match=r"needs matplotlib: pip install 'autokd\[plot\]'"):
+    with pytest.raises(InputError, match=r"needs matplotlib; run: pip install 'autokd\[plot\]'"):
         write_figure(plain_front(), tmp_path / "front.svg")
     with pytest.raises(InputError, match="needs matplotlib"):
         front_of(*POINTS).plot()

@@ -109,7 +109,7 @@ def test_without_a_meter_the_driver_measures_and_says_so(
     with caplog.at_level(logging.INFO, "autokd"):
         search_study(study_on(cluster, tmp_path, **{"budget.trials": 2}), run=tmp_path / "run")
     assert set(nodes_that_timed(tmp_path)) == {cluster.head_node.node_id}
-    assert caplog.text.count("Latencies are measured by the driver, for no node") == 1
+    assert caplog.text.count("Latencies are measured by the driver, because no node") == 1
 
 
 def test_a_search_that_loses_its_meter_goes_on_and_answers_once_there_is_another(

@@ -53,4 +53,4 @@ def test_more_than_this_machine_has_is_refused(tmp_path: Path) -> None:
 def test_without_ray_a_search_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     said = refused_search(tmp_path, {}, "--executor", "ray")
-    assert "executor: ray needs ray, which is not installed: run `pip install 'autokd[ray]'`" in said
+    assert "executor: ray needs ray, which is not installed; run: pip install 'autokd[ray]'" in said

@@ -221,7 +221,7 @@ def test_the_front_alone_makes_a_page(tmp_path: Path) -> None:
 
 def test_without_plotly_the_report_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
-    with pytest.raises(InputError, match=r"needs plotly: pip install 'autokd\[report\]'"):
+    with pytest.raises(InputError, match=r"needs plotly; run: pip install 'autokd\[report\]'"):
         write_report(sample_data(), tmp_path / "report.html")
 
 

@@ -110,5 +110,5 @@ def _installed(space: str) -> str:
     known = registry.installed("search_spaces")
     raise InputError(
         f"this student's search space '{space}' is no installed plug-in (known: {', '.join(known) or 'none'}), and "
-        f"AutoKD imports no code that only a folder names; name it yourself: load_student(folder, space='{space}')"
+        f"AutoKD imports no code that only a folder names; pass it yourself: load_student(folder, space='{space}')"
     )

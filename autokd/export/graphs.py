@@ -35,7 +35,7 @@ def onnx(student: nn.Module, inputs: Tensor, path: Path, card: Card) -> str:
         import onnxruntime
         import onnxscript  # noqa: F401  (torch.onnx needs it)
     except ImportError as error:
-        raise InputError(f"exporting to ONNX needs {error.name}: pip install 'autokd[onnx]'") from None
+        raise InputError(f"exporting to ONNX needs {error.name}; run: pip install 'autokd[onnx]'") from None
     with _quiet(), _refusing("torch.onnx"):
         program = torch.onnx.export(
             student,

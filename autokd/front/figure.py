@@ -100,7 +100,7 @@ def panels(front: Mapping[str, Any], x: str | None, y: str | None) -> list[tuple
         InputError: matplotlib is not installed, an objective is unknown, or there is nothing to draw.
     """
     if find_spec("matplotlib") is None:
-        raise InputError("a picture needs matplotlib; run `pip install 'autokd[plot]'`")
+        raise InputError("a picture needs matplotlib; run: pip install 'autokd[plot]'")
     objectives = front["objectives"]
     refuse_unknown([name for name in (x, y) if name is not None], objectives)
     if not front["front"]:

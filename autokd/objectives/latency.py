@@ -237,7 +237,7 @@ def _onnx(student: nn.Module, inputs: Tensor, threads: int) -> Call:
         import onnxscript  # noqa: F401  (torch.onnx needs it)
     except ImportError as missing:
         raise InputError(
-            f"latency_ms with runtime 'onnx' needs {missing.name}: run `pip install 'autokd[onnx]'`"
+            f"latency_ms with runtime 'onnx' needs {missing.name}; run: pip install 'autokd[onnx]'"
         ) from missing
     with _silenced():
         program = torch.onnx.export(student, (inputs,), dynamo=True, verbose=False)

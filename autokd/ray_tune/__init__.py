@@ -28,7 +28,7 @@ def open_cluster(study: Study) -> Iterator[Place]:
         import ray.tune  # noqa: F401
     except ImportError as missing:
         raise InputError(
-            f"executor: ray needs {missing.name}, which is not installed: run `pip install 'autokd[ray]'`, or write "
+            f"executor: ray needs {missing.name}, which is not installed; run: pip install 'autokd[ray]', or write "
             "executor: processes"
         ) from missing
     from autokd.ray_tune.cluster import connected

@@ -28,7 +28,7 @@ def meter_of_cluster(*, retries: int) -> Meter:
     """The meter on the cluster's node for measuring, if it has one, or else in this process."""
     if _is_there():
         return MeterNode(retries=retries)
-    return ThisProcess("by the driver, for no node of the cluster has the resource 'meter'")
+    return ThisProcess("by the driver, because no node of the cluster has the resource 'meter'")
 
 
 class MeterNode:

@@ -1,4 +1,4 @@
-"""From a reference (plug-in name, module, `module:attr`, file) to the object it names, and back."""
+"""Finds the object that a reference (plug-in name, module, `module:attr`, file) names, and a reference to an object."""
 
 from autokd.registry.beside import modules_beside
 from autokd.registry.identity import reference_of, source_digest

@@ -1,4 +1,4 @@
-"""Modules that lie beside a plug-in's file: imported from there by that file and by each other, and by nobody else."""
+"""Modules in the folder of a plug-in's file. Only that file and these modules themselves can import them from there."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _LOADING = threading.RLock()
 
 
 def open_folder(module: ModuleType, folder: Path) -> None:
-    """Lets a module that is yet to run import what lies in a folder, whenever it does so, as a script there could.
+    """Lets a module import modules in a folder, at any time, as a script in that folder could. Call it before it runs.
 
-    Python looks `__import__` up among the builtins of the module that imports, so this one gets its own. `sys.path`
-    stays, and each plug-in has its own copy of what it imports, under a private name. The standard library and AutoKD
-    come first; so does what `import` finds anyway, where that is the same file.
+    Python looks up `__import__` among the builtins of the importing module, so this module gets builtins of its own.
+    `sys.path` does not change. Each plug-in has its own copy of the modules that it imports, under a private name. The
+    standard library and AutoKD take precedence, and so does a module that `import` finds anyway if it is the same file.
     """
     own = _Folder(f"{module.__name__}_beside", folder)
     package = ModuleType(own.package)
@@ -33,30 +33,30 @@ def open_folder(module: ModuleType, folder: Path) -> None:
 
 
 def modules_beside(module: ModuleType) -> list[ModuleType]:
-    """The modules that a plug-in's file has imported from its folder so far, and those that they have, in order."""
+    """The modules that a plug-in's file has imported from its folder so far, directly or not, in order of import."""
     folder = _OPEN.get(module.__name__)
     return [sys.modules[name] for name in folder.digests] if folder else []
 
 
 def is_stale(module: ModuleType) -> bool:
-    """Whether a module that a plug-in's file imported from its folder is another on the disk by now."""
+    """Whether a module that a plug-in's file imported from its folder has changed on the disk since."""
     folder = _OPEN.get(module.__name__)
     return folder is not None and any(_digest(sys.modules[name]) != digest for name, digest in folder.digests.items())
 
 
 def forget(module: ModuleType) -> None:
-    """Has a plug-in's file, and what it imported from its folder, loaded anew next time."""
+    """Forgets a plug-in's file and the modules that it imported from its folder, so that they are loaded anew."""
     own = _OPEN.pop(module.__name__)
     for name in [*own.digests, own.package, module.__name__]:
         sys.modules.pop(name, None)
 
 
 class _Folder:
-    """A folder whose modules are loaded as those of a private package.
+    """A folder whose modules are loaded as modules of a private package.
 
     Args:
-        package: its name.
-        path: of the folder.
+        package: the name of the package.
+        path: the path of the folder.
     """
 
     def __init__(self, package: str, path: Path) -> None:
@@ -65,7 +65,7 @@ class _Folder:
         self._held: dict[str, bool] = {}
 
     def lend_to(self, module: ModuleType) -> None:
-        """Has a module import from here."""
+        """Lets a module import from this folder."""
         module.__dict__["__builtins__"] = {**vars(builtins), "__import__": self.import_module}
 
     def import_module(
@@ -76,7 +76,7 @@ class _Folder:
         fromlist: Sequence[str] | None = (),
         level: int = 0,
     ) -> ModuleType:
-        """As the builtin `__import__`."""
+        """Imports a module from this folder, or else like the builtin `__import__`."""
         full = f"{self.package}.{name}"
         if level:
             parent = str((globals or {}).get("__package__") or "")
@@ -104,9 +104,9 @@ class _Folder:
             return False
         try:
             usual = importlib.util.find_spec(top)
-        except (ImportError, ValueError):  # ValueError: a module that somebody made by hand
+        except (ImportError, ValueError):  # ValueError: a module that was made by hand
             usual = None
-        if spec.origin is None:  # a folder without __init__.py, which any module hides
+        if spec.origin is None:  # a folder without __init__.py, over which any module takes precedence
             return usual is None
         return usual is None or usual.origin is None or not Path(usual.origin).samefile(spec.origin)
 
@@ -116,7 +116,7 @@ class _Folder:
         return None if paths is None else PathFinder.find_spec(full, list(paths))
 
     def _load(self, full: str) -> ModuleType:
-        """The module of that private name, with the packages that it is in."""
+        """The module of that private name; the packages around it are loaded first."""
         parent, _, last = full.rpartition(".")
         above = self._load(parent) if parent != self.package else None
         if full in sys.modules:
@@ -131,7 +131,7 @@ class _Folder:
         self.digests[full] = _digest(module)
         try:
             if spec.origin is not None and spec.origin.endswith(".py"):
-                # As for the file itself: the loader's cache goes by time and size, and can be stale.
+                # The loader's cache compares time and size only and can be stale, so it is not used.
                 exec(compile(Path(spec.origin).read_bytes(), spec.origin, "exec"), module.__dict__)
             elif spec.loader is not None:
                 spec.loader.exec_module(module)

@@ -1,4 +1,4 @@
-"""Digests of code that lies in no file: of a notebook's cell, of the script that runs, or made at run time."""
+"""Digests of code that is in no file: code of a notebook's cell, of the running script, or made at run time."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _OF_EVERY_CLASS = (
     "__abstractmethods__",
     "_abc_impl",
 )
-"""Attributes that say nothing of what a class does, or differ from one process to the next."""
+"""Attributes that do not affect what a class does, or that differ from one process to the next."""
 
 
 def has_no_file(made: Any) -> bool:
-    """Whether a function or class was written in a notebook or in the script that runs, or was made at run time."""
+    """Whether a function or class was written in a notebook or in the running script, or was made at run time."""
     module = sys.modules.get(getattr(made, "__module__", None) or "")
     if module is None or module.__name__ in _SCRIPTS:
         return True
@@ -37,16 +37,16 @@ def has_no_file(made: Any) -> bool:
 
 
 def code_digest(found: object) -> str:
-    """SHA-256, in hex, of what an object does: of the code that lies in no file, and of the constants that it uses.
+    """SHA-256, in hex, of what an object does: of its code that is in no file, and of the constants that it uses.
 
-    What lies in files counts by its name, other objects by their type and attributes. Comments and names of files
-    change nothing.
+    Code in files counts by its name only, and other objects by their type and attributes. Comments and names of files
+    do not affect the digest.
     """
     return hashlib.sha256(_described(found, {}).encode()).hexdigest()
 
 
 def names_in(code: CodeType) -> Iterator[str]:
-    """The global names and attributes that code uses, those of the functions in it too."""
+    """The global names and attributes that code uses, also in the functions inside it."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -54,12 +54,12 @@ def names_in(code: CodeType) -> Iterator[str]:
 
 
 def _described(value: Any, seen: dict[int, Any]) -> str:
-    """The same text for equal values, in every process."""
+    """A text that is the same for equal values in every process."""
     if isinstance(value, _PLAIN):
         return repr(value)
     if id(value) in seen:
         return f"<{list(seen).index(id(value))}>"
-    seen[id(value)] = value  # kept alive, so that no other object gets its id
+    seen[id(value)] = value  # the object is kept alive, so that no other object gets its id
     return f"{type(value).__qualname__}({', '.join(_parts(value, seen))})"
 
 
@@ -99,7 +99,7 @@ def _of_function(function: FunctionType, seen: dict[int, Any]) -> Iterator[str]:
     for cell in function.__closure__ or ():
         try:
             yield _described(cell.cell_contents, seen)
-        except ValueError:  # not filled yet
+        except ValueError:  # the cell has no value yet
             yield "empty"
     if no_file:
         used = sorted(set(names_in(function.__code__)) & function.__globals__.keys())
@@ -114,10 +114,10 @@ def _of_class(made: type, seen: dict[int, Any]) -> Iterator[str]:
 
 
 def _of_instance(value: Any, seen: dict[int, Any]) -> Iterator[str]:
-    for name in ("func", "args", "keywords", "__func__"):  # of functools.partial, staticmethod and classmethod
+    for name in ("func", "args", "keywords", "__func__"):  # functools.partial, staticmethod, classmethod
         if hasattr(value, name):
             yield _described(getattr(value, name), seen)
-    if callable(getattr(value, "tobytes", None)):  # arrays, and tensors where they are arrays in memory
+    if callable(getattr(value, "tobytes", None)):  # arrays, and tensors that are arrays in memory
         yield f"{getattr(value, 'dtype', '')} {getattr(value, 'shape', '')} {value.tobytes().hex()}"
     elif hasattr(value, "__dict__"):
         yield _described(vars(value), seen)

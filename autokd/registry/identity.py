@@ -1,4 +1,4 @@
-"""From an object back to a reference by which it can be imported, and to a digest of its source."""
+"""Finds a reference by which an object can be imported, and the digest of its source."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from autokd.registry.spaces import MadeSpace
 def reference_of(found: object) -> str | None:
     """A reference by which another process can import an object, or None if there is none.
 
-    Modules, and whatever is an attribute of a module, can be imported; what lives in `__main__`, in a
-    notebook or inside a function cannot.
+    Modules and their attributes can be imported. Objects of `__main__`, of a notebook or inside a function cannot.
     """
     if isinstance(found, MadeSpace):
         return found.reference or reference_of(found.source)
@@ -34,9 +33,9 @@ def reference_of(found: object) -> str | None:
 
 
 def source_digest(found: object) -> str:
-    """SHA-256, in hex, of the source file in which an object lives; "" where there is no such file.
+    """SHA-256, in hex, of the source file that defines an object; "" if there is no such file.
 
-    What that file imports is not part of the digest; the settings with which a search space was made are.
+    The digest does not cover what that file imports. It covers the settings with which a search space was made.
     """
     if isinstance(found, MadeSpace):
         digest = source_digest(found.source)
@@ -55,7 +54,7 @@ def source_digest(found: object) -> str:
 
 
 def holders(found: object) -> list[tuple[ModuleType, str]]:
-    """Modules, by import order, that have an object as an attribute, with its name there."""
+    """The modules that have an object as an attribute, in order of import, with its name there."""
     modules = [module for module in list(sys.modules.values()) if isinstance(module, ModuleType)]
     return [
         (module, name)

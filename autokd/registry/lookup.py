@@ -1,4 +1,4 @@
-"""From a reference (plug-in name, module, `module:attr`, file) to the object it names."""
+"""Finds the object that a reference (plug-in name, module, `module:attr`, file) names."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ GROUPS: Mapping[str, str] = {
     "schedulers": "scheduler",
     "exporters": "exporter",
 }
-"""What can be plugged in: a group, whose entry points are `autokd.<group>`, and what a message calls one of it.
+"""The groups of plug-ins, whose entry points are `autokd.<group>`, and the word for a member of each in messages.
 
-A space adapter makes a search space of something else. It is called with what it adapts, and with settings."""
+A space adapter makes a search space from another object. It is called with that object and with settings."""
 
 _FORMS = "Write 'package.module', 'package.module:attr', 'path/to/file.py', or a plug-in's name"
 _FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<attr>[^:/\\]+))?")
@@ -39,13 +39,13 @@ FILE_MODULE = "autokd_plugin_"
 
 
 def installed(group: str) -> dict[str, str]:
-    """Names of the installed plug-ins of a group, sorted, with the reference each stands for."""
+    """The names of the installed plug-ins of a group, sorted, each with its reference."""
     assert group in GROUPS, group
     return {point.name: point.value for point in sorted(entry_points(group=f"autokd.{group}"))}
 
 
 def find(group: str, reference: str) -> Any:
-    """The object that a reference names, whatever it is; see `resolve`."""
+    """The object that a reference names, of any type; see `resolve`."""
     file = _FILE.fullmatch(reference)
     if file is not None:
         module = _load_file(group, reference, Path(file["path"]))
@@ -60,7 +60,7 @@ def find(group: str, reference: str) -> Any:
 
 
 def attribute(module: ModuleType, path: str) -> Any:
-    """What a dotted name leads to from a module, or None."""
+    """The object under a dotted name in a module, or None."""
     found: Any = module
     for name in path.split("."):
         found = getattr(found, name, None)
@@ -70,7 +70,7 @@ def attribute(module: ModuleType, path: str) -> Any:
 def _import_module(group: str, reference: str, name: str) -> ModuleType:
     if not all(part.isidentifier() for part in name.split(".")):
         raise InputError(_not_found(group, reference, f"'{name}' is not the name of a module"))
-    if name.partition(".")[0] in sys.stdlib_module_names:  # what it has may do anything when it is called
+    if name.partition(".")[0] in sys.stdlib_module_names:  # its functions may do anything when called
         raise InputError(_not_found(group, reference, f"'{name}' is a module of Python itself"))
     try:
         return importlib.import_module(name)
@@ -99,9 +99,9 @@ def _load_file(group: str, reference: str, path: Path) -> ModuleType:
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     open_folder(module, path.parent)
-    sys.modules[name] = module  # before it runs: dataclasses look their own module up
+    sys.modules[name] = module  # set before it runs, because dataclasses look up their module
     try:
-        # Compiled from the bytes digested above: the loader's cache goes by time and size, and can be stale.
+        # The bytes digested above are compiled, because the loader's cache compares time and size only.
         exec(compile(source, str(path), "exec"), module.__dict__)
     except FOREIGN as error:
         forget(module)

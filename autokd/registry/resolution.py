@@ -1,4 +1,4 @@
-"""From whatever names a part of a study to that part."""
+"""Finds the part of a study that a reference, a file or an object stands for."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from autokd.registry.spaces import as_space, find_space
 
 
 def resolve(group: str, reference: object, *, attributes: Sequence[str] = ()) -> Any:
-    """The object that a reference names. Anything but a string or a path is taken to be that object.
+    """The object that a reference names. Anything but a string or a path is the object itself.
 
-    Files are found from the current folder and loaded once for each path and content. A file can import what is in its
-    own folder. Modules are found on `sys.path`, which stays as it is.
+    Files are found from the current folder and are loaded once for each path and content. A file can import modules
+    from its own folder. Modules are found on `sys.path`, which does not change.
 
-    A search space may be named in more ways. `reference(key=value, ...)`, with Python literals, is what the reference
-    gives when it is called with these settings. A class is called even without settings. A function
-    `student(trial, task)` is a search space by itself. `adapter:reference`, such as `nni:my_pkg:MySpace`, is what an
-    installed adapter makes of what the reference names.
+    A search space may also be given in other ways. `reference(key=value, ...)`, with Python literals as values, calls
+    the reference with these settings. A class is called even without settings. A function `student(trial, task)` is a
+    search space by itself. `adapter:reference` passes the object of the reference to an installed adapter, as
+    in `nni:my_pkg:MySpace`.
 
     Args:
         group: one of `GROUPS`.
         reference: a plug-in's name, `package.module`, `package.module:attr`, `path/to/file.py` or
-            `path/to/file.py:attr`, in this order; a file's `Path`; or the object itself.
-        attributes: names the object must have; of a search space `suggest` and `build` are asked for anyway.
+            `path/to/file.py:attr`, tried in this order; a file's `Path`; or the object itself.
+        attributes: names that the object must have. A search space must always have `suggest` and `build`.
 
     Raises:
         InputError: nothing is found, importing fails (with file, line and reason), or an attribute is missing.
@@ -45,9 +45,9 @@ def resolve(group: str, reference: object, *, attributes: Sequence[str] = ()) ->
 
 
 def is_installed(group: str, reference: str) -> bool:
-    """Whether a reference is an installed plug-in, with settings or without, or what an adapter makes of one.
+    """Whether a reference is an installed plug-in, with or without settings, or an adapter applied to one.
 
-    Whoever installed it trusts it; settings in parentheses are plain data.
+    Installed plug-ins are trusted, and settings in parentheses are plain data.
     """
     known = installed(group)
     maker = reference.partition("(")[0]

@@ -1,4 +1,4 @@
-"""What an object is made of: the files that its code lies in, and the code that lies in none, each with a digest."""
+"""Digests of all code of an object: of the files that hold it, and of the code that is in no file."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ _PLAIN = (str, bytes, int, float, complex, type(None))
 
 
 def sources_of(found: object, *, code_only: bool = False) -> dict[str, str]:
-    """Digests of what an object is made of, by name.
+    """Digests of the code and the settings of an object, by name.
 
-    Counted are the files of its code, and those that they import from their own folder or package, transitively and
-    wherever in a file the import stands; functions and classes that lie in no file, such as those of a notebook, by
-    what they do and the constants they use; and the settings with which a search space was made. AutoKD's own parts
-    do not count: its version tells them. Of an installed package, the files in the folder of the object's own count.
+    The digests cover the files of its code, and the files that these import from their own folder or package, directly
+    or not and at any place in a file. They cover functions and classes that are in no file, such as those of a
+    notebook, with the constants that these use, and the settings with which a search space was made. AutoKD's own parts
+    are left out, because its version identifies them. Of an installed package, only files in the folder of the object's
+    own file count.
 
     Args:
         found: the object, as `resolve` gives it.
-        code_only: for what has a digest of its own, as a teacher has: neither installed packages count nor the values
-            of an object that no reference leads to.
+        code_only: whether to leave out installed packages and the values of objects without a reference. This is for
+            objects with a digest of their own, such as teachers.
     """
     settings: dict[str, str] = {}
     while isinstance(found, MadeSpace):
@@ -42,7 +43,7 @@ def sources_of(found: object, *, code_only: bool = False) -> dict[str, str]:
     digests: dict[str, str] = {}
     for number, maker in enumerate(_makers(found)):
         for name, digest in _of_maker(maker, installed=number == 0 and not code_only):
-            known = digests.get(name, digest)  # another digest is that of a file of the same name in another folder
+            known = digests.get(name, digest)  # a file of the same name in another folder has another digest
             digests[name] = digest if known == digest else hashlib.sha256(f"{known} {digest}".encode()).hexdigest()
     if not code_only and not isinstance(found, type | ModuleType) and reference_of(found) is None:
         digests["its values"] = code_digest(found)
@@ -50,7 +51,7 @@ def sources_of(found: object, *, code_only: bool = False) -> dict[str, str]:
 
 
 def _makers(found: object) -> Iterator[object]:
-    """The modules, classes and functions that an object is or holds, its own first, each once."""
+    """The modules, classes and functions that an object is or holds, each once, those of the object itself first."""
     waiting: list[object] = [found]
     if not isinstance(found, ModuleType | FunctionType | type):
         waiting += [module for module, _ in holders(found)]
@@ -59,7 +60,7 @@ def _makers(found: object) -> Iterator[object]:
         each = waiting.pop(0)
         if isinstance(each, _PLAIN) or id(each) in seen:
             continue
-        seen[id(each)] = each  # kept alive, so that no other object gets its id
+        seen[id(each)] = each  # the object is kept alive, so that no other object gets its id
         if isinstance(each, ModuleType | type):
             yield each
             if has_no_file(each) if isinstance(each, type) else getattr(each, "__file__", None) is None:
@@ -93,7 +94,7 @@ def _is_filled(cell: Any) -> bool:
 
 
 def _of_maker(maker: object, *, installed: bool) -> Iterator[tuple[str, str]]:
-    """Names and digests of the files or the code of a module, class or function; of what is installed only if asked."""
+    """Names and digests of the files or the code of a module, class or function; `installed` packages count if True."""
     if not isinstance(maker, ModuleType) and has_no_file(maker):
         yield str(getattr(maker, "__qualname__", "")), code_digest(maker)
         return
@@ -108,12 +109,12 @@ def _of_maker(maker: object, *, installed: bool) -> Iterator[tuple[str, str]]:
 
 
 def _files(start: Path, *, in_packages: bool) -> Iterator[tuple[str, str]]:
-    """Names and digests of a file, and of those that it imports from its own folder or package."""
+    """Names and digests of a file and of the files that it imports from its own folder or package."""
     base = start.parent
     while (base / "__init__.py").is_file():
         base = base.parent
     own = start.parent if base == start.parent or in_packages else base / start.relative_to(base).parts[0]
-    alone = base == start.parent and in_packages  # its folder is that of all that is installed
+    alone = base == start.parent and in_packages  # its folder holds all installed packages
     packages = [folder / "__init__.py" for folder in start.parents if folder != base and folder.is_relative_to(base)]
     waiting, seen = [start, *packages], set()
     while waiting:
@@ -128,7 +129,7 @@ def _files(start: Path, *, in_packages: bool) -> Iterator[tuple[str, str]]:
 
 
 def _imported(content: bytes, path: Path, folders: Sequence[Path]) -> Iterator[Path]:
-    """The files that a file of Python may import from these folders, in whatever function it does so."""
+    """The files that a Python file may import from these folders, at any place in it."""
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
@@ -152,7 +153,7 @@ def _imported(content: bytes, path: Path, folders: Sequence[Path]) -> Iterator[P
 
 
 def _along(folder: Path, name: str) -> Iterator[Path]:
-    """The files of the modules that a dotted name passes through, as far as there are any."""
+    """The files of the modules along a dotted name, as far as they exist."""
     for part in name.split("."):
         candidates = (folder / part / "__init__.py", folder / f"{part}.py")
         yield from (path for path in candidates if path.is_file())

@@ -1,4 +1,4 @@
-"""Search spaces that are made: with settings, of a class, of one function, or by an adapter of something foreign."""
+"""Makes search spaces: with settings, from a class, from one function, or with an adapter from a foreign object."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _SETTINGS = re.compile(r"(?P<maker>.+?\.py(?::[^():]+)?|[^()]+)\((?P<settings>.*
 
 @dataclass(frozen=True)
 class MadeSpace:
-    """A search space that was made of something else.
+    """A search space that was made from another object.
 
     Args:
-        space: has `suggest` and `build`.
-        source: what it was made of: a function, a class, or what was adapted.
-        reference: names it, where it is more than a reference to `source`.
-        settings: with which it was made.
+        space: the object with `suggest` and `build`.
+        source: the function, the class or the adapted object from which it was made.
+        reference: the reference that names it, unless a reference to `source` does.
+        settings: the settings with which it was made.
     """
 
     space: Any
@@ -66,7 +66,7 @@ def find_space(reference: str) -> Any:
 
 
 def as_space(found: Any, shown: str) -> Any:
-    """What is found, if it has the two functions; else the space that a class or a function stands for."""
+    """The found object if it has `suggest` and `build`, or else the space that a class or a function stands for."""
     if isinstance(found, type):
         _refuse_other_spaces(found, shown)
         return MadeSpace(_made(shown, found), found)

@@ -52,7 +52,7 @@ def render(data: Mapping[str, Any]) -> str:
     try:
         from plotly.offline import get_plotlyjs
     except ImportError:
-        raise InputError("the report needs plotly: pip install 'autokd[report]'") from None
+        raise InputError("the report needs plotly; run: pip install 'autokd[report]'") from None
     front, trials = data["front"], data.get("trials") or []
     folder = files("autokd.report")
     scripts = [get_plotlyjs(), folder.joinpath("report.js").read_text(encoding="utf-8")]

@@ -71,8 +71,8 @@ class CostAwareSampler(BaseSampler):
     """Chooses by exact expected hypervolume improvement at known cost; running trials count as if they had ended.
 
     The first five proposals are spread over the costs. No student is proposed twice as long as a random draw or a
-    change to a student of the front still gives a new one. After that, suggestions are random and may repeat. They are also
-    random once a call of `suggest` for a draw has not returned.
+    change to a student of the front still gives a new one. After that, suggestions are random and may repeat. They are
+    also random once a call of `suggest` for a draw has not returned.
 
     Args:
         suggest: gives the architecture and the recipe of a trial, as the study does.

@@ -1,6 +1,6 @@
-"""Studies: what a study file may say, how it is loaded and overridden, and the parts that it names.
+"""Studies: the content of a study file, how it is loaded and overridden, and the parts that it names.
 
-Names are imported when first used: to read a run needs neither the models of a study nor Optuna.
+Names are imported when they are first used, because reading a run needs neither the models of a study nor Optuna.
 """
 
 from __future__ import annotations

@@ -16,14 +16,14 @@ BUILT_IN_BASELINES: Mapping[str, list[dict[str, Any]]] = {
     "default": [_DEFAULT],
     "sequential": [_DEFAULT, {}],
 }
-"""Baselines by name: stages, each a mapping from dotted key to value; see `Study.baselines`."""
+"""Built-in baselines by name: their stages, each a mapping from dotted key to value; see `Study.baselines`."""
 
 
 def in_stages(name: str, given: Any) -> Any:
-    """The stages of a baseline, from what a study says of it: keys to override in each stage, or the stages themselves.
+    """The stages of a baseline, from its entry in a study: the keys to override, or a list of stages.
 
     Raises:
-        ValueError: the study says nothing of a baseline that is not built in, or what it says is no mapping.
+        ValueError: the study has no entry for a baseline that is not built in, or the entry is no mapping.
     """
     if "/" in name:
         raise ValueError(f"'{name}' given as a name; write a name without '/', as a folder gets it")

@@ -1,4 +1,4 @@
-"""What a search may spend, as a study says it."""
+"""The budget of a search, as a study states it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study may say of the database that its record is written to."""
+"""Checks the database that a study names for its record."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from autokd.errors import is_secret, without_secrets
 
 
 def refuse_no_database(record: str) -> None:
-    """Refuses what is neither `sqlite` nor the URL of a database, and a URL with a password in it.
+    """Refuses a text that is neither `sqlite` nor the URL of a database, and a URL with a password.
 
-    A study is a file that is committed and shared, and an override lands in the shell's history and in the list of
-    processes; what is never taken cannot get into a run folder, a log or a report either.
+    A study is a file that is committed and shared, and an override appears in the history of the shell and in the list
+    of processes. A password that is never accepted cannot get into a run folder, a log or a report either.
 
     Raises:
-        ValueError: with what would do; it repeats nothing of what was given.
+        ValueError: says what to write, and repeats nothing of what was given.
     """
     if record == "sqlite":
         return
-    import sqlalchemy  # most workers do without
+    import sqlalchemy  # most workers do not need it
 
     try:
         url = sqlalchemy.make_url(record)
-    except (sqlalchemy.exc.ArgumentError, ValueError):  # a port that is no number may be a password at the wrong place
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # a port that is no number may be a misplaced password
         raise ValueError(
             "this is neither sqlite nor a URL; write sqlite, or postgresql+psycopg://me@host/database"
         ) from None
@@ -45,10 +45,10 @@ def refuse_no_database(record: str) -> None:
 
 
 def refuse_secret(url: str) -> str:
-    """The same path or URL, if there is no password in it.
+    """The same path or URL, if it holds no password.
 
     Raises:
-        ValueError: there is one.
+        ValueError: it holds a password.
     """
     if without_secrets(url) != url:
         raise ValueError(

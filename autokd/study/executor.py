@@ -1,4 +1,4 @@
-"""Where students train: in this process, in processes of this machine, or on a Ray cluster."""
+"""The executors of a study: students train in this process, in processes of this machine, or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RayExecutor(Section):
 
 
 def hoist_workers(study: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A study's data with `executor.workers`, where that was written, as `workers`."""
+    """The data of a study with `executor.workers`, if given, moved to `workers`."""
     executor = study.get("executor")
     if not isinstance(executor, Mapping) or "workers" not in executor:
         return study
@@ -44,7 +44,7 @@ def hoist_workers(study: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _read(executor: Any) -> Any:
-    """`executor` with `{name: processes}` as `processes` and `ray` as `{name: ray}`."""
+    """The value of `executor`, with `{name: processes}` as `processes` and `ray` as `{name: ray}`."""
     if isinstance(executor, RayExecutor):
         return executor
     settings = dict(executor) if isinstance(executor, Mapping) else {"name": executor}

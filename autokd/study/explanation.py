@@ -1,4 +1,4 @@
-"""From pydantic's errors to one line that says where, what was given and what would do."""
+"""Turns pydantic's errors into one line that says where the problem is, what was given, and what to write."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from autokd.errors import InputError, nearest, without_secrets
 
 KeyPath = tuple[str | int, ...]
 Places = Mapping[KeyPath, str]
-"""Where each part of the data was written, by path: `study.yaml:7`, or the override that set it."""
+"""The place where each part of the data was written, by path: `study.yaml:7`, or the override that set it."""
 
 OVERRIDE = "override "
-"""How the place of what an override set begins."""
+"""The beginning of a place that is an override."""
 
 _SHOULD_BE = {
     "dict_type": "a mapping {key: value}",
@@ -32,16 +32,16 @@ _SHOULD_BE = {
     "finite_number": "a finite number",
 }
 _TOLD = re.compile(r"\bWrite (.+?)\.(?= [A-Z]|$)")
-"""What a description tells to write: the rest of the sentence that begins so."""
+"""The advice in a description: the rest of the sentence that begins with this word."""
 _SAID_BY_THE_FIELD = ("union", "string_too_short", "string_pattern_mismatch")
-"""Kinds of errors of which pydantic's message says less than the field's description."""
+"""Types of errors for which the description of the field says more than pydantic's message."""
 
 
 def read(kind: Any, given: object, *, key: str) -> Any:
-    """What is given under a key of a study, read as that kind.
+    """The value under a key of a study, read as the given type.
 
     Raises:
-        InputError: it will not do; names the key.
+        InputError: the value is not valid; names the key.
     """
     try:
         return TypeAdapter(kind).validate_python(given)
@@ -50,57 +50,57 @@ def read(kind: Any, given: object, *, key: str) -> Any:
 
 
 def explain(error: ValidationError, kind: Any, data: object, places: Places, *, under: KeyPath = ()) -> InputError:
-    """The error's first problem in one line; a misspelt key comes before the gap that it leaves.
+    """The first problem of an error in one line. A misspelt key comes before the missing key that it causes.
 
     Args:
-        error: what pydantic said.
-        kind: the model, or the union of models, that the data are no instance of.
-        data: what was given.
-        places: where each part of it was written.
-        under: the key under which a study has the data.
+        error: the error that pydantic raised.
+        kind: the model, or the union of models, that rejected the data.
+        data: the data.
+        places: the place where each part of the data was written.
+        under: the key of the study that holds the data.
     """
     problems: dict[KeyPath, list[dict[str, Any]]] = {}
     for problem in sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden"):
         path = _path(problem["loc"], data, missing=problem["type"] == "missing")
         problems.setdefault(path, []).append(dict(problem))
-    # A whole is not blamed beside its part: a list whose only item will not do is no empty list.
+    # If a part is wrong, the whole is not reported as well: a list with one bad item is not an empty list.
     wholes = {path[:n] for path in problems for n in range(len(path))}
     problems = {path: found for path, found in problems.items() if path not in wholes}
     path, (first, *others) = next(iter(problems.items()))
-    if others:  # one for each member of a union
+    if others:  # pydantic reports one error for each member of a union
         first["type"] = "union"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return located((*under, *path), f"{_say(first, path, kind)}{more}", places)
 
 
 def first_problem(error: ValidationError) -> str:
-    """What is wrong with a file of ours, which nobody writes by hand: `no study`, or a key and why it will not do."""
+    """The problem of a file that AutoKD wrote itself: `no study`, or a key and why its value is not valid."""
     first = error.errors()[0]
     key, message = ".".join(str(step) for step in first["loc"]), first["msg"].removeprefix("Value error, ")
     return f"no {key}" if first["type"] == "missing" else f"{key}: {message}" if key else message
 
 
 def located(path: KeyPath, message: str, places: Places) -> InputError:
-    """A message under its key path, with file and line where they are known."""
+    """A message after its key path, with file and line if they are known."""
     parts = [place(path, places), ".".join(str(step) for step in path), message]
     return InputError(" ".join(": ".join(part for part in parts if part).split()))
 
 
 def place(path: KeyPath, places: Places) -> str:
-    """Where what a path leads to was written, or else what is around it; "" where nothing is known."""
-    # What is wrong with a whole (low above high) is said of the override that touched a part of it.
+    """The place where the value at a path, or else the part around it, was written; "" if none is known."""
+    # A problem of a whole (low above high) is reported at the override that changed a part of it.
     touched = [where for each, where in places.items() if each[: len(path)] == path and where.startswith(OVERRIDE)]
     around = [places[path[:n]] for n in range(len(path), -1, -1) if path[:n] in places]
     return next(iter(touched + around), "")
 
 
 def overridden(places: Places, path: KeyPath, label: str) -> Places:
-    """The places once an override has replaced what was written at a path."""
+    """The places after an override has replaced the value at a path."""
     return {each: where for each, where in places.items() if each[: len(path)] != path} | {path: label}
 
 
 def shown(value: object) -> str:
-    """A short form of what was given, without secrets, which could not be told any more in what is cut short."""
+    """A short form of a value without secrets. Secrets are removed first, because a cut one is not recognised."""
     value = hide_secrets(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
@@ -110,7 +110,7 @@ def shown(value: object) -> str:
 
 
 def hide_secrets(value: Any) -> Any:
-    """Plain data as they may be printed and kept, with the secrets in their texts left out."""
+    """Plain data without the secrets in their texts, so that they may be printed and kept."""
     if isinstance(value, str):
         return without_secrets(value)
     if isinstance(value, Mapping):
@@ -119,7 +119,7 @@ def hide_secrets(value: Any) -> Any:
 
 
 def wanted(field: FieldInfo) -> str:
-    """What a field's description tells to write, or else all of it, as it continues "write ..."."""
+    """The advice in a field's description, or else the whole description, as it continues "write ..."."""
     description = " ".join((field.description or "it").split())
     told = _TOLD.search(description)
     return told[1] if told else f"{description[0].lower()}{description[1:].rstrip('.')}"
@@ -145,7 +145,7 @@ def _say(problem: dict[str, Any], path: KeyPath, kind: Any) -> str:
 
 
 def _path(loc: Sequence[str | int], data: Any, *, missing: bool) -> KeyPath:
-    """The steps of pydantic's location that are the user's own keys; the others name branches of unions."""
+    """The steps of pydantic's location that are keys of the user. The others name branches of unions."""
     path: list[str | int] = []
     for number, step in enumerate(loc):
         in_mapping = isinstance(data, Mapping) and step in data
@@ -159,7 +159,7 @@ def _path(loc: Sequence[str | int], data: Any, *, missing: bool) -> KeyPath:
 
 
 def _what_to_write(kind: Any, path: KeyPath, branches: Sequence[str]) -> str:
-    """The description of the innermost key of a path; "" where it has none."""
+    """The description of the innermost key of a path; "" if it has none."""
     names = [number for number, step in enumerate(path) if isinstance(step, str)]
     models = _models_at(kind, path[: names[-1]], branches) if names else []
     fields = [each.model_fields.get(str(path[names[-1]])) for each in models]
@@ -167,7 +167,7 @@ def _what_to_write(kind: Any, path: KeyPath, branches: Sequence[str]) -> str:
 
 
 def _models_at(kind: Any, path: KeyPath, branches: Sequence[str]) -> list[type[BaseModel]]:
-    """The models that may stand at a path: of a union the one that pydantic's location names, or else all."""
+    """The models that may stand at a path. For a union it is the one that pydantic's location names, or else all."""
     models = _named(_models_in(kind), branches)
     for step in path:
         fields = [each.model_fields[str(step)] for each in models if str(step) in each.model_fields]

@@ -1,4 +1,4 @@
-"""What a run folder names is data: code is imported for it only where it is installed or the caller names it, too."""
+"""Decides which code a run folder may have imported: installed plug-ins, and code that the caller names as well."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from autokd.study.sources import SPACE, TEACHER, named_in_teacher
 from autokd.study.task import is_dumped_object
 
 TO_BUILD = frozenset({"search_spaces"})
-"""Kinds of parts, by their entry-point groups, that are used to build a student."""
+"""The kinds of parts, by entry-point group, that are needed to build a student."""
 TO_TRAIN = TO_BUILD | {"losses", "objectives"}
-"""Those that are used to train one."""
+"""The kinds of parts that are needed to train a student."""
 TO_TEACH = frozenset({"teachers"})
-"""Those that are used to ask the teacher: all that its section names."""
+"""The kinds of parts that are needed to ask the teacher: all that its section names."""
 
 
 def as_let_in(
     run: Path, setup: Setup, parts: Collection[str], *, study: Study | None = None, space: object = None
 ) -> Setup:
-    """What a run was begun with, where all that these parts name may be imported; asked before anything is resolved.
+    """The setup of a run, if all code that these parts name may be imported. Call this before resolving anything.
 
-    Installed plug-ins may, objects are there already, and so may be what the caller names: in a study of its own, or as
-    the space. Worker processes need not ask again: what they are told to train was let in here, or begun by a search.
+    Installed plug-ins may be imported, and objects need no import. Code that the caller names may be imported, too: in
+    a study of the caller's own, or as the space. Worker processes need not check again, because they only train
+    students that were checked here or that a search began.
 
     Args:
         run: the run folder.
-        setup: what it was begun with.
+        setup: the setup of the run.
         parts: `TO_BUILD`, `TO_TRAIN`, `TO_TEACH` or several of them.
         study: the caller's own study of this run.
-        space: its search space: a file that holds it, another reference, or the space itself.
+        space: the search space: a file that holds it, another reference, or the space itself.
 
     Raises:
-        InputError: its data are elsewhere, something is named by the run folder alone, there is no such file, or the
-            space was an object and none is given.
+        InputError: the data of the run are elsewhere, only the run folder names a part, the file does not exist, or
+            the space was an object and none is given.
     """
     refuse_elsewhere(run, setup)
     section = setup.study.get("space")
@@ -71,10 +72,10 @@ def as_let_in(
 
 
 def refuse_elsewhere(run: Path, setup: Setup) -> None:
-    """Refuses a run whose data or teacher's answers are said to lie outside its folder; no search writes that.
+    """Refuses a run whose `study.json` names data or answers outside the run folder, because no search writes that.
 
     Raises:
-        InputError: they do.
+        InputError: names the path that is outside.
     """
     for key, path in (("task", setup.task), ("outputs", setup.outputs)):
         if os.path.isabs(path) or os.path.normpath(path).split(os.sep)[0] == os.pardir:
@@ -85,7 +86,7 @@ def refuse_elsewhere(run: Path, setup: Setup) -> None:
 
 
 def _named(study: Study) -> Iterator[tuple[str, str, str, object]]:
-    """What a study names of code that is used after its search: kind of part, part in words, group, reference."""
+    """The code that a study names and that is used after its search: kind of part, part in words, group, reference."""
     if study.table:
         return
     space = study.space["space"] if isinstance(study.space, Mapping) else study.space

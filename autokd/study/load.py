@@ -1,4 +1,4 @@
-"""Studies from YAML files, with overrides from the command line, and complaints that name the line."""
+"""Loads studies from YAML files with overrides from the command line. Errors name the line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
         overrides: dotted keys and YAML values: `budget.trials=20`, `objectives.latency_ms.bound=2`.
 
     Raises:
-        InputError: the file cannot be read or is no study, or an override is malformed; with file, line and key.
+        InputError: the file cannot be read or is no study, or an override is malformed; names file, line and key.
     """
     path = Path(path)
     node, data = _parse(_read(path), str(path))
@@ -37,13 +37,13 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
 
 _MOST_BYTES, _MOST_VALUES, _MOST_LEVELS = 10_000_000, 100_000, 50
 _MOST_BITS = 1_000
-"""Of a study: far more than anybody writes, and far less than takes a machine's memory."""
+"""The largest size of a study: far more than anybody writes, and far less than the memory of a machine."""
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, but `1e-3` is a number, as in YAML 1.2, and a date is text.
+    """PyYAML's safe loader, except that `1e-3` is a number, as in YAML 1.2, and a date is text.
 
-    A value that does not fit the tag before it, as in `!!int ""`, is an error like any other of the file.
+    A value that does not fit the tag before it, such as `!!int ""`, is reported like any other error of the file.
     """
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
@@ -114,7 +114,7 @@ def _parse(text: str, where: str) -> tuple[yaml.Node, Any]:
 
 
 def _weigh(root: yaml.Node, where: str) -> None:
-    """Refuses what is too deep, contains itself, or grows beyond all use where its aliases are written out."""
+    """Refuses data that are too deep, contain themselves, or grow far too large once their aliases are expanded."""
     sizes: dict[int, int] = {}
 
     def size(node: yaml.Node, above: tuple[int, ...]) -> int:
@@ -141,7 +141,7 @@ def _flat(problem: object) -> str:
 
 
 def _lines(path: Path, root: yaml.Node) -> list[tuple[tuple[str | int, ...], int]]:
-    """The line of each key and list item, by path; refuses what a mapping would silently swallow."""
+    """The line of each key and list item, by path. Refuses keys that a mapping would silently drop."""
     lines: list[tuple[tuple[str | int, ...], int]] = []
 
     def visit(node: yaml.Node, steps: tuple[str | int, ...]) -> None:

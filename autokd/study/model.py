@@ -1,4 +1,4 @@
-"""A study: what to search, on what, with which teacher, by which measure, for how long."""
+"""The model of a study: its space, data, teacher, objectives and budget."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def override(study: Study, changes: Mapping[str, Any]) -> Study:
     A missing key of a mapping is created.
 
     Raises:
-        InputError: a key leads into something that is not a mapping, or the result is no study.
+        InputError: a key leads into something that is not a mapping, or the result is not a valid study.
     """
     return override_in(study, changes, {})
 
 
 def override_in(study: Study, changes: Mapping[str, Any], context: Mapping[str, Any]) -> Study:
-    """`override`, in the context (`places`, `folder`) in which the study was read."""
+    """The same as `override`, in the context (`places`, `folder`) in which the study was read."""
     data: dict[str, Any] = as_data(study)
     places: Places = context.get("places", {})
     for key, value in changes.items():
@@ -62,7 +62,7 @@ def override_in(study: Study, changes: Mapping[str, Any], context: Mapping[str, 
         if not all(path):
             raise InputError(f"override {key}: write names with dots between them, such as budget.trials")
         said = value if isinstance(value, str) else shown(value)
-        label = f"{OVERRIDE}{key}" if "://" in said else f"{OVERRIDE}{key}={said}"  # a URL may hold a secret
+        label = f"{OVERRIDE}{key}" if "://" in said else f"{OVERRIDE}{key}={said}"  # a URL may contain a secret
         data = _with(data, path, value, label)
         places = overridden(places, path, label)
     return Study.model_validate(data, context={**context, "places": places})
@@ -72,15 +72,16 @@ def baseline_study(study: Study, name: str, *, stage: int, epochs: int, archs: S
     """The study to run for one stage of a baseline.
 
     Args:
-        study: the one whose rival it is.
+        study: the study that the baseline is compared with.
         name: one of `study.baselines`.
-        stage: 0 .. len(study.baselines[name]) - 1, to be run in this order.
-        epochs: what the search itself spent; the stages share it equally, unless the baseline says otherwise.
-        archs: architectures on the front of the stage before; unused at stage 0.
+        stage: 0 .. len(study.baselines[name]) - 1; stages run in this order.
+        epochs: the epochs that the search itself spent. The stages share them equally, unless the baseline overrides
+            this.
+        archs: the architectures on the front of the previous stage; unused at stage 0.
     """
     stages = study.baselines[name]
     share = max(epochs // len(stages), study.budget.rungs[-1])
-    # Epochs end it, not trials: proposals that are repeated or infeasible cost none, and a baseline may have more.
+    # Epochs end a baseline, not trials: repeated or infeasible proposals cost no epochs, and it may have more of them.
     changes: dict[str, Any] = {"budget.epochs": share, "budget.trials": 2 * study.budget.trials}
     if stage > 0:
         space = study.space["space"] if isinstance(study.space, Mapping) else study.space
@@ -111,7 +112,7 @@ _ObjectiveSettings = Annotated[
 
 
 def _less_beside_a_table(schema: dict[str, Any]) -> None:
-    """Says in the JSON Schema that a table leaves out what is only needed to train."""
+    """Makes the JSON Schema allow a table to leave out the keys that only training needs."""
     trained = ["teacher", "space"]
     schema["required"] = [name for name in schema["required"] if name not in trained]
     schema["if"] = {"properties": {"task": {"type": "object", "required": ["table"]}}}
@@ -125,7 +126,7 @@ _Baselines = Annotated[
 
 
 class _InOneLine(type(Section)):  # type: ignore[misc]  # pydantic's own class of classes
-    """Has a study refused as it was said, in one line, where pydantic makes a report of it."""
+    """Makes a study raise a refusal as one line, where pydantic would make a report of it."""
 
     def __call__(cls, *args: Any, **keys: Any) -> Any:
         with _refusals():
@@ -286,7 +287,7 @@ class Study(Section, metaclass=_InOneLine):
             study = handler(data)
         except ValidationError as error:
             raise explain(error, cls, data, places) from None
-        for path in _nans(data, ()):  # equal to nothing, itself included: the study would differ from itself on resume
+        for path in _nans(data, ()):  # NaN does not even equal itself, so the study would differ from itself on resume
             raise located(path, "nan given; write a number", places)
         for name, stages in study.baselines.items():
             for stage in stages:
@@ -299,7 +300,7 @@ class Study(Section, metaclass=_InOneLine):
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Raises what the validator of a study refused; pydantic has it in a report, as any `ValueError` of a validator."""
+    """Raises the refusal of a study's validator itself, which pydantic puts into a report like any `ValueError`."""
     try:
         yield
     except ValidationError as report:
@@ -320,7 +321,7 @@ def _may_be_a_reference(value: Any) -> bool:
 
 
 _NAMED = ("executor", "sampler")
-"""Keys of which a name alone is short for {name: ...}, so that a setting may be overridden beside it."""
+"""Keys where a name alone is short for {name: ...}, so that an override can add a setting to it."""
 _BESIDE_A_TABLE: Mapping[str, Any] = {"teacher": None, "space": None, "objectives": {}}
 
 

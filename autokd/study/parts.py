@@ -1,4 +1,4 @@
-"""The parts that a study names, found and checked."""
+"""Finds and checks the parts that a study names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def resolve_space(study: Study) -> SearchSpace:
     """The search space that a study names.
 
     Raises:
-        InputError: it cannot be found or lacks `suggest` or `build`.
+        InputError: the space cannot be found or lacks `suggest` or `build`.
     """
     if isinstance(study.space, Mapping):
         inner = registry.resolve("search_spaces", study.space["space"])
@@ -38,10 +38,10 @@ def resolve_space(study: Study) -> SearchSpace:
 
 
 def space_in(file: str | Path, section: Any) -> Any:
-    """The section `space` of a study with its code read from another file, such as one that holds it as it was.
+    """The section `space` of a study with its code read from another file, such as one with an earlier version of it.
 
     Raises:
-        InputError: it is no file of Python.
+        InputError: the file is not a Python file.
     """
     if isinstance(section, Mapping):
         return {**section, "space": space_in(file, section["space"])}
@@ -55,18 +55,18 @@ def space_in(file: str | Path, section: Any) -> Any:
     adapter, colon, inner = section.partition(":")
     before = f"{adapter}:" if colon and adapter in registry.installed("space_adapters") else ""
     named = inner if before else section
-    was_file = re.match(r".+?\.py(?=[:(]|$)", named)  # its folders may have brackets in their names
-    after = re.search(r"[:(].*", named[was_file.end() :] if was_file else named, re.DOTALL)  # an attribute, settings
+    was_file = re.match(r".+?\.py(?=[:(]|$)", named)  # names of folders may contain brackets
+    after = re.search(r"[:(].*", named[was_file.end() :] if was_file else named, re.DOTALL)  # an attribute and settings
     return f"{before}{os.path.abspath(path)}{after[0] if after else ''}"
 
 
 def space_itself(space: SearchSpace) -> SearchSpace:
-    """The space whose `build` makes the networks, also where only some of its architectures are searched."""
+    """The space whose `build` makes the networks, even if only some of its architectures are searched."""
     return space.inner if isinstance(space, _Shortlist) else space
 
 
 def suggest_arch(space: SearchSpace, trial: optuna.Trial, task: Task) -> Any:
-    """What a space suggests; it is told the task where its `suggest` takes one, and may offer lists as choices."""
+    """The architecture that a space suggests. It gets the task if its `suggest` takes one; choices may be lists."""
     take_any_choice(trial)
     suggest: Callable[..., Any] = space.suggest
     return suggest(trial, task) if _takes_task(suggest) else suggest(trial)
@@ -81,7 +81,7 @@ def resolve_objectives(study: Study) -> tuple[Objective, ...]:
     """The study's objectives in its order, with their bounds and settings.
 
     Raises:
-        InputError: one cannot be found, has no such setting, two bear one name, or none needs training.
+        InputError: an objective cannot be found or lacks a setting, two have the same name, or none needs training.
     """
     objectives = tuple(_objective(name, given) for name, given in study.objectives.items())
     names = [objective.name for objective in objectives]
@@ -98,7 +98,7 @@ def resolve_objectives(study: Study) -> tuple[Objective, ...]:
 
 @dataclass(frozen=True)
 class _Shortlist:
-    """A search space of given architectures, as JSON, of another space."""
+    """A search space of some architectures of another space, given as JSON."""
 
     inner: SearchSpace
     archs: tuple[str, ...]

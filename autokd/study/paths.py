@@ -1,4 +1,4 @@
-"""Files that a study names."""
+"""Paths of files that a study names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def absolute(value: Any, folder: Path) -> Any:
-    """The value with each name of an existing file made absolute: a run folder is used from anywhere."""
+    """The value with absolute paths of all existing files, because a run folder is used from any current folder."""
     if isinstance(value, list | tuple):
         return [absolute(each, folder) for each in value]
     if isinstance(value, dict):
@@ -19,7 +19,7 @@ def absolute(value: Any, folder: Path) -> Any:
         return str(value) if there is None else os.path.abspath(there)
     if not isinstance(value, str) or not re.search(r"[/.]", value):
         return value
-    # Of a name that is too long for a file, os.path says that there is none, where Path raises.
+    # If a name is too long for a file, os.path says that the file does not exist, whereas Path raises.
     # [adapter:]path/to/file.py[:attr][(settings)]
     python = re.fullmatch(r"(?P<before>\w+:)?(?P<file>[^:]+?\.py)(?P<after>[:(].*)?", value, re.DOTALL)
     before, file, after = python.group("before", "file", "after") if python else ("", value, "")

@@ -1,4 +1,4 @@
-"""A study as plain data: what a run folder keeps, what a worker reads, what may change on resume."""
+"""A study as plain data, for the run folder and for workers, and the keys that may change on resume."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ MAY_CHANGE = frozenset(
         "baselines",
     }
 )
-"""Keys whose change does not make it another search."""
+"""Keys that may change without making the study another search."""
 
 
 def dump(study: Study) -> dict[str, Any]:
-    """The study as JSON would hold it, every default written out.
+    """The study as JSON would hold it, with every default.
 
-    Objects become references by which they are imported again, or `{"object": type}` where there is none;
-    without such, `Study.model_validate` gives an equal study back.
+    Objects become references by which they can be imported, or `{"object": type}` if there is no reference. Without
+    such an entry, `Study.model_validate` makes an equal study from the data.
     """
     plain: dict[str, Any] = _plain(as_data(study))
     return plain
 
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Dotted keys in which two dumps differ, sorted, without those that may change on resume.
+    """The dotted keys in which two dumps differ, sorted, without those that may change on resume.
 
-    An old one may lack keys that came later: it was searched as their defaults say.
+    An old dump may lack keys that came later. Its search ran with the defaults of these keys.
     """
     optional = {name: field for name, field in Study.model_fields.items() if not field.is_required()}
     defaults = {name: _plain(as_data(field.get_default(call_default_factory=True))) for name, field in optional.items()}
@@ -47,7 +47,7 @@ def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def not_importable(study: Study) -> list[str]:
-    """Names of the sections of which no other process can import an object; empty where all can be."""
+    """The names of the sections with an object that no other process can import; empty if there are none."""
     return [name for name, section in as_data(study).items() if _holds_object(_plain(section))]
 
 

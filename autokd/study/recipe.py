@@ -1,4 +1,4 @@
-"""What of training is searched: each setting a fixed value, a list of choices, or a range."""
+"""The settings of training that are searched: each is a fixed value, a list of choices, or a range."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Range(Section):
     """The distance between values. Without it, every value in between is possible."""
 
     def suggest(self, trial: optuna.Trial, name: str) -> float:
-        """A number from the range, picked by `trial`."""
+        """A number from the range, suggested by `trial`."""
         return trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step)
 
     @model_validator(mode="after")
@@ -52,7 +52,7 @@ class WholeRange(Section):
     """The distance between values. Without it, every whole number in between is possible."""
 
     def suggest(self, trial: optuna.Trial, name: str) -> int:
-        """A whole number from the range, picked by `trial`."""
+        """A whole number from the range, suggested by `trial`."""
         return trial.suggest_int(name, self.low, self.high, log=self.log, step=self.step or 1)
 
     @model_validator(mode="after")
@@ -126,7 +126,7 @@ def _weight(setting: Any) -> Any:
     for number in _numbers(setting):
         if not 0 <= number <= 1:
             raise ValueError(f"{number:g} given; it should be between 0 (labels only) and 1 (teacher only)")
-    # A continuous draw never hits the ends, and 0 (plain training) is the one value that must be tried.
+    # A continuous draw never gives the ends of a range, but 0 (plain training) must be tried.
     if isinstance(setting, Range) and not setting.log and setting.step is None:
         on_grid = _divides(0.05, setting.high - setting.low)
         return setting.model_copy(update={"step": 0.05}) if on_grid else setting
@@ -171,13 +171,13 @@ class RecipeSpace(Section):
         return self.method if isinstance(self.method, tuple) else (self.method,)
 
     def suggest(self, trial: optuna.Trial, *, epochs: int) -> Recipe:
-        """A recipe picked by `trial` under the names `recipe.<setting>`; fixed settings are not asked for.
+        """A recipe that `trial` suggests under the names `recipe.<setting>`. Fixed settings are not suggested.
 
-        At alpha 0 the teacher has no say, so temperature and method are not asked for and are always 1 and `kd`:
-        equal trainings are equal recipes.
+        With alpha 0 the teacher does not matter. Temperature and method are then not suggested, but always 1 and `kd`,
+        so that equal trainings have equal recipes.
 
         Args:
-            trial: what picks.
+            trial: suggests the values.
             epochs: the full budget, 1 or more.
         """
         alpha = _pick(trial, "recipe.alpha", self.alpha)

@@ -1,6 +1,6 @@
-"""What a run is: the file `study.json` in its folder, as one frozen model that every part of AutoKD reads.
+"""The setup of a run: the file `study.json` in its folder, as one frozen model that every part of AutoKD reads.
 
-A file of format 0, which had no `format` yet, is read as well. A file of a later format is refused.
+A file of format 0, which has no key `format`, is read as well. A file of a later format is refused.
 """
 
 from __future__ import annotations
@@ -18,95 +18,95 @@ from autokd.study.explanation import first_problem
 from autokd.types import Direction, Objective, share_error
 
 STUDY = "autokd"
-"""The Optuna study of a run that has a database of its own."""
+"""The name of the Optuna study of a run that has a database of its own."""
 
 SETUP_FILE = "study.json"
 """The name of the file in the run folder."""
 
 FORMAT = 1
-"""Of the file as it is written now."""
+"""The version of the file format that this version of AutoKD writes."""
 
 
 class Digests(BaseModel):
-    """What a run was begun with, each as a digest; "" where there is none."""
+    """Digests of the parts with which a run began; "" for a part that it lacks."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: str
-    """Of the data, labels, splits and augmentation, or of the table."""
+    """The digest of the data, labels, splits and augmentation, or of the table."""
     teacher: str
-    """Of everything that its answers depend on."""
+    """The digest of everything that the teacher's answers depend on."""
     space: str
-    """Of the source file of the space and its settings, or of the choices of the table."""
+    """The digest of the source file of the space and its settings, or of the choices of the table."""
 
 
 class Measure(BaseModel):
-    """What is to be known of an objective to read its values: all but how it is measured."""
+    """The facts about an objective that are needed to read its values: all but how it is measured."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    """As its plug-in has it."""
+    """The name of its plug-in."""
     direction: Direction
-    """Which end is better."""
+    """Whether larger or smaller values are better."""
     unit: str
-    """For tables."""
+    """The unit that tables show."""
     trained: bool
-    """Whether it is known after training alone."""
+    """Whether it can only be measured after training."""
     is_share: bool
-    """Whether it is a share of rows, so that its standard error follows from how many there are."""
+    """Whether it is a share of rows, so that its standard error follows from their number."""
 
 
 class TeacherFacts(BaseModel):
-    """What a run and its front say of the teacher."""
+    """The facts about the teacher that a run and its front hold."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str = ""
-    """Of its class, or as it names itself."""
+    """The teacher's own name, or the name of its class."""
     values: Mapping[str, int | float] = {}
-    """On validation, by objective."""
+    """Its values on validation, by objective."""
     test: Mapping[str, int | float] = {}
-    """On test."""
+    """Its values on the test split, by objective."""
     note: str = ""
-    """On what the values are worth."""
+    """A remark on how far the values can be trusted."""
 
 
 class Setup(BaseModel):
-    """What a run was begun with, and where in its folder the parts of it are."""
+    """What a run began with, and where its parts are in the run folder."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: int = FORMAT
-    """Version of the file that this was read from, or will be written to."""
+    """The format of the file that this was read from, or will be written to."""
     study: Mapping[str, Any]
     """The study as `dump` gives it. It may name objects that only the program that began the run has."""
     digests: Digests
-    """What the run was begun with."""
+    """Digests of the parts with which the run began."""
     sources: Mapping[str, Mapping[str, str]] = {}
-    """What the code of its parts was, as `study_sources` gives it; empty for runs of before this was kept."""
+    """Digests of the code of its parts, as `study_sources` gives them; empty in runs of earlier versions."""
     task: str
-    """The folder of the data, or the file of the table, seen from the run folder."""
+    """The folder of the data, or the file of the table, relative to the run folder."""
     outputs: str
-    """The file of the teacher's answers, seen from the run folder; "" where a table is searched."""
+    """The file of the teacher's answers, relative to the run folder; "" if a table is searched."""
     teacher: Mapping[str, Any]
-    """As `TeacherFacts` has it, without what is not known; empty where a table is searched."""
+    """The known fields of `TeacherFacts`; empty if a table is searched."""
     reference_ms: float
-    """Idle time of the latency reference network when the run began, in ms; 0 where nothing is timed."""
+    """The time of the latency reference network on the idle machine when the run began, in ms; 0 without timing."""
     reference_point: Mapping[str, int | float]
-    """Worst value by objective, for the hypervolume."""
+    """The worst value of each objective, for the hypervolume."""
     ideal_point: Mapping[str, int | float] = {}
-    """Best value by objective, likewise; empty in a run of before, which counts from 0 or 1."""
+    """The best value of each objective, for the hypervolume; empty in runs of earlier versions, which use 0 or 1."""
     environment: Mapping[str, str]
     """The versions and the machine with which the run began."""
     objectives: tuple[Measure, ...] = ()
-    """Its objectives, by which a front is read without their code; empty for runs of before this was kept."""
+    """Its objectives, so that a front can be read without their code; empty in runs of earlier versions."""
     validation_rows: int = 0
-    """How many rows students are compared on; 0 where a table is searched."""
+    """How many rows students are compared on; 0 if a table is searched."""
     records: tuple[str, ...] = (STUDY,)
-    """Names of its Optuna studies, the one in use last; a wider space begins a new one."""
+    """The names of its Optuna studies, with the one in use last; a wider space begins a new one."""
     reserve: bool = False
-    """Whether the training rows that the search left out are trained on, too."""
+    """Whether students also train on the training rows that the search left out."""
 
     @field_validator("teacher")
     @classmethod

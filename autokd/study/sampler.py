@@ -1,4 +1,4 @@
-"""What proposes: Optuna's samplers by name, set up for several objectives and conditional parameters."""
+"""Optuna's samplers by name, set up for several objectives and conditional parameters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import optuna
 
 OWN_SAMPLER = "autokd"
-"""The default: not one of Optuna's, it knows costs before training; see `autokd.samplers`."""
+"""The default sampler. It is AutoKD's own and knows costs before training; see `autokd.samplers`."""
 
 SAMPLERS = {
     "tpe": "TPESampler",
@@ -31,12 +31,12 @@ def make_sampler(spec: str | Mapping[str, Any], seed: int) -> optuna.samplers.Ba
 
     Args:
         spec: a name in `SAMPLERS` or of a class in `optuna.samplers`; or `{name: ..., setting: ...}`.
-        seed: 0 .. 2**32 - 1; a resumed search needs another one, or it repeats its suggestions.
+        seed: 0 .. 2**32 - 1. A resumed search needs another seed, or it repeats its suggestions.
 
     Raises:
-        InputError: there is no such sampler or setting, or it cannot drive a search.
+        InputError: the sampler or a setting does not exist, or the sampler cannot drive a search.
     """
-    import optuna  # heavy; a study is read without it
+    import optuna  # slow to import, and not needed to read a study
 
     settings = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = settings.pop("name")
@@ -62,7 +62,7 @@ def make_sampler(spec: str | Mapping[str, Any], seed: int) -> optuna.samplers.Ba
         if setting not in allowed:
             raise InputError(f"sampler.{setting}: {class_name} has no such setting{nearest(setting, allowed)}")
     with warnings.catch_warnings():
-        # Whoever names an experimental sampler or setting has chosen it.
+        # A user who names an experimental sampler or setting has chosen it.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         try:
             sampler: optuna.samplers.BaseSampler = make(seed=seed, **{**_SETTINGS.get(class_name, {}), **settings})
@@ -71,8 +71,8 @@ def make_sampler(spec: str | Mapping[str, Any], seed: int) -> optuna.samplers.Ba
     return sampler
 
 
-# Multi-objective TPE samples parameters one by one unless told. `group` is left off: it is experimental, and it
-# raises where a space's ranges depend on other choices. GP and QMC would log each conditional parameter.
+# Multi-objective TPE samples parameters one by one by default. `group` stays off: it is experimental, and it raises
+# if ranges of a space depend on other choices. GP and QMC would log each conditional parameter.
 _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "TPESampler": {"multivariate": True},
     "GPSampler": {"warn_independent_sampling": False},

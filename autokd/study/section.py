@@ -1,4 +1,4 @@
-"""What every part of a study file is: a frozen model that knows its keys."""
+"""The base of every part of a study file: a frozen model that accepts only its own keys."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A part of a study file: immutable, and no key beyond the ones named."""
+    """A part of a study file. It is immutable and refuses unknown keys."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
     keeps_defaults: ClassVar[bool] = True
-    """Whether a dump holds keys that were not given, too. Where it does not, a key that comes later changes no dump."""
+    """Whether a dump also holds keys that were not given. If not, a key of a later version changes no dump."""
 
 
 def as_data(value: object) -> Any:
-    """A section as a dict, sections in it likewise; other values, whatever they are, stay themselves."""
+    """A section as a dict, and the sections in it likewise. Other values stay as they are."""
     if isinstance(value, Section):
         kept = type(value).model_fields if value.keeps_defaults else value.model_fields_set
         return {name: as_data(getattr(value, name)) for name in type(value).model_fields if name in kept}
@@ -29,5 +29,5 @@ def as_data(value: object) -> Any:
 
 
 def as_tuple(value: Any) -> Any:
-    """A list as a tuple, so that a frozen model holds nothing that can change; anything else as it is."""
+    """A list as a tuple, so that a frozen model holds nothing that can change. Any other value stays as it is."""
     return tuple(value) if isinstance(value, list) else value

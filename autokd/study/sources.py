@@ -1,4 +1,4 @@
-"""What the parts of a study are made of, each with digests of its code, and what of it is not what it was."""
+"""Digests of the code of a study's parts, and the parts whose code has changed."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from autokd.study.teacher import TeacherSection
 from autokd.types import SearchSpace
 
 Sources = dict[str, dict[str, str]]
-"""By part of a study: digests of its files and code, by their names."""
+"""For each part of a study, the digests of its files and code by name."""
 
 SPACE, TEACHER = "the space", "the teacher"
 
 _TEACHERS = {"network": "teachers", "sklearn": "teachers", "space": "search_spaces"}
-"""Keys of a teacher's section that name code, with the group in which it is looked up."""
+"""The keys of a teacher's section that name code, with the group in which the code is looked up."""
 
 
 def training_sources(study: Study, space: SearchSpace) -> Sources:
-    """What the space, the ways of distilling and the objectives are made of: all that a worker uses.
+    """Digests of the space, the distillation losses and the objectives, which is all code that a worker uses.
 
     Raises:
-        InputError: a way of distilling or an objective cannot be found.
+        InputError: a distillation loss or an objective cannot be found.
     """
     found = space_sources(space)
     for method in study.recipe.methods:
@@ -37,15 +37,15 @@ def training_sources(study: Study, space: SearchSpace) -> Sources:
 
 
 def space_sources(space: SearchSpace) -> Sources:
-    """What the space is made of: all that is used to build a student."""
+    """Digests of the space, which is all code that is needed to build a student."""
     return {SPACE: registry.sources_of(space_itself(space))}
 
 
 def study_sources(study: Study, space: SearchSpace) -> Sources:
-    """What all parts of a study are made of that have code of their own.
+    """Digests of all parts of a study that have code of their own.
 
     Raises:
-        InputError: a way of distilling, an objective or the scheduler cannot be found.
+        InputError: a distillation loss, an objective or the scheduler cannot be found.
     """
     found = training_sources(study, space) | {"the scheduler": _sources("schedulers", study.scheduler)}
     found[TEACHER] = teacher_sources(study)
@@ -55,7 +55,7 @@ def study_sources(study: Study, space: SearchSpace) -> Sources:
 
 
 def teacher_sources(study: Study) -> dict[str, str]:
-    """What the code of its teacher is made of."""
+    """Digests of the code of a study's teacher."""
     found: dict[str, str] = {}
     for group, each in named_in_teacher(study.teacher):
         found |= _named(group, each) if isinstance(each, str) else registry.sources_of(each, code_only=True)
@@ -63,7 +63,7 @@ def teacher_sources(study: Study) -> dict[str, str]:
 
 
 def named_in_teacher(teacher: object) -> list[tuple[str, object]]:
-    """The code that a teacher's section names, or that a teacher given as an object is, each with its group."""
+    """The code that a teacher's section names, with its group, or the teacher itself if it is an object."""
     if isinstance(teacher, list | tuple):
         return [named for member in teacher for named in named_in_teacher(member)]
     if isinstance(teacher, TeacherSection):
@@ -73,9 +73,9 @@ def named_in_teacher(teacher: object) -> list[tuple[str, object]]:
 
 
 def changed_sources(was: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """The parts, of those known before and now, whose code is not what it was, in words that name what differs.
+    """The parts, among those known both before and now, whose code has changed, in words that name what differs.
 
-    A file may have got another name, as long as nothing in it has changed.
+    Renaming a file does not count as a change as long as its content stays.
     """
     return {
         part: f"the source of {part} ({_differing(digests, now[part])})"
@@ -85,16 +85,16 @@ def changed_sources(was: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapp
 
 
 def changed_since(setup: Setup, now: Mapping[str, Mapping[str, str]], space: SearchSpace) -> dict[str, str]:
-    """As `changed_sources`, since a run was begun; one of before it kept sources has a digest of its space alone.
+    """The same as `changed_sources`, since a run began. A run of an earlier version has a digest of its space only.
 
     Args:
-        setup: what the run was begun with.
-        now: what its parts are made of now, or some of them.
-        space: the space of now.
+        setup: the setup of the run.
+        now: the digests of all or some of its parts now.
+        space: the search space as it is now.
     """
     if setup.sources:
         return changed_sources(setup.sources, now)
-    shortlisted = isinstance(setup.study.get("space"), Mapping)  # its digest was of something else then
+    shortlisted = isinstance(setup.study.get("space"), Mapping)  # its digest covered something else then
     if shortlisted or setup.digests.space == registry.source_digest(space):
         return {}
     return {SPACE: f"the source of {SPACE}"}
@@ -113,5 +113,5 @@ def _sources(group: str, reference: object) -> dict[str, str]:
 def _named(group: str, reference: str) -> dict[str, str]:
     try:
         return registry.sources_of(registry.resolve(group, reference), code_only=True)
-    except InputError:  # said where the teacher is loaded
+    except InputError:  # reported when the teacher is loaded
         return {}

@@ -1,4 +1,4 @@
-"""The study and search space with which `autokd init` lets a user begin."""
+"""The study and the search space that `autokd init` writes for a user to begin with."""
 
 from __future__ import annotations
 

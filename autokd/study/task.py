@@ -1,4 +1,4 @@
-"""The `task:` section of a study; every default stands here, once."""
+"""The `task:` section of a study. All of its defaults are set here and nowhere else."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def is_tabulated(task: object) -> bool:
 
 
 def is_dumped_object(given: object) -> bool:
-    """Whether this stands in a dump for an object from Python that no other process can import."""
+    """Whether this is the entry in a dump for a Python object that no other process can import."""
     return isinstance(given, Mapping) and set(given) == {"object"}
 
 
@@ -158,10 +158,10 @@ Task = Annotated[
 
 
 def read_task(given: object) -> TaskSection:
-    """The settings that a `task:` section stands for; a section that was read comes back as it is.
+    """The settings that a `task:` section stands for. A section that was already read is returned as it is.
 
     Raises:
-        InputError: a key is unknown, missing, or of a value that will not do; names the first.
+        InputError: a key is unknown, missing, or has a value that is not valid; names the first such key.
     """
     section: TaskSection = read(
         TaskSection, {"data": str(given)} if isinstance(given, str | Path) else given, key="task"

@@ -1,4 +1,4 @@
-"""The `teacher:` section of a study: one form for each kind of teacher, told apart by their keys."""
+"""The `teacher:` section of a study. Each kind of teacher has a form of its own, which its keys identify."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ _FORMS: Mapping[str, type[TeacherSection]] = {
     "weights": SpaceSection,
     "space": TrainedSection,
 }
-"""By the key that tells a form from the others, the first there deciding; pydantic's tags are their names."""
+"""The forms by the key that identifies them. The first key that is present decides; pydantic's tags are the names."""
 
 
 def _form(given: Any) -> str | None:
@@ -186,9 +186,9 @@ Teacher = Annotated[
 
 
 def read_teacher(given: object) -> Any:
-    """What a `teacher:` stands for: sections are read; references, objects and what was read stay as they are.
+    """The teacher that a `teacher:` section stands for. Sections are read; references and objects stay as they are.
 
     Raises:
-        InputError: an unknown or missing key, or a value out of range; names the key.
+        InputError: a key is unknown or missing, or a value is out of range; names the key.
     """
     return read(Teacher, given, key="teacher")
