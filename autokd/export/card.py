@@ -1,4 +1,4 @@
-"""What is known of an exported student, as data and as a page."""
+"""The facts about an exported student, as data and as a page."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from autokd.errors import said
 
 
 class TaskShape(pydantic.BaseModel):
-    """What `build` reads of a task, kept with a student so that it can be built where the data are not.
+    """The facts about a task that `build` reads, kept with a student so that it can be built without the data.
 
     Args:
-        name: of the task.
-        input_shape: of one sample, without the batch.
-        num_outputs: length of the network's output.
-        classes: names of the outputs in order; empty where they have none.
+        name: the name of the task.
+        input_shape: the shape of one sample, without the batch.
+        num_outputs: the length of the network's output.
+        classes: the names of the outputs in order; empty if they have none.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -28,12 +28,12 @@ class TaskShape(pydantic.BaseModel):
 
 
 class Inputs(pydantic.BaseModel):
-    """How raw rows become what the student reads: `(raw - shift) / divisor`, as float32.
+    """How raw rows become inputs of the student: `(raw - shift) / divisor`, as float32.
 
     Args:
-        raw: the type of the raw numbers, as `uint8`.
-        order: of the dimensions of a sample: channels, height, width; or features.
-        shift, divisor: one number of each a channel or a feature.
+        raw: the type of the raw numbers, such as `uint8`.
+        order: the order of the dimensions of a sample: channels, height, width; or features.
+        shift, divisor: one number of each for every channel or feature.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -47,17 +47,17 @@ class Card(pydantic.BaseModel):
     """Where a student comes from and how good it is.
 
     Args:
-        space: reference of the search space.
-        space_digest: of that space's source, as `registry.source_digest` gives it; "" where unknown.
-        arch: architecture, as `suggest` picked it.
+        space: the reference of the search space.
+        space_digest: the digest of that space's source, as `registry.source_digest` gives it; "" if unknown.
+        arch: the architecture that `suggest` picked.
         recipe: how these weights were trained.
-        task: what they were trained for.
-        values: objectives by name, of these weights where they are trained ones.
-        seeds: of the training of these weights.
-        teacher: name, digest, values: whatever is known.
-        versions: of the packages that trained it, by name.
-        inputs: how raw rows become inputs; None where the task did not say.
-        origin: when the weights were trained, in words; "" where unknown.
+        task: the task for which they were trained.
+        values: the value of each objective; trained objectives are those of these weights.
+        seeds: the seeds with which these weights were trained.
+        teacher: the teacher's name, digest and values, as far as they are known.
+        versions: the versions of the packages that trained the student, by name.
+        inputs: how raw rows become inputs; None if the task does not say.
+        origin: when the weights were trained, in words; "" if unknown.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -75,7 +75,7 @@ class Card(pydantic.BaseModel):
 
 
 class Config(Card):
-    """The card with the weights it belongs to: what `config.json` holds."""
+    """The card together with its weights, as `config.json` holds them."""
 
     format: Literal["autokd-student-1"]
     weights: str = pydantic.Field(pattern=r"^[^/\\]+\.safetensors$")
@@ -83,7 +83,7 @@ class Config(Card):
 
 
 def model_card(card: Card) -> str:
-    """The card for people, as Markdown with the head that model hubs read."""
+    """The card as a page for people: Markdown with the head that model hubs read."""
     task, shape = card.task, ", ".join(str(size) for size in card.task.input_shape)
     values = "\n".join(f"| {name} | {value:.6g} |" for name, value in card.values.items())
     details = {
@@ -139,7 +139,7 @@ def _imports(card: Card) -> str:
 
 
 def _use(card: Card) -> str:
-    """What is done with raw rows, as code."""
+    """Code that turns raw rows into inputs."""
     if card.inputs is None:
         return "outputs = student(inputs)"
     dims = ", 1" * (len(card.task.input_shape) - 1)
@@ -161,5 +161,5 @@ def _words_on_inputs(card: Card, shape: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What an exception says, on one line of at most 300 characters; of the operating system without its number."""
+    """The message of an exception on one line of at most 300 characters; an OSError without its number."""
     return error.strerror.lower() if isinstance(error, OSError) and error.strerror else said(error)

@@ -181,7 +181,7 @@ class Outlook:
         return model
 
     def _final(self, i: int, candidates: Sequence[Candidate]) -> tuple[Floats, Floats]:
-        """Losses at full training as far as they are known, and their deviations."""
+        """The losses at full training and their deviations; NaN where a loss is not known."""
         values, doubt = extrapolated([each.record for each in candidates if each.record], self._objectives[i].name)
         return -values if self._objectives[i].direction == "maximize" else values, doubt
 

@@ -135,8 +135,8 @@ class Surrogate:
     which reaches .60 / .64 / .91 in the comparison above.
 
     Args:
-        groups: as for `GroupedMatern`.
-        terms: as for `GroupedMatern`.
+        groups: the columns of each group, as for `Kernel`.
+        terms: the groups of each term, as for `Kernel`.
         seed: chooses 100 rows on which the scales are found, if there are more. With 200 rows this took a second, and
             workers had to wait.
     """

@@ -65,4 +65,4 @@ def _kind(executor: Any) -> str:
 
 _Local = Annotated[Literal["inline", "processes"], Tag("local"), WithJsonSchema({"enum": [*_LOCAL, _RAY]})]
 Executor = Annotated[_Local | Annotated[RayExecutor, Tag(_RAY)], Discriminator(_kind), BeforeValidator(_read)]
-"""In a study: a name, or Ray with its settings."""
+"""The value of `executor` in a study: a name, or Ray with its settings."""

@@ -267,7 +267,7 @@ class Study(Section, metaclass=_InOneLine):
 
     @classmethod
     def model_validate(cls, obj: Any, **how: Any) -> Self:
-        """A study of such data, as of any model of pydantic's, but one that will not do is an `InputError`."""
+        """A study from data, as with any model of pydantic, except that data that are not valid raise `InputError`."""
         with _refusals():
             return super().model_validate(obj, **how)
 
@@ -308,7 +308,7 @@ def _refusals() -> Iterator[None]:
 
 
 def _nans(value: Any, path: KeyPath) -> Iterator[KeyPath]:
-    """Where there is NaN in what a study was given."""
+    """The paths of all NaNs in the data of a study."""
     if isinstance(value, Mapping | list | tuple):
         for key, part in value.items() if isinstance(value, Mapping) else enumerate(value):
             yield from _nans(part, (*path, key))

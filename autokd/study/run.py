@@ -119,7 +119,7 @@ class Setup(BaseModel):
 
 
 def read_setup(folder: str | Path) -> Setup:
-    """What a run is, from its folder.
+    """The setup of a run, from its folder.
 
     Raises:
         InputError: there is no run, its file is damaged, or a later version of AutoKD wrote it.
@@ -152,7 +152,7 @@ def write_setup(folder: Path, setup: Setup) -> None:
 
 
 def measures(objectives: Sequence[Objective]) -> tuple[Measure, ...]:
-    """What a run keeps of its objectives."""
+    """The facts about objectives that a run keeps."""
     return tuple(
         Measure(
             name=o.name,
@@ -166,7 +166,7 @@ def measures(objectives: Sequence[Objective]) -> tuple[Measure, ...]:
 
 
 def objectives_of(setup: Setup) -> tuple[Objective, ...]:
-    """The objectives of a run as far as it keeps them: values of theirs can be compared, and none can be measured."""
+    """The objectives that a run keeps. Their values can be compared, but they cannot be measured."""
     return tuple(
         Objective(o.name, o.direction, o.unit, o.trained, float, standard_error=share_error if o.is_share else None)
         for o in setup.objectives

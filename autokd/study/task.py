@@ -154,7 +154,7 @@ Task = Annotated[
     | Annotated[SkipJsonSchema[object], Tag("object")],
     Discriminator(_kind),
 ]
-"""In a study: data by name, with settings, a table, or an object that is a task."""
+"""The value of `task` in a study: data by name, data with settings, a table, or an object that is a task."""
 
 
 def read_task(given: object) -> TaskSection:
