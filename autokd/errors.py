@@ -1,4 +1,4 @@
-"""What AutoKD raises where a user is mistaken: one line with what was given, what would work, and the next step."""
+"""The errors of AutoKD. A message is one line that says what was given, what would work, and the next step."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from urllib.parse import unquote
 
 START_OVER = "start over in a new folder (`--fresh`, or another `run=` from Python)"
 OTHER_FOLDER = "give another folder (`--run`, or `run=` from Python)"
-"""Advice for whoever searches from the command line and from Python alike."""
+"""Advice for users of the command line and of Python."""
 
 LONGEST_MESSAGE = 1_000
-"""Characters of a message; what is cut out is from its middle, so that the place and the advice stay."""
+"""The most characters of a message. A longer one is cut in the middle, so that the place and the advice stay."""
 
 _LONGEST_SAID = 300
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What moves a terminal's cursor, colours it or turns text round; a line break and a tab are no such characters."""
+"""Characters that move a terminal's cursor, change its colour or reverse text. Line breaks and tabs are allowed."""
 
 FOREIGN = (Exception, SystemExit)
-"""What code that a user names may end with. `sys.exit` in it is to cost one student, and not to end a search unsaid."""
+"""Exceptions that code of a user may raise. A `sys.exit` there must fail one student only, and not end the search."""
 
 _PORT = r"\d{0,5}(?:[/?#][^\s@]*|['\"),;\]]*)(?:\s|$)"
 _PASSWORDS = (
-    # Of the user, up to the last @ before another URL: it may hold spaces, slashes and an @ of its own.
+    # The password of a user, up to the last @ before another URL: it may contain spaces, slashes and an @.
     re.compile(rf"([a-z][\w+.-]*://[^\s:/?#]*(?::|%3A))(?!{_PORT})(?:(?!://).)*(?=@)", re.IGNORECASE | re.DOTALL),
-    # Where the port belongs, if it is none.
+    # A password in the place of the port.
     re.compile(rf"([a-z][\w+.-]*://[^\s/?#]*:)(?!{_PORT}|[\da-f]*\]|\*\*\*)[^\s/?#'\"]+", re.IGNORECASE),
 )
 _SETTING = re.compile(r"([\w%.+-]+)=([^&;\s\"'})\],]+)")
@@ -36,9 +36,9 @@ _SECRET = re.compile(
 
 
 class AutoKDError(Exception):
-    """A message meant for the user as it stands; the command line prints it as one line, with no traceback.
+    """An error whose message is written for the user. The command line prints it as one line, without a traceback.
 
-    It does not repeat a password in a URL, control characters that a user wrote, or the middle of what is long.
+    The message leaves out passwords in URLs, escapes control characters, and is cut in the middle if it is too long.
     """
 
     def __init__(self, message: str) -> None:
@@ -46,38 +46,38 @@ class AutoKDError(Exception):
 
 
 class InputError(AutoKDError, ValueError):
-    """What the user gave cannot be used; the command line exits with 2. It is a `ValueError`, too."""
+    """Something that the user gave cannot be used. The command line exits with 2. It is a `ValueError`, too."""
 
 
 class NoFrontError(AutoKDError):
-    """The search ran but could not give a front; the command line exits with 1."""
+    """The search ran, but there is no front, because no student can be used. The command line exits with 1."""
 
 
 class InfeasibleError(AutoKDError):
-    """One student cannot be built or trained on this task; its trial is recorded, and the search goes on."""
+    """One student cannot be built or trained on this task. Its trial is recorded, and the search goes on."""
 
 
 class ObjectiveError(AutoKDError):
-    """An objective gave no number for one student; its trial is recorded so, and the search goes on."""
+    """An objective returned no number for one student. Its trial records this, and the search goes on."""
 
 
 class LateError(AutoKDError):
-    """Code that a study names took longer than it may; one student's trial is recorded so, and the search goes on."""
+    """Code that a study names took longer than allowed. The student's trial records this, and the search goes on."""
 
 
 class UnmeasuredError(AutoKDError):
-    """A latency could not be measured, for the machine that measures was lost; one student's trial is recorded so."""
+    """A latency could not be measured, because the machine that measures was lost. The student's trial records this."""
 
 
 def without_secrets(text: str) -> str:
-    """A text as it may be printed and kept: of URLs, and of settings such as `password=`, the secrets are left out."""
+    """A text that may be printed and kept: the secrets in URLs and in settings such as `password=` are left out."""
     for password in _PASSWORDS:
         text = password.sub(r"\1***", text)
     return _SETTING.sub(lambda found: f"{found[1]}=***" if _holds_secret(*found.groups()) else found[0], text)
 
 
 def is_secret(setting: str) -> bool:
-    """Whether the value of a setting of that name, as a URL may write it, is a secret."""
+    """Whether the value of a setting with this name is a secret; the name may be written as in a URL."""
     return _SECRET.search(unquote(setting)) is not None
 
 
@@ -86,24 +86,24 @@ def _holds_secret(setting: str, value: str) -> bool:
 
 
 def gone(run: Path) -> InputError:
-    """What is raised where a run folder is not where it was."""
+    """The error for a run folder that was moved away while it was used."""
     return InputError(f"{run} was renamed or deleted while it was used; put it back, and the same command goes on")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint to append to a message: `; did you mean 'resnet'?`, or nothing where no known name is close."""
+    """A hint to append to a message: `; did you mean 'resnet'?`, or "" if no known name is close."""
     match = get_close_matches(name, list(known), n=1)
     return f"; did you mean '{match[0]}'?" if match else ""
 
 
 def said(error: BaseException, *, first_line: bool = False) -> str:
-    """What an error says, in one line of at most 300 characters; its type's name where it says nothing.
+    """The message of an error in one line of at most 300 characters, or the name of its type if it has no message.
 
-    An error whose text cannot be had, because `__str__` raises, says nothing. Secrets in it are left out.
+    An error has no message if its `__str__` raises. Secrets in the message are left out.
 
     Args:
-        error: of any code.
-        first_line: whether the other lines of its text are left out, instead of joined to the first.
+        error: an error of any code.
+        first_line: whether to leave out all lines of the message but the first, instead of joining them.
     """
     try:
         text = str(error).strip()
@@ -115,18 +115,18 @@ def said(error: BaseException, *, first_line: bool = False) -> str:
 
 
 def named(error: BaseException, *, first_line: bool = False) -> str:
-    """The name of an error's type and what it says, see `said`, as `ValueError: no such shape`."""
+    """The type and the message of an error, like `ValueError: no such shape`; see `said`."""
     name, text = printable(shortened(type(error).__name__, _LONGEST_SAID)), said(error, first_line=first_line)
     return name if text == name else f"{name}: {text}"
 
 
 def printable(text: str) -> str:
-    """The text with each control character as its escape, `\\x1b`; line breaks and tabs stay."""
+    """The text with an escape like `\\x1b` in place of each control character; line breaks and tabs stay."""
     return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def shortened(text: str, limit: int) -> str:
-    """The text, or its beginning and its end where it has more than `limit` characters."""
+    """The text, or its beginning and its end if it has more than `limit` characters."""
     if len(text) <= limit:
         return text
     end = limit // 3

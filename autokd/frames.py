@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def data_frame(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pandas.DataFrame:
-    """A row for each record; what is nested in mappings has columns such as `recipe.alpha`, and lists stay lists.
+    """A row for each record. Nested mappings become columns such as `recipe.alpha`, and lists stay lists.
 
     Args:
-        records: of texts as keys.
-        columns: those that are there in any case, and come first.
+        records: mappings with texts as keys.
+        columns: the columns that exist in any case and come first.
 
     Raises:
         InputError: pandas is not installed.

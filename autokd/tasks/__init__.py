@@ -1,9 +1,9 @@
 """Classification tasks on arrays: read from many sources, checked, split and materialised once.
 
-A study's `task:` section has its room in `autokd.study.task`. `arrays`, `files`, `images` and `datasets` read sources,
-`layout` and `labels` say what dimensions and labels mean, `rounding` and `normalisation` how values become inputs.
-`assembly` puts this together, `splits` draws the rows, `views` augments, `task` is the task itself, `store` puts it on
-disk and opens it again.
+The `task:` section of a study is in `autokd.study.task`. `arrays`, `files`, `images` and `datasets` read sources.
+`layout` and `labels` decide what dimensions and labels mean, and `rounding` and `normalisation` how values become
+inputs. `assembly` puts this together, `splits` draws the rows, `views` augments them, `task` is the task itself, and
+`store` writes it to disk and opens it again.
 """
 
 from autokd.tasks.assembly import from_arrays, from_dataset

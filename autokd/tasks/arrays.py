@@ -1,4 +1,4 @@
-"""What people hold in memory (tensors, sparse matrices, data frames, lists, Pillow images) as arrays, or refused."""
+"""Turns data in memory (tensors, sparse matrices, data frames, lists, Pillow images) into arrays, or refuses them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from autokd.tasks.sources import Array, Part, Source, rows_in_chunk
 
 
 def array_part(name: str, x: object, y: object) -> Part:
-    """A part of inputs and labels in memory (or memory-mapped), of any kind that `inputs_of` and `labels_of` know.
+    """A part from inputs and labels in memory (or memory-mapped), of any type that `inputs_of` and `labels_of` accept.
 
     Sparse matrices are made dense chunk by chunk.
 
     Raises:
-        InputError: they differ in length, or are of another kind.
+        InputError: inputs and labels differ in length, or are of another type.
     """
     held, given = inputs_of(name, x), labels_of(name, y)
     shape, dtype = tuple(held.shape), held.dtype
@@ -42,20 +42,20 @@ def array_part(name: str, x: object, y: object) -> Part:
 
 
 def digits() -> Source:
-    """scikit-learn's digits: 1,797 images of 8 by 8 pixels in 17 grey levels, 10 classes, no split of their own."""
+    """The digits of scikit-learn: 1,797 images of 8 by 8 pixels in 17 grey levels, with 10 classes and no split."""
     table = _digits_table()
     x, labels = table[:, :-1].reshape(-1, 1, 8, 8).astype(np.uint8), table[:, -1].astype(np.int64)
     return Source("digits", {"train": array_part("digits", x, labels)}, fingerprint="digits", peak=16.0)
 
 
 def _digits_table() -> Array:
-    """Pixels and class of each image, shape (1797, 65), read without scikit-learn, which takes a second to import."""
+    """Pixels and class of each image, shape (1797, 65). scikit-learn is not imported, because this takes a second."""
     found = find_spec("sklearn")
     roots = [] if found is None else found.submodule_search_locations or []
     for file in (Path(root) / "datasets" / "data" / "digits.csv.gz" for root in roots):
         if file.is_file():
             return np.loadtxt(file, delimiter=",")
-    from sklearn.datasets import load_digits  # it lies elsewhere in this version
+    from sklearn.datasets import load_digits  # this version keeps the file elsewhere
 
     return np.column_stack(load_digits(return_X_y=True))
 
@@ -63,10 +63,10 @@ def _digits_table() -> Array:
 def inputs_of(name: str, given: Any) -> Any:
     """Inputs as a numpy array, or as a sparse matrix of scipy whose rows can be sliced.
 
-    Numbers that numpy does not know, such as bfloat16, become float32, which holds them all.
+    Types that numpy lacks, such as bfloat16, become float32, which holds all of their values.
 
     Raises:
-        InputError: they are of a kind that is no array of numbers.
+        InputError: the inputs are not an array of numbers.
     """
     if _is_of("scipy", given):
         _refuse_dimensions(name, given)
@@ -82,19 +82,19 @@ def inputs_of(name: str, given: Any) -> Any:
     if isinstance(given, np.ma.MaskedArray):
         given = np.where(np.ma.getmaskarray(given), np.nan, given.data) if np.ma.is_masked(given) else given.data
     array = _as_array(name, given)
-    if array.dtype == object:  # perhaps numbers all the same, as the values of a table of several types are
+    if array.dtype == object:  # the values may still be numbers, as in a table of several types
         with suppress(TypeError, ValueError):
             return array.astype(np.float64)
-    if array.dtype.kind == "V" and array.dtype.isbuiltin == 2:  # registered with numpy, as those of ml_dtypes
+    if array.dtype.kind == "V" and array.dtype.isbuiltin == 2:  # registered with numpy, like those of ml_dtypes
         return array.astype(np.float32)
     return array
 
 
 def labels_of(name: str, given: Any) -> Array:
-    """Labels as a numpy array of any type; what is masked becomes None.
+    """Labels as a numpy array of any type; masked labels become None.
 
     Raises:
-        InputError: they are no array.
+        InputError: the labels cannot become an array.
     """
     if isinstance(given, Tensor):
         given = _of_tensor(name, given)
@@ -110,7 +110,7 @@ def labels_of(name: str, given: Any) -> Array:
 
 
 def is_image(given: object) -> bool:
-    """Whether it is an image of Pillow."""
+    """Whether an object is an image of Pillow."""
     return _is_of("PIL", given)
 
 
@@ -153,7 +153,7 @@ def _of_table(name: str, given: Any) -> Array:
 
 
 def _is_of(package: str, given: object) -> bool:
-    """Whether an object's class is of a package, which is so not imported for those who do not use it."""
+    """Whether an object's class is from a package. The package itself is not imported."""
     return type(given).__module__.partition(".")[0] == package
 
 

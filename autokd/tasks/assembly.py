@@ -1,4 +1,4 @@
-"""From a source and settings to a task: numbers the classes, splits, normalises, weighs and digests."""
+"""Makes a task from a source and settings: numbers the classes, splits, normalises, weighs and digests."""
 
 from __future__ import annotations
 
@@ -56,26 +56,27 @@ def from_arrays(
     max_gb: float = _DEFAULT.max_gb,
     normalise: str | NormaliseSection | Mapping[str, Any] = _DEFAULT.normalise,
 ) -> ArrayTask:
-    """A task in memory, of arrays or tensors; rows are numbered from the first training row to the last test row.
+    """A task in memory from arrays or tensors. Rows are numbered from the first training row to the last test row.
 
     The arguments from `labels` on are the keys of the section `task` of a study file.
 
     Args:
-        x_train: (rows, features), (rows, height, width), (rows, height, width, channels) with 1, 3 or 4 channels, or
-            (rows, channels, height, width). Arrays, tensors, data frames, lists and sparse matrices of numbers.
-        y_train: the class of each row, shape (rows,): numbers or texts, also as a list or a pandas Series; or one-hot,
-            shape (rows, classes). NaN or None is no label, see `unlabelled`.
-        x_test: test rows; without them some are drawn from the training rows.
-        y_test: their classes; every row has one.
-        name: what tables and reports call it.
-        class_names: by class number, or in the order wanted of labels that are names; without them the labels are the
-            names, in ascending order.
-        seed: of validation, labels, noise and views, >= 0.
+        x_train: training inputs of shape (rows, features), (rows, height, width), (rows, height, width, channels) with
+            1, 3 or 4 channels, or (rows, channels, height, width). Arrays, tensors, data frames, lists and sparse
+            matrices of numbers are accepted.
+        y_train: the class of each row: numbers or texts of shape (rows,), also as a list or a pandas Series, or one-hot
+            rows of shape (rows, classes). NaN or None means that a row has no label, see `unlabelled`.
+        x_test: test inputs. Without them, test rows are drawn from the training rows.
+        y_test: the class of each test row. Every test row must have one.
+        name: the name of the task in tables and reports.
+        class_names: the names of the classes by class number. If labels are names, they set the order of the classes.
+            Without them, the labels are the names, in ascending order.
+        seed: the seed of validation, labels, noise and views, >= 0.
 
     Raises:
-        InputError: the arrays or settings will not do.
+        InputError: the arrays or the settings are not valid.
     """
-    if not len(class_names) and hasattr(y_train, "columns") and len(y_train.columns) > 1:  # of pandas.get_dummies
+    if not len(class_names) and hasattr(y_train, "columns") and len(y_train.columns) > 1:  # pandas.get_dummies
         class_names = [str(column) for column in y_train.columns]
     parts = {"train": array_part("x_train and y_train", x_train, y_train)}
     if (x_test is None) != (y_test is None):
@@ -121,18 +122,18 @@ def from_dataset(
     max_gb: float = _DEFAULT.max_gb,
     normalise: str | NormaliseSection | Mapping[str, Any] = _DEFAULT.normalise,
 ) -> ArrayTask:
-    """A task in memory, of a map-style torch Dataset of (input, label), whose samples are read once, in order.
+    """A task in memory from a map-style torch Dataset of (input, label). Its samples are read once, in order.
 
     The arguments from `labels` on are the keys of the section `task` of a study file.
 
     Args:
-        dataset: the training rows; its attribute `classes`, if there, names the classes.
-        test_dataset: the test rows; without them some are drawn from the training rows.
-        name: what tables and reports call it.
-        seed: of validation, labels, noise and views, >= 0.
+        dataset: the training rows. If it has an attribute `classes`, this names the classes.
+        test_dataset: the test rows. Without it, test rows are drawn from the training rows.
+        name: the name of the task in tables and reports.
+        seed: the seed of validation, labels, noise and views, >= 0.
 
     Raises:
-        InputError: the dataset or settings will not do.
+        InputError: the dataset or the settings are not valid.
     """
     given = {"train": dataset} if test_dataset is None else {"train": dataset, "test": test_dataset}
     spec = read_task(
@@ -156,10 +157,10 @@ def from_dataset(
 
 
 def assemble(source: Source, spec: TaskSection, *, seed: int, into: Collect) -> ArrayTask:
-    """The task a source makes under these settings, its inputs put where `into` says.
+    """The task that a source makes with these settings. `into` decides where its inputs are kept.
 
     Raises:
-        InputError: the data or settings will not do.
+        InputError: the data or the settings are not valid.
     """
     if seed < 0:
         raise InputError(f"seed: {seed} is negative; give a whole number >= 0")

@@ -1,4 +1,4 @@
-"""Data as torch Datasets give them, one (input, label) at a time: named by reference, given, or torchvision's."""
+"""Reads torch Datasets, which give one (input, label) at a time: named by reference, given, or from torchvision."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ PARTS = ("train", "validation", "test")
 
 
 def referenced(reference: str) -> tuple[Any, str]:
-    """What a reference names (a Dataset, datasets by part, or a task), and a digest of its code.
+    """The Dataset, the datasets by part, or the task that a reference names, and a digest of its code.
 
-    A function or class is called, without arguments.
+    A function or class is called without arguments.
 
     Raises:
         InputError: nothing is found, or the call fails.
@@ -42,19 +42,19 @@ def referenced(reference: str) -> tuple[Any, str]:
 
 
 def dataset_source(name: str, given: object, *, code: str | None = None) -> Source:
-    """A map-style Dataset of (input, label), or a mapping of them by `train`, `validation`, `test`, as a source.
+    """A source from a map-style Dataset of (input, label), or from a mapping of `train`, `validation`, `test` to them.
 
-    Inputs may be tensors, arrays or Pillow images of one shape; labels numbers, texts, one-hot, or None where there is
-    none. Samples are read once, in order, so random transforms are frozen at what they give then.
+    Inputs may be tensors, arrays or Pillow images of one shape. Labels may be numbers, texts or one-hot, or None for a
+    row without a label. Samples are read once, in order, so random transforms are frozen at their results then.
 
     Args:
-        name: what tables call it.
+        name: the name of the data in tables.
         given: the dataset or datasets.
-        code: digest of its code; the fingerprint is of that, the lengths, all labels, and the first and last samples.
-            Without it there is no fingerprint.
+        code: the digest of its code. The fingerprint covers this digest, the lengths, all labels, and the first and
+            last samples. Without it there is no fingerprint.
 
     Raises:
-        InputError: it is no such dataset, or a sample is not (input, label).
+        InputError: it is not such a dataset, or a sample is not (input, label).
     """
     datasets: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"train": given}
     if "train" not in datasets or not set(datasets) <= set(PARTS):
@@ -77,14 +77,14 @@ def dataset_source(name: str, given: object, *, code: str | None = None) -> Sour
 
 
 def torchvision_source(name: str, *, root: Path) -> Source:
-    """A torchvision data set by its class name; read from `root`, and downloaded into it when absent.
+    """A torchvision data set by its class name. It is read from `root`, and first downloaded there if it is absent.
 
     Raises:
         InputError: torchvision is missing or broken, has no such data set, or cannot get it.
     """
     try:
         known: dict[str, Any] = vars(importlib.import_module("torchvision.datasets"))
-    except Exception as error:  # a torchvision built for another torch fails with RuntimeError at import
+    except Exception as error:  # a torchvision built for another torch raises RuntimeError at import
         reason = "is missing" if isinstance(error, ModuleNotFoundError) else f"cannot be imported: {said(error)}"
         raise InputError(
             f"task.data: torchvision {reason}; run: pip install 'autokd[torchvision]', or save the data as .npz"
@@ -116,7 +116,7 @@ def _code(found: object) -> str:
 
 
 def _labels(name: str, dataset: Any) -> list[Any]:
-    """All labels: the attribute `targets`, as torchvision's have it, where it fits; else those of all samples."""
+    """All labels: the attribute `targets`, as in torchvision, if it fits; else the labels of all samples."""
 
     def label(index: int) -> Any:
         return _arrays(name, index, _sample(name, dataset, index))[1].tolist()
@@ -179,7 +179,7 @@ def _arrays(name: str, index: int, sample: tuple[Any, Any]) -> tuple[Array, Arra
 
 
 def _one_a_row(name: str, start: int, labels: list[Array]) -> Array:
-    """The labels of samples from number `start` on: single ones, or all one-hot of one length."""
+    """The labels of samples from number `start` on: single labels, or one-hot labels of the same length."""
     for i, y in enumerate(labels, start):
         if y.ndim > 1 or y.shape != labels[0].shape:
             raise InputError(f"'{name}' sample {i} has a label of shape {y.shape}; give one class number or name")

@@ -1,4 +1,4 @@
-"""Data in files: .npz archives and idx files, read in chunks; nothing is ever unpickled."""
+"""Reads data in files: .npz archives and idx files, in chunks. Nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -30,11 +30,13 @@ _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0
 
 
 def npz(file: Path, *, max_gb: float) -> Source:
-    """Arrays x_train, y_train, and x_test, y_test, x_validation, y_validation, classes where there are; or x and y.
+    """A source from the arrays x_train and y_train, or x and y, of an .npz file.
+
+    The arrays x_test, y_test, x_validation, y_validation and classes are optional.
 
     Raises:
         InputError: the file cannot be read, is no .npz, is cut short, holds pickled objects or lacks an array; or its
-            labels would take more than `max_gb`. What its inputs take is compared when they are collected.
+            labels would take more than `max_gb`. The size of its inputs is checked when they are collected.
     """
     with readable(file), zipfile.ZipFile(file) as archive:
         keys = {name.removesuffix(".npy") for name in archive.namelist()}
@@ -54,9 +56,9 @@ def npz(file: Path, *, max_gb: float) -> Source:
 
 
 def idx(prefix: Path, *, max_gb: float) -> Source:
-    """Images and labels as MNIST has them: <prefix>-images-idx3-ubyte[.gz] and <prefix>-labels-idx1-ubyte[.gz].
+    """A source from files like MNIST's: <prefix>-images-idx3-ubyte[.gz] and <prefix>-labels-idx1-ubyte[.gz].
 
-    Where the prefix ends in "train" and files with "t10k" or "test" in its place lie beside, these are the test rows.
+    If the prefix ends in "train" and there are files with "t10k" or "test" in its place, these are the test rows.
 
     Raises:
         InputError: a file is missing, cut short or no idx file; or its labels would take more than `max_gb`.
@@ -72,7 +74,7 @@ def idx(prefix: Path, *, max_gb: float) -> Source:
 
 
 def idx_prefix(path: Path) -> Path | None:
-    """What to give `idx` for a folder of idx files, one of them, or their prefix; None where there are none."""
+    """The prefix for `idx`, from a folder of idx files, one of the files, or their prefix; None if there are none."""
     if os.path.isdir(path):
         prefixes = sorted({match["prefix"] for each in listed(path) if (match := _IDX_NAME.fullmatch(each.name))})
         training = [each for each in prefixes if each.endswith("train")]
@@ -84,7 +86,7 @@ def idx_prefix(path: Path) -> Path | None:
 
 @contextmanager
 def readable(file: Path) -> Iterator[None]:
-    """Turns what can go wrong while reading a file into one line about it."""
+    """Turns any error while reading a file into one line about it."""
     try:
         if not stat.S_ISREG(mode := file.stat().st_mode) and not stat.S_ISDIR(mode):
             raise OSError("a device or a pipe, and no file")
@@ -105,17 +107,17 @@ def readable(file: Path) -> Iterator[None]:
 
 
 def listed(folder: Path) -> list[Path]:
-    """What lies in a folder, by name, without what an operating system or an editor put there for itself."""
+    """The files and folders in a folder, by name, except those that an operating system or editor keeps for itself."""
     return sorted(each for each in folder.iterdir() if not each.name.startswith(".") and each.name not in _NOT_DATA)
 
 
 def stamp(files: list[Path]) -> str:
-    """Changes when a file is replaced, moved or rewritten: from names, folders, sizes and times, which cost little."""
+    """A digest that changes when a file is replaced, moved or rewritten, from names, folders, sizes and times."""
     digest = hashlib.sha256()
     for file in files:
         with readable(file):
             status = file.stat()
-        name = "/".join(file.parts[-3:])  # an image's part and class are its folders
+        name = "/".join(file.parts[-3:])  # the folders of an image are its part and class
         digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
@@ -129,7 +131,7 @@ def _npz_part(file: Path, archive: zipfile.ZipFile, x: str, y: str, max_gb: floa
 
     def chunks() -> Iterator[tuple[Array, Array]]:
         with readable(file), zipfile.ZipFile(file) as again:
-            if fortran:  # columns first: no row can be read before the last column
+            if fortran:  # the columns come first, so no row is complete before the last column
                 yield npz_array(again, x), labels
                 return
             with npz_stream(again, x) as stream:

@@ -1,4 +1,4 @@
-"""Images in folders by class, each read as it is meant: upright, with all its bits, or refused in words."""
+"""Reads images in folders by class: upright and with all their bits. Other images are refused with a reason."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
 _AS_THEY_ARE = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
-"""Modes of Pillow that hold one number a pixel with more than 8 bits."""
+"""Modes of Pillow with one number of more than 8 bits for each pixel."""
 
 
 def images(folder: Path) -> Source:
-    """Images in folders class/name.png, perhaps under train/, validation/ and test/; classes in order of their names.
+    """A source from images in folders class/name.png, which may be under train/, validation/ and test/.
 
-    All must be of one size and kind: grey, of 8 bits or more, or in colour (RGB). See `pixels`. Hidden files and
-    folders are passed over. Needs Pillow.
+    Classes are in order of their names. All images must have one size and one kind: grey with 8 bits or more, or colour
+    (RGB). See `pixels`. Hidden files and folders are skipped. This needs Pillow.
 
     Raises:
         InputError: there are no images, they differ, one cannot be read, or Pillow is missing.
@@ -89,10 +89,10 @@ def images(folder: Path) -> Source:
 
 
 def pixels(name: str, image: Image) -> Array:
-    """The values of an image, turned upright as its EXIF data say: (height, width), or (height, width, 3) for colour.
+    """The values of an image, turned upright by its EXIF data: (height, width), or (height, width, 3) for colour.
 
-    Grey of 8 bits, and black and white, are uint8 from 0 to 255; grey of 16 or 32 bits and floats keep their values.
-    Everything in colour becomes RGB, uint8. An alpha channel that is opaque everywhere is left out.
+    Grey of 8 bits, and black and white, become uint8 from 0 to 255. Grey of 16 or 32 bits and floats keep their values.
+    All colour images become RGB, uint8. An alpha channel that is opaque everywhere is left out.
 
     Raises:
         InputError: the image is partly transparent, has several frames, or has colours of more than 8 bits, which
@@ -101,7 +101,7 @@ def pixels(name: str, image: Image) -> Array:
     from PIL import ExifTags, ImageOps
 
     frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":  # in which cameras put a preview beside a photo
+    if frames > 1 and image.format != "MPO":  # cameras write a preview beside a photo into this format
         raise InputError(f"{name} has {frames} frames; save the one that is meant as an image of its own")
     if image.mode not in _AS_THEY_ARE and _has_deep_colours(image):
         raise InputError(
@@ -128,7 +128,7 @@ def pixels(name: str, image: Image) -> Array:
 
 
 def _has_deep_colours(image: Image) -> bool:
-    """Whether the file holds more bits than its mode: Pillow's decoder is then told of a raw mode like RGB;16B."""
+    """Whether the file holds more bits than its mode. Pillow's decoder then has a raw mode like RGB;16B."""
     tiles: Any = getattr(image, "tile", ())
     return any(re.search("(?<!BGR);16", str(told)) for _, _, _, told in tiles)  # BGR;16 has 5 or 6 bits a channel
 
@@ -138,7 +138,7 @@ def _class_folders(root: Path) -> list[str]:
 
 
 def _is_text(name: str) -> bool:
-    """Whether the name of a file is UTF-8, whatever the encoding of this machine."""
+    """Whether the name of a file is UTF-8, regardless of the encoding of this machine."""
     try:
         os.fsencode(name).decode("utf-8")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Labels as people have them (numbers, texts, one-hot rows, some of them missing), matched by name and numbered."""
+"""Numbers the classes of labels, which may be numbers, texts or one-hot rows, and of which some may be missing."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ UNLABELLED = -1
 
 _AUTO = "auto"
 _MISSING = ("NAType", "NaTType")
-"""Types by which pandas says that a value is missing."""
+"""The types of pandas for a missing value."""
 
 
 def one_a_row(name: str, rows: int, y: Array) -> Array:
-    """Labels of shape (rows,); one-hot labels, shape (rows, classes), as the numbers of their columns.
+    """Labels of shape (rows,). One-hot labels of shape (rows, classes) become the numbers of their columns.
 
     A one-hot row that is NaN throughout has no label.
 
     Raises:
-        InputError: there is not one label a row, or a row is not one-hot.
+        InputError: there is not one label for each row, or a row is not one-hot.
     """
     if y.shape == (rows, 1):
         y = y[:, 0]
@@ -58,7 +58,7 @@ def one_a_row(name: str, rows: int, y: Array) -> Array:
 
 
 def joined(labels: Sequence[Array]) -> Array:
-    """Labels of consecutive rows as one array; of type object where they are of several kinds."""
+    """Labels of consecutive rows as one array, of type object if they are of several kinds."""
     alike = len({each.dtype.kind for each in labels}) == 1
     return np.concatenate(labels if alike else [each.astype(object) for each in labels])
 
@@ -70,17 +70,18 @@ def numbered(
     class_names: Sequence[str],
     unlabelled: object,
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Classes numbered from 0 and `UNLABELLED`, and the names of the classes; every class has training rows.
+    """The class number of each row, from 0, or `UNLABELLED`, and the names of the classes.
 
-    A class is named as its label is written: a whole number without a decimal point, a truth value True or False.
-    Without class names, numbers are in ascending order, before texts in alphabetical order.
+    Every class has training rows. The name of a class is its label as text: whole numbers without a decimal point,
+    truth values as True or False. Without class names, numbers come first in ascending order, and then texts in
+    alphabetical order.
 
     Args:
-        source: for messages.
-        labels: one a row, of all parts.
-        parts: row numbers by `train`, and by `validation` and `test` where the data have them.
-        class_names: of classes by number, or matched with labels by name; empty where the data do not say.
-        unlabelled: as in the `task:` section; may name a class by its label or by its class name.
+        source: the name of the data, for messages.
+        labels: one label for each row of all parts.
+        parts: the row numbers of `train`, and of `validation` and `test` if the data have them.
+        class_names: the names of the classes by number, or matched with labels by name; empty if the data have none.
+        unlabelled: the value in the `task:` section. It may name a class by its label or by its class name.
 
     Raises:
         InputError: a label is no class, a class has no training rows, or a row of validation or test has no label.
@@ -122,10 +123,10 @@ def numbered(
 
 
 def label_name(label: object) -> str | None:
-    """How a label is written as a class's name; None where it is missing (None, NaN).
+    """The name of a class from its label; None if the label is missing (None, NaN).
 
     Raises:
-        ValueError: it is a fraction, or neither a number nor a text.
+        ValueError: the label is a fraction, or neither a number nor a text.
     """
     if isinstance(label, bytes):
         return label.decode()
@@ -148,14 +149,14 @@ def label_name(label: object) -> str | None:
 
 @dataclass(frozen=True)
 class _Label:
-    """A label as it occurs: its name (None where it is missing), and its number where it is one."""
+    """A label in the data: its name (None if it is missing), and its number if it is a number."""
 
     name: str | None
     number: int | None
 
 
 def _distinct(source: str, labels: Array) -> tuple[list[_Label], NDArray[np.int64]]:
-    """The distinct labels in order, and which of them each row has."""
+    """The distinct labels in order, and the index of each row's label among them."""
     if labels.dtype == object:
         values, where = labels.tolist(), np.arange(len(labels))
     elif labels.dtype.kind in "biufUS":
@@ -184,14 +185,14 @@ def _distinct(source: str, labels: Array) -> tuple[list[_Label], NDArray[np.int6
 def _hidden(
     source: str, distinct: Sequence[_Label], training: Array, class_names: Sequence[str], unlabelled: object
 ) -> NDArray[np.bool_]:
-    """Which of the distinct labels stand for no label."""
+    """Which of the distinct labels mean that a row has no label."""
     missing = np.array([each.name is None for each in distinct], dtype=bool)
     if unlabelled is None:
         if missing.any():
             raise InputError(f"{source}: some labels are NaN or None, and task.unlabelled is null; leave it out")
         return missing
     if unlabelled == _AUTO:
-        texts = {"nan"} - set(class_names)  # numpy writes NaN so into an array of texts
+        texts = {"nan"} - set(class_names)  # numpy writes NaN into an array of texts like this
         missing |= [each.name in texts for each in distinct]
         others = {distinct[code].name for code in np.unique(training[~missing[training]])} - {"-1"}
         minus_1 = len(others) >= 2 and "-1" not in class_names
@@ -212,7 +213,7 @@ def _hidden(
 
 
 def _by_class_names(source: str, found: Mapping[int, _Label], class_names: Sequence[str]) -> dict[int, int]:
-    """The class number of each label: the label itself where all are numbers, or its place among the class names."""
+    """The class number of each label: the label itself if all are numbers, or its place among the class names."""
     numbers = {code: each.number for code, each in found.items() if each.number is not None}
     wrong = [number for number in numbers.values() if not 0 <= number < len(class_names)]
     if len(numbers) == len(found) and not wrong:
@@ -229,7 +230,7 @@ def _by_class_names(source: str, found: Mapping[int, _Label], class_names: Seque
 
 
 def _place(label: _Label, class_names: Sequence[str]) -> int | None:
-    """Which of the class names is a label's, by number or by name; None where it has none."""
+    """The index of a label's class name, by number or by name; None if it has none."""
     if label.number is not None and 0 <= label.number < len(class_names):
         return label.number
     return class_names.index(str(label.name)) if label.name in class_names else None

@@ -1,4 +1,4 @@
-"""Which dimension of an array of images counts the channels: known, asked for, or told by the shape."""
+"""Decides which dimension of an array of images counts the channels: it is known, asked for, or seen in the shape."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from autokd.errors import InputError
 Layout = Literal["channels_first", "channels_last"]
 
 _OF_IMAGES = (1, 3, 4)
-"""How many channels images have: grey, colour, colour and alpha. Feature maps have any number of them."""
+"""How many channels images have: grey, colour, colour and alpha. Feature maps may have any number of channels."""
 
 
 def layout_of(name: str, shape: Sequence[int], asked: Layout | None) -> Layout | None:
-    """The layout of an array of this shape; None where it has no channels to lay out, being of other than 4 dimensions.
+    """The layout of an array of this shape; None if it does not have 4 dimensions, and so has no channels to lay out.
 
-    Where none is asked for, shape (rows, a, b, c) is read as follows. A height and a width may be those of an image
-    where the longer is less than four times the shorter.
+    If no layout is asked for, a shape (rows, a, b, c) is read as follows. Two sizes may be the sides of an image if the
+    longer is less than four times the shorter.
 
-    - c is 1, 3 or 4, a is not: channels last, as in (rows, 28, 28, 1) and (rows, 240, 320, 3). If b and c may be the
-      sides of an image, this may also be feature maps, as in (rows, 16, 4, 4), (rows, 16, 8, 4) and (rows, 64, 1, 1),
-      and is refused.
-    - a and c are both 1, 3 or 4: channels first if only b and c may be the sides of an image, as in (rows, 1, 4, 4).
-      All else, such as (rows, 3, 4, 4) and (rows, 1, 100, 3), is refused.
-    - c is none of these: channels first, as in (rows, 3, 32, 32), (rows, 1, 8, 8) and (rows, 64, 5, 5). If only a and b
-      may be the sides of an image, it may have many channels, as in (rows, 64, 64, 12), and is refused.
+    - If c is 1, 3 or 4 and a is not: channels last, as in (rows, 28, 28, 1) and (rows, 240, 320, 3). If b and c may be
+      the sides of an image, the data may also be feature maps, as in (rows, 16, 4, 4), (rows, 16, 8, 4) and
+      (rows, 64, 1, 1), and the shape is refused.
+    - If a and c are both 1, 3 or 4: channels first if only b and c may be the sides of an image, as in (rows, 1, 4, 4).
+      Any other shape, such as (rows, 3, 4, 4) and (rows, 1, 100, 3), is refused.
+    - If c is none of these: channels first, as in (rows, 3, 32, 32), (rows, 1, 8, 8) and (rows, 64, 5, 5). If only a
+      and b may be the sides of an image, the data may have many channels, as in (rows, 64, 64, 12), and the shape is
+      refused.
 
     Raises:
-        InputError: the shape leaves both readings open, or a layout is asked for where there is nothing to lay out.
+        InputError: the shape allows both readings, or a layout is asked for where there are no channels to lay out.
     """
     if len(shape) != 4:
         if asked is not None:

@@ -1,4 +1,4 @@
-"""What is subtracted from raw values, and what they are then divided by."""
+"""The shift that is subtracted from raw values, and the divisor by which they are then divided."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ from autokd.study.task import NormaliseSection
 from autokd.tasks.sources import Array, rows_in_chunk
 
 _MERGED = 1e-3
-"""Of a standard deviation: an error of rounding that a network cannot help but see."""
+"""The share of a standard deviation from which an error of rounding disturbs a network."""
 
 
 def normalisation(
     x: Array, rows: NDArray[np.int64], how: str | NormaliseSection, peak: float
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """What to subtract and then to divide by, by channel or feature, in the units of the raw values.
+    """The shift and the divisor of each channel or feature, in the units of the raw values.
 
     Args:
         x: inputs as they are kept, shape (rows, channels, ...).
-        rows: those that statistics may be taken of.
-        how: as in the `task:` section.
-        peak: the largest value whole numbers (uint8) can take.
+        rows: the rows from which statistics may be taken.
+        how: the value of `normalise` in the `task:` section.
+        peak: the largest value that whole numbers (uint8) can take.
 
     Raises:
-        InputError: means or deviations are not one a channel; or the inputs would be numbers that float32 cannot tell
-            apart.
+        InputError: there is not one mean and deviation for each channel, or float32 could not tell the inputs apart.
     """
     channels, whole_numbers = x.shape[1], x.dtype == np.uint8
     if how == "standard":
         mean, std = _moments(x, rows)
-        std[std <= (1e-15 if x.dtype == np.float64 else 1e-7) * np.abs(mean)] = 1.0  # constant, as far as it can tell
+        std[std <= (1e-15 if x.dtype == np.float64 else 1e-7) * np.abs(mean)] = 1.0  # constant within its precision
         return tuple(mean.tolist()), tuple(std.tolist())
     if isinstance(how, NormaliseSection):
         if not len(how.mean) == len(how.std) == channels:

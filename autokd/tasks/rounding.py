@@ -1,4 +1,4 @@
-"""Whether numbers still differ once they are float32."""
+"""Checks whether numbers still differ after rounding to float32."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _LOST = 1e-5
-"""Of a standard deviation. Half a step of float32 is 6e-8 of a value, so that values are kept apart where they are less
-than some 170 standard deviations from zero: temperatures in kelvin are, times in milliseconds since 1970 are not."""
+"""The largest tolerable error, as a share of a standard deviation. Half a step of float32 is 6e-8 of a value, so values
+stay apart if they are less than about 170 standard deviations from zero. Temperatures in kelvin are, and times in
+milliseconds since 1970 are not."""
 
 
 def may_round(dtype: np.dtype[Any]) -> bool:
@@ -20,7 +21,7 @@ def may_round(dtype: np.dtype[Any]) -> bool:
 
 
 class Rounding:
-    """What is lost by rounding, by channel or feature, added up over chunks of rows."""
+    """Measures the loss by rounding in each channel or feature, over chunks of rows."""
 
     def __init__(self) -> None:
         self._first: Array | None = None
@@ -29,7 +30,7 @@ class Rounding:
         self._differ = np.zeros(1, dtype=bool)
 
     def add(self, raw: Array) -> None:
-        """Looks at rows of shape (rows, channels, ...), finite numbers."""
+        """Takes in rows of finite numbers, shape (rows, channels, ...)."""
         axes = (0, *range(2, raw.ndim))
         if self._first is None:
             self._first = raw[0].reshape(raw.shape[1], -1)[:, 0].reshape(1, -1, *[1] * (raw.ndim - 2))
@@ -43,11 +44,11 @@ class Rounding:
         self._differ = self._differ | (raw != self._first).any(axes)
 
     def loses_in_float32(self) -> bool:
-        """Whether some channel or feature differs by less than float32 can tell."""
+        """Whether values of some channel or feature differ by less than float32 can represent."""
         return self._loses(self._error)
 
     def loses_in_float64(self) -> bool:
-        """Whether some channel or feature of whole numbers differs by less than float64 can tell."""
+        """Whether whole numbers of some channel or feature differ by less than float64 can represent."""
         return self._loses(np.where(self._peak > 2.0**53, np.spacing(self._peak) / 2, 0.0))
 
     def _loses(self, error: Array) -> bool:

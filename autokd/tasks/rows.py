@@ -14,7 +14,7 @@ from autokd.types import Task
 
 @dataclass(frozen=True)
 class _Resplit:
-    """A task with other rows in its splits, and all else as it is."""
+    """A task with other rows in its splits; everything else stays."""
 
     task: Task
     splits: Mapping[str, Tensor]
@@ -24,19 +24,19 @@ class _Resplit:
 
 
 def labelled(task: Task, rows: Tensor) -> Tensor:
-    """Those of the rows that have a label, which students may or may not be shown."""
+    """The rows that have a label, whether students may see it or not."""
     targets = task.targets(rows)
     return rows[targets >= 0] if targets.dtype == torch.int64 and targets.ndim == 1 else rows
 
 
 def all_labels(task: Task) -> Task:
-    """`task` with all rows that may be trained on and have a label in its labelled split: what its teacher sees."""
+    """The task as its teacher sees it: all rows that have a label and may be trained on are in the labelled split."""
     rows = torch.cat([task.splits[split] for split in ("train", "transfer", "reserve")])
     return _resplit(task, train=labelled(task, rows), transfer=rows[:0], reserve=rows[:0])
 
 
 def with_reserve(task: Task) -> Task:
-    """`task` with the rows that a search leaves out: labelled, or, where labels are hidden, in the transfer set."""
+    """The task with the rows that a search leaves out, as labelled rows, or as transfer rows if labels are hidden."""
     joins = "transfer" if len(labelled(task, task.splits["transfer"])) else "train"
     rows = torch.cat([task.splits[joins], task.splits["reserve"]])
     return _resplit(task, **{joins: rows, "reserve": rows[:0]})

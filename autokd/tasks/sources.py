@@ -1,4 +1,4 @@
-"""What a source of data gives: parts of rows, read in chunks, laid out alike and checked on the way."""
+"""Sources of data: parts of rows, which are read in chunks, brought to one layout and checked on the way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from autokd.tasks.rounding import Rounding, may_round
 
 Array = NDArray[Any]
 Collect = Callable[[tuple[int, ...], np.dtype[Any], Iterator[Array]], Array]
-"""Puts chunks of a stated total shape and dtype into one array, in memory or on disk."""
+"""A function that puts chunks of a given total shape and dtype into one array, in memory or on disk."""
 
 _CHUNK_BYTES = 32_000_000
 
@@ -29,10 +29,10 @@ class Part:
     """Rows that the data keep together, such as a training file.
 
     Args:
-        shape: of the inputs as the source has them, rows first.
-        dtype: of the inputs as the source has them.
-        chunks: reads from the first row on: inputs and labels of consecutive rows; may be called again.
-        layout: of inputs of four dimensions, where it is known.
+        shape: the shape of the inputs in the source, rows first.
+        dtype: the dtype of the inputs in the source.
+        chunks: reads inputs and labels of consecutive rows from the first row on. It may be called again.
+        layout: the layout of inputs with four dimensions, if it is known.
     """
 
     shape: tuple[int, ...]
@@ -43,14 +43,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Source:
-    """Data as they come, before any check.
+    """Data before any check.
 
     Args:
-        name: what tables call it.
-        parts: `train`, and `validation` and `test` where the data have them; rows are numbered in this order.
-        class_names: by class number; empty where the data do not say.
-        fingerprint: changes when the source does; cheap to read.
-        peak: the largest value whole numbers (uint8) can take.
+        name: the name of the data in tables.
+        parts: `train`, and `validation` and `test` if the data have them. Rows are numbered in this order.
+        class_names: the names of the classes by number; empty if the data have none.
+        fingerprint: a text that changes when the source does, and is cheap to compute.
+        peak: the largest value that whole numbers (uint8) can take.
     """
 
     name: str
@@ -61,10 +61,10 @@ class Source:
 
 
 def with_layout(source: Source, asked: Layout | None) -> Source:
-    """The source with the layout of each part known: from the source itself, as asked for, or as its shape tells.
+    """The source with the layout of each part: from the source itself, as asked for, or from the shape.
 
     Raises:
-        InputError: see `layout_of`; or the source knows another layout than is asked for.
+        InputError: the layout is not clear (see `layout_of`), or the source is known to have another one.
     """
     parts = {}
     for name, part in source.parts.items():
@@ -77,19 +77,19 @@ def with_layout(source: Source, asked: Layout | None) -> Source:
 
 
 def collect(source: Source, into: Collect, *, max_gb: float) -> tuple[Array, Array]:
-    """All rows of a source, in the order of its parts: inputs of one layout, put where `into` says, and raw labels.
+    """All rows of a source in the order of its parts: inputs in one layout, put where `into` decides, and raw labels.
 
-    Images come out as (rows, channels, height, width), features as (rows, features); uint8 stays, all else becomes
-    float32. Where that loses digits, as of times in milliseconds, the source is read once more and becomes float64.
+    Images become (rows, channels, height, width), and features (rows, features). uint8 stays, and all other types
+    become float32. If that loses digits, as for times in milliseconds, the source is read again and becomes float64.
 
     Args:
-        source: with its layout, see `with_layout`.
-        into: where inputs go.
+        source: the source with its layout, see `with_layout`.
+        into: puts the inputs into one array.
         max_gb: how many gigabytes inputs may take.
 
     Raises:
         InputError: parts differ in shape or dtype, there is no row, a value is not finite, inputs take too much, or
-            are whole numbers that differ by less than float64 can tell.
+            are whole numbers that differ by less than float64 can represent.
     """
     sample, dtype = sample_layout(source)
     x, labels, rounding = _collected(source, into, sample, dtype, max_gb)
@@ -99,16 +99,16 @@ def collect(source: Source, into: Collect, *, max_gb: float) -> tuple[Array, Arr
             "of them first"
         )
     if rounding.loses_in_float32():
-        del x  # its file is written anew
+        del x  # the file is written again
         x, labels, _ = _collected(source, into, sample, np.dtype(np.float64), max_gb)
     return x, labels
 
 
 def sample_layout(source: Source) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape of a sample and dtype as they are kept.
+    """The shape and the dtype in which a sample is kept.
 
     Raises:
-        InputError: the shape or dtype will not do, parts differ in them, or there is no row.
+        InputError: the shape or dtype is not valid, parts differ in them, or there is no row.
     """
     layouts = {name: (_sample_shape(name, part), _kept_dtype(name, part)) for name, part in source.parts.items()}
     first = layouts["train"]
@@ -135,9 +135,9 @@ def in_memory(shape: tuple[int, ...], dtype: np.dtype[Any], chunks: Iterator[Arr
 
 
 def on_disk(file: Path) -> Collect:
-    """Writes the chunks to a .npy file, one after the other, and maps it.
+    """A function that writes the chunks to a .npy file, one after another, and maps the file.
 
-    A full disk raises OSError at the write; writing through a map would kill the process instead.
+    If the disk is full, the write raises OSError. Writing through a map would kill the process instead.
     """
 
     def into(shape: tuple[int, ...], dtype: np.dtype[Any], chunks: Iterator[Array]) -> Array:
@@ -200,7 +200,7 @@ def _sample_shape(name: str, part: Part) -> tuple[int, ...]:
 
 def _kept_dtype(name: str, part: Part) -> np.dtype[Any]:
     if part.dtype.kind not in "buif":
-        cure = "; save x.astype('float32')" if part.dtype.kind == "V" else ""  # what .npy makes of bfloat16
+        cure = "; save x.astype('float32')" if part.dtype.kind == "V" else ""  # a .npy file stores bfloat16 like this
         raise InputError(f"{name} inputs are of type {part.dtype}; give numbers, such as uint8 or float32{cure}")
     return np.dtype(np.uint8 if part.dtype == np.uint8 else np.float32)
 
@@ -212,7 +212,7 @@ def _laid_out(x: Array, layout: Layout | None) -> Array:
 
 
 def _kept(name: str, x: Array, first_row: int, dtype: np.dtype[Any]) -> Array:
-    with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused below
+    with np.errstate(over="ignore"):  # a value that overflows becomes infinite and is refused below
         x = x.astype(dtype, copy=False)
     if dtype.kind == "f":
         bad = ~np.isfinite(x.reshape(len(x), -1)).all(axis=1)

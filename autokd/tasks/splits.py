@@ -1,4 +1,4 @@
-"""Which rows train, transfer, validate, test and wait: stratified draws, each from a seed of its own."""
+"""Draws the rows of each split (train, transfer, validation, test, reserve), stratified, each with its own seed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Rows = NDArray[np.int64]
 
 SPLITS = ("train", "transfer", "validation", "test", "reserve")
 
-# One stream of random numbers a purpose, so that changing one draw leaves the others as they were.
+# Each purpose has its own stream of random numbers, so that changing one draw does not change the others.
 _TEST, _VALIDATION, _ROWS, _LABELS, _NOISE = range(5)
 
 
@@ -26,27 +26,27 @@ def split_rows(
     seed: int,
     class_names: Sequence[str],
 ) -> dict[str, Rows]:
-    """Row numbers by split, ascending, for all of `SPLITS`.
+    """The row numbers of each split in `SPLITS`, ascending.
 
-    The test split is the same for every seed, so that test scores compare over studies. Validation depends on the
-    seed but not on `labels`, `rows` or `label_noise`, unless `validation_from` is "labels".
+    The test split is the same for every seed, so that test scores of several studies can be compared. Validation
+    depends on the seed but not on `labels`, `rows` or `label_noise`, unless `validation_from` is "labels".
 
     Args:
-        labels: class of every row, 0 .. len(class_names) - 1, before any label noise.
-        parts: the rows the data come with as `train`, and as `validation` and `test` where they do.
+        labels: the class of every row, 0 .. len(class_names) - 1, before any label noise.
+        parts: the row numbers of `train`, and of `validation` and `test` if the data have them.
         spec: the settings.
-        seed: >= 0.
-        class_names: for messages.
+        seed: the seed of the draws, >= 0.
+        class_names: the names of the classes, for messages.
 
     Raises:
-        InputError: a class has too few rows, or a count is larger than what is there.
+        InputError: a class has too few rows, or a count is larger than the number of rows.
     """
     draw = _Draw(labels, class_names)
     pool = parts["train"]
     if "test" in parts:
         test = parts["test"]
     else:
-        keep = 1 if "validation" in parts else 2  # a row each for train and validation
+        keep = 1 if "validation" in parts else 2  # one row for train and one for validation
         test, pool = draw("test", pool, spec.test, seed=0, stream=_TEST, leave=keep)
     own_validation = parts.get("validation")
     validation = own_validation
@@ -68,18 +68,18 @@ def split_rows(
 
 
 def stratified(labels: NDArray[np.int64], count: int, num_classes: int, *, leave: int) -> NDArray[np.int64]:
-    """How many of `count` rows each class gives: one each, the rest in proportion, by largest remainder.
+    """How many of `count` rows each class gives: one at least, and the rest in proportion, by largest remainder.
 
-    Ties go to the lower class. No class gives more than it has, less `leave`.
+    Ties go to the lower class. Each class keeps `leave` rows.
 
     Args:
-        labels: class of every row, 0 .. num_classes - 1; each class has more than `leave` of them.
-        count: num_classes .. len(labels) - leave * num_classes.
-        num_classes: >= 1.
-        leave: rows every class keeps, >= 0.
+        labels: the class of every row, 0 .. num_classes - 1. Each class has more than `leave` rows.
+        count: the number of rows, num_classes .. len(labels) - leave * num_classes.
+        num_classes: the number of classes, >= 1.
+        leave: how many rows every class keeps, >= 0.
 
     Returns:
-        shape (num_classes,), summing to `count`.
+        the number of rows for each class, shape (num_classes,). They sum to `count`.
     """
     room = np.bincount(labels, minlength=num_classes) - 1 - leave
     shared = count - num_classes
@@ -92,10 +92,10 @@ def stratified(labels: NDArray[np.int64], count: int, num_classes: int, *, leave
 def noisy_labels(
     labels: NDArray[np.int64], splits: Mapping[str, Rows], fraction: float, *, seed: int, num_classes: int
 ) -> NDArray[np.int64]:
-    """Labels of which a fraction of each of `train`, `transfer` and `reserve` is changed to another class, uniformly.
+    """The labels, of which a fraction in each of `train`, `transfer` and `reserve` is changed to a random other class.
 
-    Rows are changed in one order fixed by the seed, so that more noise changes more of the same rows. Rows without a
-    label (a class number below 0) stay so.
+    The seed fixes the order in which rows are changed, so more noise changes the same rows and further ones. Rows
+    without a label (a class number below 0) stay without one.
     """
     random = _generator(seed, _NOISE)
     order = random.permutation(len(labels))
@@ -111,7 +111,7 @@ def noisy_labels(
 
 
 class _Draw:
-    """Takes stratified rows out of a pool; holds what every draw needs."""
+    """Takes stratified rows out of a pool. It holds the labels and the class names for all draws."""
 
     def __init__(self, labels: NDArray[np.int64], class_names: Sequence[str]) -> None:
         self._labels = labels
@@ -120,7 +120,7 @@ class _Draw:
     def __call__(
         self, what: str, pool: Rows, size: int | float | None, seed: int, stream: int, *, leave: int
     ) -> tuple[Rows, Rows]:
-        """The rows drawn and the rows left; `size` is a count, a fraction of the pool, or None for all of it."""
+        """The drawn rows and the remaining rows; `size` is a count, a fraction of the pool, or None for all of it."""
         if size is None or (isinstance(size, float) and size == 1):
             return pool, pool[:0]
         count = size if isinstance(size, int) else round(size * len(pool))

@@ -1,4 +1,4 @@
-"""Tasks on disk: made once into a folder, opened from there by every process that needs them."""
+"""Tasks on disk. A task is written into a folder once, and every process that needs it opens it from there."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from autokd.tasks.splits import SPLITS
 from autokd.tasks.task import ArrayTask, Augmentation
 
 FORMAT = 1
-"""Of the folder: x.npy, y.npy, split_<name>.npy and, written last, task.json, which has the SHA-256 of each."""
+"""The format of the folder: x.npy, y.npy, split_<name>.npy and, written last, task.json with the SHA-256 of each."""
 
 _DEFAULT = TaskSection(data="")
 _TORCHVISION = "torchvision:"
@@ -38,19 +38,19 @@ _TORCHVISION_ROOT = Path("data")
 
 
 def open_task(spec: TaskSection | Mapping[str, Any] | str, *, seed: int, folder: str | Path) -> ArrayTask:
-    """The task that a study's `task:` section describes, opened from `folder`, into which it is first put if need be.
+    """The task that a study's `task:` section describes, opened from `folder`. If needed, it is written there first.
 
-    A folder that holds the same data, settings and seed is used as it is; one left half-written is written again. Data
-    that look touched (another size or time of a file) are read again, and refused only where they differ.
-    Data that are a task already (a folder that holds one, or a reference to one) are copied as they are.
+    A folder that holds the same data, settings and seed is used as it is. A half-written folder is written again. If a
+    file of the data has another size or time, the data are read again, and refused only if they differ. Data that are
+    already a task (a folder with a task, or a reference to one) are copied unchanged.
 
     Args:
         spec: the settings, or the data alone.
-        seed: of validation, labels, noise and views, >= 0.
-        folder: where to put it; made if need be.
+        seed: the seed of validation, labels, noise and views, >= 0.
+        folder: the folder of the task. It is created if it is missing.
 
     Raises:
-        InputError: the data or settings will not do, the folder holds another task, or it cannot be written.
+        InputError: the data or the settings are not valid, or the folder holds another task or cannot be written.
     """
     settings, folder = read_task(spec), Path(folder)
     found = find_source(settings.data, max_gb=settings.max_gb)
@@ -73,7 +73,7 @@ def open_task(spec: TaskSection | Mapping[str, Any] | str, *, seed: int, folder:
 
 
 def save_task(task: ArrayTask, folder: str | Path) -> ArrayTask:
-    """Puts a task into a folder, and gives it back as opened from there; does nothing where it is already.
+    """Writes a task into a folder, unless it is already there, and returns it as opened from the folder.
 
     Raises:
         InputError: the folder holds another task, or cannot be written.
@@ -91,10 +91,10 @@ def save_task(task: ArrayTask, folder: str | Path) -> ArrayTask:
 
 
 def load_task(folder: str | Path) -> ArrayTask:
-    """The task in a folder, its inputs memory-mapped.
+    """The task in a folder, with memory-mapped inputs.
 
     Raises:
-        InputError: there is none, or a file of it is missing or damaged.
+        InputError: the folder holds no task, or a file of the task is missing or damaged.
     """
     folder = Path(folder)
     if not _is_task(folder):
@@ -106,7 +106,7 @@ def load_task(folder: str | Path) -> ArrayTask:
         x = open_npy(folder / "x.npy")
         if [list(x.shape), x.dtype.str] != described["x"]:
             raise ValueError("x.npy is not the one it was written with")
-        for name, digest in described.get("sha256", {}).items():  # tasks of before have none
+        for name, digest in described.get("sha256", {}).items():  # tasks of earlier versions have none
             if _file_digest(folder / Path(name).name) != digest:
                 raise ValueError(f"{name} is not the file that was written, by its sha256")
         weights = described["class_weights"]
@@ -132,7 +132,7 @@ def load_task(folder: str | Path) -> ArrayTask:
 
 
 def find_source(data: str, *, max_gb: float = _DEFAULT.max_gb) -> Source | ArrayTask:
-    """The source that `data` names, see `TaskSection.data`; an `ArrayTask` where it names a task already made.
+    """The source that `data` names, see `TaskSection.data`, or an `ArrayTask` if `data` names a finished task.
 
     Raises:
         InputError: nothing is found, or it cannot be read.
@@ -171,7 +171,7 @@ def _file_digest(file: Path) -> str:
 
 
 def _short(reference: str) -> str:
-    """`images` for path/to/file.py:images, `file` for path/to/file.py."""
+    """A short name: `images` for path/to/file.py:images, and `file` for path/to/file.py."""
     return Path(reference).name.rpartition(":")[2].removesuffix(".py")
 
 
@@ -180,7 +180,7 @@ def _is_task(folder: Path) -> bool:
 
 
 def _refuse_settings(spec: TaskSection) -> None:
-    """A task that is already made is taken as it is: its settings are in it."""
+    """Refuses settings for a finished task, because they are part of it."""
     given = sorted(key for key in spec.model_fields_set - {"data"} if getattr(spec, key) != getattr(_DEFAULT, key))
     if given:
         raise InputError(
@@ -189,11 +189,11 @@ def _refuse_settings(spec: TaskSection) -> None:
 
 
 def _read_origin(folder: Path, settings: Mapping[str, Any]) -> str:
-    """Fingerprint of the source that the task in a folder was made from, under these very settings."""
+    """The fingerprint of the source of the task in a folder, which must have the same settings."""
     there = read_json(folder / "task.json")["origin"]
     if there is None:
         raise InputError(f"{folder} holds a task that was saved, not made from data; choose another folder")
-    old = {**_DEFAULT.model_dump(mode="json"), **there["settings"]}  # a task made before there was a key
+    old = {**_DEFAULT.model_dump(mode="json"), **there["settings"]}  # an older task may lack a key
     changes = [f"{key} (was {old[key]!r}, now {settings[key]!r})" for key in settings if old[key] != settings[key]]
     if changes:
         raise InputError(
@@ -204,7 +204,7 @@ def _read_origin(folder: Path, settings: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` to write into; its files are moved when all are there, task.json last."""
+    """A folder beside `folder` to write into. When all files are written, they are moved, with task.json last."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as unfinished:

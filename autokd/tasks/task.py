@@ -17,7 +17,7 @@ from torch import Tensor
 from autokd.tasks.views import augment
 
 WHOLE_BYTES = 512_000_000
-"""Normalised inputs smaller than this are held in memory, once a process; larger ones are read from the map."""
+"""Normalised inputs smaller than this are held in memory, once per process. Larger ones are read from the map."""
 
 _STEP = 4096
 
@@ -27,11 +27,11 @@ class Augmentation:
     """How views differ from each other; see `autokd.tasks.views.augment`.
 
     Args:
-        views: versions of each row, >= 1; the first is unaugmented.
+        views: the number of versions of each row, >= 1; the first one is unaugmented.
         flip: whether every second view is mirrored left to right.
         crop: by how many pixels at most a view is shifted.
-        cutout: side in pixels of a square of zeros that is put anywhere.
-        seed: that the views are drawn from.
+        cutout: the side, in pixels, of a square of zeros that is put anywhere.
+        seed: the seed of the views.
     """
 
     views: int = 1
@@ -46,20 +46,20 @@ class ArrayTask:
     """A `Task` whose inputs are one array, in memory or memory-mapped.
 
     Args:
-        name: what tables and reports call it.
-        x: raw inputs as they are kept, uint8, float32, or float64 where float32 would lose digits; shape
-            (num_rows, channels, height, width) or (num_rows, features).
-        y: class of each row, int64, shape (num_rows,), with the label noise that was asked for; -1 where the data give
-            no label, which are rows of the transfer set alone.
-        class_names: by class number.
-        splits: as `Task` says.
-        shift: inputs are (x - shift) / divisor, computed in float64 where `x` is; one number a channel or feature, in
-            the units of `x`.
-        divisor: one number a channel or feature, in the units of `x`.
+        name: the name of the task in tables and reports.
+        x: raw inputs in uint8, float32, or float64 if float32 would lose digits; shape (num_rows, channels, height,
+            width) or (num_rows, features).
+        y: the class of each row, int64, shape (num_rows,), with the requested label noise; -1 for rows without a label,
+            which are in the transfer set only.
+        class_names: the names of the classes by number.
+        splits: the row numbers of each split, see `Task`.
+        shift: one number for each channel or feature, in the units of `x`. Inputs are (x - shift) / divisor, computed
+            in float64 if `x` is float64.
+        divisor: one number for each channel or feature, in the units of `x`.
         augmentation: how views differ.
-        class_weights: of the hard loss, one a class, or None; with weights the score is balanced accuracy.
-        label_noise: fraction of the labels outside validation and test that was changed.
-        digest: as `Task` says.
+        class_weights: the weight of each class in the hard loss, or None. With weights the score is balanced accuracy.
+        label_noise: the fraction of the labels outside validation and test that was changed.
+        digest: a digest of the task, see `Task`.
     """
 
     name: str
@@ -76,7 +76,7 @@ class ArrayTask:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one sample: (channels, height, width) or (features,)."""
+        """The shape of one sample: (channels, height, width) or (features,)."""
         return self.x.shape[1:]
 
     @property
@@ -86,24 +86,24 @@ class ArrayTask:
 
     @property
     def num_rows(self) -> int:
-        """Rows over all splits, in the order of the source."""
+        """The number of rows over all splits. Rows are in the order of the source."""
         return len(self.x)
 
     @property
     def views(self) -> int:
-        """Versions of each row, >= 1; view 0 is unaugmented."""
+        """The number of versions of each row, >= 1; view 0 is unaugmented."""
         return self.augmentation.views
 
     @cached_property
     def chance(self) -> float:
-        """The score on validation of always answering its most frequent class."""
+        """The score on validation of an answer that is always its most frequent class."""
         counts = self.y[self.splits["validation"]].bincount()
         if self.class_weights is not None:
             return 1.0 / int((counts > 0).sum())
         return int(counts.max()) / int(counts.sum())
 
     def inputs(self, rows: Tensor, view: int = 0) -> Tensor:
-        """Normalised float32 inputs, shape (len(rows), *input_shape); images in channels_last memory format.
+        """Normalised float32 inputs, shape (len(rows), *input_shape). Images have the channels_last memory format.
 
         Raises:
             ValueError: `view` is not 0 .. views - 1.
@@ -126,12 +126,12 @@ class ArrayTask:
         return self.y.index_select(0, rows)
 
     def hard_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy in nats, mean over the batch (a weighted mean where there are class weights), shape ()."""
+        """The cross-entropy in nats, as a mean over the batch (a weighted mean with class weights), shape ()."""
         weights = None if self._weights is None else self._weights.to(outputs.device)
         return F.cross_entropy(outputs, targets, weight=weights)
 
     def score(self, outputs: Tensor, targets: Tensor) -> float:
-        """Accuracy, 0 .. 1; with class weights the mean over classes present in `targets`. NaN if an output is NaN."""
+        """The accuracy, 0 .. 1; with class weights the mean over classes in `targets`. NaN if an output is NaN."""
         if outputs.isnan().any():
             return math.nan
         correct = (outputs.argmax(dim=1) == targets).double()
@@ -160,7 +160,7 @@ class ArrayTask:
 
     @cached_property
     def _whole(self) -> Tensor:
-        """All inputs, normalised, channels last: picking rows of it gives the channels_last format without a copy."""
+        """All normalised inputs, channels last, so that selected rows have the channels_last format without a copy."""
         first = self._normalised(self.x[:1])
         whole = first.new_empty((len(self.x), *first.shape[1:]))
         for start in range(0, len(self.x), _STEP):

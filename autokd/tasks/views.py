@@ -1,4 +1,4 @@
-"""Views: augmentations of image batches that are a function of seed, row and view alone."""
+"""Views: augmentations of image batches that depend on the seed, the row and the view only."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def augment(x: Tensor, rows: Tensor, view: int, *, seed: int, flip: bool, crop: int, cutout: int) -> Tensor:
-    """Each image flipped, shifted and cut out as its row, the view and the seed say; view 0 is `x` itself.
+    """Images that are flipped, shifted and cut out depending on their row, the view and the seed; view 0 is `x` itself.
 
-    The same row and view give the same image in any batch, order or process. What is shifted in or cut out is 0: on
-    inputs normalised by mean and deviation, the mean.
+    The same row and view give the same image in any batch, order or process. Pixels that are shifted in or cut out are
+    0, which is the mean if inputs are normalised by mean and deviation.
 
     Args:
         x: normalised images, shape (batch, channels, height, width).
-        rows: row number of each image, int64, shape (batch,), >= 0.
-        view: >= 0.
-        seed: >= 0.
+        rows: the row number of each image, int64, shape (batch,), >= 0.
+        view: the number of the view, >= 0.
+        seed: the seed of the random numbers, >= 0.
         flip: whether to mirror left to right, with probability one half.
-        crop: largest shift up, down, left or right, in pixels, each equally likely: padding by so much and
-            cropping at random. 0 leaves it out.
-        cutout: side in pixels of a square whose centre is anywhere in the image, so that it may be cut by the
-            border; 0 leaves it out.
+        crop: the largest shift up, down, left or right, in pixels. All shifts are equally likely, as if the image were
+            padded by this much and cropped at random. 0 turns this off.
+        cutout: the side, in pixels, of a square whose centre is anywhere in the image, so that the border may cut it.
+            0 turns this off.
 
     Returns:
         a new tensor shaped like `x`, in channels_last memory format.
@@ -37,7 +37,7 @@ def augment(x: Tensor, rows: Tensor, view: int, *, seed: int, flip: bool, crop: 
     height, width = x.shape[2:]
     down, right, mirrored, centre_y, centre_x = _random_numbers(rows, view, seed, count=5)
 
-    # Where each pixel of the result comes from, by row and by column; outside of the image there are zeros.
+    # The source of each pixel of the result, by row and by column. Outside of the image there are zeros.
     from_y = torch.arange(height) + _below(down, 2 * crop + 1)[:, None] - crop
     from_x = torch.arange(width) + _below(right, 2 * crop + 1)[:, None] - crop
     if flip:
@@ -58,7 +58,7 @@ def augment(x: Tensor, rows: Tensor, view: int, *, seed: int, flip: bool, crop: 
 
 
 def _random_numbers(rows: Tensor, view: int, seed: int, *, count: int) -> NDArray[np.uint64]:
-    """`count` independent 64-bit numbers a row, shape (count, batch): a counter put through SplitMix64's mixer.
+    """`count` independent 64-bit numbers for each row, shape (count, batch): a counter mixed by SplitMix64's mixer.
 
     Source: Steele, Lea, Flood (2014), https://doi.org/10.1145/2714064.2660195, figure 17.
     """
