@@ -236,14 +236,20 @@ def test_answers_that_are_damaged_are_asked_again(run: Path, tmp_path: Path) -> 
         path.write_bytes(path.read_bytes()[:300])
     answer = autokd("search", write_study(tmp_path), "--run", run)
     assert answer.code == 0
-    assert "is not the file that was written, by its sha256" in answer.out
+    assert "was changed or damaged since it was written: its sha256 differs" in answer.out
 
 
-@pytest.mark.parametrize("name", ["task/x.npy", "teacher/outputs-*.npy"])
-def test_nothing_is_trained_anew_on_data_or_answers_that_are_damaged(run: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("task/x.npy", "not the file that was written, by its sha256"),
+        ("teacher/outputs-*.npy", "were changed or damaged since they were written (their sha256 differs)"),
+    ],
+)
+def test_nothing_is_trained_anew_on_data_or_answers_that_are_damaged(run: Path, name: str, words: str) -> None:
     flipped(name)(run)
     member = json.loads((run / "front.json").read_text())["front"][0]["trial"]
-    assert "not the file that was written, by its sha256" in refused("retrain", run, "--trial", str(member))
+    assert words in refused("retrain", run, "--trial", str(member))
     assert not (run / "retrained").exists()
 
 

@@ -42,12 +42,14 @@ def tensors(classes: int = 10, fill: float = 0.0) -> dict[str, torch.Tensor]:
 
 def test_a_teacher_of_another_number_of_classes_is_refused(tmp_path: Path) -> None:
     said = refused_search(tmp_path, with_network(tmp_path, classes=7))
-    assert "needs (60, 10): 7 classes against 10; give a teacher of the task's classes" in said
+    assert (
+        "needs (60, 10): the teacher has 7 classes, and the task has 10; give a teacher of the task's classes" in said
+    )
 
 
 def test_a_teacher_no_better_than_chance_is_refused_with_its_score(tmp_path: Path) -> None:
     said = refused_search(tmp_path, {"teacher": {"sklearn": "sklearn.dummy:DummyClassifier"}})
-    assert "the teacher scores 0.100 on validation, and 0.100 takes no look at the input" in said
+    assert "the teacher scores 0.100 on validation, and an answer that does not look at the input scores 0.100" in said
 
 
 def test_a_teacher_that_raises_is_refused(tmp_path: Path) -> None:
@@ -65,7 +67,7 @@ def test_weights_that_are_nan_are_refused(tmp_path: Path) -> None:
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     save_file(tensors(classes=7), tmp_path / "weights.safetensors")
     said = refused_search(tmp_path, with_network(tmp_path, weights="weights.safetensors"))
-    assert "'1.bias' has shape (7,), the network's has (10,)" in said
+    assert "'1.bias' has shape (7,), but the network's has (10,)" in said
     save_file({"head": torch.zeros(3)}, tmp_path / "weights.safetensors")
     said = refused_search(tmp_path, with_network(tmp_path, weights="weights.safetensors"))
     assert "missing '1.weight', '1.bias'; unexpected 'head'" in said
@@ -115,16 +117,16 @@ def test_a_pickled_classifier_is_refused_and_not_executed(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     as_pickle(tmp_path / "teacher.pkl")
     said = refused_search(tmp_path, {"teacher": {"sklearn": "teacher.pkl"}})
-    assert "refused: loading a pickle can run code" in said
+    assert "refused and not opened, because loading a pickle can run code" in said
     assert not (tmp_path / "MARK").exists()
 
 
 ANSWERS = [
-    (np.zeros((1797, 7), "float32"), "answers with 7 classes, task 'digits' has 10"),
-    (np.zeros((5000, 10), "float32"), "answers 5000 rows, task 'digits' has 1797"),
+    (np.zeros((1797, 7), "float32"), "answers with 7 classes, but task 'digits' has 10"),
+    (np.zeros((5000, 10), "float32"), "answers 5000 rows, but task 'digits' has 1797"),
     (np.zeros((100, 10), "float32"), "has no answers for"),
     (np.zeros((1797, 10), "int64"), "holds int64 of shape (1797, 10); give floats"),
-    (np.zeros((2, 1797, 10), "float32"), "has answers for 2 views, task 'digits' has 1"),
+    (np.zeros((2, 1797, 10), "float32"), "has answers for 2 views, but task 'digits' has 1"),
     (np.full((1797, 10), np.inf, "float32"), "gives NaN or infinity on"),
 ]
 
@@ -150,13 +152,13 @@ SECTIONS: list[tuple[Any, str]] = [
     ({"space": "mpl", "arch": {}, "epochs": 1}, "no search space is named 'mpl'"),
     (
         {"sklearn": "sklearn.svm:LinearSVC"},
-        "gives are no probabilities; give a classifier that has, such as sklearn.calibration.CalibratedClassifierCV(",
+        "does not give probabilities; give a classifier that has one, such as sklearn.calibration.",
     ),
     ({"sklearn": "sklearn.svm:SVC", "args": {"kernels": 1}}, "cannot be made"),
     ({"sklearn": "sklearn.linear_model:LogisticRegression", "weight": 2}, "'weight' is the share of one teacher"),
     ({"timm": "resnet18", "pretrained": False}, "an untrained network teaches nothing"),
     ({"onnx": "nothere.onnx"}, "no such file"),
-    ("numpy:pi", "a float is no teacher; give a torch module"),
+    ("numpy:pi", "a float is not a teacher; give a torch module"),
     ("nothere.teacher", "no teacher is named 'nothere.teacher'"),
 ]
 

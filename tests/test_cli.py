@@ -50,9 +50,9 @@ def test_a_search_prints_the_teachers_score_before_its_progress_and_front(search
     parts = [
         f"run folder: {home / 'run'}",
         "The task is digits: 1,797 rows",
-        "Asking the teacher, LogisticRegression, about 360 images (nothing usable yet).",
+        "Asking the teacher, LogisticRegression, about 360 images (there are no usable answers yet).",
         "The teacher is LogisticRegression. On validation it has accuracy 0.9",
-        "Asking the teacher, LogisticRegression, about 359 images (no answers yet on test).",
+        "Asking the teacher, LogisticRegression, about 359 images (there are no answers on test yet).",
         "trial  accuracy  parameters",
         "baseline hard: hypervolume ",
         f"report: {home / 'run' / 'report.html'}",

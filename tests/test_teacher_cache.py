@@ -129,7 +129,7 @@ def test_asking_for_more_splits_asks_only_their_rows(tmp_path: Path) -> None:
     network.samples = 0
     more = teacher_outputs(teacher, task, tmp_path, splits=(*SPLITS, "reserve"))
     assert (more.path, more.forward_passes, network.samples) == (first.path, 8, 8)
-    assert more.reason == "no answers yet on reserve"
+    assert more.reason == "there are no answers on reserve yet"
     after = open_outputs(more.path)
     assert torch.equal(after[:, :60].nan_to_num(), before[:, :60].nan_to_num())
     assert not after[:, task.splits["reserve"]].isnan().any()
@@ -139,9 +139,9 @@ def test_asking_for_more_splits_asks_only_their_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("task", "seed", "reason"),
     [
-        (TinyTask(), 1, "another teacher than before"),
-        (TinyTask(seed=1), 0, "another task than before"),
-        (TinyTask(views=2), 0, "another task than before"),
+        (TinyTask(), 1, "the teacher is another one than before"),
+        (TinyTask(seed=1), 0, "the task is another one than before"),
+        (TinyTask(views=2), 0, "the task is another one than before"),
     ],
     ids=["teacher", "data", "augmentation"],
 )
@@ -166,7 +166,7 @@ def test_a_foreign_file_is_not_used(tmp_path: Path) -> None:
     first.path.unlink()
     np.save(first.path, foreign)
     again = teacher_outputs(teacher, TinyTask(), tmp_path)
-    assert "not the file that was written" in again.reason
+    assert "was changed or damaged since it was written" in again.reason
     assert torch.equal(open_outputs(again.path).nan_to_num(), good.nan_to_num())
 
 
@@ -192,7 +192,7 @@ def test_answers_that_are_not_finite_are_refused_by_row(tmp_path: Path) -> None:
 
 
 def test_another_class_count_is_refused_with_both_numbers(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="10 classes against 7"):
+    with pytest.raises(InputError, match="the teacher has 10 classes, and the task has 7"):
         teacher_outputs(_teacher()[0], TinyTask(num_outputs=7), tmp_path)
 
 
@@ -307,7 +307,9 @@ def test_the_score_is_nan_where_an_answer_is_missing(tmp_path: Path) -> None:
 
 def test_a_teacher_no_better_than_chance_is_refused_with_the_figure() -> None:
     task = TinyTask()
-    with pytest.raises(InputError, match=r"scores 0\.167 on validation, and 0\.167 takes no look"):
+    with pytest.raises(
+        InputError, match=r"scores 0\.167 on validation, and an answer that does not look at the input scores 0\.167"
+    ):
         refuse_chance(task.chance, task)
 
 

@@ -235,12 +235,12 @@ TASK_OF_CLOUDS = clouds()
         ({"sklearn": "sklearn.linear_model:LinearRegression"}, "LinearRegression has no predict_proba; give"),
         (
             {"sklearn": "sklearn.svm:LinearSVC"},
-            r"decision_function gives are no probabilities; .*CalibratedClassifierCV",
+            r"decision_function does not give probabilities; .*CalibratedClassifierCV",
         ),
         ({"sklearn": "sklearn.linear_model:LogisticRegression", "args": {"D": 1}}, "cannot be made: .*'D'"),
         (make_pipeline(FunctionTransformer(lambda x: x), LogisticRegression()), "in place of lambdas"),
         (DummyClassifier().fit([[0.0]] * 3, [0, 1, 2]), r"knows 3 classes \(0, 1, 2\), .* has 10 \(0, 1, 2, 3, 4...\)"),
-        (DummyClassifier().fit([[0.0]] * 10, list(range(1, 11))), "fit it on labels that are these names"),
+        (DummyClassifier().fit([[0.0]] * 10, list(range(1, 11))), "fit it on the names of the task's classes"),
     ],
 )
 def test_a_classifier_that_will_not_do_is_refused(source: Any, message: str) -> None:

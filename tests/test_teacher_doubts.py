@@ -67,7 +67,7 @@ def test_a_forest_that_comes_unfitted_is_not(tmp_path: Path) -> None:
 def test_a_teacher_that_is_surer_of_validation_rows_may_have_been_trained_on_them(tmp_path: Path) -> None:
     task = clouds()
     said = doubted(fitted(ExtraTreesClassifier(30), task, task.splits["validation"]), task, tmp_path)
-    assert "validation rows: it may have been trained on these" in said
+    assert "validation rows: it may have been trained on the validation rows" in said
 
 
 def test_a_good_teacher_is_not_doubted() -> None:

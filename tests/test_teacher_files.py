@@ -93,7 +93,7 @@ def test_weights_of_another_network_are_refused_with_some_names(tmp_path: Path) 
 
 def test_weights_of_another_shape_are_refused_with_both(tmp_path: Path) -> None:
     save_file(network().state_dict() | {"1.bias": torch.zeros(7)}, tmp_path / "w.safetensors")
-    with pytest.raises(InputError, match=r"'1.bias' has shape \(7,\), the network's has \(10,\)"):
+    with pytest.raises(InputError, match=r"'1.bias' has shape \(7,\), but the network's has \(10,\)"):
         load(_by_reference(tmp_path / "w.safetensors"), tmp_path)
 
 
@@ -111,7 +111,7 @@ ODD = {
 @pytest.mark.parametrize("kind", ODD)
 def test_tensors_that_are_no_weights_are_refused(kind: str, tmp_path: Path) -> None:
     torch.save(network().state_dict() | {"1.weight": ODD[kind]()}, tmp_path / "w.pt")
-    words = "holds complex numbers" if kind == "complex" else f"is a {kind.split()[0]} tensor; save plain ones"
+    words = "holds complex numbers" if kind == "complex" else f"is a {kind.split()[0]} tensor; save plain tensors"
     with pytest.raises(InputError, match=f"'1.weight' {words}"):
         load(_by_reference(tmp_path / "w.pt"), tmp_path)
 
@@ -150,12 +150,12 @@ def test_truncated_weights_are_refused(name: str, length: int, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ({"network": f"{__file__}:network", "weights": "none.npz"}, "none.npz: no such file"),
+        ({"network": f"{__file__}:network", "weights": "none.npz"}, "none.npz: there is no such file"),
         ({"network": f"{__file__}:network", "weights": "w.h5"}, "w.h5 cannot be read .* .safetensors, .pt, .pth or"),
         ({"network": f"{__file__}:network", "args": {"depth": 3}}, "cannot be built: TypeError: .*depth"),
         ({"network": f"{__file__}:Evil", "args": {"marker": "m"}}, "gives a Evil, not a torch.nn.Module"),
-        ({"network": f"{__file__}:ROWS"}, "is a Tensor; name a torch module, or what makes one"),
-        ({"onnx": "none.onnx"}, "none.onnx: no such file"),
+        ({"network": f"{__file__}:ROWS"}, "is a Tensor; name a torch module, or a function that makes one"),
+        ({"onnx": "none.onnx"}, "none.onnx: there is no such file"),
         ({"outputs": "o.csv"}, "o.csv cannot be read .* .npy"),
         ({"timm": "resnet18"}, r"needs timm, .* pip install 'autokd\[timm\]'"),
         ({"torchvision": "resnet18"}, r"needs torchvision, .* pip install 'autokd\[torchvision\]'"),
@@ -240,7 +240,7 @@ def test_the_digest_covers_tensors_inside_and_beside_an_onnx_file(beside: bool, 
 @needs("onnxruntime")
 def test_a_file_that_is_no_onnx_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"not a graph")
-    with pytest.raises(InputError, match="is no ONNX file that can be run"):
+    with pytest.raises(InputError, match="is not an ONNX file that can be run"):
         load({"onnx": str(tmp_path / "m.onnx")}, tmp_path)
 
 
@@ -294,16 +294,16 @@ def test_rows_without_answers_are_nan_and_make_the_score_unavailable(
 @pytest.mark.parametrize(
     ("array", "gives", "message"),
     [
-        (np.zeros((64, 7)), "logits", "7 classes, task 'tiny' has 10"),
-        (np.zeros((2, 64, 10)), "logits", "answers for 2 views, task 'tiny' has 1"),
-        (np.zeros((65, 10)), "logits", "answers 65 rows, task 'tiny' has 64"),
+        (np.zeros((64, 7)), "logits", "7 classes, but task 'tiny' has 10"),
+        (np.zeros((2, 64, 10)), "logits", "answers for 2 views, but task 'tiny' has 1"),
+        (np.zeros((65, 10)), "logits", "answers 65 rows, but task 'tiny' has 64"),
         (np.zeros(64), "logits", r"float64 of shape \(64,\)"),
         (np.zeros((64, 10), dtype=np.int64), "logits", "holds int64"),
         (np.zeros((30, 10)), "logits", r"no answers for 6 rows of transfer \(the first: 30\)"),
         (np.where(np.eye(64, 10) > 0, np.inf, 0.0), "logits", "NaN or infinity"),
         (np.where(np.eye(64, 10) > 0, np.nan, 0.0), "logits", r"NaN or infinity on 10 rows \(0, 1, 2, 3, 4, ...;"),
         (np.zeros((64, 10)), "probabilities", "sums to 0"),
-        (np.tile([2.0, -1.0] + [0.0] * 8, (64, 1)), "probabilities", "least number is -1"),
+        (np.tile([2.0, -1.0] + [0.0] * 8, (64, 1)), "probabilities", "smallest number is -1"),
     ],
 )
 def test_a_file_of_answers_that_does_not_fit_is_refused(array: Any, gives: str, message: str, tmp_path: Path) -> None:
@@ -313,6 +313,6 @@ def test_a_file_of_answers_that_does_not_fit_is_refused(array: Any, gives: str, 
 
 def test_a_pickle_named_npy_is_refused_and_not_executed(tmp_path: Path) -> None:
     np.save(tmp_path / "o.npy", np.array([Evil(tmp_path / "marker")], dtype=object), allow_pickle=True)
-    with pytest.raises(InputError, match="no file of numbers"):
+    with pytest.raises(InputError, match="not a file of numbers"):
         load({"outputs": str(tmp_path / "o.npy")}, tmp_path)
     assert not (tmp_path / "marker").exists()

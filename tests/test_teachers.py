@@ -104,7 +104,7 @@ def test_an_object_with_the_three_members_is_a_teacher_itself_or_by_reference(tm
 
 
 def test_anything_else_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="a int is no teacher; give a torch module"):
+    with pytest.raises(InputError, match="a int is not a teacher; give a torch module"):
         load(3, tmp_path)
 
 

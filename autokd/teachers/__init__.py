@@ -1,6 +1,6 @@
 """Frozen networks and other sources of answers, and the cache of what they answered.
 
-A study's `teacher:` section has its room in `autokd.study.teacher`. Read in this order: `sources` (from that section
-to a teacher), `answers` (what a teacher must give), `cache` (asked once per sample and view), `scores` (is it better
-than chance).
+`autokd.study.teacher` reads a study's `teacher:` section. Read this package in the following order: `sources` makes a
+teacher from that section, `answers` says what a teacher must give, `cache` asks it once per sample and view, and
+`scores` tells whether it is better than chance.
 """

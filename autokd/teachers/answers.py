@@ -1,4 +1,4 @@
-"""What a teacher must give: finite float32 logits or log-probabilities, one row a sample."""
+"""The answers that a teacher must give: finite float32 logits or log-probabilities, one row for each sample."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autokd.networks import logits_in
 from autokd.types import Task, Teacher
 
 _SHOWN = 5
-"""Rows a message lists before it counts the rest."""
+"""The number of rows that a message lists before it counts the rest."""
 
 
 @runtime_checkable
@@ -22,17 +22,17 @@ class RowTeacher(Protocol):
     """A teacher that answers row numbers of the task: a file of answers, or an ensemble that holds one."""
 
     def answers(self, task: Task, rows: Tensor, view: int) -> Tensor:
-        """As a teacher's `outputs`, shape (len(rows), num_outputs); NaN rows where there is no answer."""
+        """The same as a teacher's `outputs`, shape (len(rows), num_outputs); a row without an answer is NaN."""
 
 
 def ask(teacher: Teacher, task: Task, rows: Tensor, view: int) -> Tensor:
     """A teacher's answers on rows of a task, float32, shape (len(rows), task.num_outputs).
 
-    Rows of NaN mean that a file of answers has none there; a network's are an error.
+    A row of NaN means that a file of answers has no answer there. From a network, NaN is an error.
 
     Raises:
-        InputError: the teacher fails, its answers have another shape (both are named), or some are not finite (the
-            rows are named).
+        InputError: the teacher fails, its answers have the wrong shape (the message names both shapes), or some
+            answers are not finite (the message names the rows).
     """
     if isinstance(teacher, RowTeacher):
         return _said(teacher, task, rows, lambda: teacher.answers(task, rows, view))
@@ -41,7 +41,7 @@ def ask(teacher: Teacher, task: Task, rows: Tensor, view: int) -> Tensor:
     expected = (len(rows), task.num_outputs)
     if tuple(given.shape) != expected:
         raise InputError(
-            f"teacher '{teacher.name}' gives shape {tuple(given.shape)} for {len(rows)} inputs, task "
+            f"teacher '{teacher.name}' gives shape {tuple(given.shape)} for {len(rows)} inputs, but task "
             f"'{task.name}' needs {expected}{_classes(given, task)}"
         )
     refuse_rows(teacher.name, rows[~torch.isfinite(given).all(dim=1)], view)
@@ -49,13 +49,13 @@ def ask(teacher: Teacher, task: Task, rows: Tensor, view: int) -> Tensor:
 
 
 def in_parts(answer: Callable[[Tensor], Tensor], inputs: Tensor, least: int, most: int | None) -> Tensor:
-    """What something that takes only batches of certain sizes answers to a batch of any size.
+    """The answers to a batch of any size, from a function that accepts only batches of certain sizes.
 
     Args:
-        answer: asked with `least` to `most` rows at once.
-        inputs: the batch; parts of it that are too small are filled up with its last row.
-        least: rows at the least.
-        most: rows at the most; None where any number will do.
+        answer: is called with `least` to `most` rows at once.
+        inputs: the batch; a part that is too small is filled up with its last row.
+        least: the smallest number of rows in one call.
+        most: the largest number of rows in one call; None if there is no limit.
     """
     given = []
     for part in inputs.split(most or max(len(inputs), 1)):
@@ -71,48 +71,48 @@ def refuse_rows(name: str, rows: Tensor, view: int) -> None:
         shown = ", ".join(str(row) for row in rows[:_SHOWN].tolist()) + (", ..." if len(rows) > _SHOWN else "")
         raise InputError(
             f"teacher '{name}' gives NaN or infinity on {len(rows)} rows ({shown}; view {view}); "
-            "check its weights and the task's inputs there"
+            "check the teacher's weights and the task's inputs on these rows"
         )
 
 
 def logits(given: Tensor) -> Tensor:
-    """What was given, as float32."""
+    """The given logits, as float32."""
     return given.float()
 
 
 def logits_of_probabilities(given: Tensor) -> Tensor:
-    """log(max(p, 1e-7)) of what must be probabilities, float32; NaN stays NaN.
+    """log(max(p, 1e-7)) of probabilities, float32; NaN stays NaN.
 
     Args:
         given: probabilities, shape (rows, num_outputs).
 
     Raises:
-        InputError: a number is outside 0 .. 1, or a row does not sum to 1, both within .01.
+        InputError: a number lies outside 0 .. 1, or a row does not sum to 1; a difference of up to .01 is tolerated.
     """
     known = given[~torch.isnan(given).any(dim=1)].double()
     off = (known.sum(dim=1) - 1).abs() > 0.01
     if bool(off.any()) or bool((known < -0.01).any()):
         row = known[off | (known < -0.01).any(dim=1)][0]
         raise InputError(
-            f"'gives: probabilities', but a row sums to {row.sum():.4g} and its least number is {row.min():.4g}; "
-            "write 'gives: logits', or give softmax outputs"
+            f"the answers should be probabilities, but a row sums to {row.sum():.4g} and its smallest number is "
+            f"{row.min():.4g}; write 'gives: logits' if they are logits, or give softmax outputs"
         )
     return log_probabilities(given.double()).float()
 
 
 AS_LOGITS: dict[str, Callable[[Tensor], Tensor]] = {"logits": logits, "probabilities": logits_of_probabilities}
-"""How what a teacher `gives` becomes logits."""
+"""The functions that turn a teacher's answers into logits, by what the teacher `gives`."""
 
 
 def _said(teacher: Teacher, task: Task, rows: Tensor, question: Callable[[], Tensor]) -> Tensor:
-    """The answer to a question; a foreign error becomes one that names the teacher."""
+    """The answer to a question; an error from code outside AutoKD becomes an InputError that names the teacher."""
     try:
         return question()
     except InfeasibleError as error:
         raise InputError(f"teacher '{teacher.name}' {error}") from error
     except AutoKDError:
         raise
-    except FOREIGN as error:  # whatever a foreign network raises, the user named it
+    except FOREIGN as error:  # a network that the user named may raise anything
         raise InputError(
             f"teacher '{teacher.name}' fails on inputs of shape {(len(rows), *task.input_shape)} of task "
             f"'{task.name}': {named(error)}"
@@ -121,5 +121,8 @@ def _said(teacher: Teacher, task: Task, rows: Tensor, question: Callable[[], Ten
 
 def _classes(given: Tensor, task: Task) -> str:
     if given.ndim != 2:
-        return "; reduce it to one row a sample"
-    return f": {given.shape[1]} classes against {task.num_outputs}; give a teacher of the task's classes"
+        return "; reduce the answers to one row for each sample"
+    return (
+        f": the teacher has {given.shape[1]} classes, and the task has {task.num_outputs}; give a teacher of the "
+        "task's classes"
+    )

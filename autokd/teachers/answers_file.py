@@ -1,4 +1,4 @@
-"""Answers computed elsewhere as a teacher."""
+"""A teacher whose answers were computed elsewhere and lie in a file."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from autokd.types import Task
 
 @dataclass(frozen=True)
 class AnswersFile:
-    """Answers computed elsewhere, by row number of the task.
+    """Answers that were computed elsewhere, by row number of the task.
 
     Args:
-        name: for tables.
-        digest: of the file and what it gives.
-        array: shape (views, first rows of the task, num_outputs); rows of NaN have no answer.
-        gives: `logits` or `probabilities`.
+        name: what tables call the teacher.
+        digest: the digest of the file and of `gives`.
+        array: the answers to the first rows of the task, shape (views, rows, num_outputs); a row of NaN has no answer.
+        gives: what the numbers are, `logits` or `probabilities`.
     """
 
     name: str
@@ -40,10 +40,10 @@ class AnswersFile:
         raise InputError(f"teacher '{self.name}' is a file of answers and cannot answer new inputs")
 
     def answers(self, task: Task, rows: Tensor, view: int) -> Tensor:
-        """What the file says of these rows; NaN past its end.
+        """The answers of the file to these rows; NaN for rows past its end.
 
         Raises:
-            InputError: a row is partly NaN, or infinite.
+            InputError: a row is NaN in part, or holds infinity.
         """
         given = torch.full((len(rows), task.num_outputs), math.nan)
         there = rows < self.array.shape[1]
@@ -54,16 +54,16 @@ class AnswersFile:
 
 
 def from_outputs(spec: OutputsSection, task: Task) -> AnswersFile:
-    """A mapped file of answers.
+    """The teacher of a memory-mapped file of answers.
 
     Raises:
-        InputError: the file cannot be read or has another shape than the task's rows, views and classes.
+        InputError: the file cannot be read, or its shape does not fit the task's rows, views and classes.
     """
     path = existing_file(spec.outputs, [".npy"])
     try:
         array = open_npy(path)
     except (OSError, ValueError) as error:
-        raise InputError(f"teacher {path} is no file of numbers ({said(error)}); write it with numpy.save") from None
+        raise InputError(f"teacher {path} is not a file of numbers ({said(error)}); write it with numpy.save") from None
     views = array[None] if array.ndim == 2 else array
     if views.ndim != 3 or views.dtype.kind != "f":
         raise InputError(
@@ -72,16 +72,17 @@ def from_outputs(spec: OutputsSection, task: Task) -> AnswersFile:
         )
     if views.shape[2] != task.num_outputs:
         raise InputError(
-            f"teacher {path} answers with {views.shape[2]} classes, task '{task.name}' has {task.num_outputs}"
+            f"teacher {path} answers with {views.shape[2]} classes, but task '{task.name}' has {task.num_outputs}; "
+            "give answers for the task's classes"
         )
     if views.shape[0] != task.views:
         raise InputError(
-            f"teacher {path} has answers for {views.shape[0]} views, task '{task.name}' has {task.views}; "
+            f"teacher {path} has answers for {views.shape[0]} views, but task '{task.name}' has {task.views}; "
             f"set the task's views to {views.shape[0]}, or answer every view of its inputs"
         )
     if views.shape[1] > task.num_rows:
         raise InputError(
-            f"teacher {path} answers {views.shape[1]} rows, task '{task.name}' has {task.num_rows}; "
-            "answers go by the task's row numbers"
+            f"teacher {path} answers {views.shape[1]} rows, but task '{task.name}' has {task.num_rows}; "
+            "each row of the file must answer the row of the task that has the same number"
         )
     return AnswersFile(path.stem, digest_of(file_digest(path), spec.gives), views, spec.gives)

@@ -1,4 +1,4 @@
-"""One pass of a teacher over a task, batch by batch, into a file that says what is done."""
+"""One pass of a teacher over a task, batch by batch, into a file that shows what is done."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from autokd.teachers.answers import ask
 from autokd.types import Task, Teacher
 
 Told = Callable[[int, int], None]
-"""Told how many of how many questions are answered."""
+"""Is called with the number of questions that are answered so far, and the number of all questions."""
 
 _TRAINING = ("train", "transfer", "reserve")
 _LOG = logging.getLogger("autokd")
 
 
 def questions(task: Task, splits: Sequence[str]) -> str:
-    """How many rows of these splits a teacher is asked about, in words: `1,797 images`."""
+    """The number of rows of these splits about which a teacher is asked, in words, such as `1,797 images`."""
     training = sum(len(task.splits[split]) for split in splits if split in _TRAINING)
     rows = sum(len(task.splits[split]) for split in splits)
     views = f" ({training:,} of them in {task.views} views)" if training and task.views > 1 else ""
@@ -41,10 +41,10 @@ def answer(
     reason: str,
     told: Told,
 ) -> int:
-    """Fills in these splits in all views they need, but for batches that are answered in full, and counts the asked.
+    """Fills in the answers on these splits, in all views that they need, and returns how many were asked for now.
 
-    NaN stands where nothing was answered, so that the file itself says what is done: after a crash of the machine, too,
-    of which no part that was not written can look answered.
+    Batches that are already answered in full are not asked again. NaN marks what has no answer yet, so the file itself
+    shows what is done. This holds after a crash of the machine, too: a part that was not written cannot look answered.
     """
     batches = [
         (split, view, batch)
@@ -71,7 +71,10 @@ def answer(
 
 
 def write_nan(path: Path, shape: tuple[int, ...]) -> None:
-    """An array of NaN by ordinary writes, so that a full disk is an error here and no crash in a mapped page later."""
+    """Writes an array of NaN by ordinary writes, so that a full disk raises an error here.
+
+    If the file were only mapped, a full disk would crash the process later, when it writes to a mapped page.
+    """
     with path.open("wb") as file:
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
@@ -83,7 +86,7 @@ def write_nan(path: Path, shape: tuple[int, ...]) -> None:
 
 
 def reopened(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, Any] | None:
-    """What a pass that was interrupted has written; None where there is nothing of this shape."""
+    """The array that an interrupted pass has written, opened to go on; None if there is none of this shape."""
     try:
         outputs = np.lib.format.open_memmap(path, mode="r+")
     except (OSError, ValueError, EOFError):
@@ -92,16 +95,16 @@ def reopened(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, Any] | None:
 
 
 def _judge_unanswered(teacher: Teacher, split: str, rows: Tensor) -> None:
-    """Rows without an answer are an error where students learn, and said elsewhere."""
+    """Refuses rows without an answer if students learn from them, and warns of them if not."""
     if not len(rows):
         return
     if split in _TRAINING:
         raise InputError(
             f"teacher '{teacher.name}' has no answers for {len(rows)} rows of {split} (the first: {int(rows[0])}); "
-            "students learn from these: answer them too"
+            "students learn from these rows, so the teacher must answer them, too"
         )
     _LOG.warning(
-        "teacher '%s' has no answers for %d rows of %s: its score and agreement there are not available",
+        "The teacher, %s, has no answers for %d rows of %s. Its score and the agreement with it are not known there.",
         teacher.name,
         len(rows),
         split,

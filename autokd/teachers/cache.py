@@ -1,4 +1,4 @@
-"""A teacher's answers, asked once per sample and view, in a file every worker maps."""
+"""The cache of a teacher's answers: the teacher is asked once per sample and view, and every worker maps the file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ from autokd.teachers.files import digest_of, file_digest
 from autokd.types import Task, Teacher
 
 SPLITS = ("train", "transfer", "validation")
-"""What a search needs before it begins. `test` is asked when the front is settled; retraining adds `reserve`."""
+"""The splits that a search needs before it begins.
+
+The teacher is asked about `test` when the front is settled, and about `reserve` when a student is retrained on it.
+"""
 
 _FORMAT = 1
 _LOG = logging.getLogger("autokd")
@@ -33,13 +36,13 @@ _LOG = logging.getLogger("autokd")
 
 @dataclass(frozen=True)
 class CachedOutputs:
-    """Where a teacher's answers lie, and what it took to have them.
+    """The file of a teacher's answers, and what it took to get them.
 
     Args:
         path: a `.npy` file for `open_outputs`.
         warm: whether nothing had to be computed.
-        forward_passes: samples x views the teacher was asked now.
-        reason: why it was cold; "" if it was warm.
+        forward_passes: the number of samples x views about which the teacher was asked now.
+        reason: why the teacher had to be asked; "" if `warm`.
     """
 
     path: Path
@@ -60,26 +63,28 @@ def teacher_outputs(
     """The teacher's answers on the rows of these splits, computed where the folder does not have them yet.
 
     Training rows (`train`, `transfer`, `reserve`) are answered in all views, other rows in view 0. There is one file
-    for each teacher and task, told by their digests; asking for more splits later extends it. It is written aside and
-    put in place whole; of processes that start at once, one computes and the others wait for it. What is written aside
-    survives a process that is killed: the next one goes on there, and asks the same batches, so that the answers are
-    those of a pass that was not interrupted. What is asked, and why, is logged.
+    for each teacher and task, named by their digests. A later call with more splits extends the file.
+
+    The answers are written to another file first, which replaces the old one when it is whole. If several processes
+    start at once, one of them asks the teacher and the others wait. If that process is killed, the next one goes on
+    with the unfinished file and asks the same batches, so the answers are those of an uninterrupted pass. The log says
+    what the teacher is asked, and why.
 
     Args:
-        teacher: asked in batches.
-        task: gives inputs.
-        folder: made if it is not there.
-        splits: whose rows are needed.
-        batch_size: samples in one question.
-        told: called after each batch.
+        teacher: is asked in batches.
+        task: gives the inputs.
+        folder: is made if it does not exist.
+        splits: the splits whose rows are needed.
+        batch_size: the number of samples in one question.
+        told: is called after each batch.
 
     Raises:
-        InputError: answers have the wrong shape or are not finite; a file of answers lacks a training row; or the
+        InputError: answers have the wrong shape or are not finite, a file of answers lacks a training row, or the
             folder cannot be written.
     """
     path = folder / f"outputs-{digest_of(teacher.digest, task.digest)[:16]}.npy"
     stored, reason = _stored(path, teacher, task)
-    if set(splits) <= set(stored):  # asked before the lock, so that a folder that cannot be written still serves
+    if set(splits) <= set(stored):  # before the lock is taken, so that a read-only folder can be used
         return _warm(path)
     with _disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +96,7 @@ def teacher_outputs(
         if not missing:
             return _warm(path)
         if stored:
-            reason = f"no answers yet on {', '.join(missing)}"
+            reason = f"there are no answers on {', '.join(missing)} yet"
         asked = _extend(path, teacher, task, stored, missing, batch_size, reason, told)
     finally:
         lock.release()
@@ -99,9 +104,9 @@ def teacher_outputs(
 
 
 def open_outputs(path: Path) -> Tensor:
-    """The answers in a file, mapped: float32, shape (views, num_rows, num_outputs), NaN where none was asked.
+    """The answers in a file, memory-mapped: float32, shape (views, num_rows, num_outputs), NaN where none was asked.
 
-    Memory is shared between processes; writing into the tensor changes neither the file nor what others see.
+    Processes share the memory. Writing into the tensor changes neither the file nor what other processes see.
 
     Raises:
         InputError: there is no such file, or it holds something else.
@@ -119,16 +124,16 @@ def open_outputs(path: Path) -> Tensor:
 
 
 def refuse_damaged(path: Path) -> None:
-    """Refuses answers that are not the ones that were written, by the digest beside them.
+    """Refuses a file of answers whose content differs from the digest beside it.
 
     Raises:
-        InputError: they are not.
+        InputError: the content differs.
     """
     record = _record(path.with_suffix(".json"))
     if record is not None and path.is_file() and record.get("sha256") != file_digest(path):
         raise InputError(
-            f"teacher outputs {path} are not the file that was written, by its sha256; search again: the teacher is "
-            "then asked again"
+            f"teacher outputs {path} were changed or damaged since they were written (their sha256 differs); run the "
+            "search again, which asks the teacher again"
         )
 
 
@@ -147,9 +152,9 @@ def _extend(
     reason: str,
     told: Told,
 ) -> int:
-    """Puts a file in place that holds the splits of both lists, and counts the samples x views that were asked now."""
+    """Puts a file in place that holds the splits of both lists, and returns how many samples x views were asked now."""
     shape = (task.views, task.num_rows, task.num_outputs)
-    unfinished = path.with_suffix(".tmp")  # one name: whoever holds the lock goes on with what a dead process left
+    unfinished = path.with_suffix(".tmp")  # always the same name, so that the next process goes on with it
     try:
         with _disk(path.parent):
             outputs = reopened(unfinished, shape)
@@ -165,7 +170,7 @@ def _extend(
             sync(unfinished)
             os.replace(unfinished, path)
             _write_record(path, teacher, task, [*stored, *missing], shape)
-    except Exception:  # not where it is interrupted: then what was answered stays
+    except Exception:  # an interrupt is none, so what was answered by then stays
         unfinished.unlink(missing_ok=True)
         raise
     return asked
@@ -176,7 +181,8 @@ def _identity(teacher: Teacher, task: Task) -> dict[str, Any]:
 
 
 def _write_record(path: Path, teacher: Teacher, task: Task, splits: list[str], shape: tuple[int, ...]) -> None:
-    # Versions are kept for the reader. They are no part of the identity: a teacher's answers stay its answers.
+    # People may want to know the versions. They are not part of the identity: another version of torch or numpy leaves
+    # the answers valid.
     versions = {"torch": torch.__version__, "numpy": np.__version__}
     record = _identity(teacher, task) | {
         "teacher name": teacher.name,
@@ -193,25 +199,25 @@ def _write_record(path: Path, teacher: Teacher, task: Task, splits: list[str], s
 
 
 def _stored(path: Path, teacher: Teacher, task: Task) -> tuple[list[str], str]:
-    """The splits that the file at `path` answers, and if there are none, why."""
+    """The splits that the file at `path` answers and, if there are none, the reason."""
     record = _record(path.with_suffix(".json"))
     if record is None or not path.is_file():
         return [], _nearest_miss(path.parent, teacher, task)
     if any(record.get(key) != value for key, value in _identity(teacher, task).items()):
-        return [], f"{path.with_suffix('.json').name} is of another teacher, task or version"
+        return [], f"{path.with_suffix('.json').name} belongs to another teacher, task or version"
     if record.get("sha256") != file_digest(path):
-        return [], f"{path.name} is not the file that was written, by its sha256"
+        return [], f"{path.name} was changed or damaged since it was written: its sha256 differs"
     return list(record["splits"]), ""
 
 
 def _nearest_miss(folder: Path, teacher: Teacher, task: Task) -> str:
-    """What changed, judged by the other files of the folder."""
+    """What changed since the other files of the folder were written, in words."""
     others = [record for file in folder.glob("outputs-*.json") if (record := _record(file)) is not None]
     if any(other.get("task") == task.digest for other in others):
-        return "another teacher than before"
+        return "the teacher is another one than before"
     if any(other.get("teacher") == teacher.digest for other in others):
-        return "another task than before: data, labels, splits or augmentation"
-    return "nothing usable yet"
+        return "the task is another one than before: its data, labels, splits or augmentation changed"
+    return "there are no usable answers yet"
 
 
 def _record(path: Path) -> dict[str, Any] | None:

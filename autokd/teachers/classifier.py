@@ -1,4 +1,7 @@
-"""scikit-learn classifiers as teachers: fitted ones as they are, others fitted here and asked out of fold."""
+"""scikit-learn classifiers as teachers.
+
+A fitted classifier is used as it is. AutoKD fits an unfitted one, and asks it out of fold.
+"""
 
 from __future__ import annotations
 
@@ -26,18 +29,18 @@ from autokd.teachers.out_of_fold import OutOfFoldTeacher, probabilities
 from autokd.types import Task, Teacher
 
 FOLDS = 5
-"""Into how many parts the rows are cut on which an unfitted classifier is fitted."""
+"""The number of parts into which AutoKD cuts the rows on which it fits a classifier."""
 
 
 @dataclass(frozen=True)
 class ClassifierTeacher:
-    """A fitted classifier with `predict_proba`, asked with flattened inputs.
+    """A fitted classifier with `predict_proba`, which is asked with flattened inputs.
 
     Args:
-        name: for tables.
-        digest: of the classifier.
-        classifier: scikit-learn's, or one that looks like it.
-        columns: the task's class number of each of its columns.
+        name: what tables call the teacher.
+        digest: the digest of the classifier.
+        classifier: a classifier of scikit-learn, or one with the same methods.
+        columns: the task's class number for each column of `predict_proba`.
     """
 
     name: str
@@ -46,7 +49,7 @@ class ClassifierTeacher:
     columns: tuple[int, ...]
 
     def outputs(self, inputs: Tensor) -> Tensor:
-        """log(max(p, 1e-7)), shape (batch, num_outputs)."""
+        """log(max(p, 1e-7)) of the classifier's probabilities, shape (batch, num_outputs)."""
         return logits_of_probabilities(probabilities(self.classifier, inputs, self.columns, len(self.columns)))
 
 
@@ -54,12 +57,12 @@ def from_sklearn(spec: SklearnSection, task: Task, *, seed: int) -> Teacher:
     """The classifier that `spec.sklearn` names or makes.
 
     Raises:
-        InputError: the reference or its arguments do not do, or as `from_classifier`.
+        InputError: the reference or its arguments cannot be used, or `from_classifier` refuses the classifier.
     """
     if Path(spec.sklearn).suffix in (".pkl", ".pickle", ".joblib"):
         raise InputError(
-            f"teacher '{spec.sklearn}' refused: loading a pickle can run code. Name the classifier as 'module:attr', "
-            "or save its predict_proba as .npy and write 'outputs: file.npy'"
+            f"teacher '{spec.sklearn}' is refused, because loading a pickle can run code. Name the classifier as "
+            "'module:attr', or save its predict_proba as .npy and write 'outputs: file.npy'"
         )
     found = resolve("teachers", spec.sklearn)
     if callable(found):
@@ -71,26 +74,25 @@ def from_sklearn(spec: SklearnSection, task: Task, *, seed: int) -> Teacher:
 
 
 def from_classifier(classifier: Any, task: Task, *, seed: int, folds: int = FOLDS) -> Teacher:
-    """A classifier as teacher; one that is not fitted is copied, and fitted on all labelled training rows when asked.
+    """A classifier as a teacher.
 
-    A fitted search, as `GridSearchCV`, stands for the best estimator that it found.
+    AutoKD copies an unfitted classifier, and fits the copy on all labelled training rows when it is first asked. Of a
+    fitted search, such as `GridSearchCV`, the best estimator that it found is used.
 
     Args:
-        classifier: has `predict_proba`, one column a class.
-        task: gives the rows to fit on, and the names of classes.
-        seed: of the folds, and of each `random_state` in it that is None.
-        folds: see `OutOfFoldTeacher`; of no account where it comes fitted.
+        classifier: has `predict_proba`, with one column for each class.
+        task: gives the rows to fit on, and the names of the classes.
+        seed: the seed of the folds, and of each `random_state` in the classifier that is None.
+        folds: see `OutOfFoldTeacher`; a fitted classifier does not use it.
 
     Raises:
-        InputError: it has no `predict_proba`, cannot be copied, or its classes are not the task's.
+        InputError: the classifier has no `predict_proba`, cannot be copied, or its classes are not the task's.
     """
     name = type(classifier).__name__
     if not hasattr(classifier, "predict_proba"):
-        scores = ", and what its decision_function gives are no probabilities" * hasattr(
-            classifier, "decision_function"
-        )
+        scores = ", and its decision_function does not give probabilities" * hasattr(classifier, "decision_function")
         raise InputError(
-            f"teacher {name} has no predict_proba{scores}; give a classifier that has, such as "
+            f"teacher {name} has no predict_proba{scores}; give a classifier that has one, such as "
             f"sklearn.calibration.CalibratedClassifierCV({name}(...))"
         )
     if _fitted(classifier):
@@ -103,13 +105,13 @@ def from_classifier(classifier: Any, task: Task, *, seed: int, folds: int = FOLD
         fresh.set_params(**{key: seed for key, value in states.items() if value is None})
     except (TypeError, ValueError) as error:
         raise InputError(f"teacher {name} cannot be fitted: {said(error)}") from error
-    # By what it is fitted from: fits on several threads differ in their last bits.
+    # The digest is of what the classifier is fitted from, because fits on several threads differ in their last bits.
     made_of = [_digest(name, classifier), task.digest, str(seed), sklearn.__version__, f"{folds} folds"]
     return OutOfFoldTeacher(name, digest_of(*made_of), fresh, task, folds, seed)
 
 
 def _columns(name: str, classes: Sequence[Any], task: Task) -> tuple[int, ...]:
-    """The task's class number of each class of a classifier: by name, else by number."""
+    """The task's class number for each class of a classifier, found by name or else by number."""
     names = [_class_name(each) for each in classes]
     known = [str(each) for each in getattr(task, "class_names", range(task.num_outputs))]
     by_name = tuple(known.index(each) for each in names) if sorted(names) == sorted(known) else None
@@ -118,19 +120,21 @@ def _columns(name: str, classes: Sequence[Any], task: Task) -> tuple[int, ...]:
     if by_name and by_number and by_name != by_number:
         raise InputError(
             f"teacher {name} was fitted on the numbers 0 to {len(names) - 1}, which may be the names of the classes of "
-            f"task '{task.name}' or their positions, and these differ (class number 0 is '{known[0]}'); fit it on texts"
+            f"task '{task.name}' or their positions, and these differ (class number 0 is '{known[0]}'); fit it on the "
+            "class names as texts"
         )
     found = by_name or by_number
     if found is None:
         raise InputError(
-            f"teacher {name} knows {len(names)} classes ({_some(names)}), task '{task.name}' has {task.num_outputs} "
-            f"({_some(known)}); fit it on labels that are these names, or the numbers 0 to {task.num_outputs - 1}"
+            f"teacher {name} knows {len(names)} classes ({_some(names)}), but task '{task.name}' has "
+            f"{task.num_outputs} ({_some(known)}); fit it on the names of the task's classes, or on the numbers 0 to "
+            f"{task.num_outputs - 1}"
         )
     return found
 
 
 def _class_name(label: Any) -> str:
-    """As a task names a class: whole numbers without a fraction."""
+    """The name of a class as a task writes it: a whole number has no fraction."""
     if isinstance(label, float | np.floating) and float(label).is_integer():
         return str(int(label))
     return str(label)
@@ -158,6 +162,6 @@ def _fitted(classifier: Any) -> bool:
         check_is_fitted(classifier)
     except NotFittedError:
         return False
-    except TypeError:  # it has no `fit`: it came as it is
+    except TypeError:  # an object without `fit` is used as it is
         return True
     return True

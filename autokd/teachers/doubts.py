@@ -1,4 +1,4 @@
-"""Why a teacher of classes may have little to teach: said where it shows, and never refused."""
+"""Signs that a teacher of classes may have little to teach. AutoKD reports them, and refuses nothing for them."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from autokd.teachers.scores import teacher_score
 from autokd.types import Task
 
 _ROWS = 1000
-"""Rows of a split that are looked at, at the most."""
+"""The largest number of rows of a split that are looked at."""
 
 _PIXELS = 32
-"""The linear model sees larger images in so many pixels a side."""
+"""Larger images are reduced to so many pixels a side for the linear model."""
 
 _STEPS = 100
-"""In which it is fitted."""
+"""The number of steps in which the linear model is fitted."""
 
 
 def doubts(outputs: Tensor, task: Task) -> list[str]:
-    """Sentences on a teacher's answers, most often none.
+    """Sentences that say why a teacher may have little to teach; most often there are none.
 
     The mean entropy of its answers on training rows is compared with that on validation rows. Its score on validation
     is compared with that of an answer that does not look at the input, and with that of a linear model.
 
     Args:
         outputs: as `open_outputs` gives them, shape (views, num_rows, num_outputs).
-        task: gives targets and the score; where these are no classes nothing is said.
+        task: gives targets and the score; if the targets are not classes, the list is empty.
     """
     targets = task.targets(task.splits["validation"])
     score = teacher_score(outputs, task)
@@ -39,7 +39,8 @@ def doubts(outputs: Tensor, task: Task) -> list[str]:
     found = _of_entropy(outputs[0], task)
     if score < task.chance + max(2 * error, 0.05 * (1 - task.chance)):
         found.append(
-            f"it scores {score:.3f} on validation, hardly above {task.chance:.3f}, which takes no look at the input"
+            f"it scores {score:.3f} on validation, hardly above {task.chance:.3f}, the score of an answer that does "
+            "not look at the input"
         )
     linear = linear_score(task)
     if score < linear:
@@ -50,11 +51,11 @@ def doubts(outputs: Tensor, task: Task) -> list[str]:
 
 
 def linear_score(task: Task) -> float:
-    """The score on validation of a logistic regression on the labels of training rows; NaN where there are too few.
+    """The validation score of a logistic regression on the labels of training rows; NaN if there are too few labels.
 
-    It is fitted to at most 1,000 rows, on images of at most 32 pixels a side, by Newton steps with the bound of the
-    curvature in place of the curvature. scikit-learn has one, too, but takes a second to import, which every search
-    would begin with.
+    The model is fitted to at most 1,000 rows, on images of at most 32 pixels a side, by Newton steps with the bound of
+    the curvature in place of the curvature. scikit-learn has such a model, too, but its import takes a second, which
+    would delay the start of every search.
 
     Source: Boehning (1992), Multinomial logistic regression algorithm, https://doi.org/10.1007/BF00048682.
     """
@@ -65,7 +66,7 @@ def linear_score(task: Task) -> float:
     x, y = _seen(task, rows), F.one_hot(task.targets(rows), task.num_outputs).float()
     center = x.mean(dim=0)
     x -= center
-    basis = torch.linalg.qr(x.T).Q if x.shape[1] > len(x) else None  # no more features than rows say anything
+    basis = torch.linalg.qr(x.T).Q if x.shape[1] > len(x) else None  # more features than rows tell nothing more
     x = torch.cat([x if basis is None else x @ basis, torch.ones(len(x), 1)], dim=1)
     factor = torch.linalg.cholesky(x.T @ x / 2 + torch.eye(x.shape[1]))
     weights = torch.zeros(x.shape[1], task.num_outputs)
@@ -79,7 +80,7 @@ def linear_score(task: Task) -> float:
 
 
 def _of_entropy(answers: Tensor, task: Task) -> list[str]:
-    """Whether answers on training rows and on validation rows are of quite another sureness."""
+    """A sentence if the teacher is much surer of training rows than of validation rows, or much less sure."""
     training = torch.cat([task.splits[split] for split in ("train", "transfer", "reserve")])
     own, others = _entropies(answers[_some(training)]), _entropies(answers[_some(task.splits["validation"])])
     if min(len(own), len(others)) < 2:
@@ -92,25 +93,28 @@ def _of_entropy(answers: Tensor, task: Task) -> list[str]:
     figures = f"the mean entropy of its answers is {own.mean():.2f} nats on training rows and {others.mean():.2f} on"
     if difference > 0:
         return [
-            f"{figures} validation rows: it knows training rows by heart and teaches little on them; one that was not "
-            "trained on them teaches more, and an unfitted classifier of scikit-learn answers them out of fold"
+            f"{figures} validation rows: it knows training rows by heart and teaches little on them; a teacher that "
+            "was not trained on them teaches more, and an unfitted classifier of scikit-learn answers them out of fold"
         ]
-    return [f"{figures} validation rows: it may have been trained on these, and then its score there says little"]
+    return [
+        f"{figures} validation rows: it may have been trained on the validation rows, so that its score there says "
+        "little"
+    ]
 
 
 def _entropies(answers: Tensor) -> Tensor:
-    """In nats, of rows that are answered, shape (rows,)."""
+    """The entropies of the answers to rows that are answered, in nats, shape (rows,)."""
     logs = answers[~answers.isnan().any(dim=1)].double().log_softmax(dim=1)
     return -(logs.exp() * logs).sum(dim=1)
 
 
 def _some(rows: Tensor) -> Tensor:
-    """At most so many of these rows as are looked at, evenly spaced."""
+    """At most `_ROWS` of these rows, evenly spaced."""
     return rows[torch.linspace(0, len(rows) - 1, _ROWS).long()] if len(rows) > _ROWS else rows
 
 
 def _seen(task: Task, rows: Tensor) -> Tensor:
-    """What the linear model sees of rows, shape (rows, features)."""
+    """The features that the linear model sees of these rows, shape (rows, features)."""
     x = task.inputs(rows)
     if x.ndim == 4 and max(x.shape[2:]) > _PIXELS:
         x = F.adaptive_avg_pool2d(x, _PIXELS)

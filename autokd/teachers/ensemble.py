@@ -1,4 +1,4 @@
-"""Several teachers as one."""
+"""Several teachers that answer as one."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from autokd.types import Task, Teacher
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Teachers whose probabilities are averaged, and enter as log(max(p, 1e-7)).
+    """Teachers whose probabilities are averaged; the answer is log(max(p, 1e-7)) of the mean.
 
-    The mean is of probabilities at temperature 1, so a sure member outvotes an unsure one, and members whose
+    The probabilities are averaged at temperature 1, so a sure member outvotes an unsure one, and members whose
     logits differ in scale can be mixed.
 
     Args:
-        members: one or more.
-        weights: one for each, > 0; only their ratios count.
+        members: one teacher or more.
+        weights: one weight for each teacher, > 0; only the ratios of the weights count.
 
     Source: Hinton, Vinyals, Dean (2015), https://arxiv.org/abs/1503.02531, section 1: the arithmetic mean.
     """
@@ -56,7 +56,7 @@ class Ensemble:
         return self._mean([member.outputs(inputs) for member in self.members])
 
     def answers(self, task: Task, rows: Tensor, view: int) -> Tensor:
-        """The same by row number; NaN where a member has no answer."""
+        """The same mean by row number; NaN where a member has no answer."""
         return self._mean([ask(member, task, rows, view) for member in self.members])
 
     def _mean(self, given: list[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Files a user names, and digests."""
+"""Files that a user names, and digests of files and texts."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from autokd.errors import InputError
 
 
 def existing_file(name: str, endings: Sequence[str]) -> Path:
-    """The file of that name, seen from the current folder.
+    """The path of a file, whose name is relative to the current folder.
 
     Raises:
-        InputError: it is not there, or has none of these endings.
+        InputError: the file does not exist, or its name has none of these endings.
     """
     path = Path(name)
     if path.suffix in (".pkl", ".pickle", ".joblib"):
         raise InputError(
-            f"{path} refused, and not opened: loading a pickle can run code; give a file ending in {_or(endings)}"
+            f"{path} was refused and not opened, because loading a pickle can run code; give a file that ends in "
+            f"{_or(endings)}"
         )
     if path.suffix not in endings:
-        raise InputError(f"{path} cannot be read as it is no file ending in {_or(endings)}; save it as one")
+        raise InputError(
+            f"{path} cannot be read because its name does not end in {_or(endings)}; save it as such a file"
+        )
     if not os.path.isfile(path):
-        raise InputError(f"{path}: no such file; names are seen from the current folder, {Path.cwd()}")
+        raise InputError(f"{path}: there is no such file; names are relative to the current folder, {Path.cwd()}")
     return path
 
 

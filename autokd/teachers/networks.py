@@ -22,13 +22,13 @@ from autokd.types import Task
 
 @dataclass(frozen=True)
 class NetworkTeacher:
-    """A torch network that answers in eval mode; whoever gave it finds it as it was.
+    """A torch network that answers in eval mode, and is left as the caller gave it.
 
     Args:
-        name: for tables.
-        digest: of the network as it is.
-        network: asked without gradients; where it lies on another device, a copy of it is asked.
-        device: where it answers.
+        name: what tables call the teacher.
+        digest: the digest of the network as it is now.
+        network: is asked without gradients; if it lies on another device, a copy of it is asked.
+        device: the device on which the network answers.
     """
 
     name: str
@@ -37,7 +37,7 @@ class NetworkTeacher:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def outputs(self, inputs: Tensor) -> Tensor:
-        """What the network gives, detached, on the CPU; see `networks.logits_in` for where in it the answer is."""
+        """The answer in what the network gives, as `networks.logits_in` finds it, detached, on the CPU."""
         network, inputs = self._there, inputs.to(self.device)
         with torch.no_grad(), in_eval_mode(network):
             laid = laid_for(network, inputs)
@@ -56,7 +56,7 @@ def from_space(spec: TrainedSection | SpaceSection, task: Task, *, seed: int) ->
     """The network a search space builds for `spec.arch`, initialised from the seed.
 
     Raises:
-        InputError: there is no such space, or it cannot build that.
+        InputError: there is no such space, or it cannot build this architecture.
     """
     space = resolve("search_spaces", spec.space)
 
@@ -71,7 +71,7 @@ def from_reference(spec: NetworkSection, *, seed: int) -> nn.Module:
     """The network that `spec.network` names or makes, with `spec.weights` in it.
 
     Raises:
-        InputError: the reference, its arguments or the weights do not do.
+        InputError: the reference, its arguments or the weights cannot be used.
     """
     found = resolve("teachers", spec.network)
     if isinstance(found, nn.Module):
@@ -80,7 +80,7 @@ def from_reference(spec: NetworkSection, *, seed: int) -> nn.Module:
         network = _made(f"network '{spec.network}' with args {spec.args}", lambda: found(**spec.args), seed)
     else:
         raise InputError(
-            f"network '{spec.network}' is a {type(found).__name__}; name a torch module, or what makes one"
+            f"network '{spec.network}' is a {type(found).__name__}; name a torch module, or a function that makes one"
         )
     if spec.weights is not None:
         load_weights(network, Path(spec.weights))
@@ -88,7 +88,7 @@ def from_reference(spec: NetworkSection, *, seed: int) -> nn.Module:
 
 
 def from_timm(spec: TimmSection, task: Task, *, seed: int) -> nn.Module:
-    """The network timm knows by that name, with its own weights or those of `spec.weights`.
+    """The network that timm knows by that name, with its own weights or those of `spec.weights`.
 
     Raises:
         InputError: timm is not installed, knows no such name, or the weights do not fit.
@@ -106,7 +106,7 @@ def from_timm(spec: TimmSection, task: Task, *, seed: int) -> nn.Module:
 
 
 def from_torchvision(spec: TorchvisionSection, task: Task, *, seed: int) -> nn.Module:
-    """The network torchvision knows by that name, with its default weights or those of `spec.weights`.
+    """The network that torchvision knows by that name, with its default weights or those of `spec.weights`.
 
     Raises:
         InputError: torchvision is not installed, knows no such name, or the weights do not fit.
@@ -122,7 +122,7 @@ def from_torchvision(spec: TorchvisionSection, task: Task, *, seed: int) -> nn.M
         load_weights(network, Path(spec.weights))
         return network
     network = _made(shown, lambda: models.get_model(spec.torchvision, weights=None), seed)
-    # Fetched by us, because torchvision's own way would unpickle whatever the file holds.
+    # AutoKD fetches the weights itself, because torchvision's own way would unpickle whatever the file holds.
     url = models.get_model_weights(spec.torchvision).DEFAULT.url
     network.load_state_dict(
         torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
@@ -131,7 +131,7 @@ def from_torchvision(spec: TorchvisionSection, task: Task, *, seed: int) -> nn.M
 
 
 def _made(shown: str, make: Callable[[], Any], seed: int) -> nn.Module:
-    """What `make` gives, with initial weights from the seed and the caller's generator left as it was."""
+    """The network that `make` gives, with initial weights from the seed; the caller's random state stays as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
@@ -150,7 +150,7 @@ def _on(tensor: Tensor, device: torch.device) -> bool:
 def _extra(package: str) -> Any:
     try:
         return __import__(package)
-    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision built for another torch
+    except (ImportError, RuntimeError) as error:  # a torchvision built for another torch raises RuntimeError
         raise InputError(
             f"this teacher needs {package}, which cannot be imported ({error}); pip install 'autokd[{package}]'"
         ) from None

@@ -19,10 +19,10 @@ class OnnxTeacher:
     """An ONNX Runtime session with one input and one output, on one CPU thread.
 
     Args:
-        name: for tables.
-        digest: of the file, the files it keeps tensors in, and what it gives.
+        name: what tables call the teacher.
+        digest: the digest of the file, of the files in which it keeps tensors, and of `gives`.
         session: an `onnxruntime.InferenceSession`.
-        gives: `logits` or `probabilities`.
+        gives: what the output is, `logits` or `probabilities`.
     """
 
     name: str
@@ -31,7 +31,10 @@ class OnnxTeacher:
     gives: str
 
     def outputs(self, inputs: Tensor) -> Tensor:
-        """Shape (batch, num_outputs); a file of fixed batch size gets batches of that size, the last one filled up."""
+        """The answers, shape (batch, num_outputs).
+
+        A file of fixed batch size gets batches of that size, and the last one is filled up.
+        """
         source = self.session.get_inputs()[0]
         size = source.shape[0] if source.shape and isinstance(source.shape[0], int) else None
 
@@ -42,7 +45,7 @@ class OnnxTeacher:
 
 
 def from_onnx(spec: OnnxSection) -> OnnxTeacher:
-    """A session over an ONNX file.
+    """The teacher in an ONNX file.
 
     Raises:
         InputError: onnxruntime is not installed, or the file cannot be read or has several inputs or outputs.
@@ -61,13 +64,13 @@ def from_onnx(spec: OnnxSection) -> OnnxTeacher:
         graph = onnx.load(path, load_external_data=False).graph
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # both raise classes of their own that share no ancestor but Exception
-        raise InputError(f"teacher {path} is no ONNX file that can be run ({said(error)})") from error
+        raise InputError(f"teacher {path} is not an ONNX file that can be run ({said(error)})") from error
     if len(session.get_inputs()) != 1 or len(session.get_outputs()) != 1:
         raise InputError(
             f"teacher {path} has {len(session.get_inputs())} inputs and {len(session.get_outputs())} outputs; "
-            "export it with one of each, the output being its logits or probabilities"
+            "export it with one input and one output, which must be its logits or probabilities"
         )
-    # Large tensors lie in files beside it, named in the graph.
+    # Large tensors lie in files beside the ONNX file, and the graph names those files.
     beside = {entry.value for each in graph.initializer for entry in each.external_data if entry.key == "location"}
     digests = [file_digest(path.parent / name) for name in [path.name, *sorted(beside)]]
     return OnnxTeacher(path.stem, digest_of(*digests, spec.gives), session, spec.gives)

@@ -1,4 +1,4 @@
-"""A classifier that is fitted here, and answers no row by a model that has seen the row's label."""
+"""A classifier that AutoKD fits. No row is answered by a model that has seen the row's label."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ _LOG = logging.getLogger("autokd")
 class OutOfFoldTeacher:
     """A classifier of scikit-learn that is fitted when it is first asked.
 
-    One fitted on a row answers it with its label and not with what it knows: a forest is one-hot on its own rows. So
-    the labelled rows are cut into folds, each with its share of every class. A row of a fold is answered by a model
-    that was fitted on the other folds. All other rows are answered by a model that was fitted on every labelled row: it
-    is the one that the user asked for, and the best there is.
+    A classifier that was fitted on a row answers that row with its label, and not with what the classifier knows: the
+    answers of a forest on its own rows are one-hot. So the labelled rows are cut into folds, each with its share of
+    every class. A row of a fold is answered by a model that was fitted on the other folds. All other rows are answered
+    by a model that was fitted on every labelled row, which is the model that the user asked for.
 
     Args:
-        name: for tables.
-        digest: of what it is fitted from.
-        estimator: unfitted, with its seed.
+        name: what tables call the teacher.
+        digest: the digest of everything from which the classifier is fitted.
+        estimator: the unfitted classifier, with its seed.
         task: gives the rows and their labels.
-        folds: into how many parts the labelled rows are cut, >= 2; fewer where no class has so many rows.
-        seed: of the cut.
+        folds: the number of parts into which the labelled rows are cut, >= 2; there are fewer parts if no class has so
+            many rows.
+        seed: the seed of the cut.
     """
 
     name: str
@@ -48,14 +49,17 @@ class OutOfFoldTeacher:
     seed: int
 
     def outputs(self, inputs: Tensor) -> Tensor:
-        """log(max(p, 1e-7)) of the model fitted on every labelled row, shape (batch, num_outputs)."""
+        """log(max(p, 1e-7)) of the probabilities from the model that was fitted on every labelled row.
+
+        Its shape is (batch, num_outputs).
+        """
         return logits_of_probabilities(self._probabilities(-1, inputs))
 
     def answers(self, task: Task, rows: Tensor, view: int) -> Tensor:
-        """The same by row number, out of fold; a view of a row belongs to the row's fold.
+        """The same by row number, and out of fold; a view of a row belongs to the row's fold.
 
         Raises:
-            InputError: it cannot be fitted, or an answer is not finite.
+            InputError: the classifier cannot be fitted, or an answer is not finite.
         """
         inputs, folds = task.inputs(rows, view), self._fold_of[rows]
         given = torch.empty(len(rows), task.num_outputs, dtype=torch.float64)
@@ -70,7 +74,7 @@ class OutOfFoldTeacher:
 
     @cached_property
     def _fold_of(self) -> Tensor:
-        """By row of the task, the number of its fold; -1 where the row has no label to fit on."""
+        """The number of the fold of each row of the task; -1 for a row that has no label to fit on."""
         task = self.task
         rows = labelled_rows(task)
         labels = task.targets(rows).numpy()
@@ -78,8 +82,9 @@ class OutOfFoldTeacher:
         folds = min(self.folds, int(counts.max(initial=0)))
         if folds < 2:
             raise InputError(
-                f"teacher {self.name} cannot be fitted: no class has two labelled training rows, so that one could be "
-                "answered by what was learned from another; give more labels, or a fitted classifier"
+                f"teacher {self.name} cannot be fitted: no class has two labelled training rows, so no row can be "
+                "answered by a model that learned from another row of its class; give more labels, or a fitted "
+                "classifier"
             )
         names = getattr(task, "class_names", range(task.num_outputs))
         scarce = [f"'{names[each]}' ({counts[each]})" for each in np.flatnonzero(counts < folds)]
@@ -92,14 +97,14 @@ class OutOfFoldTeacher:
             )
         cut = StratifiedKFold(folds, shuffle=True, random_state=self.seed)
         found = torch.full((task.num_rows,), -1)
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of scarce classes: said above
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # the log names scarce classes above
             for number, (_, held_out) in enumerate(cut.split(np.zeros(len(labels)), labels)):
                 found[rows[torch.from_numpy(held_out)]] = number
         return found
 
     @cached_property
     def _models(self) -> dict[int, Any]:
-        """What was fitted so far: by number of the fold without which it was fitted; under -1, on every row."""
+        """The models that were fitted so far, by the fold that was left out; model -1 was fitted on every row."""
         return {}
 
     def _model(self, fold: int) -> Any:
@@ -109,7 +114,7 @@ class OutOfFoldTeacher:
         return self._models[fold]
 
     def _fit(self, rows: Tensor, *, without: int) -> Any:
-        purpose = f", to answer those of fold {without + 1}" if without >= 0 else ""
+        purpose = f", to answer the rows of fold {without + 1}" if without >= 0 else ""
         _LOG.info("Fitting the teacher, %s, on %s rows%s.", self.name, f"{len(rows):,}", purpose)
         inputs, labels = self.task.inputs(rows).flatten(1).numpy(), self.task.targets(rows).numpy()
         try:
@@ -119,18 +124,21 @@ class OutOfFoldTeacher:
 
 
 def labelled_rows(task: Task) -> Tensor:
-    """Row numbers a teacher of ours learns from: all training rows that have labels, those hidden from students too."""
+    """The numbers of the rows on which AutoKD fits a teacher: all training rows that have labels.
+
+    Those whose labels are hidden from students are among them.
+    """
     rows = torch.cat([task.splits[split] for split in ("train", "transfer", "reserve")])
     return rows[task.targets(rows) >= 0]
 
 
 def probabilities(classifier: Any, inputs: Tensor, columns: Sequence[int], num_outputs: int) -> Tensor:
-    """What a classifier's `predict_proba` says of flattened inputs, by class number; 0 for a class it never saw.
+    """The probabilities that a classifier gives for flattened inputs, by class number; 0 for a class it never saw.
 
     Args:
-        classifier: a fitted one.
-        inputs: shape (batch, ...).
-        columns: the class number of each of its columns.
+        classifier: a fitted classifier with `predict_proba`.
+        inputs: the batch, shape (batch, ...).
+        columns: the class number for each column of `predict_proba`.
         num_outputs: the number of classes.
 
     Returns:

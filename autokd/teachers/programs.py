@@ -28,14 +28,14 @@ PROGRAMS = (".pt2", ".pt", ".pth", ".ts", ".torchscript")
 
 @dataclass(frozen=True)
 class ProgramTeacher:
-    """A program of `torch.export`, which answers on the device it was exported for.
+    """A program of `torch.export`, which answers on the device for which it was exported.
 
     Args:
-        name: for tables.
-        digest: of its graph and its tensors.
-        answer: what it answers to a batch of a size it takes.
-        least: the smallest batch it takes; a smaller one is filled up.
-        most: the largest one; a larger one is cut.
+        name: what tables call the teacher.
+        digest: the digest of the program's graph and tensors.
+        answer: the program as a function of a batch of a size that it accepts.
+        least: the smallest batch that the program accepts; a smaller one is filled up.
+        most: the largest batch that the program accepts; a larger one is cut. None if there is no limit.
     """
 
     name: str
@@ -45,20 +45,20 @@ class ProgramTeacher:
     most: int | None = None
 
     def outputs(self, inputs: Tensor) -> Tensor:
-        """Shape (batch, num_outputs), whatever the batch size for which it was exported."""
+        """The answers, shape (batch, num_outputs), for a batch of any size."""
         with torch.no_grad():
             return in_parts(lambda part: call(self.answer, contiguous(part)).cpu(), inputs, self.least, self.most)
 
 
 def from_exported(name: str, program: ExportedProgram) -> ProgramTeacher:
-    """A teacher of an exported program of one input.
+    """The teacher that an exported program with one input is.
 
     Raises:
-        InputError: it has more inputs than one.
+        InputError: the program does not have exactly one input.
     """
     inputs = program.graph_signature.user_inputs
     if len(inputs) != 1:
-        raise InputError(f"teacher '{name}' is a program of {len(inputs)} inputs; export it with one, the batch")
+        raise InputError(f"teacher '{name}' is a program of {len(inputs)} inputs; export it with one input, the batch")
     module: Any = program.module()
     example = next(node.meta["val"] for node in program.graph.nodes if node.name == inputs[0])
     least, most = 1, None
@@ -69,10 +69,10 @@ def from_exported(name: str, program: ExportedProgram) -> ProgramTeacher:
 
 
 def load_program(name: str) -> torch.jit.ScriptModule | ExportedProgram:
-    """The program in a file: `torch.jit.save` or `torch.export.save` wrote it.
+    """The program in a file that `torch.jit.save` or `torch.export.save` wrote.
 
-    Such a file is code, as a Python file is, and is run when the teacher is asked. What could run code even when it is
-    only read, which is pickled objects and compiled libraries, is refused.
+    Such a file is code, as a Python file is, and it runs when the teacher is asked. Pickled objects and compiled
+    libraries are refused, because they could run code even when they are only read.
 
     Raises:
         InputError: there is no such file, or it holds no program, or more than one.
@@ -81,7 +81,7 @@ def load_program(name: str) -> torch.jit.ScriptModule | ExportedProgram:
     try:
         names = zipfile.ZipFile(path).namelist()
         if any(entry.endswith("constants.pkl") and "/" in entry for entry in names):
-            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of torch.jit itself
+            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # torch.jit itself gives it
                 return torch.jit.load(path, map_location="cpu")
         if path.suffix == ".pt2":
             _refuse_pickled(path)
@@ -92,13 +92,13 @@ def load_program(name: str) -> torch.jit.ScriptModule | ExportedProgram:
     except (OSError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"teacher {path} cannot be read ({said(error)}); save it again") from error
     raise InputError(
-        f"teacher {path} holds no program of TorchScript; where it holds weights, name the network, too: "
+        f"teacher {path} holds no program of TorchScript; if it holds weights, name their network, too: "
         f"{{network: 'module:attr', weights: {path}}}"
     )
 
 
 def _batch_sizes(size: Any, program: ExportedProgram) -> tuple[int, int | None]:
-    """The least and the largest batch of a program; None where no largest is known."""
+    """The smallest and the largest batch of a program; None if no largest one is known."""
     if isinstance(size, int):
         return size, size
     limits = program.range_constraints.get(size.node.expr)
@@ -109,9 +109,9 @@ def _batch_sizes(size: Any, program: ExportedProgram) -> tuple[int, int | None]:
 
 
 def _refuse_pickled(path: Path) -> None:
-    """Refuses an archive of `torch.export` of which a part would be unpickled, or loaded as a library."""
+    """Refuses an archive of `torch.export` if a part of it would be unpickled, or loaded as a library."""
     unsafe = InputError(
-        f"teacher {path} refused, and not executed: it holds pickled objects or compiled libraries, which run code "
+        f"teacher {path} was refused and not executed: it holds pickled objects or compiled libraries, which run code "
         "when they are read; export the network as it is, without sample inputs or constants other than tensors"
     )
     with zipfile.ZipFile(path) as archive:
@@ -128,5 +128,5 @@ def _refuse_pickled(path: Path) -> None:
                 try:
                     if content:
                         torch.load(io.BytesIO(content), weights_only=True)
-                except Exception:  # what is not tensors would be unpickled without this limit
+                except Exception:  # without this limit, anything but tensors would be unpickled
                     raise unsafe from None

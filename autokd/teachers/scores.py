@@ -1,4 +1,4 @@
-"""Whether a teacher has anything to teach."""
+"""The score of a teacher, which tells whether it has anything to teach."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def teacher_score(outputs: Tensor, task: Task, split: str = "validation") -> flo
     Args:
         outputs: as `open_outputs` gives them, shape (views, num_rows, num_outputs).
         task: gives targets and the score.
-        split: which rows; reading `test` is the caller's to record.
+        split: the split whose rows count; a caller that reads `test` must record the read.
 
     Returns:
-        NaN where the split is empty or a row of it has no answer.
+        the score; NaN if the split is empty, or if one of its rows has no answer.
     """
     rows = task.splits[split]
     given = outputs[0, rows]
@@ -32,10 +32,10 @@ def teacher_score(outputs: Tensor, task: Task, split: str = "validation") -> flo
 
 
 def refuse_unanswered(outputs: Tensor, task: Task, objectives: Iterable[Objective]) -> None:
-    """Refuses objectives that compare with the teacher where it does not answer all of validation.
+    """Refuses objectives that compare with the teacher if the teacher does not answer all validation rows.
 
     Raises:
-        InputError: one cannot be measured on validation without the teacher's answers.
+        InputError: an objective cannot be measured on validation without the teacher's answers.
     """
     unanswered = int(outputs[0, task.splits["validation"]].isnan().any(dim=1).sum())
     if not unanswered:
@@ -55,7 +55,7 @@ def compares_with_teacher(objective: Objective, task: Task) -> bool:
     blank = torch.full((len(targets), task.num_outputs), math.nan)
     try:
         value = measured(objective, Evaluation(torch.zeros_like(blank), targets, blank))
-    except ObjectiveError:  # it gives no number with them either, which is said where it is measured
+    except ObjectiveError:  # it gives no number with answers either; measuring it says so
         return False
     except FOREIGN:  # whatever a plug-in raises on NaN
         return True
@@ -66,6 +66,7 @@ def refuse_chance(score: float, task: Task) -> None:
     """Raises InputError, with both figures, if a teacher's validation score is not above chance; NaN passes."""
     if score <= task.chance:
         raise InputError(
-            f"the teacher scores {score:.3f} on validation, and {task.chance:.3f} takes no look at the input: it has "
-            "nothing to teach. Train it longer, or check its classes' order and how the task normalises inputs"
+            f"the teacher scores {score:.3f} on validation, and an answer that does not look at the input scores "
+            f"{task.chance:.3f}: the teacher has nothing to teach. Train it longer, or check the order of its classes "
+            "and how the task normalises inputs"
         )

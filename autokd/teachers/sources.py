@@ -1,4 +1,4 @@
-"""From what a study or a caller names to a teacher."""
+"""Loads the teacher that a study or a caller names."""
 
 from __future__ import annotations
 
@@ -41,27 +41,27 @@ from autokd.types import Task, Teacher
 
 
 def load_teacher(source: object, task: Task, *, folder: Path, train: Train, seed: int) -> Teacher:
-    """The teacher that a study or a caller names; whether its answers fit the task shows when it is first asked.
+    """The teacher that a study or a caller names; its answers are checked against the task when it is first asked.
 
     Args:
         source: a study's `teacher:` section, parsed or not; a torch module or an exported program; a
             scikit-learn classifier; an object that is a `Teacher`; a reference to one of these; the file of a
             program, of TorchScript or `torch.export`; or a list of any of these, whose probabilities are averaged
             (see `Ensemble`).
-        task: what it must answer.
-        folder: where a teacher trained by us is kept; member i of a list has the folder `i` in it.
-        train: trains a network in place, for sections that ask for it.
-        seed: of initial weights and unfitted classifiers; member i of a list has seed + i, so that members trained
-            alike still differ.
+        task: the task whose rows the teacher must answer.
+        folder: keeps a teacher that AutoKD trains; member i of a list has the folder `i` in it.
+        train: trains a network in place, for sections that ask for training.
+        seed: the seed of initial weights and of unfitted classifiers; member i of a list has seed + i, so that members
+            with equal settings still differ.
 
     Raises:
-        InputError: nothing like a teacher, or one that cannot be loaded; the message says why.
+        InputError: `source` is not a teacher, or it cannot be loaded; the message says why.
     """
     return _loaded(read_teacher(source), task, folder, train, seed)
 
 
 def placed(teacher: Teacher, device: torch.device) -> Teacher:
-    """The same teacher, whose networks run on a device; what is no network of torch answers where it did."""
+    """The same teacher, whose torch networks run on a device; any other teacher answers where it did before."""
     if isinstance(teacher, NetworkTeacher):
         return replace(teacher, device=device)
     if isinstance(teacher, Ensemble):
@@ -70,7 +70,7 @@ def placed(teacher: Teacher, device: torch.device) -> Teacher:
 
 
 def _loaded(source: Any, task: Task, folder: Path, train: Train, seed: int) -> Teacher:
-    """The teacher of what was read: a section, a tuple of members, a reference or an object."""
+    """The teacher of a section, a tuple of members, a reference or an object."""
     if isinstance(source, tuple):
         members = tuple(_loaded(member, task, folder / str(i), train, seed + i) for i, member in enumerate(source))
         weights = tuple(member.weight if isinstance(member, TeacherSection) else 1.0 for member in source)
@@ -94,7 +94,7 @@ def _from_section(spec: TeacherSection, task: Task, folder: Path, train: Train, 
         case NetworkSection() if _is_program(spec.network):
             if spec.args or spec.weights is not None:
                 raise InputError(
-                    f"teacher {spec.network} is a program with its weights; leave out 'args' and 'weights'"
+                    f"teacher {spec.network} is a program, which holds its weights; leave out 'args' and 'weights'"
                 )
             return _from_program(spec.network)
         case NetworkSection():
@@ -126,7 +126,7 @@ def _from_object(found: Any, task: Task, seed: int) -> Teacher:
 
         return from_classifier(found, task, seed=seed)
     raise InputError(
-        f"a {type(found).__name__} is no teacher; give a torch module, a classifier with predict_proba, an object "
+        f"a {type(found).__name__} is not a teacher; give a torch module, a classifier with predict_proba, an object "
         "with name, digest and outputs(inputs), or a section such as {'outputs': 'file.npy'}"
     )
 

@@ -1,4 +1,4 @@
-"""A network trained by us, kept in the run folder and used again."""
+"""A teacher that AutoKD trains, keeps in the run folder and uses again."""
 
 from __future__ import annotations
 
@@ -21,26 +21,29 @@ from autokd.teachers.weights import load_weights, save_weights
 from autokd.types import Task
 
 Train = Callable[[nn.Module, TrainedSection, Path], None]
-"""Trains a network in place, as its specification says, and keeps in a folder what it takes to go on when killed."""
+"""Trains a network in place, as its specification says.
+
+It keeps in a folder what the training needs to go on after its process was killed.
+"""
 
 _LOG = logging.getLogger("autokd")
 
 
 def from_training(spec: TrainedSection, task: Task, *, folder: Path, train: Train, seed: int) -> nn.Module:
-    """The trained network of `folder` if it is of this specification, task, space and seed; else one trained now.
+    """The network in `folder` if it was trained with this specification, task, space and seed; else one trained now.
 
-    Weights go to `teacher.safetensors`, then what they are of to `teacher.json`, so that a training that was
-    interrupted leaves nothing that looks finished. Which of both happened, and why, is logged.
+    The weights are written to `teacher.safetensors`, and after that their origin to `teacher.json`, so an interrupted
+    training leaves nothing that looks finished. The log says whether the network was trained now, and why.
 
     Args:
         spec: the network and how it is trained.
-        task: what it is trained on.
-        folder: made if it is not there.
-        train: trains the network in place; the folder that it gets is gone when the training is done.
-        seed: of the initial weights.
+        task: the task on which the network is trained.
+        folder: is made if it does not exist.
+        train: trains the network in place; the folder that it gets is deleted when the training is done.
+        seed: the seed of the initial weights.
 
     Raises:
-        InputError: the space cannot build it, or the folder cannot be written.
+        InputError: the space cannot build the network, or the folder cannot be written.
     """
     network = from_space(spec, task, seed=seed)
     of = {
@@ -56,7 +59,7 @@ def from_training(spec: TrainedSection, task: Task, *, folder: Path, train: Trai
         load_weights(network, weights)
         return network
     _LOG.info("Training the teacher for %d epochs (%s).", spec.epochs, reason)
-    unfinished = folder / f"unfinished-{digest_of(json.dumps(of, sort_keys=True))[:16]}"  # of this very training
+    unfinished = folder / f"unfinished-{digest_of(json.dumps(of, sort_keys=True))[:16]}"  # of this training alone
     train(network, spec, unfinished)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,12 +75,12 @@ def from_training(spec: TrainedSection, task: Task, *, folder: Path, train: Trai
 def _why_not(weights: Path, record: Path, of: dict[str, Any]) -> str:
     """Why the folder's teacher cannot be used; "" if it can."""
     if not record.is_file() or not weights.is_file():
-        return "none yet"
+        return "there is no trained teacher yet"
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return f"{record.name} cannot be read"
     changed = [key for key, value in of.items() if not isinstance(found, dict) or found.get(key) != value]
     if changed:
-        return f"another {' and '.join(changed)} since"
-    return "" if found.get("weights") == file_digest(weights) else f"{weights.name} was changed since"
+        return f"since it was last trained, these changed: {', '.join(changed)}"
+    return "" if found.get("weights") == file_digest(weights) else f"{weights.name} was changed since it was written"

@@ -25,14 +25,15 @@ from autokd.npy import npz_array
 from autokd.teachers.files import existing_file
 
 _SHOWN = 3
-"""Names a message lists before it counts the rest."""
+"""The number of names that a message lists before it counts the rest."""
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Fills a network with the weights of a file, every one of them; only batch counters may be missing.
+    """Fills a network with the weights of a file, which must have all of them; only batch counters may be missing.
 
     Raises:
-        InputError: the file cannot be read, or does not fit in names, shapes or kinds of number; some are named.
+        InputError: the file cannot be read, or its names, shapes or kinds of number do not fit the network; the
+            message names some of those.
     """
     given = read_weights(path)
     own = network.state_dict()
@@ -41,28 +42,29 @@ def load_weights(network: nn.Module, path: Path) -> None:
     if missing or unexpected:
         raise InputError(
             f"{path} does not fit {type(network).__name__}: missing {_some(missing)}; "
-            f"unexpected {_some(unexpected)}. Rename the tensors, or name the architecture they are from"
+            f"unexpected {_some(unexpected)}. Rename the tensors, or name the architecture to which they belong"
         )
     for key, tensor in given.items():
         if tensor.shape != own[key].shape:
             raise InputError(
                 f"{path} does not fit {type(network).__name__}: '{key}' has shape {tuple(tensor.shape)}, "
-                f"the network's has {tuple(own[key].shape)}"
+                f"but the network's has {tuple(own[key].shape)}"
             )
         if tensor.is_complex() and not own[key].is_complex():
             raise InputError(
-                f"{path} does not fit {type(network).__name__}: '{key}' holds complex numbers, the network's real ones"
+                f"{path} does not fit {type(network).__name__}: '{key}' holds complex numbers, and the network's "
+                "holds real ones"
             )
     network.load_state_dict(given, strict=False)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors by name from a `.safetensors`, `.pt`, `.pth` or `.npz` file; nothing in it is executed.
+    """Tensors by name from a `.safetensors`, `.pt`, `.pth` or `.npz` file; nothing in the file is executed.
 
-    A checkpoint with a key `state_dict` stands for what lies under it.
+    If a checkpoint has a key `state_dict`, the tensors under this key are read.
 
     Raises:
-        InputError: there is no such file, it is damaged, or it holds more than tensors.
+        InputError: there is no such file, the file is damaged, or it holds more than tensors.
     """
     path = existing_file(str(path), list(_READERS))
     try:
@@ -88,13 +90,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     for name, tensor in weights.items():
         if kind := _without_numbers(tensor):
             raise InputError(
-                f"weights {path}: '{name}' is a {kind} tensor; save plain ones, with a number for each element"
+                f"weights {path}: '{name}' is a {kind} tensor; save plain tensors, with a number for each element"
             )
     return weights
 
 
 def _without_numbers(tensor: Tensor) -> str:
-    """What a tensor is instead of one that has its numbers one after the other; "" where it is such a one."""
+    """The kind of a tensor that does not hold its numbers one after the other; "" for a tensor that does."""
     kinds = {"meta": tensor.is_meta, "quantised": tensor.is_quantized, "nested": tensor.is_nested}
     return next((kind for kind, so in kinds.items() if so), "" if tensor.layout is torch.strided else "sparse")
 
@@ -111,7 +113,7 @@ def save_weights(network: nn.Module, path: Path) -> None:
 def network_digest(network: nn.Module) -> str:
     """SHA-256, in hex, over weights, structure, plain settings, and source of classes that are not torch's.
 
-    A program of TorchScript or of torch.fx is told by its own code, and by the constants in it.
+    A program of TorchScript or of torch.fx is identified by its own code and by the constants in it.
     """
     digest = hashlib.sha256(repr(network).encode())
     tensors = dict(network.named_parameters(remove_duplicate=False)) | dict(
@@ -154,7 +156,7 @@ def _source(cls: type[nn.Module]) -> str:
     except (
         OSError,
         TypeError,
-    ):  # a class made in a notebook's cell or at run time: weights and settings tell
+    ):  # a class made in a notebook or at run time has no source; its weights and settings identify it
         return ""
 
 
@@ -166,12 +168,12 @@ def _some(names: list[str]) -> str:
 
 def _read_torch(path: Path) -> Any:
     try:
-        with warnings.catch_warnings(action="ignore"):  # torch muses on pickle protocols; we answer in one line
+        with warnings.catch_warnings(action="ignore"):  # torch warns of pickle protocols; one line of ours is enough
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(
-            f"weights {path} refused, and not executed: the file holds more than tensors, or is damaged. "
-            "Save module.state_dict(), best as .safetensors"
+            f"weights {path} were refused and not executed: the file holds more than tensors, or is damaged. "
+            "Save module.state_dict(), preferably as .safetensors"
         ) from None
     return loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
 
