@@ -33,7 +33,7 @@ STUDIES: list[tuple[dict[str, Any], str]] = [
     ({"objectives": {"accuracy": {}}}, "objectives: accuracy given; name two or more"),
     (
         {"objectives": {"accuracy": {}, "latency": {}}},
-        "latency: not in this table (known: accuracy, latency_ms)",
+        "latency is not in this table (known: accuracy, latency_ms)",
     ),
     ({"objectives": {"accuracy": {"k": 5}, "latency_ms": {}}}, "objectives.accuracy.k: there is no such setting"),
     (
@@ -76,20 +76,20 @@ LATENCY = OBJECTIVES["latency_ms"]
 TABLES: list[tuple[dict[str, Any], str]] = [
     (with_cell(4, "accuracy", "high"), "table.csv.gz: line 4: accuracy is 'high'; write a number, or nothing"),
     (with_cell(4, "accuracy@3", "x"), "line 4: accuracy@3 is 'x'"),
-    (with_cell(2, "depth", "1.5"), "line 2: depth is '1.5', none of its choices: 1, 2, 3"),
-    (with_cell(2, "bn", "0"), "line 2: bn is '0', none of its choices: False, True"),
+    (with_cell(2, "depth", "1.5"), "line 2: depth is '1.5', not one of its choices: 1, 2, 3"),
+    (with_cell(2, "bn", "0"), "line 2: bn is '0', not one of its choices: False, True"),
     ({"cells": [*rows(), rows()[0]]}, "line 26 has the same parameters as an earlier one"),
     ({"cells": [rows()[0][:4]]}, "line 2 has 4 cells, not 9"),
     ({"cells": []}, "no row has a number in column accuracy"),
     ({"columns": ["layers", *COLUMNS[1:]]}, "there is no column depth, which the JSON beside it names"),
-    (described(parameters={"depth": [1, "1"]}), "depth has [1, '1']; write a list of choices that differ as text"),
+    (described(parameters={"depth": [1, "1"]}), "depth has [1, '1']; write a list of choices whose texts differ"),
     (described(parameters={"depth": []}), "parameters: depth has []; write"),
     (described(parameters={"depth": [[1]]}), "table.json: parameters.depth.0: Input should be"),
     (described(parameters=None), "table.json: parameters: Input should be an object; it should have"),
     (described(objectives={"accuracy": {"direction": "up", "trained": True}, "latency_ms": LATENCY}), "'maximize' or"),
     (described(objectives={"latency_ms": LATENCY, "accuracy": {"direction": "maximize"}}), "accuracy.trained: Field"),
     (described(objectives={"latency_ms": LATENCY, "note": LATENCY}), "line 2: note is 'x'"),
-    (described(objectives={"latency_ms": LATENCY, "accuracy": LATENCY}), "need no training; add one that does"),
+    (described(objectives={"latency_ms": LATENCY, "accuracy": LATENCY}), "add an objective that needs it"),
 ]
 
 

@@ -185,7 +185,7 @@ def test_a_student_that_answers_otherwise_than_it_was_scored_is_lost(tmp_path: P
     _, context = trained(tmp_path)
     folder = tmp_path / "stretch"
     context.space.between = nn.Tanh
-    assert "answers otherwise" in why_lost(context, {"n": 1}, folder)
+    assert "its answers differ" in why_lost(context, {"n": 1}, folder)
     (folder / ANSWERS).unlink()  # as a checkpoint of an earlier version
     assert why_lost(context, {"n": 1}, folder) == ""
 

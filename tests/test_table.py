@@ -167,8 +167,8 @@ def test_a_row_without_a_value_is_infeasible_and_the_search_goes_on(tmp_path: Pa
     trials = [trial for trial in read_trials(tmp_path / "run") if trial.state != "duplicate"]
     lacking = {trial.reason for trial in trials if trial.state == "infeasible"}
     assert lacking == {
-        "cannot be built: the table has no accuracy in its row",
-        "cannot be built: the table has no row of it",
+        "cannot be built: the table has no accuracy in the row of this architecture",
+        "cannot be built: the table has no row for this architecture",
     }
     assert sum(trial.state == "complete" for trial in trials) == 22
 
@@ -195,7 +195,8 @@ def test_a_value_that_is_missing_at_a_rung_fails_there(tmp_path: Path) -> None:
     ).context
     arch = dict(zip(PARAMETERS, cells[23], strict=False))
     stretch = Stretch(0, arch, Recipe(), seed=0, start=0, stop=9, source="", folder="")
-    assert context.run(stretch) == {"error": "cannot be built: the table has no accuracy@9 in its row"}
+    reason = "cannot be built: the table has no accuracy@9 in the row of this architecture"
+    assert context.run(stretch) == {"error": reason}
 
 
 def test_choices_keep_their_type(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""One trial: the context it runs in, and what it is given and gives back.
+"""One trial: the context in which it runs, what it is given, and what it gives back.
 
-In `training` students are trained; in `tabulated` they are looked up in a `table`; `loading` opens either from a run.
+`training` trains students, and `tabulated` looks them up in a `table`. `loading` opens either context from a run.
 """
 
 from autokd.trial.evaluation import as_evaluation, evaluate, evaluate_outputs

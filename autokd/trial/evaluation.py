@@ -1,4 +1,4 @@
-"""What a trained student is worth: its answers on a split, and the trained objectives of these."""
+"""The answers of a trained student on a split, and the trained objectives of these answers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def evaluate_outputs(context: Context, outputs: Tensor, split: str) -> dict[str,
     """The trained objectives of outputs on a split, row by row, shape (rows, num_outputs).
 
     Raises:
-        ObjectiveError: one of them raises an error, or gives no number.
+        ObjectiveError: an objective raises an error, or gives no number.
     """
     evaluation = as_evaluation(context, outputs, split)
     values = {}
@@ -51,22 +51,22 @@ def evaluate_outputs(context: Context, outputs: Tensor, split: str) -> dict[str,
             values[objective.name] = measured(objective, evaluation)
         except (AutoKDError, FloatingPointError, MemoryError):
             raise
-        except FOREIGN as error:  # whatever a plug-in raises
+        except FOREIGN as error:  # a plug-in may raise anything
             words = f"objective '{objective.name}' raised {named(error)}"
             raise ObjectiveError(words) from error
     return values
 
 
 def as_evaluation(context: Context, outputs: Tensor, split: str) -> Evaluation:
-    """What trained objectives read of outputs on a split."""
+    """What trained objectives read: outputs on a split, with the targets and the teacher's answers there."""
     rows = context.task.splits[split]
     return Evaluation(outputs, context.task.targets(rows), context.teacher[0][rows])
 
 
 def standard_errors(context: Context, outputs: Tensor, values: Mapping[str, float]) -> dict[str, float]:
-    """The standard errors of trained objectives on validation, but of shares of rows, whose are known from the values.
+    """The standard errors of trained objectives on validation, by the objective's own formula or by drawing rows anew.
 
-    By the objective's own formula, or else by drawing rows anew.
+    Objectives that are shares of rows are left out, because their errors follow from the values.
     """
     evaluation = as_evaluation(context, outputs, "validation")
     rows = len(context.task.splits["validation"])

@@ -1,4 +1,4 @@
-"""The context of a run, from its folder: all that a worker is told is the folder and a stretch."""
+"""The context of a run, from its folder. A worker gets only the folder and a stretch."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from autokd.types import Task
 
 @functools.lru_cache(maxsize=4)
 def load_context(run: str) -> Context:
-    """The context of a run from its folder, as `driver.preparation` wrote it; kept for the life of the process."""
+    """The context of a run from its folder, as `driver.preparation` wrote it; the process keeps it."""
     return context_of(Path(run), read_setup(Path(run)))
 
 
 def context_of(run: Path, setup: Setup, *, measured: bool = True) -> Context:
-    """The context of a run of which this is known, from its folder; what it names is imported.
+    """The context of a run, from its folder and its setup; the parts that the study names are imported.
 
     Args:
         run: the run folder.
-        setup: what it was begun with, as `study.as_let_in` gives it, or as the driver of this process wrote it.
-        measured: whether students are to be measured; without, no objective is looked up.
+        setup: what the run was begun with, as `study.as_let_in` gives it, or as the driver of this process wrote it.
+        measured: whether students will be measured; if not, no objective is looked up.
     """
     study = Study.model_validate(setup.study)
     if study.table:
@@ -55,10 +55,12 @@ def context_of(run: Path, setup: Setup, *, measured: bool = True) -> Context:
 
 
 def run_stretch_in(run: str, stretch: Stretch) -> dict[str, Any]:
-    """What a stretch gives, in a worker that knows only the run folder; what that names, the driver has let in.
+    """The result of a stretch, in a worker that knows only the run folder.
+
+    The driver has decided before which code that the run names may be imported.
 
     Raises:
-        InputError: the run cannot be used, or the code of a part of it is not what it was when the run was begun.
+        InputError: the run cannot be used, or the code of one of its parts was edited since the run was begun.
     """
     refuse_gone(Path(run))
     context = load_context(run)
@@ -67,17 +69,17 @@ def run_stretch_in(run: str, stretch: Stretch) -> dict[str, Any]:
 
 
 def refuse_gone(run: Path) -> None:
-    """Refuses to train for a run whose folder is not there any more: what is written would make half of it anew."""
+    """Refuses to train for a run whose folder is gone, because writing there would make half a run folder."""
     if not run.is_dir():
         raise gone(run)
 
 
 @functools.lru_cache(maxsize=4)
 def refuse_edited(run: Path) -> None:
-    """Refuses to train in a run whose code was edited since it was begun; looked at once in a process.
+    """Refuses to train in a run whose code was edited since it was begun; each process checks this once.
 
     Raises:
-        InputError: the source of its space, of a way of distilling or of an objective changed.
+        InputError: the source of the space, of a way of distilling or of an objective changed.
     """
     setup, context = read_setup(run), load_context(str(run))
     if context.trains:
@@ -86,11 +88,11 @@ def refuse_edited(run: Path) -> None:
 
 
 def refuse_changed(run: Path, changed: Mapping[str, str]) -> None:
-    """Refuses what would use code that is not what it was when a run was begun.
+    """Refuses to use a run whose code was edited since it was begun.
 
     Args:
         run: the run folder.
-        changed: the parts in question, as `study.changed_since` gives them.
+        changed: the parts whose code changed, as `study.changed_since` gives them.
     """
     if changed:
         old = ", or give the file as it was with --space OLD_FILE (from Python: space='old_file.py')"

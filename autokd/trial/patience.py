@@ -1,4 +1,4 @@
-"""Code that a study names may hang: whoever waits for it waits no longer than a limit."""
+"""A time limit on code that a study names, because such code may hang."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ T = TypeVar("T")
 
 _TICK_SECONDS = 1.0
 _ENDS_SECONDS = 1.0
-"""For an exception to end a thread."""
+"""The time that an exception gets to end a thread."""
 _GRACE_SECONDS = 5.0
-"""For this process to notice by itself that a call is late."""
+"""The time that this process gets to notice by itself that a call is late."""
 
 
 def in_time(minutes: float, work: Callable[[], T], *, what: str) -> T:
-    """What a call gives, if it ends in time.
+    """The result of a call, if the call ends in time.
 
-    It runs in a thread of its own. Where it takes longer, an exception ends the Python code in that thread. A call of
-    the system, as a long sleep, cannot be ended: it is left alone, and does not keep this process from ending. Where
-    the work itself calls `in_time`, only the limit of that inner call counts meanwhile. Code that lets no other thread
-    run, as a regular expression may, cannot be ended alone: another process then ends this one, with one line.
+    The call runs in a thread of its own. If it takes too long, an exception ends the Python code in that thread. A call
+    of the system, such as a long sleep, cannot be ended: it is left alone, and does not keep this process from ending.
+    If the work itself calls `in_time`, only the limit of that inner call counts meanwhile. Code that lets no other
+    thread run, as a regular expression may, cannot be ended alone: another process then ends this one, with one line.
 
     Args:
-        minutes: how long it may take.
+        minutes: how long the call may take.
         work: the call.
-        what: its name, for the message.
+        what: the name of the work, for the message.
 
     Raises:
-        LateError: it took longer.
+        LateError: the call took longer than the limit.
     """
     future: Future[T] = Future()
 
@@ -74,26 +74,29 @@ def in_time(minutes: float, work: Callable[[], T], *, what: str) -> T:
 
 
 class _Late(BaseException):
-    """Ends a thread; no `except Exception` of what runs there catches it."""
+    """Ends a thread; an `except Exception` in the code that runs there does not catch it."""
 
 
 class _Thread(threading.Thread):
-    """Runs one call; `waits` says that the call waits for one of its own, with a limit of its own."""
+    """Runs one call; `waits` is true while this call waits for another one that has a limit of its own."""
 
     def __init__(self, run: Callable[[], None], seconds: float) -> None:
         super().__init__(target=run, daemon=True)
         self.seconds, self.waits = seconds, False
 
     def end(self) -> None:
-        """Ends it if it runs Python code, as a loop; Python offers this to C alone."""
+        """Ends the thread if it runs Python code, such as a loop; Python offers this only to C."""
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident or 0), ctypes.py_object(_Late))
         self.join(_ENDS_SECONDS)
 
 
 def _set_limit(seconds: float | None) -> None:
-    """Has this process ended if it cannot lift, or set anew, this limit in time; None lifts it."""
+    """Sets the limit after which another process ends this one; None lifts it.
+
+    This process lives on if it lifts the limit, or sets a new one, in time.
+    """
     said = b"0\n" if seconds is None else b"%f\n" % (seconds + _GRACE_SECONDS)
-    with contextlib.suppress(OSError):  # somebody ended the watcher: then nobody watches
+    with contextlib.suppress(OSError):  # somebody ended the watcher, so nobody watches
         stdin = _watcher(os.getpid()).stdin
         assert stdin is not None
         stdin.write(said)
@@ -101,7 +104,7 @@ def _set_limit(seconds: float | None) -> None:
 
 @functools.cache
 def _watcher(owner: int) -> subprocess.Popen[bytes]:
-    """The process that watches the one of this number."""
+    """The process that watches the process of this number."""
     watcher = subprocess.Popen([sys.executable, "-I", "-S", watch.__file__], stdin=subprocess.PIPE, bufsize=0)
     atexit.register(watcher.communicate)
     return watcher

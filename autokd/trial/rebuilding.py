@@ -1,4 +1,4 @@
-"""Students as networks: built, kept with a sample of the answers that were scored, and rebuilt from what was kept."""
+"""Builds students, keeps them with a sample of the answers that were scored, and rebuilds them from what was kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from autokd.trial.training import Context
 
 LARGEST_RELATIVE_DIFFERENCE = 1e-3
-"""A rebuilt student may answer otherwise by this much of the largest answer: on another device it does by a little."""
+"""The largest difference that a rebuilt student's answers may have, as a share of the largest answer.
+
+On another device, the same student gives slightly different answers.
+"""
 
 _ROWS = 64
 _NOT_SEEN = {*vars(nn.Module()), "_non_persistent_buffers_set"}
@@ -30,12 +33,12 @@ def build_student(context: Context, arch: Arch, *, seed: int) -> nn.Module:
     """The untrained student; the caller's random state is left as it was.
 
     Raises:
-        InfeasibleError: the space cannot build it for this task, or gives no module with the task's outputs.
+        InfeasibleError: the space cannot build the student for this task, or gives no module with the task's outputs.
     """
     task = context.task
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        # The space may change what it is given; the record may not change with it.
+        # The space may change what it is given, and this must not change the record.
         student = context.space.build(json.loads(json.dumps(arch)), task)
         if not isinstance(student, nn.Module):
             raise InfeasibleError(f"build gave a {type(student).__name__}, not a torch.nn.Module")
@@ -48,10 +51,10 @@ def build_student(context: Context, arch: Arch, *, seed: int) -> nn.Module:
 
 
 def keep(context: Context, arch: Arch, training: Training, folder: Path) -> str:
-    """Writes the checkpoint of a training; "" where the student comes back from it, else why it does not.
+    """Writes the checkpoint of a training, and returns why the student does not come back from it; "" if it does.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the checkpoint cannot be written.
     """
     try:
         training.save(folder)
@@ -64,13 +67,13 @@ def keep(context: Context, arch: Arch, training: Training, folder: Path) -> str:
 def why_lost(context: Context, arch: Arch, folder: Path, trained: nn.Module | None = None) -> str:
     """Why a student that is built anew, with the weights of a checkpoint, is not the one that was scored; "" if it is.
 
-    A checkpoint of an earlier version, without a sample of answers, is taken for the student.
+    A checkpoint of an earlier version has no sample of answers, and is accepted without a comparison.
 
     Args:
         context: what the trials share.
         arch: the architecture.
-        folder: of the checkpoint.
-        trained: the student itself where it is still there, which makes the reason plainer.
+        folder: the folder of the checkpoint.
+        trained: the trained student, if it is still in memory; it makes the reason plainer.
     """
     if not (folder / ANSWERS).is_file():
         return ""
@@ -90,33 +93,36 @@ def why_lost(context: Context, arch: Arch, folder: Path, trained: nn.Module | No
 
 
 def _answers(context: Context, student: nn.Module) -> Tensor:
-    """What a student answers to the first rows of validation; a network that draws numbers draws the same each time."""
+    """The answers of a student to the first rows of validation; a random network draws the same each time."""
     with torch.random.fork_rng(devices=[context.compute.device] if context.compute.device.type == "cuda" else []):
         torch.manual_seed(0)
         return predict(student, context.data, context.task.splits["validation"][:_ROWS])
 
 
 def _cause(one: nn.Module, other: nn.Module) -> str:
-    """What differs between two networks of one architecture that is not in their state dicts, in words."""
+    """What differs between two networks of one architecture outside of their state dicts, in words."""
     here, there = dict(_unsaved(one)), dict(_unsaved(other))
     changed = [name for name in here if name not in there or not _equal(here[name], there[name])]
     for name in changed:
         if isinstance(here[name], Tensor):
             return (
                 f"a tensor outside the state dict, '{name}', is another one in a network that is built anew; keep it "
-                "with register_buffer, persistent, or as a parameter"
+                "as a parameter, or with register_buffer as a persistent buffer"
             )
     for name in changed:
         return (
             f"build makes another network each time: '{name}' was {here[name]!r} and is {there.get(name)!r}; let "
-            "suggest pick what is drawn, and keep what training changes in a buffer"
+            "suggest pick what is drawn at random, and keep what training changes in a buffer"
         )
     outside = [name for name, value in here.items() if isinstance(value, Tensor)]
     if outside:
-        return f"it answers otherwise; look at what is outside the state dict: {', '.join(map(repr, outside[:3]))}"
+        return (
+            "its answers differ when it is built anew; look at what is outside the state dict: "
+            f"{', '.join(map(repr, outside[:3]))}"
+        )
     return (
-        "it answers otherwise when it is built anew; look in build and forward for random numbers, global variables "
-        "and what is kept outside of parameters and buffers"
+        "its answers differ when it is built anew; look in build and forward for random numbers, global variables "
+        "and whatever is kept outside of parameters and buffers"
     )
 
 
@@ -135,7 +141,7 @@ def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, list | tuple):
         for place, each in enumerate(value):
             yield from _leaves(each, f"{name}.{place}")
-    elif isinstance(value, nn.Module):  # one that no attribute registered
+    elif isinstance(value, nn.Module):  # a module that no attribute registered
         yield from _leaves(dict(value.state_dict()), name)
     elif isinstance(value, Tensor | bool | int | float | str):
         yield name, value.detach().cpu() if isinstance(value, Tensor) else value

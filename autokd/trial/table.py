@@ -1,4 +1,4 @@
-"""A table of architectures with everything already measured, read from its two files."""
+"""A table of architectures for which everything is measured already, read from its two files."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ Row = Mapping[str, float]
 
 
 _MOST_BYTES = 200_000_000
-"""Of a table once it is unpacked: some millions of rows."""
+"""The largest size of a table once it is unpacked, which is some millions of rows."""
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """What trainings gave, a row an architecture; a search space whose students cannot be built.
+    """The results of trainings, with one row for each architecture; a search space whose students cannot be built.
 
     Args:
-        path: the `.csv.gz`.
-        description: the JSON beside it.
+        path: the path of the `.csv.gz` file.
+        description: the path of the JSON file beside it.
         parameters: choices by parameter.
-        objectives: all that it has values of, by name.
-        best: the best value of any row, by objective.
-        worst: likewise the worst.
-        digest: hex digest of all that it says.
-        rungs: epochs below the full training of which it has values, by trained objective.
-        rows: values by column, by the choices as text in the order of `parameters`; what is not known is left out.
+        objectives: the objectives of which the table has values, by name.
+        best: the best value in any row, by objective.
+        worst: the worst value in any row, by objective.
+        digest: hex digest of everything in the table.
+        rungs: the epochs before the last for which the table has values, by trained objective.
+        rows: values by column, for the choices as text in the order of `parameters`; unknown values are left out.
     """
 
     path: Path
@@ -62,7 +62,7 @@ class Table:
     rows: Mapping[tuple[str, ...], Row]
 
     def suggest(self, trial: optuna.Trial) -> Arch:
-        """A choice of each parameter; of a trial that is only thought of (`trial.imagined`) one that has a row."""
+        """A choice of each parameter; for a trial that is only imagined (`trial.imagined`), choices that have a row."""
         whole = len(self.rows) == math.prod(map(len, self.parameters.values()))
         anything = whole or not getattr(trial, "imagined", False)
         arch: Arch = {}
@@ -73,7 +73,7 @@ class Table:
         return arch
 
     def build(self, arch: Arch, task: Task) -> nn.Module:
-        """Raises `InfeasibleError`: there are numbers here, and no networks."""
+        """Raises `InfeasibleError`, because a table holds numbers and no networks."""
         raise InfeasibleError("a table holds no networks")
 
     def archs(self) -> Iterator[Arch]:
@@ -87,17 +87,17 @@ class Table:
         """The value in a column.
 
         Raises:
-            InfeasibleError: the table does not know it.
+            InfeasibleError: the table has no such row, or the row has no such value.
         """
         row = self.rows.get(tuple(str(arch[name]) for name in self.parameters))
         if row is None:
-            raise InfeasibleError("the table has no row of it")
+            raise InfeasibleError("the table has no row for this architecture")
         if column not in row:
-            raise InfeasibleError(f"the table has no {column} in its row")
+            raise InfeasibleError(f"the table has no {column} in the row of this architecture")
         return row[column]
 
     def _following(self, chosen: tuple[str, ...]) -> tuple[Choice, ...]:
-        """The choices of the next parameter with which some row goes on, after those chosen before it."""
+        """The choices of the next parameter that some row has after the choices made before it."""
         if chosen not in self._branches:
             found = []
             for choice in [*self.parameters.values()][len(chosen)]:
@@ -120,14 +120,14 @@ class Table:
 def read_table(path: Path) -> Table:
     """The table in `NAME.csv.gz`, which `NAME.json` beside it describes.
 
-    The JSON has `parameters` (column: its choices) and `objectives` (column: `direction`, and `trained`, true where a
-    training is needed to know it); other keys and columns are not read. A parameter's cell is the text of one of its
-    choices, or the same number written otherwise. A column `accuracy@3` has the objective `accuracy` after 3 epochs of
-    a longer training, the column `accuracy` has it at the end. A cell that is empty or not finite says that the value
-    is not known.
+    The JSON has `parameters` (for each column its choices) and `objectives` (for each column its `direction`, and
+    `trained`, which is true if a training is needed to know the value). Other keys and columns are not read. A
+    parameter's cell is the text of one of its choices, or the same number written in another way. A column `accuracy@3`
+    has the objective `accuracy` after 3 epochs of a longer training, and the column `accuracy` has it at the end. A
+    cell that is empty or not finite means that the value is not known.
 
     Raises:
-        InputError: a file cannot be read, or is not as above.
+        InputError: a file cannot be read, or does not have this form.
     """
     if not path.name.endswith(".csv.gz"):
         raise InputError(f"task.table: {path} given; write the path of NAME.csv.gz, with NAME.json beside it")
@@ -149,7 +149,7 @@ def read_table(path: Path) -> Table:
     for name, column in description.objectives.items():
         known = [row[name] for row in rows.values() if name in row]
         if not known:
-            raise InputError(f"task.table: {path}: no row has a number in column {name}; take it out of {beside}")
+            raise InputError(f"task.table: {path}: no row has a number in column {name}; take {name} out of {beside}")
         ends = (max(known), min(known))
         best[name], worst[name] = ends if column.direction == "maximize" else ends[::-1]
     return Table(
@@ -157,7 +157,7 @@ def read_table(path: Path) -> Table:
         description=beside,
         parameters={name: tuple(choices) for name, choices in description.parameters.items()},
         objectives={
-            name: Objective(name, column.direction, "", column.trained, measure=float)  # looked up, never measured
+            name: Objective(name, column.direction, "", column.trained, measure=float)  # is never called
             for name, column in description.objectives.items()
         },
         best=best,
@@ -169,10 +169,10 @@ def read_table(path: Path) -> Table:
 
 
 def _unpacked(path: Path) -> bytes:
-    """What a .gz file holds.
+    """The content of a .gz file.
 
     Raises:
-        OSError, EOFError, zlib.error: it cannot be read; OSError also where it grows beyond what a table has.
+        OSError, EOFError, zlib.error: the file cannot be read; OSError also if its content is too large for a table.
     """
     with gzip.open(io.BytesIO(read_bytes(path))) as stream:
         content = stream.read(_MOST_BYTES + 1)
@@ -187,7 +187,7 @@ class _ObjectiveColumn(BaseModel):
 
 
 class _Description(BaseModel):
-    """What is read of the JSON beside a table."""
+    """The part of the JSON beside a table that is read."""
 
     parameters: Annotated[dict[str, list[Choice]], Field(min_length=1)]
     objectives: Annotated[dict[str, _ObjectiveColumn], Field(min_length=2)]
@@ -197,7 +197,7 @@ class _Description(BaseModel):
     def _choices_differ(cls, parameters: dict[str, list[Choice]]) -> dict[str, list[Choice]]:
         for name, choices in parameters.items():
             if not choices or len({str(choice) for choice in choices}) < len(choices):
-                raise ValueError(f"{name} has {choices}; write a list of choices that differ as text")
+                raise ValueError(f"{name} has the choices {choices}; write a list of choices whose texts differ")
         return parameters
 
 
@@ -214,7 +214,7 @@ def _read_rows(lines: Iterator[list[str]], description: _Description) -> tuple[l
     """The names of all columns, and the rows by their parameters.
 
     Raises:
-        ValueError: they do not fit the description.
+        ValueError: the columns or the rows do not fit the description.
     """
     columns = next(lines, [])
     missing = [name for name in (*description.parameters, *description.objectives) if name not in columns]
@@ -235,7 +235,7 @@ def _read_rows(lines: Iterator[list[str]], description: _Description) -> tuple[l
                 same = [str(choice) for choice in choices if _same_number(cells[place], choice)]
                 if not same:
                     named = ", ".join(map(str, choices))
-                    raise ValueError(f"line {number}: {name} is '{cells[place]}', none of its choices: {named}")
+                    raise ValueError(f"line {number}: {name} is '{cells[place]}', not one of its choices: {named}")
                 known[cells[place]] = same[0]
         key = tuple([known[cells[place]] for place, known in zip(places, texts, strict=True)])
         if key in rows:
@@ -253,7 +253,7 @@ def _read_rows(lines: Iterator[list[str]], description: _Description) -> tuple[l
 
 
 def _same_number(text: str, choice: Choice) -> bool:
-    """Whether a cell has a choice that is a number, written in another way."""
+    """Whether a cell holds a choice that is a number, written in another way."""
     try:
         return not isinstance(choice, bool | str) and float(text) == choice
     except ValueError:
@@ -261,6 +261,6 @@ def _same_number(text: str, choice: Choice) -> bool:
 
 
 def _rungs(name: str, columns: Sequence[str]) -> frozenset[int]:
-    """The epochs at which a trained objective has a column beside that of the full training."""
+    """The epochs for which a trained objective has a column, besides the column of the full training."""
     found = [re.fullmatch(rf"{re.escape(name)}@([1-9][0-9]*)", column) for column in columns]
     return frozenset(int(match[1]) for match in found if match)

@@ -1,4 +1,4 @@
-"""A search on a table: each number is looked up, nothing is trained, and no file is written."""
+"""A search on a table: each number is looked up. Nothing is trained, and no file is written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TableContext(Context):
-    """What a search on a table runs on; its task has no rows, and its teacher no answers.
+    """The context of a search on a table; its task has no rows, and its teacher has no answers.
 
     Args:
         table: the table.
@@ -46,13 +46,13 @@ class TableContext(Context):
         """The untrained objectives of an architecture, by name.
 
         Raises:
-            InfeasibleError: the table lacks it, or any of its objectives, trained ones among them.
+            InfeasibleError: the table lacks the architecture, or a value of any objective, trained ones among them.
         """
         values = [(objective, self.table.look_up(arch, objective.name)) for objective in self.objectives]
         return {objective.name: value for objective, value in values if not objective.trained}
 
     def run(self, stretch: Stretch) -> dict[str, Any]:
-        """The trained objectives where the stretch stops, in the form of `run_stretch`."""
+        """The trained objectives at the epoch at which the stretch stops, in the form of `run_stretch`."""
         at = "" if stretch.stop == self.study.budget.rungs[-1] else f"@{stretch.stop}"
         names = [objective.name for objective in self.objectives if objective.trained]
         try:
@@ -72,7 +72,9 @@ def table_context(study: Study, table: Table) -> TableContext:
     objectives = tuple(_objective(table, name, given) for name, given in named.items())
     if not any(objective.trained for objective in objectives):
         known = ", ".join(table.rungs) or "none"
-        raise InputError(f"objectives: {', '.join(named)} need no training; add one that does (this table has {known})")
+        raise InputError(
+            f"objectives: {', '.join(named)} need no training; add an objective that needs it (this table has {known})"
+        )
     _refuse_unknown_rungs(study, [table.rungs[objective.name] for objective in objectives if objective.trained])
     return TableContext(study, table, _no_rows(table.path.name, table.digest), torch.empty(1, 0, 0), objectives, table)
 
@@ -80,11 +82,11 @@ def table_context(study: Study, table: Table) -> TableContext:
 def _objective(table: Table, name: str, given: Mapping[str, Any]) -> Objective:
     if name not in table.objectives:
         known = ", ".join(table.objectives)
-        raise InputError(f"objectives.{name}: not in this table (known: {known}){nearest(name, table.objectives)}")
+        raise InputError(f"objectives.{name} is not in this table (known: {known}){nearest(name, table.objectives)}")
     for setting in given:
         if setting != "bound":
             raise InputError(
-                f"objectives.{name}.{setting}: there is no such setting; an objective of a table has a bound only"
+                f"objectives.{name}.{setting}: there is no such setting; an objective of a table has only a bound"
             )
     return replace(table.objectives[name], bound=given.get("bound"))
 

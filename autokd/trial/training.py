@@ -1,4 +1,4 @@
-"""What trials share, and one trial's training: what a worker is given, what it does with it, what it gives back."""
+"""The context that trials share, and the training of one trial: what a worker is given, does, and gives back."""
 
 from __future__ import annotations
 
@@ -45,31 +45,31 @@ if TYPE_CHECKING:
     import optuna
 
 _MOST_LEVELS, _LONGEST_ARCH = 50, 100_000
-"""Of an architecture; the record and the files of a run hold it as JSON."""
+"""The limits on an architecture, which the record and the files of a run hold as JSON."""
 _LONGEST_TRACEBACK, _LONGEST_SHOWN = 100_000, 200
-"""Characters."""
+"""Both in characters."""
 
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""No verdict on a student, whatever it was writing."""
+"""Errors of a full disk, which are no verdict on a student."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a search runs on, loaded once in each process: it suggests students, tells their costs and trains them.
+    """The parts of a search, loaded once in each process; they suggest students, tell their costs and train them.
 
     Args:
         study: the study.
         space: the resolved search space.
         task: the opened task.
-        teacher: outputs by view and row, mapped, shape (views, rows, num_outputs).
-        objectives: resolved, in the study's order.
+        teacher: the teacher's outputs by view and row, memory-mapped, shape (views, rows, num_outputs).
+        objectives: the resolved objectives, in the study's order.
     """
 
     costs_are_free: ClassVar[bool] = False
-    """Whether the costs of any number of architectures may be asked for: nothing is built to know them."""
+    """Whether costs are known without building anything, so that they may be asked for any number of architectures."""
     trains: ClassVar[bool] = True
-    """Whether students are trained: they have checkpoints, and fresh seeds give other numbers."""
+    """Whether students are trained, so that they have checkpoints, and fresh seeds give other numbers."""
 
     study: Study
     space: SearchSpace
@@ -85,17 +85,17 @@ class Context:
 
     @cached_property
     def data(self) -> Task:
-        """The task on the device of this process, copied there once."""
+        """The task on the device of this process, to which it is copied once."""
         return on_device(self.task, self.compute.device)
 
     @cached_property
     def answers(self) -> Tensor:
-        """The teacher's outputs, likewise."""
+        """The teacher's outputs on the device of this process, to which they are copied once if they are small."""
         return answers_on(self.teacher, self.compute.device)
 
     @property
     def ideal(self) -> dict[str, float]:
-        """The best value by objective where a run does not say it: 1 where larger is better, else 0."""
+        """The best value by objective, for a run that does not keep it: 1 if larger is better, else 0."""
         return {o.name: 1.0 if o.direction == "maximize" else 0.0 for o in self.objectives}
 
     def suggest_arch(self, trial: optuna.Trial) -> Arch:
@@ -118,11 +118,11 @@ class Context:
         return arch, dict(vars(self.study.recipe.suggest(trial, epochs=self.study.budget.rungs[-1])))
 
     def costs(self, arch: Arch) -> dict[str, float]:
-        """What is known of an architecture without training or timing, by objective; see `exact_costs`."""
+        """The objectives of an architecture that need no training and no timing, by name; see `exact_costs`."""
         return exact_costs(self, arch)
 
     def run(self, stretch: Stretch) -> dict[str, Any]:
-        """What a stretch of training gives; see `run_stretch`."""
+        """Trains a stretch and returns its result; see `run_stretch`."""
         return run_stretch(self, stretch)
 
 
@@ -131,14 +131,14 @@ class Stretch:
     """A piece of one training, as plain data: epochs `start` .. `stop` - 1 of one architecture and recipe.
 
     Args:
-        trial: number in the record.
-        arch: architecture.
-        recipe: of which `epochs` is the full budget.
-        seed: of weights, batches and dropout.
-        start: epochs already trained; 0 begins anew.
-        stop: epochs trained after it.
-        source: folder with the checkpoint of epoch `start`; "" where start is 0.
-        folder: where weights, optimizer state and `result.json` go; belongs to this attempt alone.
+        trial: the trial's number in the record.
+        arch: the architecture.
+        recipe: the recipe; its `epochs` is the full budget.
+        seed: the seed of weights, batches and dropout.
+        start: the number of epochs already trained; 0 begins anew.
+        stop: the number of epochs trained at the end of the stretch.
+        source: the folder with the checkpoint of epoch `start`; "" if `start` is 0.
+        folder: the folder for weights, optimizer state and `result.json`; it belongs to this attempt alone.
     """
 
     trial: int
@@ -155,24 +155,25 @@ def training_seed(arch: Arch, recipe: Recipe, study_seed: int, repeat: int = 0) 
     """The seed of a training, from the architecture, the recipe and the study's seed alone.
 
     Args:
-        arch: architecture.
-        recipe: recipe.
-        study_seed: the study's.
-        repeat: 0 for the search's own training, 1 .. for fresh seeds of it.
+        arch: the architecture.
+        recipe: the recipe.
+        study_seed: the study's seed.
+        repeat: 0 for the search's own training; 1, 2, ... for its repetitions with fresh seeds.
     """
     text = canonical(arch, asdict(recipe), {"seed": study_seed, "repeat": repeat})
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
 
 
 def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
-    """Trains one stretch, writes its checkpoint and `result.json` (last), and returns that result.
+    """Trains one stretch, writes its checkpoint and then `result.json`, and returns that result.
+
+    Only the validation split is read. If the checkpoint from which the stretch starts is lost or damaged, the student
+    is trained from its beginning, which gives the same numbers, and `damaged` names that checkpoint.
 
     Returns:
-        `{"epoch": stop, "values": {objective: number}, "seconds": ...}`, after the last epoch with a `spread` for those
-        objectives whose standard error does not follow from the value; or `{"error": reason}` where the student could
-        not be trained; the traceback is then in `error.txt` beside it. Only the validation split is read. Where the
-        checkpoint that it starts from is lost or damaged, the student is trained from its beginning, which gives the
-        same numbers, and `damaged` names that checkpoint.
+        `{"epoch": stop, "values": {objective: number}, "seconds": ...}`; after the last epoch it has a `spread`, too,
+        for those objectives whose standard error does not follow from the value. If the student could not be trained,
+        the result is `{"error": reason}`, and the traceback is in `error.txt` beside `result.json`.
 
     Raises:
         OSError: the checkpoint cannot be written, or the disk is full, which is no verdict on the student.
@@ -206,13 +207,13 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
             (folder / "error.txt").write_text(lost + "\n", encoding="utf-8")
             result = {"error": lost}
     if context.study.compile:
-        torch.compiler.reset()  # or its tables keep the code of every student this process trained
+        torch.compiler.reset()  # its tables would keep the code of every student of this process
     write_result(folder, result)
     return result
 
 
 def start_training(context: Context, stretch: Stretch) -> Training:
-    """The training of `stretch` at its start: network built, checkpoint restored."""
+    """The training of `stretch` at its start, with the network built and the checkpoint restored."""
     study = context.study
     training = Training(
         build_student(context, stretch.arch, seed=stretch.seed),
@@ -237,8 +238,8 @@ def checked(arch: object) -> Arch:
     """`arch`, if it is a dict that equals its own JSON round trip.
 
     Raises:
-        InputError: it is of another type, or holds what is no plain data: so will all that the space suggests.
-        InfeasibleError: this one has a number that is not finite, or is deeper or larger than what is kept.
+        InputError: `arch` has another type, or holds what is no plain data; the space's other architectures will, too.
+        InfeasibleError: this one has a number that is not finite, or is nested too deeply, or is too large.
     """
     if _levels(arch) > _MOST_LEVELS:
         raise InfeasibleError(f"the space's suggest returned more than {_MOST_LEVELS} levels of dicts and lists")
@@ -261,7 +262,7 @@ def checked(arch: object) -> Arch:
 
 
 def _levels(plain: object) -> int:
-    """How many levels of dicts and lists plain data have; counted no further than what is taken."""
+    """The number of levels of dicts and lists in plain data; counting stops one level above the limit."""
     level, levels = [plain], 0
     while level and levels <= _MOST_LEVELS:
         containers = [each for each in level if isinstance(each, dict | list | tuple)]
@@ -273,7 +274,7 @@ def _levels(plain: object) -> int:
 def _shown(arch: object) -> str:
     try:
         return shortened(repr(arch), _LONGEST_SHOWN)
-    except Exception as error:  # whatever an object in it raises
+    except Exception as error:  # an object in it may raise anything
         return f"a {type(arch).__name__} that cannot be shown ({named(error)})"
 
 
@@ -281,7 +282,7 @@ def exact_costs(context: Context, arch: Arch) -> dict[str, float]:
     """The objectives of an architecture that are neither trained nor timed, by name.
 
     Raises:
-        LateError: it takes longer than a stretch of training may.
+        LateError: building and measuring the student takes longer than a stretch of training may.
     """
     return in_time(context.study.budget.trial_minutes, partial(_exact_costs, context, arch), what="build")
 
@@ -299,7 +300,7 @@ def _exact_costs(context: Context, arch: Arch) -> dict[str, float]:
 
 
 def breaks(objective: Objective, costs: Mapping[str, float]) -> bool:
-    """Whether what is known of a student breaks the objective's bound."""
+    """Whether the known costs of a student break the objective's bound."""
     if objective.bound is None or objective.name not in costs:
         return False
     return bool(
@@ -310,13 +311,16 @@ def breaks(objective: Objective, costs: Mapping[str, float]) -> bool:
 
 
 def resolve_loss(name: str) -> DistillationLoss:
-    """The distillation loss a recipe names."""
+    """The distillation loss that a recipe names."""
     loss: DistillationLoss = resolve("losses", name)
     return loss
 
 
 def reason_of(error: BaseException) -> str:
-    """Why a trial failed, in one line: distinct for memory, divergence, an unbuildable student, and any other error."""
+    """Why a trial failed, in one line.
+
+    The line tells lack of memory, divergence, a student that cannot be built and other errors apart.
+    """
     message = said(error, first_line=True)
     if isinstance(error, MemoryError) or "can't allocate memory" in said(error) or "out of memory" in said(error):
         return "out of memory"
