@@ -254,7 +254,7 @@ def test_a_run_whose_record_is_elsewhere_is_read_with_its_study(tmp_path: Path) 
 def test_a_record_that_is_a_link_is_refused(run: Path, tmp_path: Path) -> None:
     shutil.move(run / "record.db", tmp_path / "other.db")
     (run / "record.db").symlink_to(tmp_path / "other.db")
-    assert "record.db is a link; a run's record is the file in its folder" in refused("front", run)
+    assert "record.db is a link; a run's record must be a file in the run folder" in refused("front", run)
 
 
 def test_reading_a_run_under_way_takes_what_is_in_the_log_and_changes_nothing(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_a_server_that_goes_down_stops_the_search_and_the_same_command_goes_on(
     try:
         said = refused("front", study, "--run", run)
         assert "cannot be opened" in said
-        assert "see that the server runs" in said
+        assert "check that the server runs" in said
         assert "cannot be opened" in refused("search", study, "--run", tmp_path / "new")
         assert not (tmp_path / "new").exists()
     finally:

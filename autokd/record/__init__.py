@@ -1,6 +1,6 @@
-"""The one record of a search: Optuna's study in a database, written by one driver, and what is read back from it.
+"""The record of a search: an Optuna study in a database, which one driver writes, and the functions that read it.
 
-Names are imported when first used: a worker needs `trials` alone, without Optuna and SQLAlchemy.
+Names are imported when they are first used, because a worker needs only `trials`, without Optuna and SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _HOMES = (
         ("STATES", "STOPPED_EARLY", "TrialRecord", "as_record", "canonical", "counts", "finite", "reasons"), "trials"
     )
 )
-"""Where a name lives, if not in `storage`."""
+"""The module in which a name lives, if this is not `storage`."""
 
 
 def __getattr__(name: str) -> Any:

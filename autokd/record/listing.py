@@ -1,4 +1,4 @@
-"""All trials of a run as a table, for a look of one's own."""
+"""All trials of a run as a table."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def trials_dataframe(run: str | Path, *, study: Study | None = None) -> pandas.D
 
     Its columns are
 
-    - `trial`: the number, as tables and commands name it;
+    - `trial`: the number by which tables and commands name the trial;
     - `state`: complete, running, pruned (stopped early), infeasible, failed or duplicate;
-    - `epochs`: trained so far;
-    - `seconds`: from its proposal to its end, with the time for which it waited; missing while it runs;
-    - `reason`: why it is not complete; empty where there is nothing to say;
-    - a column for each objective, such as `accuracy` and `parameters`: as of the last epoch at which it was scored on
-      validation, and missing where it is not known;
-    - `recipe.alpha` and so on: how it was trained;
-    - `arch.width` and so on: the architecture. What is nested is named with dots; a list stays a list.
+    - `epochs`: the number of epochs trained so far;
+    - `seconds`: the time from the trial's proposal to its end, waiting included; missing while the trial runs;
+    - `reason`: why the trial is not complete; empty if there is nothing to say;
+    - a column for each objective, such as `accuracy` and `parameters`: its value at the last epoch at which the student
+      was scored on validation; missing if it is not known;
+    - `recipe.alpha` and so on: how the student was trained;
+    - `arch.width` and so on: the architecture. Nested settings are named with dots; a list stays a list.
 
     Args:
         run: the run folder.
-        study: as `load_front` takes it.
+        study: the caller's own study, as `load_front` takes it.
 
     Raises:
         InputError: `run` is not a run folder, its record is elsewhere or damaged, or pandas is not installed.

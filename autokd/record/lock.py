@@ -1,4 +1,4 @@
-"""The lock of a run folder, which the one driver that writes the record holds as long as it lives."""
+"""The lock of a run folder. The driver that writes the record holds it as long as the driver lives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from autokd.errors import OTHER_FOLDER, InputError
 
 _FILE = "record.lock"
 _PATIENCE_SECONDS = 0.2
-"""How long a driver tries: whoever asks `is_held` has the lock for a moment, too."""
+"""How long a driver tries to get the lock, because `is_held` also takes it for a moment."""
 
 
 def hold(folder: Path) -> BaseFileLock:
@@ -29,7 +29,7 @@ def hold(folder: Path) -> BaseFileLock:
 
 
 def held(folder: Path) -> InputError:
-    """What is raised where another search holds the lock of a run."""
+    """The error to raise if another search holds the lock of a run."""
     return InputError(f"{folder} is held by another search that is running; wait for it, or {OTHER_FOLDER}")
 
 
@@ -40,6 +40,6 @@ def is_held(folder: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # no search ever held it, or the file system has no such locks
+    except OSError:  # no search ever held the lock, or the file system has no such locks
         return False
     return False

@@ -16,13 +16,13 @@ _NETWORK = frozenset(
 )
 
 Mount = tuple[str, str]
-"""Where a file system is mounted, and its type."""
+"""The path at which a file system is mounted, and its type."""
 
 
 def network_file_system(path: Path, mounts: Iterable[Mount]) -> str:
-    """The type of the network file system that a path lies on, as `nfs4`; "" where it lies on a local one.
+    """The type of the network file system on which a path lies, such as `nfs4`; "" if it lies on a local one.
 
-    Of mounts that lie one above the other the deepest counts, of several at one place the last.
+    If one mount lies inside another, the deepest one counts. If there are several at one path, the last one counts.
     """
     path = Path(os.path.realpath(path))
     deepest, kind = 0, ""
@@ -34,7 +34,7 @@ def network_file_system(path: Path, mounts: Iterable[Mount]) -> str:
 
 
 def mounts() -> list[Mount]:
-    """What is mounted on this machine (Linux and macOS); empty where that cannot be found out."""
+    """The file systems that are mounted on this machine (Linux and macOS); empty if this cannot be found out."""
     try:
         if sys.platform == "darwin":
             said = subprocess.run(
@@ -47,11 +47,11 @@ def mounts() -> list[Mount]:
 
 
 def read_proc_mounts(text: str) -> list[Mount]:
-    """What `/proc/mounts` of Linux says; a space in a path is written there as its octal number."""
+    """The mounts in the text of `/proc/mounts` of Linux, where a space in a path is written as its octal number."""
     lines = [line.split() for line in text.splitlines()]
     return [(re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), words[1]), words[2]) for words in lines]
 
 
 def read_mount_command(text: str) -> list[Mount]:
-    """What `mount` of macOS says, as `//me@server/share on /Volumes/share (smbfs, nodev)`."""
+    """The mounts that `mount` of macOS prints, as in `//me@server/share on /Volumes/share (smbfs, nodev)`."""
     return [(match[1], match[2]) for match in re.finditer(r"^.+ on (/.*) \((\w+)[,)]", text, re.MULTILINE)]

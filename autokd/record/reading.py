@@ -1,7 +1,7 @@
-"""What is read back from the record of a run, by plain SQL: reading changes nothing, and takes little time.
+"""Reads the record of a run by plain SQL, which changes nothing and takes little time.
 
-Through Optuna and SQLAlchemy 2,000 trials take 1.3 CPU seconds and the import of both 0.4; here they take 0.03. The
-tables are Optuna's, and a test compares what both read.
+Through Optuna and SQLAlchemy, 2,000 trials take 1.3 CPU seconds, and the import of both takes 0.4. Here the trials take
+0.03 seconds. The tables are Optuna's, and a test compares what both ways read.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 Parameters = tuple[dict[str, Any], dict[str, "BaseDistribution"]]
-"""What was suggested in a trial, and what each was suggested from."""
+"""The values that were suggested in a trial, and the distribution of each value."""
 
 _INFINITE = {"INF_POS": math.inf, "INF_NEG": -math.inf}
-"""The values of which the database has their kind alone."""
+"""The values for which the database holds only their kind."""
 
 _DAMAGE = (sqlite3.Error, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
-"""What a database raises whose content is not what was written."""
+"""The errors that reading a database raises if its content is not what was written."""
 
 _WAL_HEADER = 32
 _COPIES = 20
@@ -45,10 +45,10 @@ def read_trials(folder: str | Path, named: str = "sqlite") -> list[TrialRecord]:
 
     Args:
         folder: the run folder.
-        named: as `place_of` takes it.
+        named: the `record` of the caller's own study; "sqlite" without one.
 
     Raises:
-        InputError: there is no record in `folder`, it is elsewhere, or it is damaged.
+        InputError: there is no record in `folder`, the record is elsewhere, or it is damaged.
     """
     with _record(Path(folder), named) as select:
         states = dict(select("SELECT t.number, t.state FROM trials t WHERE {here} ORDER BY t.number"))
@@ -62,10 +62,10 @@ def read_trials(folder: str | Path, named: str = "sqlite") -> list[TrialRecord]:
 
 
 def read_counts(folder: str | Path, named: str = "sqlite") -> dict[str, int]:
-    """How many trials of a run are in each of `STATES`, as `counts` of all of them says.
+    """The number of trials of a run in each of `STATES`, the same as `counts` of all its trials.
 
     Raises:
-        InputError: there is no record in `folder`, or it is damaged.
+        InputError: there is no record in `folder`, or the record is damaged.
     """
     with _record(Path(folder), named) as select:
         found: Counter[str] = Counter()
@@ -78,10 +78,10 @@ def read_counts(folder: str | Path, named: str = "sqlite") -> dict[str, int]:
 
 
 def read_seconds(folder: str | Path, named: str = "sqlite") -> dict[int, float]:
-    """How long each trial of a run that has ended took, by its number: from its proposal until it was recorded.
+    """The seconds from proposal to end of each trial of a run that has ended, by number.
 
     Raises:
-        InputError: there is no record in `folder`, or it is damaged.
+        InputError: there is no record in `folder`, or the record is damaged.
     """
     with _record(Path(folder), named) as select:
         times = select(
@@ -92,10 +92,10 @@ def read_seconds(folder: str | Path, named: str = "sqlite") -> dict[int, float]:
 
 
 def read_parameters(folder: str | Path, named: str = "sqlite") -> dict[int, Parameters]:
-    """What was suggested in each complete trial of a run, by its number; equal distributions are one object.
+    """The values that were suggested in each complete trial of a run, by number; equal distributions are one object.
 
     Raises:
-        InputError: there is no record in `folder`, or it is damaged.
+        InputError: there is no record in `folder`, or the record is damaged.
     """
     from optuna.distributions import json_to_distribution
 
@@ -115,9 +115,9 @@ def read_parameters(folder: str | Path, named: str = "sqlite") -> dict[int, Para
 
 
 def stored_trials(storage: optuna.storages.RDBStorage, name: str) -> Iterator[optuna.trial.FrozenTrial]:
-    """The trials of a study in a database as Optuna has them, one after another; equal distributions are one object.
+    """The trials of a study in a database as Optuna's objects, one after another; equal distributions are one object.
 
-    What Optuna reads with takes three times the memory of the trials, and keeps it.
+    Optuna's own reader takes three times the memory of the trials, and keeps it.
     """
     from optuna.distributions import json_to_distribution
     from optuna.trial import FrozenTrial, TrialState
@@ -157,8 +157,8 @@ def stored_trials(storage: optuna.storages.RDBStorage, name: str) -> Iterator[op
 def copied(path: Path) -> Iterator[Path]:
     """A copy of an SQLite file with its write-ahead log, to read while another process may write to the original.
 
-    Even a connection that only reads leaves files beside a database. A copy is whole if the log was begun before it and
-    not begun anew meanwhile: what the writer moved from the log into the file during it is in both.
+    Even a connection that only reads leaves files beside a database. A copy is whole if the log was begun before the
+    copy and was not begun anew during the copy: what the writer moved from the log into the file meanwhile is in both.
     """
     log = Path(f"{path}-wal")
     with tempfile.TemporaryDirectory(prefix="autokd-") as folder:
@@ -181,43 +181,44 @@ def has_own_database(folder: Path) -> bool:
 
 
 def place_of(folder: Path, named: str) -> tuple[str, str]:
-    """Where the record of a run is: "sqlite", which is `record.db` in its folder, or a URL; and its study's name there.
+    """The place of a run's record, and the name of its study there.
 
-    A URL in `study.json` counts only where the caller's own study says the same: for a folder that came from elsewhere
-    no database is opened but the one in it.
+    The place is "sqlite", which means `record.db` in the run folder, or the URL of a database. A URL in `study.json`
+    counts only if the caller's own study has the same URL. So if a folder came from elsewhere, no database is opened
+    except the one in the folder.
 
     Args:
         folder: the run folder.
         named: the `record` of the caller's own study; "sqlite" without one.
 
     Raises:
-        InputError: the record is elsewhere, and the caller does not name it; or record.db is a link.
+        InputError: the record is elsewhere and the caller does not name it, or record.db is a link.
     """
     setup = read_setup(folder) if (folder / SETUP_FILE).exists() else None
     url, name = ("sqlite", STUDY) if setup is None else (setup.study.get("record", "sqlite"), setup.records[-1])
     if url == "sqlite" and (folder / "record.db").is_symlink():
         raise InputError(
-            f"{folder / 'record.db'} is a link; a run's record is the file in its folder: put the file there"
+            f"{folder / 'record.db'} is a link; a run's record must be a file in the run folder: put the file there"
         )
     if url not in ("sqlite", named):
         from autokd.record.storage import shown_url
 
         raise InputError(
             f"{folder}: its record is in {shown_url(url)}, and a database outside a run folder is opened only for the "
-            "study file that names it; give that in place of the folder: STUDY.yaml --run RUN (from Python: "
+            "study file that names it; give that study file in place of the folder: STUDY.yaml --run RUN (from Python: "
             "study=load_study('study.yaml'))"
         )
     return url, name
 
 
 def unusable(path: Path, error: Exception) -> InputError:
-    """What is raised where a file is no record that can be read."""
+    """The error to raise if a file is not a record that can be read."""
     return InputError(f"{path} cannot be used as a record ({said(error)}); {START_OVER}")
 
 
 @contextmanager
 def _record(folder: Path, named: str) -> Iterator[Any]:
-    """A function that gives the rows of a SELECT, in which `{here}` stands for what holds for the run's trials `t`."""
+    """A function that gives the rows of a SELECT, where `{here}` stands for the condition on the run's trials `t`."""
     url, name = place_of(folder, named)
     if url != "sqlite":
         with _on_a_server(url, name) as select:
@@ -233,8 +234,8 @@ def _record(folder: Path, named: str) -> Iterator[Any]:
         raise
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read ({error.strerror}); see that it may be read, and that {tempfile.gettempdir()} has "
-            "room for a copy of it"
+            f"{path} cannot be read ({error.strerror}); check that you may read it, and that {tempfile.gettempdir()} "
+            "has room for a copy of it"
         ) from error
     except _DAMAGE as error:
         raise unusable(path, error) from error
@@ -258,7 +259,7 @@ def _of_study(cursor: Any, name: str, place: str) -> Any:
         return list(cursor.fetchall())
 
     tables: Mapping[str, int] = {}
-    with contextlib.suppress(sqlite3.OperationalError):  # an empty file, which has no tables
+    with contextlib.suppress(sqlite3.OperationalError):  # an empty file has no tables
         tables = {study: number for number, study in rows("SELECT study_id, study_name FROM studies")}
     if name not in tables:
         raise InputError(f"{place} holds no search; {START_OVER}")
@@ -278,12 +279,12 @@ def _by_trial(select: Any, columns: str, table: str, order: str) -> dict[int, li
 
 
 def _time(stored: Any) -> Any:
-    """A time as Python has it, which SQLite has as text; None where there is none."""
+    """A time as a Python object; SQLite stores it as text. None if there is none."""
     return datetime.fromisoformat(stored) if isinstance(stored, str) else stored
 
 
 def _beginning(log: Path) -> bytes:
-    """The head of a write-ahead log, which is another one whenever the log is begun anew; b"" where there is none."""
+    """The head of a write-ahead log, which changes whenever the log is begun anew; b"" if there is no log."""
     try:
         with log.open("rb") as file:
             return file.read(_WAL_HEADER)

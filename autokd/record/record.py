@@ -1,4 +1,4 @@
-"""The one record of a search: Optuna's study, written to its database by one driver."""
+"""The record of a search: an Optuna study, which one driver writes to its database."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from autokd.types import Arch, Objective
 
 
 class Record:
-    """The study of a run, open for the one driver that writes it; `trials` mirrors it in memory, by number.
+    """The study of a run, open for the one driver that writes it; `trials` mirrors the study in memory, by number.
 
-    Optuna asks and tells in `study`, which is in memory too; what must outlive the driver is written to its database
-    before that, in one transaction a step: a proposal, a rung, a verdict. With Optuna working on SQLite itself a trial
-    took some sixty transactions. A proposal that was not finished leaves nothing behind.
+    Optuna asks and tells in `study`, which is in memory too. Before that, whatever must outlive the driver is written
+    to the database in one transaction for each step: a proposal, a rung, a verdict. When Optuna worked on SQLite
+    itself, a trial took some sixty transactions. A proposal that was not finished leaves nothing behind.
 
-    What a driver asks at every step is kept up, so that a step takes as long in a long record as in a short one:
-    `completed` are the complete trials in the order in which they were told, `tally` says how many trials are in each
-    state, `epochs_spent` is what all of them trained, and `spent` holds the numbers of those that count as tried: what
-    was never trained, a duplicate or a bound broken by its costs, does not. `session` is the number of drivers before
-    this one.
+    These figures are updated at every step, so that a step takes as long in a long record as in a short one:
+    `completed` holds the complete trials in the order in which Optuna was told of them, `tally` the number of trials in
+    each state, `epochs_spent` the epochs that all of them trained, and `spent` the numbers of the trials that count as
+    tried. A trial that was never trained, because it was a duplicate or its costs broke a bound, does not count.
+    `session` is the number of drivers before this one.
 
     Args:
-        folder: the run folder; its database, `whereabouts`, is made if absent.
-        objectives: in the order of the study's directions.
+        folder: the run folder; the database that `whereabouts` names is made if there is none.
+        objectives: the objectives in the order of the study's directions.
         sampler: an Optuna sampler.
         named: the `record` of the caller's own study.
 
@@ -104,14 +104,14 @@ class Record:
         *,
         predicted: Mapping[str, float],
     ) -> None:
-        """Remembers what `trial` stands for; from here on it can be trained and taken up again."""
+        """Records the student that `trial` stands for; from now on the trial can be trained, and taken up again."""
         entry = self.trials[trial.number]
         entry.arch, entry.recipe, entry.costs, entry.predicted = arch, dict(recipe), dict(costs), dict(predicted)
         trial.set_user_attr("proposal", _proposal(entry))
         self._store(trial.number)
 
     def measure(self, number: int, costs: Mapping[str, float], *, predicted: Mapping[str, float]) -> None:
-        """Remembers what a student costs that was proposed without, or with costs that were predicted."""
+        """Records the costs of a student that was proposed without costs, or with predicted ones."""
         entry = self.trials[number]
         entry.costs, entry.predicted = dict(costs), dict(predicted)
         self._note(number, "proposal", _proposal(entry))
@@ -119,7 +119,7 @@ class Record:
     def reach(
         self, number: int, epoch: int, values: Mapping[str, float], *, spread: Mapping[str, float] | None = None
     ) -> None:
-        """Remembers the trained objectives at a rung, and the standard errors of those that were given with them."""
+        """Records the trained objectives at a rung, with the standard errors in `spread`."""
         entry = self.trials[number]
         if spread:
             self._note(number, "spread", dict(spread))
@@ -137,14 +137,14 @@ class Record:
         self.completed.append(entry)
 
     def prune(self, number: int, state: str, reason: str, *, constraints: Mapping[str, float] | None = None) -> None:
-        """Tells Optuna PRUNED, with how far each broken bound was missed (> 0) as constraints; no value is invented."""
+        """Tells Optuna PRUNED; `constraints` say how far each broken bound was missed (> 0). No value is invented."""
         for name, excess in (constraints or {}).items():
             optuna.Trial(self._stored, self._ids[number]).set_constraint(name, excess)
             optuna.Trial(self.study, self._live_id(number)).set_constraint(name, excess)
         self._end(number, state, reason, TrialState.PRUNED)
 
     def fail(self, number: int, reason: str) -> None:
-        """Tells Optuna FAIL: an error, not a verdict on the student."""
+        """Tells Optuna FAIL, which stands for an error and is no verdict on the student."""
         if number not in self._ids:  # its proposal was not finished
             self._store(number)
         self._end(number, "failed", reason, TrialState.FAIL)
@@ -157,14 +157,14 @@ class Record:
             self.spent.add(number)
 
     def _share_distributions(self, number: int) -> None:
-        """Makes equal distributions of trials in memory one object: they are half of what a trial takes."""
+        """Makes equal distributions of trials in memory one object, because they take half of a trial's memory."""
         trial = self._memory.get_trial(self._live_id(number))
         trial.distributions = {
             name: self._distributions.setdefault(repr(each), each) for name, each in trial.distributions.items()
         }
 
     def _live_id(self, number: int) -> int:
-        """What the study in memory calls the trial of that number."""
+        """The identifier of the trial of that number in the study in memory."""
         study = self._memory.get_study_id_from_name(STUDY)
         return self._memory.get_trial_id_from_study_id_trial_number(study, number)
 

@@ -1,4 +1,4 @@
-"""Where the record of a run lies, `record.db` or a database on a server: opened, locked, and read back."""
+"""Opens, locks and reads the database of a run's record, which is `record.db` or a database on a server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CLAIMS = {
     "mysql": "SELECT GET_LOCK(CONCAT('autokd ', :number), 0)",
     "mariadb": "SELECT GET_LOCK(CONCAT('autokd ', :number), 0)",
 }
-"""What gives a connection a lock that ends with it, by kind of server; true if it got it."""
+"""Statements that give a connection a lock that ends with it, by kind of server; they are true if it got the lock."""
 
 
 def take(folder: Path, named: str) -> tuple[BaseFileLock, optuna.storages.RDBStorage, str]:
@@ -40,7 +40,8 @@ def take(folder: Path, named: str) -> tuple[BaseFileLock, optuna.storages.RDBSto
         named: the `record` of the caller's own study.
 
     Raises:
-        InputError: another search holds it, here or, where the record is on a server, anywhere; or as `open_storage`.
+        InputError: another search holds the lock, on this machine or, if the record is on a server, anywhere; or the
+            database cannot be used, as `open_storage` says.
     """
     lock = hold(folder)
     try:
@@ -56,7 +57,7 @@ def take(folder: Path, named: str) -> tuple[BaseFileLock, optuna.storages.RDBSto
 
 
 def refuse_held(folder: Path, named: str) -> None:
-    """Refuses a run whose record another search holds now; one that begins later is refused by `take` alone."""
+    """Refuses a run whose record another search holds now; only `take` refuses a search that begins later."""
     if not has_own_database(folder):
         lock, storage, _ = take(folder, named)
         close_storage(storage)
@@ -66,13 +67,13 @@ def refuse_held(folder: Path, named: str) -> None:
 
 
 def whereabouts(folder: Path, named: str) -> tuple[sqlalchemy.URL, str]:
-    """The URL of the database with the record of a run, and the name of its Optuna study there; as `place_of`."""
+    """The URL of the database with the record of a run, and the name of its Optuna study, as `place_of` finds them."""
     url, name = place_of(folder, named)
     return (database_file(folder / "record.db") if url == "sqlite" else sqlalchemy.make_url(url)), name
 
 
 def database_file(path: Path) -> sqlalchemy.URL:
-    """The URL of an SQLite file, whatever its path holds."""
+    """The URL of an SQLite file, whatever characters its path has."""
     return sqlalchemy.URL.create("sqlite", database=str(path))
 
 
@@ -80,7 +81,7 @@ def dashboard_command(folder: Path, named: str) -> str:
     """The command that shows the record of a run in the browser, without any password.
 
     Args:
-        folder: the run folder, as it is to be written.
+        folder: the run folder, as the command will name it.
         named: the `record` of the study.
     """
     shown = Path(printable(str(folder)))  # a URL is text, and a folder's name need not be
@@ -89,24 +90,25 @@ def dashboard_command(folder: Path, named: str) -> str:
 
 
 def open_storage(url: str | sqlalchemy.URL) -> optuna.storages.RDBStorage:
-    """Optuna's storage at a URL. SQLite gets a write-ahead log: a killed driver loses nothing it has told.
+    """Optuna's storage at a URL. SQLite gets a write-ahead log, so that a killed driver loses nothing it has written.
 
     Raises:
-        InputError: the database cannot be reached, is none, or is an SQLite file on a network file system.
+        InputError: the database cannot be reached, the file is no database, or it is an SQLite file on a network file
+            system.
     """
     parsed = sqlalchemy.make_url(url)
     local = parsed.get_backend_name() == "sqlite"
     path = Path(parsed.database or "")
     if local:
         _refuse_network(path)
-        # Optuna takes a text alone, which not every version of SQLAlchemy reads as it was meant: of a path with a
-        # question mark it would open the part before. So the file is named where it is opened, and in no URL.
+        # Optuna takes only a text, and some versions of SQLAlchemy misread it: of a path with a question mark they
+        # would open the part before the mark. So the file is named in the function that opens it, and in no URL.
         text = "sqlite://"
         opened = partial(sqlite3.connect, path, factory=_Connection, timeout=60, check_same_thread=False)
         settings: dict[str, Any] = {"creator": opened, "poolclass": QueuePool}
     else:
         text = parsed.render_as_string(hide_password=False)
-        settings = {"poolclass": StaticPool, "pool_pre_ping": False}  # one connection, and the lock is of it
+        settings = {"poolclass": StaticPool, "pool_pre_ping": False}  # one connection, which has the lock
     try:
         with without_log():
             return optuna.storages.RDBStorage(text.replace("{", "{{").replace("}", "}}"), engine_kwargs=settings)
@@ -119,7 +121,7 @@ def open_storage(url: str | sqlalchemy.URL) -> optuna.storages.RDBStorage:
         message = " ".join(str(error.__cause__ or error).split())
         if not local:
             raise InputError(
-                f"record: {shown_url(url)} cannot be opened ({message}); see that the server runs and lets you in (a "
+                f"record: {shown_url(url)} cannot be opened ({message}); check that the server runs and lets you in (a "
                 "password comes from ~/.pgpass or PGPASSWORD)"
             ) from error
         broken = isinstance(error.__cause__, sqlite3.OperationalError)
@@ -131,16 +133,16 @@ def open_storage(url: str | sqlalchemy.URL) -> optuna.storages.RDBStorage:
 
 
 def close_storage(storage: optuna.storages.RDBStorage) -> None:
-    """Gives up its connections, and with them its claims."""
+    """Gives up the connections of a storage, and with them its locks."""
     storage.remove_session()
     storage.engine.dispose()
 
 
 def refuse_record(url: str, folder: Path) -> None:
-    """Refuses where no record of a run in `folder` can be kept, before anything is done for it.
+    """Refuses a place in which no record of a run in `folder` can be kept, before anything is done for the run.
 
     Raises:
-        InputError: as `open_storage`.
+        InputError: the database cannot be used, as `open_storage` says.
     """
     if url == "sqlite":
         _refuse_network(folder / "record.db")
@@ -153,12 +155,12 @@ def shown_url(url: str | sqlalchemy.URL) -> str:
     try:
         return without_secrets(unquote(sqlalchemy.make_url(url).set(query={}).render_as_string(hide_password=True)))
     except (sqlalchemy.exc.ArgumentError, ValueError):  # from a study.json that somebody else wrote
-        return "what is no URL of a database"
+        return "a text that is not the URL of a database"
 
 
 @contextmanager
 def without_log() -> Iterator[None]:
-    """Optuna says nothing but warnings inside."""
+    """Inside this context, Optuna logs nothing but warnings."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -172,10 +174,10 @@ def read_study(folder: str | Path, named: str = "sqlite") -> optuna.Study:
 
     Args:
         folder: the run folder.
-        named: as `place_of` takes it.
+        named: the `record` of the caller's own study; "sqlite" without one.
 
     Raises:
-        InputError: there is no record in `folder`, it is elsewhere, or it is damaged.
+        InputError: there is no record in `folder`, the record is elsewhere, or it is damaged.
     """
     folder = Path(folder)
     url, name = whereabouts(folder, named)
@@ -209,7 +211,7 @@ def write_study(
 ) -> optuna.Study:
     """A study with the directions and attributes of another, and with these trials in their order.
 
-    What a write that was broken off has left under that name is deleted first.
+    If an interrupted write has left a study under that name, that study is deleted first.
     """
     with without_log(), warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
         if name in optuna.get_all_study_names(storage):
@@ -226,13 +228,13 @@ def write_study(
 def _claim(storage: optuna.storages.RDBStorage, name: str) -> bool:
     """Whether this driver may write the study of that name; no other may as long as the storage's connection lives.
 
-    The lock file of a run folder says nothing to a machine that has another copy of the folder. The lock is of the
-    connection through which the record is written: a driver that lost it cannot write.
+    A machine that has another copy of the run folder does not see its lock file, so the database is locked, too. This
+    lock belongs to the connection through which the record is written: a driver that lost the lock cannot write.
     """
     statement = _CLAIMS.get(storage.engine.dialect.name)
     if statement is None:
         return True
-    # A database on a server has one lock for each number, whoever uses it for what.
+    # All users of a server share its numbered locks, so the number is made from a name of ours.
     number = int.from_bytes(hashlib.sha256(f"autokd {name}".encode()).digest()[:8], "big", signed=True)
     with storage.engine.connect() as connection:
         return bool(connection.execute(sqlalchemy.text(statement), {"number": number}).scalar())

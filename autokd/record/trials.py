@@ -1,4 +1,4 @@
-"""What is remembered of one trial, and what is asked of many."""
+"""The record of one trial, and summaries of many."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from autokd.types import Arch
 
-if TYPE_CHECKING:  # a worker, which reads no record, does not wait for Optuna
+if TYPE_CHECKING:  # a worker reads no record, and should not wait for Optuna
     import optuna
 
 STOPPED_EARLY = "stopped early at epoch"
-"""How the reason begins of a trial that the scheduler stopped."""
+"""The first words of the reason of a trial that the scheduler stopped."""
 
 _NUMBERS = re.compile(r"[-+]?\d[\d.,]*(e[-+]?\d+)?")
 _MOST_REASONS = 3
@@ -27,18 +27,18 @@ STATES = ("complete", "running", "pruned", "infeasible", "failed", "duplicate")
 
 @dataclass
 class TrialRecord:
-    """What is remembered of one trial.
+    """The record of one trial.
 
     Args:
         number: Optuna's trial number.
         arch: the architecture; None while the proposal is not finished.
         recipe: the recipe as a dict.
-        costs: untrained objectives by name; may lack some where an earlier one already broke its bound.
-        predicted: of those costs that were predicted, the standard deviation of log(predicted / measured).
+        costs: untrained objectives by name; some are missing if an earlier one already broke its bound.
+        predicted: for those costs that were predicted, the standard deviation of log(predicted / measured).
         rungs: trained objectives by epoch.
-        spread: standard errors, at the end of training, of those trained objectives that are no shares of rows.
+        spread: standard errors, at the end of training, of those trained objectives that are not shares of rows.
         state: one of `STATES`.
-        reason: why it is not complete, in words; "" where there is nothing to say.
+        reason: why the trial is not complete, in words; "" if there is nothing to say.
     """
 
     number: int
@@ -53,19 +53,19 @@ class TrialRecord:
 
     @property
     def epoch(self) -> int:
-        """Epochs trained and recorded."""
+        """The number of epochs that were trained and recorded."""
         return max(self.rungs, default=0)
 
     @property
     def values(self) -> dict[str, float]:
-        """All numbers known: the costs, and the trained objectives as of the last rung."""
+        """All numbers that are known: the costs, and the trained objectives at the last rung."""
         return self.costs | self.rungs.get(self.epoch, {})
 
     @property
     def to_the_end(self) -> bool | None:
-        """Whether it was trained to the end; False where it was stopped early or failed.
+        """Whether the student was trained to the end; False if it was stopped early or failed.
 
-        None where that was not decided: it runs, it was never begun, or a limit of time or epochs ended the search.
+        None if this was not decided: the trial runs or was never begun, or a limit of time or epochs ended the search.
         """
         if self.state == "complete" or (self.state == "infeasible" and self.rungs):
             return True
@@ -73,15 +73,15 @@ class TrialRecord:
 
 
 def as_record(trial: optuna.trial.FrozenTrial) -> TrialRecord:
-    """What Optuna has of a trial, as we do."""
+    """The record of one of Optuna's trials."""
     return remembered(trial.number, trial.state.name, trial.user_attrs)
 
 
 def remembered(number: int, told: str, attrs: Mapping[str, Any]) -> TrialRecord:
-    """The same from the name of Optuna's state and the trial's user attributes.
+    """The record of a trial, from the name of Optuna's state and the trial's user attributes.
 
     Raises:
-        ValueError, TypeError, LookupError, AttributeError: they are not as they were written.
+        ValueError, TypeError, LookupError, AttributeError: the attributes are not as they were written.
     """
     proposal = attrs.get("proposal", {"arch": None, "recipe": {}, "costs": {}})
     rungs = {int(key.split()[1]): values for key, values in attrs.items() if key.startswith("epoch ")}
@@ -100,7 +100,7 @@ def remembered(number: int, told: str, attrs: Mapping[str, Any]) -> TrialRecord:
 
 
 def _is_sound(record: TrialRecord) -> bool:
-    """Whether what was read is of the types that are written."""
+    """Whether a record that was read has the types that are written."""
     numbers = (record.costs, record.predicted, record.spread, *record.rungs.values())
     return (
         (record.arch is None or isinstance(record.arch, dict))
@@ -112,21 +112,21 @@ def _is_sound(record: TrialRecord) -> bool:
 
 
 def state_of(told: str, outcome: Mapping[str, str]) -> str:
-    """Which of `STATES` a trial is in, from the name of Optuna's state and from how it ended, as far as it did."""
+    """The state of a trial, one of `STATES`, from the name of Optuna's state and from how the trial ended."""
     states = {"COMPLETE": "complete", "RUNNING": "running"}
     return (outcome.get("state") if told in _ENDED else "") or states.get(told, "failed")
 
 
 def counts(trials: Iterable[TrialRecord]) -> dict[str, int]:
-    """How many trials are in each of `STATES`."""
+    """The number of trials in each of `STATES`."""
     found = Counter(trial.state for trial in trials)
     return {state: found[state] for state in STATES}
 
 
 def reasons(trials: Iterable[TrialRecord]) -> list[str]:
-    """Why students failed or were infeasible, the most frequent reason first: a line for each of the two, if any.
+    """Why students failed or were infeasible: at most one line for each of the two, the most frequent reason first.
 
-    Reasons that differ in numbers only are counted as one, and the first of them is shown.
+    Reasons that differ only in numbers are counted as one, and the first of them is shown.
     """
     lines = []
     listed = list(trials)
@@ -147,10 +147,10 @@ def reasons(trials: Iterable[TrialRecord]) -> list[str]:
 
 
 def canonical(*parts: Mapping[str, Any]) -> str:
-    """One text for equal plain data, whatever the order of keys."""
+    """A text that is the same for equal plain data, whatever the order of keys."""
     return json.dumps(parts, sort_keys=True, separators=(",", ":"))
 
 
 def finite(values: Mapping[str, float]) -> bool:
-    """Whether Optuna may be told these: NaN would leave a trial running, +inf would become the front."""
+    """Whether Optuna may be told these values: NaN would leave a trial running, and +inf would become the front."""
     return all(math.isfinite(value) for value in values.values())
