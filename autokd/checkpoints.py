@@ -1,7 +1,7 @@
-"""Where a run folder keeps what trainings leave behind: `trials/<number>/attempt-<session>/epoch-<n>/`.
+"""The files that trainings leave in a run folder, in `trials/<number>/attempt-<session>/epoch-<n>/`.
 
-`result.json` is written last. It says what came of a stretch, and holds a digest of itself and of the files beside it:
-what a disk has damaged is not taken for what was trained. `deaths.txt` says how processes died at a stretch.
+`result.json` is written last. It holds the result of a stretch, and digests of itself and of the files beside it, so
+that damaged files are not taken for trained students. `deaths.txt` says how processes died at a stretch.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from autokd.weights import is_complete
 WEIGHTS = "weights.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 ANSWERS = "answers.safetensors"
-"""What the student answered to the first rows of validation when it was scored."""
+"""The student's answers to the first rows of validation, when it was scored."""
 
 MOST_DEATHS = 3
-"""So many processes may die at one training. It fails then, whoever is to blame."""
+"""If so many processes died at one training, the training fails, whatever killed them."""
 
 _RESULT = "result.json"
 _DEATHS = "deaths.txt"
@@ -39,7 +39,7 @@ def trial_folder(run: Path, number: int) -> Path:
 
 
 def checkpoint(run: Path, trial: TrialRecord) -> Path | None:
-    """The folder with a trial's weights as of its last rung; None where there are none, or they were dropped."""
+    """The folder with a trial's weights at its last rung; None if there are none, or if they were deleted."""
     for attempt in reversed(_attempts(run, trial.number)):
         folder = attempt / f"epoch-{trial.epoch:04d}"
         if trial.epoch and (folder / WEIGHTS).is_file() and (folder / _RESULT).is_file():
@@ -48,7 +48,7 @@ def checkpoint(run: Path, trial: TrialRecord) -> Path | None:
 
 
 def whole_checkpoint(run: Path, trial: TrialRecord) -> Path | None:
-    """`checkpoint`, if its weights, and the answers by which they are known again, are what was written."""
+    """`checkpoint`, if its weights, and the answers that identify the student, are what was written."""
     folder = checkpoint(run, trial)
     return folder if folder is not None and is_student(folder) else None
 
@@ -61,7 +61,7 @@ def is_student(folder: Path) -> bool:
 def is_whole(folder: Path, *names: str) -> bool:
     """Whether the result of a stretch and these files beside it are there and are what was written.
 
-    An earlier version wrote no digests; of its files the length is looked at.
+    An earlier version wrote no digests; of its files only the length is checked.
     """
     try:
         result = _parsed((folder / _RESULT).read_bytes())
@@ -70,19 +70,19 @@ def is_whole(folder: Path, *names: str) -> bool:
             file_digest(folder / name) == digests[name] if name in digests else is_complete(folder / name)
             for name in names
         )
-    except OSError:  # one is gone, or the disk cannot read it
+    except OSError:  # a file is gone, or the disk cannot read it
         return False
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
-    """Writes what came of a stretch, with digests of the files of tensors that lie beside it by now."""
+    """Writes the result of a stretch, with digests of the files of tensors that lie in the folder by now."""
     files = {path.name: file_digest(path) for path in sorted(folder.glob("*.safetensors"))}
     sealed = {**result, "files": files}
     write_json(folder / _RESULT, {**sealed, "digest": digest_of(canonical(sealed))})
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """What came of a stretch, as it was given to `write_result`; None where nothing did, or the file is damaged."""
+    """The result of a stretch, as it was given to `write_result`; None if there is none, or the file is damaged."""
     try:
         return parse_result((folder / _RESULT).read_bytes())
     except OSError:
@@ -90,7 +90,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 
 def parse_result(content: bytes) -> dict[str, Any] | None:
-    """`read_result` of a file that was read."""
+    """The same as `read_result`, from the content of the file."""
     result = _parsed(content)
     return None if result is None else {key: result[key] for key in result if key not in ("files", "digest")}
 
@@ -104,9 +104,9 @@ def note_death(folder: Path, how: str) -> None:
 
 @contextmanager
 def in_mortal_danger(folder: Path, how: str) -> Iterator[None]:
-    """Notes a death before the block, which may end this process, and takes it back after an end in order.
+    """Notes a death before the block, which may end this process, and deletes the note if the block ends normally.
 
-    A folder that is made for the note is deleted with it, if it holds nothing else by then.
+    A folder that was made for the note is deleted with it, if the folder holds nothing else by then.
     """
     path, is_new = folder / _DEATHS, not folder.exists()
     before = path.read_bytes() if path.exists() else b""
@@ -131,31 +131,31 @@ def deaths(folders: Iterable[Path]) -> list[str]:
 
 
 def deaths_of_trial(run: Path, number: int) -> list[str]:
-    """How processes died at the trial of that number, proposed or trained; not at fresh seeds of its student."""
+    """How processes died when they proposed or trained the trial of that number; fresh seeds do not count."""
     trained = [folder for attempt in _attempts(run, number) for folder in sorted(attempt.glob("epoch-*"))]
     return deaths([trial_folder(run, number), *trained])
 
 
 def too_many(died: Sequence[str]) -> str:
-    """Why a training at which these processes died is not tried again; "" where it is."""
+    """Why a training at which these processes died is not tried again; "" if it is."""
     if len(died) < MOST_DEATHS:
         return ""
     return f"its process died {len(died)} times, the last time {died[-1]}"
 
 
 def unrecorded_result(run: Path, trial: TrialRecord) -> dict[str, Any] | None:
-    """What a worker finished for a trial that is recorded as running, and no driver lived to record."""
+    """The result that a worker finished for a running trial, if no driver lived long enough to record it."""
     for attempt in reversed(_attempts(run, trial.number)):
         for path in sorted(attempt.glob(f"epoch-*/{_RESULT}")):
             epoch, result = int(path.parent.name.removeprefix("epoch-")), read_result(path.parent)
-            # An earlier attempt's error at an epoch that a later one has passed says nothing any more.
+            # If a later attempt has passed this epoch, an earlier attempt's error there does not count any more.
             if epoch > trial.epoch and result is not None and result.get("epoch", epoch) == epoch:
                 return result
     return None
 
 
 def drop_unknown(run: Path, known: int) -> list[int]:
-    """Deletes what trainings have left of trials from number `known` on, and returns the numbers of those trials.
+    """Deletes the files of trained trials from number `known` on, and returns the numbers of those trials.
 
     A record whose last entries were lost, as after a loss of power, gives their numbers to other students, to whom the
     results in those folders must not be ascribed. The note of a death stays if it is alone: that process died as it
@@ -170,12 +170,12 @@ def drop_unknown(run: Path, known: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Excess:
-    """What a trial has left in `trials/` that goes beyond a disk budget.
+    """A trial whose files in `trials/` exceed a disk budget.
 
     Args:
-        trial: its number.
-        complete: whether it was trained to the end.
-        gb: gigabytes of its files.
+        trial: the trial's number.
+        complete: whether the trial was trained to the end.
+        gb: the size of the trial's files in gigabytes.
     """
 
     trial: int
@@ -184,9 +184,9 @@ class Excess:
 
 
 def clean(run: Path, trials: Sequence[TrialRecord], *, front: Collection[int], limit_gb: float) -> float:
-    """Deletes what `excess` finds, and returns the gigabytes freed.
+    """Deletes what `excess` finds, and returns how many gigabytes this frees.
 
-    What a deleted student was and scored stays in the record, and `autokd retrain` brings the student back.
+    The architecture and the scores of a deleted student stay in the record, and `autokd retrain` trains it again.
     """
     found = excess(run, trials, front=front, limit_gb=limit_gb)
     for each in found:
@@ -195,9 +195,9 @@ def clean(run: Path, trials: Sequence[TrialRecord], *, front: Collection[int], l
 
 
 def excess(run: Path, trials: Sequence[TrialRecord], *, front: Collection[int], limit_gb: float) -> list[Excess]:
-    """What must be deleted until `trials/` holds at most `limit_gb`; nothing is deleted here.
+    """The trials whose files must be deleted until `trials/` holds at most `limit_gb`; nothing is deleted here.
 
-    Trials that were stopped go first, then complete ones off the front, the oldest first. Those of the front stay.
+    Trials that were stopped come first, then complete ones off the front, the oldest first. Trials on the front stay.
     """
     budget = DiskBudget(run, limit_gb)
     for trial in trials:
@@ -207,17 +207,17 @@ def excess(run: Path, trials: Sequence[TrialRecord], *, front: Collection[int], 
 
 
 class DiskBudget:
-    """What ended trials have left in `trials/`, each measured once, and what of it goes beyond a limit.
+    """The sizes of ended trials in `trials/`, each measured once, and the trials that exceed a limit.
 
     Args:
         run: the run folder.
-        limit_gb: what all of them may take.
+        limit_gb: the gigabytes that all trials together may take.
     """
 
     def __init__(self, run: Path, limit_gb: float) -> None:
         self.run, self.limit_gb = run, limit_gb
         self._used_gb = 0.0
-        self._queue: list[tuple[bool, int, float]] = []  # a heap: what goes first is first
+        self._queue: list[tuple[bool, int, float]] = []  # a heap; the trial that is deleted first comes first
 
     def add(self, trial: TrialRecord) -> None:
         """Measures a trial that has ended."""
@@ -232,10 +232,10 @@ class DiskBudget:
             drop(trial_folder(self.run, each.trial))
 
     def excess(self, keep: Collection[int]) -> list[Excess]:
-        """The trials that go, in the order of `excess`, so that the limit is kept; they no longer count from then on.
+        """The trials to delete, in the order of `excess`, so that the limit is kept; from now on they do not count.
 
         Args:
-            keep: numbers of trials that stay.
+            keep: the numbers of the trials that stay.
         """
         found, kept = [], []
         while self._queue and self._used_gb > self.limit_gb:
@@ -252,12 +252,12 @@ class DiskBudget:
 
 
 def size_gb(folder: Path) -> float:
-    """Bytes of all files below a folder, in units of 1e9."""
+    """The size of all files below a folder, in units of 1e9 bytes."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e9
 
 
 def drop(folder: Path, *names: str) -> None:
-    """Deletes the named files of a folder, or with no names the whole folder; what is absent is no error."""
+    """Deletes the named files of a folder, or the whole folder if no names are given; a missing file is no error."""
     if not names:
         shutil.rmtree(folder, ignore_errors=True)
     for name in names:
@@ -271,7 +271,7 @@ def _attempts(run: Path, number: int) -> list[Path]:
 
 
 def _parsed(content: bytes) -> dict[str, Any] | None:
-    """What a file says that came of a stretch, with the digests; None where it is damaged."""
+    """The result of a stretch in a file, with the digests; None if the file is damaged."""
     try:
         found = json.loads(content)
     except (ValueError, RecursionError):

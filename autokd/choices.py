@@ -1,4 +1,4 @@
-"""Choices of any plain data: Optuna stores none but numbers and texts, so that lists and dicts are offered as JSON."""
+"""Choices of any plain data. Optuna stores only numbers and texts, so lists and dicts are offered as JSON."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _STORED = (bool, int, float, str)
 
 
 def take_any_choice(trial: optuna.trial.BaseTrial) -> None:
-    """Has `trial.suggest_categorical` take lists, tuples and dicts of plain data among its choices, too.
+    """Makes `trial.suggest_categorical` accept lists, tuples and dicts of plain data among its choices.
 
-    What Optuna and the record know of such a choice is its JSON; what comes back is what that JSON says, with lists for
-    tuples, so that it may be part of an architecture.
+    Optuna and the record store such a choice as JSON. `suggest_categorical` returns what that JSON says, with lists in
+    place of tuples, so that the choice may be part of an architecture.
     """
     if "suggest_categorical" not in vars(trial):
         vars(trial)["suggest_categorical"] = functools.partial(pick, trial.suggest_categorical)
 
 
 def pick(suggest: Callable[[str, Sequence[Any]], Any], name: str, choices: Sequence[Any]) -> Any:
-    """What `suggest`, Optuna's own `suggest_categorical` of a trial, picks of choices of which some may be lists.
+    """The choice that `suggest`, a trial's own `suggest_categorical`, picks from choices that may be lists or dicts.
 
     Raises:
-        InputError: a choice is no plain data.
+        InputError: a choice is not plain data, or is offered twice.
     """
     stored = [choice if choice is None or isinstance(choice, _STORED) else _text(name, choice) for choice in choices]
     texts = {str(text) for text, choice in zip(stored, choices, strict=True) if text is not choice}

@@ -1,4 +1,4 @@
-"""Where networks run and in which numbers: the device, its copy of the data, bf16 and torch's compiler."""
+"""The device on which networks run, its copy of the data, bf16, and torch's compiler."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from autokd.errors import InputError
 from autokd.types import Task
 
 WHOLE_BYTES = 2_000_000_000
-"""Inputs and answers smaller than this are copied to a device whole, once a process; of larger ones each batch is."""
+"""Inputs and answers below this size are copied to a device whole, once in each process; larger ones by the batch."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Compute:
     """How students are trained.
 
     Args:
-        device: where.
+        device: the device on which students are trained.
         bf16: whether the forward pass runs under autocast to bfloat16; weights, loss and optimizer stay float32.
         compiled: whether torch's compiler makes the forward pass.
     """
@@ -35,11 +35,11 @@ class Compute:
     compiled: bool = False
 
     def precision(self) -> AbstractContextManager[object]:
-        """What a forward pass runs in."""
+        """The context in which a forward pass runs."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16) if self.bf16 else nullcontext()
 
     def forward(self, student: nn.Module) -> Callable[[Tensor], Tensor]:
-        """What answers a batch in training."""
+        """The function that answers a batch in training."""
         return compiled_call(student) if self.compiled else student
 
 
@@ -47,7 +47,7 @@ def pick_device(name: str) -> torch.device:
     """The device of that name; `auto` is CUDA, else MPS, else the CPU.
 
     Raises:
-        InputError: this machine has none such.
+        InputError: this machine has no such device.
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
@@ -60,26 +60,26 @@ def pick_device(name: str) -> torch.device:
 
 
 def on_device(task: Task, device: torch.device) -> Task:
-    """The task with its inputs and targets on a device; itself on the CPU."""
+    """The task with its inputs and targets on a device; for the CPU, the task itself."""
     copied: Any = task if device.type == "cpu" else _OnDevice(task, device)
     return copied
 
 
 def answers_on(teacher: Tensor, device: torch.device) -> Tensor:
-    """A teacher's outputs on a device, if they are small enough to be kept there."""
+    """A teacher's outputs on a device, if they are small enough to be kept there; else where they are."""
     return teacher.to(device) if teacher.nbytes < WHOLE_BYTES else teacher
 
 
 def compiled_call(student: nn.Module) -> Callable[[Tensor], Tensor]:
-    """A student's forward pass as torch's compiler makes it at the first call."""
+    """A student's forward pass, which torch's compiler compiles at the first call."""
 
     def answer(batch: Tensor) -> Any:
         return student(batch)
 
-    # The compiler keeps its results by code object, tries them one after the other, and runs eagerly after 8
-    # without a word; with a code object of its own each student has just its own result.
+    # The compiler keeps its results by code object, tries them one after the other, and silently stops compiling
+    # after 8 of them. With a code object of its own, each student has only its own result.
     own = FunctionType(answer.__code__.replace(), globals(), closure=answer.__closure__)
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of torch's own code
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # torch's own code gives it
         return torch.compile(own, dynamic=False)
 
 
@@ -87,7 +87,7 @@ def compiled_call(student: nn.Module) -> Callable[[Tensor], Tensor]:
 class _OnDevice:
     """A task whose inputs and targets are on a device; views other than the first are made on the CPU, batch by batch.
 
-    Splits stay on the CPU, where batches are drawn: the same on every device.
+    Splits stay on the CPU, where batches are drawn, so that every device gets the same batches.
     """
 
     task: Task

@@ -37,7 +37,7 @@ def cosine(progress: float) -> float:
 
 
 def one_cycle(progress: float) -> float:
-    """Up from 1/25 to 1 over the first 30 %, down to 0 after; for searches that stop nobody early.
+    """A rise from 1/25 to 1 over the first 30 %, and a fall to 0 after that; for searches that stop no trial early.
 
     Source: Smith, Topin (2018), https://arxiv.org/abs/1708.07120, with cosine annealing as in torch's `OneCycleLR`.
     """
@@ -49,8 +49,8 @@ def one_cycle(progress: float) -> float:
 class AdamW(torch.optim.AdamW):
     """torch's AdamW, step for step, without its import of torch's compiler.
 
-    torch wraps these methods to tell its compiler to leave them alone, and imports the compiler to do so: more than a
-    second of the driver and of every worker, before the first step. Here they are called unwrapped.
+    torch wraps these methods to tell its compiler to leave them alone, and imports the compiler for that. This import
+    would cost the driver and every worker more than a second before the first step, so the unwrapped methods are used.
     """
 
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
@@ -61,23 +61,24 @@ class AdamW(torch.optim.AdamW):
 
 
 class Training:
-    """A student in training: its weights, its optimizer, and what they learn from.
+    """A student in training: its weights, its optimizer, and the data from which it learns.
 
-    Epoch e draws its batches and its dropout from (seed, e) alone, and the learning rate follows from the full budget:
-    a training that was saved and restored between epochs is, bit for bit, the same training.
+    Epoch e draws its batches and its dropout from (seed, e) alone, and the learning rate follows from the full budget.
+    So a training that was saved and restored between epochs is, bit for bit, the same training.
 
     Args:
-        student: trained in place.
+        student: is trained in place.
         task: gives inputs, labels and the hard loss.
-        teacher: outputs by view and row, shape (views, rows, num_outputs); not read where `recipe.alpha` is 0.
+        teacher: the teacher's outputs by view and row, shape (views, rows, num_outputs); not read if `recipe.alpha` is
+            0.
         recipe: how to train.
-        loss: the soft term named by `recipe.method`.
-        seed: of batches and dropout; initial weights are the caller's.
-        schedule: learning rate over the budget.
-        compute: how; `task` must give its inputs there, as `devices.on_device` makes it.
+        loss: the soft term that `recipe.method` names.
+        seed: the seed of batches and dropout; the caller has drawn the initial weights.
+        schedule: the learning rate over the budget.
+        compute: the device and the precision; `task` must give its inputs on this device, as `devices.on_device` does.
 
     Raises:
-        InfeasibleError: nothing in the student can be trained.
+        InfeasibleError: the student has no trainable parameters.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class Training:
         self.task, self.teacher, self.recipe, self.loss = task, teacher, recipe, loss
         self.seed, self.schedule, self.compute = seed, schedule, compute
         self._forward = compute.forward(self.student)
-        fused = all(parameter.is_floating_point() for parameter in parameters)  # complex ones cannot be
+        fused = all(parameter.is_floating_point() for parameter in parameters)  # complex parameters cannot be fused
         self.optimizer = AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
         self.takes_labels = "labels" in inspect.signature(loss).parameters
 
@@ -119,10 +120,11 @@ class Training:
                 self._train_epoch(epoch)
 
     def save(self, folder: Path) -> None:
-        """Writes weights and optimizer state into an existing folder, as safetensors; OSError where it cannot.
+        """Writes weights and optimizer state into an existing folder, as safetensors.
 
         Raises:
-            InfeasibleError: the student's state dict holds what no such file can.
+            InfeasibleError: the student's state dict holds something that such a file cannot hold.
+            OSError: a file cannot be written.
         """
         weights.save_weights(self.student, folder / "weights.safetensors")
         state = self.optimizer.state_dict()["state"]
@@ -130,13 +132,13 @@ class Training:
         weights.save_tensors(flat, folder / "optimizer.safetensors")
 
     def restore(self, folder: Path) -> None:
-        """Takes up what `save` wrote."""
+        """Loads what `save` wrote, so that the training goes on from there."""
         load_weights(self.student, folder)
         group = self.optimizer.param_groups[0]["params"]
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in weights.load_tensors(folder / "optimizer.safetensors").items():
             index, key = name.split(".", 1)
-            like = group[int(index)]  # files hold no memory format; a moment has its parameter's
+            like = group[int(index)]  # files hold no memory format, so the parameter's is used
             moment = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
             state.setdefault(int(index), {})[key] = moment
         groups = self.optimizer.state_dict()["param_groups"]
@@ -194,9 +196,10 @@ class Training:
 
 
 def draw(rows: Tensor, steps: int, batch_size: int) -> Tensor:
-    """`steps` batches of rows, shape (steps, min(batch_size, len(rows))): shuffles of all rows, one after another.
+    """`steps` batches of rows, shape (steps, min(batch_size, len(rows))), cut from shuffles of all rows.
 
-    Every batch is full, so none holds a single row unless `rows` does; each row comes up equally often, to within one.
+    Every batch is full, so no batch holds a single row unless `rows` does. Each row is drawn equally often, to within
+    one.
     """
     size = min(batch_size, len(rows))
     shuffles = [rows[torch.randperm(len(rows))] for _ in range(math.ceil(steps * size / len(rows)))]

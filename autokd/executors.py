@@ -1,6 +1,6 @@
-"""Where stretches run: in this process, or in worker processes; both are `concurrent.futures.Executor`s.
+"""The executors that run stretches, in this process or in worker processes; both are `concurrent.futures.Executor`s.
 
-torch is imported where it is used, so that workers can begin to import before their driver does.
+torch is imported in the functions that use it, so that workers can begin to import it before their driver does.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _TRIALS = "autokd.trial"
-"""What workers import first."""
+"""The module that workers import first."""
 _FORKSERVER = "forkserver"
 _START_SECONDS = 60
 _UNKNOWN = 255
-"""What is read as the exit code of a forked worker if the server that forked it died."""
+"""The exit code that is read for a forked worker if the server that forked it died."""
 
 
 class InlineExecutor(Executor):
-    """Runs each call at once, in the caller's process, on one torch thread; the caller's thread count is put back.
+    """Runs each call at once, in the caller's process, on one torch thread, and then restores the thread count.
 
-    It needs nothing to be importable, and cannot stop a call that hangs.
+    The functions that are called need not be importable. A call that hangs cannot be stopped.
     """
 
     workers = 1
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Runs `fn` now; an interrupt passes through, any other exception is kept in the future."""
+        """Runs `fn` now. An interrupt passes through; any other exception is kept in the future."""
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
         try:
@@ -52,28 +52,28 @@ class InlineExecutor(Executor):
         return future
 
     def start(self) -> None:
-        """Does nothing: this process has started."""
+        """Does nothing, because this process has started."""
 
     def wait_until_ready(self) -> None:
         """Returns at once."""
 
     def stop(self, future: Future[Any]) -> None:
-        """Does nothing: a call that was submitted here has ended."""
+        """Does nothing, because a call that was submitted here has ended."""
 
     def exit_code(self, future: Future[Any]) -> int:
-        """0: this process lives."""
+        """0, because this process lives."""
         return 0
 
 
 class ProcessExecutor(Executor):
-    """`workers` processes, one to a slot, so that a dead or hung one costs only the call it was at.
+    """`workers` processes, one for each slot, so that a process that dies or hangs costs only the call that it ran.
 
-    They are spawned, each importing for itself; or forked, once `serve_forks` was called in this process. A worker runs
-    on one torch thread, ignores Ctrl-C (this process ends it), and ends itself within moments of this process's death.
-    The caller's main module is not run again in workers: a script needs no `__main__` guard.
+    The processes are spawned, and each imports for itself; if `serve_forks` was called in this process, they are
+    forked. A worker runs on one torch thread, ignores Ctrl-C (this process ends it), and ends itself within moments of
+    this process's death. Workers do not run the caller's main module again, so a script needs no `__main__` guard.
 
     Args:
-        workers: number of slots, >= 1; no more calls than this may be under way at once.
+        workers: the number of slots, >= 1; no more calls than this may be under way at once.
     """
 
     def __init__(self, workers: int) -> None:
@@ -82,17 +82,17 @@ class ProcessExecutor(Executor):
         self._free: list[ProcessPoolExecutor | None] = [None] * workers
         self._busy: dict[Future[Any], ProcessPoolExecutor] = {}
         self._processes = WeakKeyDictionary[Future[Any], tuple[ProcessPoolExecutor, BaseProcess]]()
-        self._lock = threading.Lock()  # latencies are measured, when workers are ready, in a thread beside the loop
+        self._lock = threading.Lock()  # once workers are ready, a thread beside the loop measures latencies
         self._wanted, self._starting = False, list[Future[None]]()
 
     def start(self) -> None:
-        """Has all workers start while the caller goes on; `submit` would start them one by one."""
+        """Starts all workers while the caller goes on; `submit` would start them one by one."""
         self._wanted = True
-        if not self._forks:  # to fork is to wait until the server has imported, and then takes no time
+        if not self._forks:  # forking waits until the server has imported, and then takes no time
             self._start_all()
 
     def wait_until_ready(self) -> None:
-        """Returns when all workers have started, a minute later at most; at once where none was told to."""
+        """Returns when all workers have started, or after a minute; at once if `start` was not called."""
         if self._wanted:
             self._start_all()
             wait(self._starting, timeout=_START_SECONDS)
@@ -131,23 +131,23 @@ class ProcessExecutor(Executor):
         return future
 
     def stop(self, future: Future[Any]) -> None:
-        """Ends the worker that is at `future`, which then holds a `BrokenProcessPool`."""
+        """Ends the worker that computes `future`, which then holds a `BrokenProcessPool`."""
         pool = self._busy.get(future)
         if pool is not None:
             _kill(pool)
 
     def exit_code(self, future: Future[Any]) -> int:
-        """With what the worker ended whose death a future holds: its own code, or minus the number of a signal."""
+        """The exit code of the worker whose death a future holds: its own code, or minus the number of a signal."""
         pool, process = self._processes[future]
-        pool.shutdown(wait=True)  # the pool waits for its process, and two at once would confuse each other
+        pool.shutdown(wait=True)  # first the pool waits for its process, because two waits at once disturb each other
         code = process.exitcode
-        if code is None or (self._forks and code == _UNKNOWN):  # its server died, and it may live
+        if code is None or (self._forks and code == _UNKNOWN):  # its server died, and the worker may live
             process.kill()
             return -signal.SIGKILL
         return code
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Ends all workers at once; a call under way is lost, so wait for its future first."""
+        """Ends all workers at once. A call that is under way is lost, so wait for its future first."""
         for pool in [*self._busy.values(), *self._free]:
             if pool is not None:
                 _kill(pool)
@@ -161,7 +161,7 @@ class ProcessExecutor(Executor):
             broken = not future.cancelled() and _broken(future)
             if broken:
                 _kill(pool)
-                pool.shutdown(wait=True)  # `exit_code` asks what the pool has found out
+                pool.shutdown(wait=True)  # `exit_code` reads what the pool has found out
             self._free.append(None if broken else pool)
 
     def _pool(self) -> ProcessPoolExecutor:
@@ -170,11 +170,11 @@ class ProcessExecutor(Executor):
 
 
 def serve_forks() -> None:
-    """Has the workers of this process forked from one server, which begins at once to import what they need.
+    """Makes the workers of this process fork from one server, which begins at once to import what they need.
 
-    For a process of our own, as the command line is: there is one server for all of a process, it keeps the
-    environment of its start, and what else the process forks from it has imported the same. Elsewhere than on Linux it
-    does nothing: there forking is not safe once much is imported.
+    Call this only in a process that belongs to AutoKD, such as the command line. A process has one server, which keeps
+    the environment of its start, and everything else that the process forks from it has imported the same. On systems
+    other than Linux this does nothing, because forking is not safe there once much is imported.
     """
     if sys.platform == "linux":
         from multiprocessing import forkserver
@@ -187,7 +187,7 @@ def serve_forks() -> None:
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """Looks for no garbage inside: imports make none, and looking for it takes a sixth of their time."""
+    """Turns garbage collection off inside: imports make no garbage, and looking for it takes a sixth of their time."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -199,7 +199,7 @@ def without_collection() -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One torch thread inside, the caller's number after."""
+    """Sets one torch thread inside, and the caller's number of threads again after that."""
     import torch
 
     threads = torch.get_num_threads()
@@ -212,7 +212,7 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def modes_of_a_new_process() -> Iterator[None]:
-    """Gradients, no inference mode and float32 inside, whatever the caller is in; the caller's modes after."""
+    """Sets gradients, no inference mode and float32 inside, and the caller's own modes again after that."""
     import torch
 
     dtype = torch.get_default_dtype()
@@ -229,7 +229,7 @@ def _broken(future: Future[Any]) -> bool:
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:
-    # The pool's processes are reachable by no public name; without them a hung worker cannot be ended.
+    # The pool's processes have no public name, but without them a worker that hangs cannot be ended.
     for process in list((pool._processes or {}).values()):
         process.kill()
 
@@ -242,7 +242,7 @@ def _start_worker() -> None:
 
 
 def _nothing() -> None:
-    """The first call of a worker that is started before there is one."""
+    """The first call of a worker that is started before there is a call for it."""
 
 
 def _end_with_parent() -> None:
@@ -254,8 +254,8 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Puts Ctrl-C off until the end; a process spawned inside never gets it, not even while it imports."""
-    resource_tracker.ensure_running()  # what starts multiprocessing's tracker lets Ctrl-C through from then on
+    """Holds Ctrl-C back until the end; a process that is spawned inside never gets it, not even while it imports."""
+    resource_tracker.ensure_running()  # starting multiprocessing's tracker later would let Ctrl-C through
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -265,7 +265,7 @@ def _interrupts_held() -> Iterator[None]:
 
 @contextmanager
 def _main_hidden() -> Iterator[None]:
-    """Keeps a process spawned inside from running the caller's main module: nothing that travels lives there."""
+    """Keeps a process that is spawned inside from running the caller's main module, which it does not need."""
     main = sys.modules["__main__"]
     hidden = {name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__}
     main.__dict__["__spec__"] = None

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, on the disk before anything says so; and how ours are read."""
+"""Writes files whole or not at all, so that they are on the disk before anything relies on them; and reads files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Writes `data` so that a reader sees all of it or the file that was there before, even after a loss of power."""
+    """Writes `data` so that a reader sees all of it or the earlier file, even after a loss of power."""
     write_bytes(path, json.dumps(data, indent=1).encode())
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file as `write_json` does."""
+    """Writes bytes to a file, whole or not at all, as `write_json` does."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(data)
@@ -28,9 +28,9 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Returns when all that was written to a file is on the disk.
+    """Waits until everything that was written to a file is on the disk.
 
-    Without it a file that is renamed, or that another file vouches for, may be empty after a loss of power.
+    Otherwise, a file that is renamed, or that another file relies on, may be empty after a loss of power.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -43,17 +43,18 @@ _MOST_BYTES = 1_000_000_000
 
 
 def read_bytes(path: Path, *, most: int = _MOST_BYTES) -> bytes:
-    """What a file holds.
+    """The content of a file.
 
     Args:
-        path: the file.
-        most: bytes that it may have.
+        path: the path of the file.
+        most: the largest number of bytes that the file may have.
 
     Raises:
-        OSError: it is not there or cannot be read; is larger; or is a device, a pipe or the like, which may never end.
+        OSError: the file does not exist, cannot be read, or is too large; or it is a device, a pipe or the like, which
+            may never end.
     """
     status = path.stat()
-    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):  # reading a folder says that it is one
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):  # reading a folder gives its own error
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     if status.st_size > most:
         raise OSError(errno.EFBIG, f"{status.st_size:,} bytes, more than {most:,}", str(path))
@@ -61,21 +62,21 @@ def read_bytes(path: Path, *, most: int = _MOST_BYTES) -> bytes:
 
 
 def utf8_text(path: Path, *, most: int = _MOST_BYTES) -> str:
-    """The UTF-8 text of a file, without a byte order mark; line breaks are as they are.
+    """The UTF-8 text of a file, without a byte order mark; line breaks stay as they are.
 
     Raises:
         OSError: see `read_bytes`.
-        UnicodeDecodeError: it is in no UTF-8.
+        UnicodeDecodeError: the file is not UTF-8.
     """
     return read_bytes(path, most=most).decode("utf-8-sig")
 
 
 def read_json(path: Path, *, most: int = _MOST_BYTES) -> Any:
-    """What a JSON file holds.
+    """The content of a JSON file.
 
     Raises:
         OSError: see `read_bytes`.
-        ValueError: it is damaged, or nested beyond all use.
+        ValueError: the file is damaged, or nested too deeply.
     """
     try:
         return json.loads(utf8_text(path, most=most))

@@ -1,8 +1,8 @@
-"""Soft terms: what makes a student answer like its teacher. Each includes its own factor of temperature².
+"""Soft terms, which make a student answer like its teacher. Each includes its own factor of temperature².
 
-The total is `alpha * soft + (1 - alpha) * hard`, weighed by whoever trains; nothing in here knows alpha or
-the hard loss. All are written with operations that have batching rules, so that many students can be trained
-under `torch.func.vmap` (`F.kl_div` has none).
+The training computes the total, `alpha * soft + (1 - alpha) * hard`; this file knows neither alpha nor the
+hard loss. All terms are written with operations that have batching rules, so that many students can be trained
+under `torch.func.vmap` (`F.kl_div` has no such rule).
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ def dkd(
     target_weight: float = 1.0,
     others_weight: float = 8.0,
 ) -> Tensor:
-    """Decoupled distillation: how likely the label is, and how the other classes compare, weighed apart.
+    """Decoupled distillation, which weighs two terms apart: how likely the label is, and how the others compare.
 
     `kd` is the same with target_weight 1 and, row by row, the teacher's probability of all other classes as
-    others_weight; a fixed weight keeps what a confident teacher knows of them. Computed from log-sums of
-    logits, so that no probability is rounded to 0 before its logarithm is taken. NaN where the teacher gives
-    every class but the label a logit of -inf.
+    others_weight; a fixed weight keeps what a confident teacher knows of the other classes. The terms are
+    computed from log-sums of logits, so that no probability is rounded to 0 before its logarithm is taken. The
+    result is NaN if the teacher gives every class but the label a logit of -inf.
 
     Args:
         student: logits, shape (batch, num_outputs).
         teacher: logits, shape (batch, num_outputs); no gradient flows into them.
         temperature: softening, > 0.
         labels: int64, shape (batch,).
-        target_weight: of the divergence between (label, all others); the paper's alpha.
-        others_weight: of the divergence among the others; the paper's beta, there 1 to 8 by the pair
-            of networks; 8 is its figure for resnet32x4 to resnet8x4.
+        target_weight: the weight of the divergence between (label, all others); the paper's alpha.
+        others_weight: the weight of the divergence among the others; the paper's beta, which is 1 to 8
+            there, depending on the pair of networks; 8 is its figure for resnet32x4 to resnet8x4.
 
     Returns:
         mean over the batch, shape (), in nats, times temperature².
@@ -80,10 +80,10 @@ def dkd(
 def dist(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
     """One minus Pearson's correlation of softened outputs, over rows plus over columns, times temperature².
 
-    Within a row it compares how the classes relate, within a column (one class over the batch) how the
-    samples do; both weigh 1, as in the authors' code, the source of the factor temperature² as well.
-    Correlation ignores scale, so unlike that of `kd` the gradient grows with temperature. A constant row or
-    column correlates with nothing: it counts as 1 and stays finite.
+    The rows compare how the classes relate in each sample. The columns compare how the samples relate in each
+    class over the batch. Both terms weigh 1, as in the authors' code, from which the factor temperature² comes,
+    too. Correlation ignores scale, so the gradient grows with temperature, unlike that of `kd`. A constant row
+    or column correlates with nothing: it adds 1 and stays finite.
 
     Args:
         student: logits, shape (batch, num_outputs).
@@ -103,11 +103,11 @@ def dist(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
 
 
 def logit_std(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
-    """`kd` on logits standardised row by row, so that their relations are matched and not their spread.
+    """`kd` on logits that are standardised row by row, so that their relations are matched and not their spread.
 
-    Not scaled beyond that: the paper weighs this term 9 against .1 for the labels, which is alpha = .99 here;
-    its temperature is 2. The variance is that of the paper, over K classes (its code divides by K - 1). A
-    constant row becomes zeros. Needs finite logits.
+    The term has no other scale: the paper weighs it 9 against .1 for the labels, which is alpha = .99 here, at
+    temperature 2. The variance is that of the paper, over K classes (its code divides by K - 1). A constant row
+    becomes zeros. The logits must be finite.
 
     Args:
         student: logits, shape (batch, num_outputs).
@@ -133,7 +133,7 @@ def takes_labels(loss: Callable[..., Tensor]) -> bool:
 
 
 def _divergence(student: Tensor, teacher: Tensor) -> Tensor:
-    """KL(softmax(teacher) || softmax(student)), mean over rows; 0 log 0 is 0, and a NaN stays one."""
+    """KL(softmax(teacher) || softmax(student)), mean over rows; 0 log 0 is 0, and NaN stays NaN."""
     log_teacher = F.log_softmax(teacher.detach(), dim=1)
     log_student = F.log_softmax(student, dim=1)
     p_teacher = log_teacher.exp()
@@ -142,12 +142,12 @@ def _divergence(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def _correlation(a: Tensor, b: Tensor, dim: int) -> Tensor:
-    """Pearson's, along `dim`; 0 where either side varies by less than float32 can tell."""
+    """Pearson's correlation along `dim`; 0 if either side varies by less than float32 can tell."""
     a = a - a.mean(dim, keepdim=True)
     b = b - b.mean(dim, keepdim=True)
     return F.cosine_similarity(a, b, dim=dim, eps=1e-6)
 
 
 def _standardise(logits: Tensor) -> Tensor:
-    """Mean 0 and variance 1 in each row, in one kernel; 1e-7 keeps a constant row finite."""
+    """The logits with mean 0 and variance 1 in each row, in one kernel; 1e-7 keeps a constant row finite."""
     return F.layer_norm(logits, logits.shape[1:], eps=1e-7)

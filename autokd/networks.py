@@ -1,4 +1,4 @@
-"""How any network is asked: what it is given, where its answer is, the memory format it takes, and its lazy layers."""
+"""Calls any network: finds its answer, gives inputs in the memory format that it takes, and fills its lazy layers."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from torch.nn.parameter import is_lazy
 from autokd.errors import FOREIGN, InfeasibleError
 
 Laid = Callable[[Tensor], Tensor]
-"""Gives a batch in the memory format that a network takes."""
+"""A function that gives a batch in the memory format that a network takes."""
 
 
 def call(network: Callable[..., Any], batch: Tensor | Mapping[str, Tensor]) -> Tensor:
-    """What a network answers to a batch, as one tensor.
+    """The answer of a network to a batch, as one tensor.
 
     Args:
         network: a module, or any function of one tensor or of keywords.
         batch: a tensor, or tensors by keyword.
 
     Raises:
-        InfeasibleError: it gives something in which no one tensor is its answer; see `logits_in`.
+        InfeasibleError: the network gives something in which no single tensor is its answer; see `logits_in`.
     """
     return logits_in(network(**batch) if isinstance(batch, Mapping) else network(batch))
 
 
 def logits_in(given: object) -> Tensor:
-    """The answer in what a network gave: a tensor, `logits` of an object or a dict, or the only tensor of its parts.
+    """The answer in what a network gave: a tensor, `logits` of an object or a dict, or the only tensor among its parts.
 
     Raises:
-        InfeasibleError: there is none, or more than one could be meant; the message says what was given.
+        InfeasibleError: there is no answer, or several tensors could be meant; the message says what was given.
     """
     if isinstance(given, Tensor):
         return given
@@ -53,7 +53,7 @@ def logits_in(given: object) -> Tensor:
 
 @contextmanager
 def in_eval_mode(network: nn.Module) -> Iterator[None]:
-    """Has a network answer in eval mode, and leaves each of its modules in the mode in which it was."""
+    """Puts a network into eval mode, and puts each of its modules back into its own mode at the end."""
     modes = [(module, module.training) for module in network.modules() if hasattr(module, "training")]
     if modes:  # a frozen program of TorchScript has no modes
         network.eval()
@@ -70,29 +70,29 @@ def as_given(inputs: Tensor) -> Tensor:
 
 
 def contiguous(inputs: Tensor) -> Tensor:
-    """A copy with the strides of a new tensor; `inputs.contiguous()` leaves those of a single channel as they are."""
+    """A copy with the strides of a new tensor; `inputs.contiguous()` would keep the strides of a single channel."""
     return inputs.clone(memory_format=torch.contiguous_format)
 
 
 def laid_for(network: nn.Module, inputs: Tensor) -> Laid:
-    """How batches like `inputs` reach a network: as they are, or copied where it answers only contiguous ones.
+    """The function through which batches like `inputs` go to a network, which copies them if they must be contiguous.
 
-    Networks that flatten with `x.view(len(x), -1)` raise on images in the channels_last memory format, in which a task
-    gives them. The network is asked once, in eval mode, and left as it was.
+    Networks that flatten with `x.view(len(x), -1)` raise an error on images in the channels_last memory format, in
+    which a task gives them. The network is called once, in eval mode, and left as it was.
     """
     plain = tuple(inputs.stride()) == tuple(torch.empty(inputs.shape, device="meta").stride())
     return as_given if plain or _answers(network, inputs[:2], {}) else contiguous
 
 
 def in_fast_format(network: nn.Module, inputs: Tensor) -> tuple[nn.Module, Laid]:
-    """The network with its weights in the memory format it is to be trained in, and how batches reach it.
+    """The network with its weights in the memory format of its training, and the function through which batches go.
 
-    Convolutions on images train faster in channels_last, so that is taken wherever the network answers in it; it is
-    asked once, in eval mode. Networks that flatten with `view`, and those with three-dimensional convolutions, cannot:
-    their weights stay as they are, and their inputs are contiguous.
+    Convolutions on images train faster in channels_last, so this format is used if the network answers in it; the
+    network is called once, in eval mode. Networks that flatten with `view`, or have three-dimensional convolutions,
+    cannot use it: their weights stay as they are, and their inputs are contiguous.
 
     Args:
-        network: on the device of `inputs`; its weights are changed in place.
+        network: lies on the device of `inputs`; its weights are changed in place.
         inputs: a few images, as the task gives them, shape (batch, channels, height, width).
     """
     try:
@@ -109,7 +109,7 @@ def in_fast_format(network: nn.Module, inputs: Tensor) -> tuple[nn.Module, Laid]
 
 
 def materialised(network: nn.Module, input_shape: Sequence[int]) -> nn.Module:
-    """The network with the weights of its lazy layers made, which takes one forward pass; itself where it has none."""
+    """The network with the weights of its lazy layers made by one forward pass; the network itself if it has none."""
     weights = [*network.parameters(), *network.buffers()]
     if any(is_lazy(weight) for weight in weights):
         training = network.training
@@ -120,7 +120,7 @@ def materialised(network: nn.Module, input_shape: Sequence[int]) -> nn.Module:
 
 
 def _answers(network: nn.Module, inputs: Tensor, weights: dict[str, Tensor]) -> bool:
-    """Whether a network answers these inputs, with other weights in the place of some of its own."""
+    """Whether a network answers these inputs, with these weights in place of its own weights of the same names."""
     devices = [inputs.device] if inputs.device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices=devices), torch.no_grad(), in_eval_mode(network):
@@ -128,6 +128,6 @@ def _answers(network: nn.Module, inputs: Tensor, weights: dict[str, Tensor]) -> 
                 torch.func.functional_call(network, weights, (inputs,))
             else:  # a program of TorchScript takes no other weights
                 network(inputs)
-    except FOREIGN:  # a fault of another kind shows when the network is used
+    except FOREIGN:  # any other fault shows when the network is used
         return False
     return True

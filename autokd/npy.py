@@ -1,4 +1,4 @@
-"""Arrays in .npy files and .npz archives: nothing is unpickled, and no size is believed before it is compared."""
+"""Reads arrays in .npy files and .npz archives. Nothing is unpickled, and sizes are checked before they are used."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _HEADER_ERRORS = (
     RecursionError,
     MemoryError,
 )
-"""What numpy raises of headers that nobody meant to write, though it documents ValueError alone."""
+"""The errors that numpy raises on damaged headers, though it documents only ValueError."""
 
 GROWS_AT_MOST = 1_100
-"""How many bytes of an archive, or of a gzip file, may come from one: deflate makes 1,032 at most."""
+"""How many bytes one byte of an archive or of a gzip file may become: deflate makes 1,032 at most."""
 
 
 def open_npy(path: Path, *, mapped: str = "r") -> Array:
-    """The array in a .npy file, memory-mapped, with the mode that numpy calls `mapped`; one without elements is read.
+    """The array in a .npy file, memory-mapped with numpy's mode `mapped`; an array without elements is read.
 
     Raises:
         OSError: the file cannot be read, or is a device or a pipe.
-        ValueError: it holds no array of plain values, or less than its header says.
+        ValueError: the file holds no array of plain values, or less than its header says.
     """
     with path.open("rb") as stream:
         status = os.fstat(stream.fileno())
@@ -49,15 +49,15 @@ def open_npy(path: Path, *, mapped: str = "r") -> Array:
             raise ValueError(f"it is cut short: its header says {size:,} bytes")
     try:
         return np.load(path, mmap_mode=mapped if size else None, allow_pickle=False)  # type: ignore[arg-type]
-    except (TypeError, OverflowError, MemoryError) as error:  # of shapes that numpy has not, as of 65 dimensions
+    except (TypeError, OverflowError, MemoryError) as error:  # shapes that numpy does not have, such as 65 dimensions
         raise ValueError(f"its header says that the shape is {shape}") from error
 
 
 def npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, order (whether columns come first) and type of what follows in a stream.
+    """The shape, the order (whether columns come first) and the type of the array that follows in a stream.
 
     Raises:
-        ValueError: it is no array of plain values, or has a negative size.
+        ValueError: what follows is no array of plain values, or has a negative size.
     """
     try:
         version = np.lib.format.read_magic(stream)
@@ -77,8 +77,8 @@ def npz_array(archive: zipfile.ZipFile, key: str) -> Array:
 
     Raises:
         KeyError: there is none.
-        ValueError: see `npy_header`; or its header says more than the archive holds.
-        zipfile.BadZipFile, zlib.error, EOFError: it is damaged.
+        ValueError: the header is damaged, as `npy_header` says.
+        zipfile.BadZipFile, zlib.error, EOFError: the archive is damaged, or holds less than the header says.
     """
     with npz_stream(archive, key) as stream:
         shape, _, dtype = npy_header(stream)
@@ -93,7 +93,7 @@ def npz_stream(archive: zipfile.ZipFile, key: str) -> IO[bytes]:
 
     Raises:
         KeyError: there is none.
-        zipfile.BadZipFile: its size is not possible.
+        zipfile.BadZipFile: the sizes in the archive are not possible.
     """
     info = archive.getinfo(f"{key}.npy")
     if info.compress_type == zipfile.ZIP_DEFLATED and info.file_size > GROWS_AT_MOST * info.compress_size + 1_000:
@@ -104,5 +104,5 @@ def npz_stream(archive: zipfile.ZipFile, key: str) -> IO[bytes]:
 
 
 def num_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    """What an array takes."""
+    """The size of an array in bytes."""
     return math.prod(shape) * dtype.itemsize

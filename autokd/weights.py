@@ -1,4 +1,4 @@
-"""A network's weights in one safetensors file, with what else its state dict holds as JSON beside the tensors."""
+"""The weights of a network in one safetensors file; other content of its state dict is JSON beside the tensors."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ _TENSOR = "autokd.tensor"
 def save_weights(network: nn.Module, path: Path, *, shared_once: bool = False) -> None:
     """Writes the state dict of a network.
 
-    What `get_extra_state` of a module gives is kept if it is made of numbers, texts, lists, dicts and tensors.
+    The extra state that a module gives by `get_extra_state` is kept if it is made of numbers, texts, lists, dicts and
+    tensors.
 
     Args:
-        network: on any device.
-        path: of the file.
-        shared_once: whether a tensor that has several names is written under the first of them only.
+        network: may be on any device.
+        path: the path of the file.
+        shared_once: whether a tensor that has several names is written only under the first of them.
 
     Raises:
         InfeasibleError: the state dict holds something else.
@@ -51,7 +52,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
     """Loads what `save_weights` wrote, strictly.
 
     Raises:
-        RuntimeError: the names or shapes are not the network's.
+        RuntimeError: the names or shapes do not fit the network.
     """
     state, metadata = _read(path)
     extra = json.loads(metadata.get(_EXTRA, "{}"))
@@ -65,7 +66,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] = MappingProxyType({})) -> None:
-    """Writes copies of tensors by name, and texts by name beside them; OSError where it cannot."""
+    """Writes copies of tensors by name, and texts by name beside them; raises OSError if they cannot be written."""
     twofold = [name for name, value in tensors.items() if value.dtype == torch.complex128]  # safetensors has none
     plain = {name: torch.view_as_real(value) if name in twofold else value for name, value in tensors.items()}
     copies = {name: value.detach().clone().cpu().contiguous() for name, value in plain.items()}
@@ -78,12 +79,12 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[st
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors by name, as `save_tensors` wrote them, on the CPU."""
+    """The tensors by name that `save_tensors` wrote, on the CPU."""
     return _read(path)[0]
 
 
 def is_complete(path: Path) -> bool:
-    """Whether a file of tensors is there and as long as it says itself."""
+    """Whether a file of tensors exists and is as long as its own header says."""
     try:
         with safe_open(path, framework="pt"):
             return True
@@ -101,12 +102,12 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _place(tensor: Tensor) -> tuple[Any, ...]:
-    """Equal for tensors that are one and the same in memory."""
+    """A key that is equal for tensors which are one and the same in memory."""
     return (tensor.data_ptr() or id(tensor), tensor.shape, tensor.stride(), tensor.dtype)
 
 
 def _packed(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
-    """The same value with each tensor in it put aside under a name, which takes its place."""
+    """The same value, in which a name stands for each tensor; the tensors are put into `tensors` under these names."""
     if isinstance(value, Tensor):
         tensors[name] = value
         return {_TENSOR: name}
@@ -117,8 +118,8 @@ def _packed(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     if value is None or type(value) in (bool, int, float, str):
         return value
     raise InfeasibleError(
-        f"the state dict holds a {type(value).__name__} in '{name}', which no file of tensors can; let get_extra_state "
-        "give numbers, texts, lists, dicts with texts as keys, and tensors"
+        f"the state dict holds a {type(value).__name__} in '{name}', which a file of tensors cannot hold; let "
+        "get_extra_state give numbers, texts, lists, dicts with texts as keys, and tensors"
     )
 
 
