@@ -1,6 +1,6 @@
-"""The nouns: what a task, a search space, a teacher, a loss, an objective and a recipe are. No behaviour.
+"""The nouns: task, search space, teacher, loss, objective and recipe. This file holds no behaviour.
 
-Protocols describe what plug-ins provide; frozen dataclasses are plain values that travel between the parts.
+Protocols describe what plug-ins provide. Frozen dataclasses are plain values that travel between the parts.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ class Task(Protocol):
 
     @property
     def name(self) -> str:
-        """What tables and reports call it."""
+        """The name of the task in tables and reports."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one sample without the batch: (channels, height, width) or (features,)."""
+        """The shape of one sample without the batch: (channels, height, width) or (features,)."""
 
     @property
     def num_outputs(self) -> int:
-        """Length of a network's output, e.g. the number of classes."""
+        """The length of a network's output, such as the number of classes."""
 
     @property
     def num_rows(self) -> int:
-        """Rows over all splits; row numbers are 0 .. num_rows - 1."""
+        """The number of rows in all splits together; row numbers are 0 .. num_rows - 1."""
 
     @property
     def views(self) -> int:
-        """Deterministic augmentations of each training row, >= 1; view 0 is always the unaugmented row."""
+        """The number of deterministic augmentations of each training row, >= 1; view 0 is the unaugmented row."""
 
     @property
     def digest(self) -> str:
-        """Hex digest of data, labels, splits and augmentation: equal digests mean equal numbers."""
+        """A hex digest of data, labels, splits and augmentation; equal digests mean equal numbers."""
 
     @property
     def splits(self) -> Mapping[str, Tensor]:
         """Row numbers (int64) by split: `train` (labels used), `transfer` (labels hidden), `validation`, `test`,
-        `reserve` (training rows a search leaves out, for retraining picks). Disjoint; all but `train` and `validation`
-        may be empty.
+        `reserve` (training rows that a search leaves out, for retraining). The splits are disjoint, and all but `train`
+        and `validation` may be empty.
         """
 
     @property
@@ -62,47 +62,50 @@ class Task(Protocol):
         """Normalised float32 inputs, shape (len(rows), *input_shape)."""
 
     def targets(self, rows: Tensor) -> Tensor:
-        """What the hard loss and the score compare with, shape (len(rows), ...). Where these are class numbers, a row
-        of `transfer` that has no label at all has -1.
+        """The targets with which the hard loss and the score compare, shape (len(rows), ...). If they are class
+        numbers, a row of `transfer` without a label has -1.
         """
 
     def hard_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The loss on labels, mean over the batch, shape ()."""
+        """The mean over the batch of the loss on labels, shape ()."""
 
     def score(self, outputs: Tensor, targets: Tensor) -> float:
-        """How good outputs are; larger is better."""
+        """The score of outputs; larger is better."""
 
 
 class SearchSpace(Protocol):
     """Two functions; a module, an object or a file that has them is a search space."""
 
     def suggest(self, trial: optuna.Trial) -> Arch:
-        """Picks numbers with `trial.suggest_*`; computes nothing. It is told the task if it takes a `task`, too."""
+        """Picks numbers with `trial.suggest_*`, and computes nothing. It gets the task if it has a parameter `task`."""
 
     def build(self, arch: Arch, task: Task) -> nn.Module:
-        """Makes the network for `arch`; chooses nothing."""
+        """Makes the network for `arch`, and chooses nothing."""
 
 
 class Teacher(Protocol):
-    """A frozen network or anything else that answers inputs."""
+    """A frozen network, or anything else that answers inputs."""
 
     @property
     def name(self) -> str:
-        """What tables and reports call it."""
+        """The name of the teacher in tables and reports."""
 
     @property
     def digest(self) -> str:
-        """Hex digest of everything its answers depend on."""
+        """A hex digest of everything on which the answers depend."""
 
     def outputs(self, inputs: Tensor) -> Tensor:
-        """Logits, or log-probabilities where it knows only those, float32, shape (batch, num_outputs)."""
+        """Logits, or log-probabilities if the teacher has no logits, float32, shape (batch, num_outputs)."""
 
 
 class DistillationLoss(Protocol):
-    """The soft term. One with a keyword parameter `labels`, int64, (batch,), gets labelled rows; `kd` does the rest."""
+    """The soft term of the loss.
+
+    A loss with a keyword parameter `labels`, int64, shape (batch,), gets labelled rows only; other rows get `kd`.
+    """
 
     def __call__(self, student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
-        """Mean over the batch, shape (); `student` and `teacher` are logits, shape (batch, num_outputs)."""
+        """The mean over the batch, shape (); `student` and `teacher` are logits, shape (batch, num_outputs)."""
 
 
 @dataclass(frozen=True)
@@ -110,12 +113,12 @@ class Recipe:
     """How a student is trained.
 
     Args:
-        alpha: weight of the teacher, 0 .. 1; 0 is plain training, 1 only distils.
-        temperature: softening of both outputs, > 0.
-        method: name of a distillation loss.
-        lr: peak learning rate of AdamW.
-        weight_decay: of AdamW.
-        batch_size: rows a step, >= 2; labelled and unlabelled rows are drawn in a batch of this size each.
+        alpha: the weight of the teacher, 0 .. 1; 0 is plain training, 1 only distils.
+        temperature: the softening of both outputs, > 0.
+        method: the name of a distillation loss.
+        lr: the peak learning rate of AdamW.
+        weight_decay: the weight decay of AdamW.
+        batch_size: the number of rows in a step, >= 2; labelled and unlabelled rows each have a batch of this size.
         epochs: the full budget, from which the learning-rate schedule is computed.
     """
 
@@ -130,11 +133,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What trained objectives read: answers on one split, row by row.
+    """The input of trained objectives: answers on one split, row by row.
 
     Args:
-        outputs: the student's, shape (rows, num_outputs).
-        targets: the task's, shape (rows, ...).
+        outputs: the student's outputs, shape (rows, num_outputs).
+        targets: the task's targets, shape (rows, ...).
         teacher: the teacher's outputs on the same rows, shape (rows, num_outputs).
     """
 
@@ -145,24 +148,25 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Objective:
-    """A number read off a student.
+    """A number that is measured on a student.
 
     Args:
-        name: as the study and the tables write it; a measured one ends in its unit.
-        direction: which end is better.
-        unit: for tables; "" where there is none.
-        trained: True if `measure` takes an `Evaluation`; False if it is known before training and takes (student,
-            inputs), inputs being a batch of one sample, shape (1, *input_shape).
-        measure: gives the number; keyword parameters after the first arguments are settings a study may give.
-        timed: True if it times the student: measured against a reference network, and again for the final front.
-        bound: the worst value a student may have; None accepts any.
-        table: of a timed one: the file in which measurements are kept for other runs; "" keeps them in the run's own.
+        name: the name in the study and in tables; the name of a measured objective ends in its unit.
+        direction: whether larger or smaller values are better.
+        unit: the unit in tables; "" if there is none.
+        trained: True if `measure` takes an `Evaluation`; False if the number is known before training, and `measure`
+            takes (student, inputs), where inputs are a batch of one sample, shape (1, *input_shape).
+        measure: gives the number; keyword parameters after the first arguments are settings that a study may give.
+        timed: True if `measure` times the student; it is then measured against a reference network, and again for the
+            final front.
+        bound: the worst value that a student may have; None accepts any value.
+        table: for a timed objective, the file that keeps measurements for other runs; "" keeps them in the run folder.
         settings: keyword arguments for `measure`, from the study.
-        ideal: the best value there can be, as 1 of an accuracy; where it is None, right answers are measured instead.
-        worst: the worst value that counts, as 0 of an accuracy; where it is None, the best answer that does not look at
-            the input is measured instead. The hypervolume counts from the ideal to the bound or the worst value.
-        standard_error: of a trained one, that of a value on so many rows; where it is None, it is found by measuring
-            rows that are drawn anew, with replacement.
+        ideal: the best possible value, such as 1 for an accuracy; if it is None, right answers are measured instead.
+        worst: the worst value that counts, such as 0 for an accuracy; if it is None, the best answer that does not look
+            at the input is measured instead. The hypervolume counts from the ideal to the bound or the worst value.
+        standard_error: for a trained objective, gives the standard error of a value on so many rows; if it is None,
+            the error is found by measuring rows that are drawn anew, with replacement.
     """
 
     name: str
@@ -180,18 +184,18 @@ class Objective:
 
 
 def share_error(value: float, rows: int) -> float:
-    """The binomial standard error of a share of `rows` rows; 0 where there are none."""
+    """The binomial standard error of a share of `rows` rows; 0 if there are no rows."""
     return math.sqrt(max(value * (1 - value), 0.0) / rows) if rows else 0.0
 
 
 @dataclass(frozen=True)
 class Point:
-    """Where a trial stands: the numbers known of it after so many epochs.
+    """The numbers that are known of a trial after so many epochs.
 
     Args:
-        trial: its number in the record.
-        epoch: epochs trained; 0 where only costs are known.
-        values: by objective name.
+        trial: the trial's number in the record.
+        epoch: the number of epochs trained; 0 if only costs are known.
+        values: the values by objective name.
     """
 
     trial: int
@@ -200,11 +204,11 @@ class Point:
 
 
 class Scheduler(Protocol):
-    """Who trains on."""
+    """Decides which trials go on training."""
 
     def __call__(self, point: Point, peers: Sequence[Point]) -> bool | None:
-        """Whether `point`'s trial goes on; `peers` are all trials' points at the same epoch, itself among them.
+        """Whether the trial of `point` goes on; `peers` are the points of all trials at this epoch, `point` included.
 
-        None where there are too few peers to tell: it is asked again when another has come, and where none will come
-        any more the trial goes on.
+        None means that there are too few peers to tell. The scheduler is then asked again when another trial reaches
+        this epoch. If none can, the trial goes on.
         """
