@@ -50,7 +50,7 @@ def test_the_run_of_another_study_is_refused_by_what_changed(
     run: Path, tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     said = refused("search", write_study(tmp_path, changes), "--run", run)
-    assert f"was begun with another study: {words} changed; put it back to go on, or {START_OVER}" in said
+    assert f"was begun with another study: {words} changed; undo the change to go on, or {START_OVER}" in said
 
 
 def test_changed_data_are_refused(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_a_damaged_run_is_refused(
 
 
 SEARCH = [
-    (gone("record.db"), f"has trials, but the record.db of what they are is gone; {START_OVER}"),
+    (gone("record.db"), f"has trials, but its record.db, which describes them, is gone; {START_OVER}"),
     (overwritten("task/task.json", b"{"), "cannot be opened: JSONDecodeError"),
     (without("task/task.json", "origin"), "cannot be opened: ValueError: it is not of format 1"),
     (without("task/task.json", "name"), "cannot be opened: KeyError: 'name'"),

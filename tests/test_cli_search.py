@@ -94,7 +94,7 @@ def test_an_exhausted_space_ends_the_search_well(tmp_path: Path) -> None:
     study = write_study(tmp_path, {"space": "space.py", "recipe": recipe, "budget.trials": 50})
     answer = autokd("search", study, "--run", tmp_path / "run")
     assert answer.code == 0, answer
-    assert "the space is exhausted: everything it holds has been tried" in answer.out
+    assert "the space is exhausted: every student in it was tried" in answer.out
 
 
 def test_a_run_that_was_put_in_place_of_another_is_read_anew(tmp_path: Path) -> None:

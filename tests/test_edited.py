@@ -129,7 +129,7 @@ def test_a_search_does_not_go_on_after_an_edit(home: Path, edit: tuple[str, str,
     before = (home / "run" / "study.json").read_bytes()
     with edited(home, *edit):
         said = refused("search", study(home), "budget.trials=3", "--run", home / "run")
-    assert f"{words} changed; put it back to go on, or {START_OVER}" in said
+    assert f"{words} changed; undo the change to go on, or {START_OVER}" in said
     assert (home / "run" / "study.json").read_bytes() == before
 
 
@@ -137,7 +137,7 @@ def test_a_search_does_not_go_on_after_an_edit(home: Path, edit: tuple[str, str,
 def test_a_student_of_an_edited_space_is_not_exported(home: Path, edit: tuple[str, str, str]) -> None:
     with edited(home, *edit):
         said = refused("export", study(home), home / "student.safetensors", "--trial", "0", "--run", home / "run")
-    assert f"the source of the space ({edit[0]}) changed since the search; put it back, or give" in said
+    assert f"the source of the space ({edit[0]}) changed since the search; undo the change, or give" in said
     assert "--space OLD_FILE (from Python: space='old_file.py')" in said
     assert not (home / "student.safetensors").exists()
 
@@ -146,14 +146,14 @@ def test_a_student_of_an_edited_space_is_not_exported(home: Path, edit: tuple[st
 def test_a_student_is_not_retrained_after_an_edit(home: Path, edit: tuple[str, str, str]) -> None:
     with edited(home, *edit):
         said = refused("retrain", study(home), "--trial", "0", "--run", home / "run")
-    assert f"({edit[0]}) changed since the search; put it back" in said
+    assert f"({edit[0]}) changed since the search; undo the change" in said
     assert not (home / "run" / "retrained").exists()
 
 
 def test_the_teacher_is_not_asked_about_more_rows_after_an_edit(home: Path) -> None:
     with edited(home, *TEACHING):
         said = refused("retrain", study(home), "--trial", "0", "--reserve", "--run", home / "run")
-    assert "the source of the teacher (teaching.py) changed since the search; put it back" in said
+    assert "the source of the teacher (teaching.py) changed since the search; undo the change" in said
 
 
 def test_a_student_of_an_edited_space_is_exported_from_the_file_as_it_was(home: Path, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_an_edited_space_or_objective_is_not_learnt_from(home: Path) -> None:
     with edited(home, *ACTIVATION):
         assert "its space is not that of this study" in refused(*words)
     with edited(home, *SCALE):
-        assert "goal (goal.py) changed since, so that its values are of another kind" in refused(*words)
+        assert "goal (goal.py) changed since, so the values there are of another kind" in refused(*words)
     assert not (home / "next").exists()
 
 
@@ -221,7 +221,7 @@ def test_a_run_of_before_sources_were_kept_goes_on_and_keeps_them_from_then_on(h
     with edited(home, *WIDTH):
         assert "the source of the space changed" in refused("search", study(home), "--run", run)
         said = refused("export", study(home), tmp_path / "student.safetensors", "--trial", "0", "--run", run)
-        assert "the source of the space changed since the search; put it back, or give" in said
+        assert "the source of the space changed since the search; undo the change, or give" in said
     assert autokd("search", study(home), "--run", run).code == 0
     assert read_setup(run).sources == read_setup(home / "run").sources
 

@@ -302,7 +302,7 @@ def test_a_fresh_training_that_is_killed_is_tried_again_three_times_in_all(tmp_p
 
 UNUSABLE: list[tuple[dict[str, Any], str]] = [
     ({"my rival": [{"recipe.alpha": 0}]}, "baselines.my rival: .*name: 'small-my rival' given; write letters"),
-    ({"r" * 250: [{"recipe.alpha": 0}]}, "baselines: a name of 250 characters given; write a shorter one"),
+    ({"r" * 250: [{"recipe.alpha": 0}]}, "baselines: a name of 250 characters given; write a shorter name"),
     ({"mine": [{"space": "no_such_space"}]}, "baselines.mine: no search space is named 'no_such_space'"),
     ({"mine": [{}, {"sampler": "no_such_sampler"}]}, "baselines.mine: .*no_such_sampler"),
     ({"mine": [{"device": "cuda:99"}]}, "baselines.mine: .*cuda"),

@@ -55,8 +55,8 @@ def test_students_trained_there_may_be_trained_here(tmp_path: Path) -> None:
     [
         ({"sampler": "tpe"}, "only sampler autokd learns from it; 'tpe' given"),
         ({"space": "resnet"}, "its space is not that of this study"),
-        ({"objectives": {"f1": {}, "parameters": {}}}, "no trial there knows f1"),
-        ({"objectives": {"accuracy": {}, "f1": {}, "parameters": {}}}, "no trial there knows f1"),
+        ({"objectives": {"f1": {}, "parameters": {}}}, "no trial there has f1"),
+        ({"objectives": {"accuracy": {}, "f1": {}, "parameters": {}}}, "no trial there has f1"),
     ],
 )
 def test_what_cannot_teach_is_refused_and_leaves_nothing(

@@ -66,7 +66,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_search_finds_the_front_of_a_table_and_says_when_it_is_exhausted(tmp_path: Path) -> None:
     front = search_study(study_of(write_table(tmp_path)), run=tmp_path / "run")
     assert found_by(front) == true_front()
-    assert front.note == "the space is exhausted: everything it holds has been tried"
+    assert front.note == "the space is exhausted: every student in it was tried"
     assert (front.trials["complete"], front.epochs_spent) == (24, 24)
     assert {student.seeds for student in front} == {0}
     assert front.teacher == {}

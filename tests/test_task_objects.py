@@ -37,7 +37,7 @@ def test_so_are_its_baselines(tmp_path: Path) -> None:
 
 
 def test_worker_processes_cannot_have_it(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a TinyTask is in none; use executor='inline', or make it with"):
+    with pytest.raises(InputError, match=r"a TinyTask is in no file; use executor='inline', or make the task with"):
         search(tmp_path, executor="processes")
     assert list(tmp_path.iterdir()) == []
 
@@ -64,6 +64,6 @@ def test_settings_may_be_given_as_what_they_are_read_into(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("given", [torch.zeros(3, 4), object()])
 def test_what_is_no_task_is_refused_by_what_it_lacks(given: object, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"is no task \(it has no '\w+'\); give what autokd.tasks.from_arrays or"):
+    with pytest.raises(InputError, match=r"is not a task \(it has no '\w+'\); give what autokd.tasks.from_arrays or"):
         search(tmp_path, task=given)
     assert list(tmp_path.iterdir()) == []

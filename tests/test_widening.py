@@ -80,7 +80,7 @@ def test_a_wider_space_goes_on_with_all_that_was_done(home: Path) -> None:
     run = home / "run"
     before = read_trials(run)
     said = refused(*search(home, "budget.trials=12", space=WIDER))
-    assert "source of the space (space.py) changed; put it back" in said
+    assert "source of the space (space.py) changed; undo the change" in said
     assert said.endswith("if it only got more choices, `--widen` (`widened=True` from Python) goes on with it")
     answer = autokd(*search(home, "budget.trials=12", "--widen"))
     assert answer.code == 0, answer
@@ -120,8 +120,8 @@ def test_a_parameter_that_is_new_leaves_the_trials_as_they_were(home: Path) -> N
         (("[4, 8]", "[4, 32]"), "width"),
         (("[4, 8]", "[8, 32]"), "width"),
         (("1, 2)", "2, 3)"), "which is outside of 2 .. 3"),
-        (('trial.suggest_int("depth", 1, 2)', "1"), "depth is not asked for any more"),
-        (("nn.Linear(size, 10)", "nn.Linear(size, 10, bias=False)"), "build must make what it made"),
+        (('trial.suggest_int("depth", 1, 2)', "1"), "depth is not suggested any more"),
+        (("nn.Linear(size, 10)", "nn.Linear(size, 10, bias=False)"), "build must make the same networks"),
         (('arch["width"]), nn', 'arch["breadth"]), nn'), "no longer builds"),
         (('{"width": trial', '{"width": 2 * trial'), "what was picked gave"),
     ],

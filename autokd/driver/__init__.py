@@ -1,8 +1,9 @@
 """Many trials: a run is prepared, driven and finished, and its students are used.
 
-Read in this order: `preparation` (what a run shares; `setup` compares it), `core` (what is trained next), `loop`
-(where it is trained), `answer` (from the record to the front; `settled` reads it back), `entry` (all of it, as one
-call), `after` (retrain, export). Names are imported when first used: to read a front that is settled needs no torch.
+Read the files in this order: `preparation` makes what the trials of a run share, and `setup` compares it with the run;
+`core` decides what is trained next; `loop` trains it; `answer` makes the front from the record, and `settled` reads the
+front back; `entry` does all of this in one call; `after` retrains and exports. Names are imported when they are first
+used, because reading a settled front needs no torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is done with a run after its search: a student is trained anew, or exported."""
+"""Trains a student of a run anew after the search, or exports it."""
 
 from __future__ import annotations
 
@@ -72,16 +72,18 @@ def retrain(
 
     Args:
         run: the run folder.
-        number: of the trial.
-        epochs: full budget; as in the search if None.
-        seeds: trainings, each with a fresh seed.
-        reserve: also on the training rows that the search left out; the teacher answers them once.
-        study: the caller's own study of this run, as `load_study` reads it: needed where the run names code that is no
-            installed plug-in, and where its record is in a database outside the folder.
-        space: its search space: the file that holds it as it was in the search, a reference, or the space itself; for
-            one that is no installed plug-in and that `study` does not name, or that was edited since.
-        workers: trainings at once; one after another in this process if no other process can import the space.
-        notify: told how many are done, about twice a second.
+        number: the number of the trial.
+        epochs: the full budget; None means as many as in the search.
+        seeds: the number of trainings, each with a fresh seed.
+        reserve: whether to train on the training rows that the search left out, too; the teacher is asked about them.
+        study: the caller's own study of this run, as `load_study` reads it. It is needed if the run names code that is
+            not an installed plug-in, or if its record is in a database outside the folder.
+        space: the search space of the run: the file that holds the space as it was in the search, a reference, or the
+            space itself. It is needed if the space is not an installed plug-in and `study` does not name it, or if the
+            space was edited since.
+        workers: the number of trainings at once; if no other process can import the space, they run one after another
+            in this process.
+        notify: is told how many trainings are done, about twice a second.
 
     Returns:
         `{"validation": {objective: (mean, spread)}, "test": ..., "epochs": ..., "weights": folder}`.
@@ -128,7 +130,7 @@ def retrain(
     good = [(Path(folder), results[folder]["values"]) for folder in folders if "error" not in results[folder]]
     if not good:
         reason = results[folders[0]]["error"]
-        raise InputError(f"trial {number} could not be trained: {reason}; see error.txt in {home}")
+        raise InputError(f"trial {number} could not be trained: {reason}; see error.txt in the folders of {home}")
     for folder, _ in good:
         drop(folder, OPTIMIZER)
     first = next(objective for objective in context.objectives if objective.trained)
@@ -154,12 +156,12 @@ def load_trial(run: str | Path, number: int, *, study: Study | None = None, spac
 
     Args:
         run: the run folder.
-        number: of the trial.
+        number: the number of the trial.
         study: as `retrain` takes it.
-        space: likewise.
+        space: as `retrain` takes it.
 
     Raises:
-        InputError: no such trial, its space may not be imported or was edited, or its weights are gone.
+        InputError: there is no such trial, its space may not be imported or was edited, or its weights are gone.
     """
     kept = _kept(Path(run).absolute(), number, study, space)
     return _load_student(kept.context, kept.arch, kept.folder)
@@ -168,19 +170,18 @@ def load_trial(run: str | Path, number: int, *, study: Study | None = None, spac
 def export_trial(
     run: str | Path, number: int, out: str | Path, *, study: Study | None = None, space: object = None
 ) -> str:
-    """Writes one student to `out`, a path or a URL, as `export_student` takes it, and says which one.
-
-    It is the one that `load_trial` gives.
+    """Writes the student that `load_trial` gives to `out`, and returns a line that says which student this is.
 
     Args:
         run: the run folder.
-        number: of the trial.
-        out: a path or a URL.
+        number: the number of the trial.
+        out: a path or a URL, as `export_student` takes it.
         study: as `retrain` takes it.
-        space: likewise.
+        space: as `retrain` takes it.
 
     Raises:
-        InputError: as `load_trial` says, or the file cannot be written or differs from the student.
+        InputError: the student cannot be loaded, as `load_trial` says, or the file cannot be written or differs from
+            the student.
     """
     kept = _kept(Path(run).absolute(), number, study, space)
     context, setup = kept.context, kept.setup
@@ -216,13 +217,13 @@ class _Kept:
     """A student whose weights are kept.
 
     Args:
-        context: in which it was trained.
-        setup: what its run was begun with.
-        arch: its architecture.
-        folder: has its weights.
-        values: by objective, of these weights.
-        recipe: with which these weights were trained.
-        origin: which training they are from, in words.
+        context: the context in which the student was trained.
+        setup: what the run was begun with.
+        arch: the student's architecture.
+        folder: the folder with the weights.
+        values: the values of these weights, by objective.
+        recipe: the recipe with which these weights were trained.
+        origin: the training from which the weights are, in words.
         repeat: the number of that training; 0 is the search's own.
     """
 
@@ -272,16 +273,16 @@ def _retrained(summary: Path, trial: TrialRecord) -> tuple[Path, dict[str, float
 
 def _damaged(path: Path, trial: TrialRecord) -> InputError:
     return InputError(
-        f"{path} is damaged; `autokd retrain` with trial {trial.number} trains the student again, and without "
-        f"{path.parent} the student of the search is exported"
+        f"{path} is damaged; `autokd retrain` with trial {trial.number} trains the student again. If you delete "
+        f"{path.parent}, the student of the search is exported"
     )
 
 
 def _context_to_train(run: Path, setup: Setup, *, measured: bool = True) -> Context:
-    """The context of a run whose students are used, anew each time; as `context_of`.
+    """The context of a run whose students are used, as `context_of` gives it, loaded anew each time.
 
     Raises:
-        InputError: it is a search on a table, or its data are in no file.
+        InputError: the run is a search on a table, or its data are in no file.
     """
     if is_tabulated(setup.study.get("task")):
         raise InputError(
@@ -293,7 +294,7 @@ def _context_to_train(run: Path, setup: Setup, *, measured: bool = True) -> Cont
             f"{run} holds no data: its task was a Python object that is kept in no file, so that its front can be read "
             "and no more; search a task of autokd.tasks to retrain and export"
         )
-    load_context.cache_clear()  # another run may have been put in place of the one it was loaded from
+    load_context.cache_clear()  # another run may have been put in this run's place
     return context_of(run, setup, measured=measured)
 
 
@@ -313,7 +314,7 @@ def _load_student(context: Context, arch: dict[str, Any], folder: Path) -> nn.Mo
 
 
 def _inputs(task: Task) -> dict[str, Any] | None:
-    """How a task's raw rows become inputs, as a card says it; None where the task is no array of raw rows."""
+    """How a task's raw rows become inputs, for the model card; None if the task is not an array of raw rows."""
     if not isinstance(task, ArrayTask):
         return None
     order = ("channels", "height", "width") if len(task.input_shape) == 3 else ("features",)
@@ -328,6 +329,6 @@ def _space_reference(context: Context) -> str:
 
 
 def _spread(values: list[dict[str, float]]) -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation by objective."""
+    """The mean and the standard deviation by objective."""
     columns = {name: [value[name] for value in values] for name in (values[0] if values else {})}
     return {name: (fmean(column), stdev(column) if len(column) > 1 else 0.0) for name, column in columns.items()}

@@ -1,4 +1,4 @@
-"""From the record to the front: fresh seeds near it, latencies measured together, the test split read once."""
+"""Makes the front from the record: trains fresh seeds near it, measures latencies together, reads test once."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def finish(
     note: str,
     notify: Notify,
 ) -> Front:
-    """The final front; also written to `front.json`.
+    """The final front, which is also written to `front.json`.
 
     Students within two standard errors of the raw front are trained anew with `budget.reseeds` fresh seeds, so that the
-    luck by which they were chosen does not count; the front is of the means (a table has one training of each, and its
-    values stand). A student that does not come back from what was saved of it is left out, which the front's note says.
-    Timed objectives of all of them are then measured together while no worker trains. Only the front's
-    own students see the test split, once.
+    luck by which they were chosen does not count. The front is made of the means. (A table has one training of each
+    student, whose values are used.) A student that does not come back from its saved files is left out, and the front's
+    note says so. Then the timed objectives of all these students are measured together while no worker trains. Only the
+    students on the front are scored on the test split, once.
 
     Raises:
         NoFrontError: no trial was completed, or no fresh training succeeded.
@@ -74,13 +74,13 @@ def finish(
 
 
 def _near_front(run: Run, complete: Sequence[TrialRecord]) -> tuple[list[Student], dict[int, str]]:
-    """The students within two standard errors of the raw front; and why others, by trial, are left out of it.
+    """The students within two standard errors of the raw front; and by trial, why others are left out of it.
 
-    Each is built anew in this process, with the weights that were saved, and its answers are compared with those that
-    were scored.
+    Each student is built anew in this process, with the weights that were saved, and its answers are compared with
+    those that were scored.
 
     Raises:
-        NoFrontError: none comes back.
+        NoFrontError: no student comes back from its saved files.
     """
     context, lost, sound = run.context, dict[int, str](), set[int]()
     while True:
@@ -125,7 +125,7 @@ def _fresh_seeds(run: Run, student: Student) -> list[Stretch]:
 def _averaged(
     student: Student, stretches: Sequence[Stretch], results: Mapping[str, Mapping[str, Any]]
 ) -> Student | None:
-    """The student with means over its fresh seeds; itself where none were asked for, None where all failed."""
+    """The student with the means over its fresh seeds; unchanged if there are no fresh seeds, None if all failed."""
     if not stretches:
         return student
     values = [results[s.folder]["values"] for s in stretches if "error" not in results[s.folder]]
@@ -137,7 +137,7 @@ def _averaged(
 
 
 def _said_of(lost: Mapping[int, str]) -> list[str]:
-    """A sentence for each reason, with the trials that were left out for it."""
+    """A sentence for each reason, with the trials that were left out for this reason."""
     by_reason: dict[str, list[str]] = {}
     for trial, reason in lost.items():
         by_reason.setdefault(reason, []).append(str(trial))
@@ -145,7 +145,7 @@ def _said_of(lost: Mapping[int, str]) -> list[str]:
 
 
 def _timed_together(run: Run, students: Sequence[Student]) -> list[Student]:
-    """The students with their timed objectives measured anew, interleaved, where latencies are measured."""
+    """The students with their timed objectives measured anew, interleaved, on the machine that measures latencies."""
     context = run.context
     students = list(students)
     for objective in (objective for objective in context.objectives if objective.timed):

@@ -1,4 +1,4 @@
-"""The core that every loop drives: `propose` a student, `advance` its trial after a stretch, record what came of it."""
+"""The core that every loop drives: it proposes a student, advances its trial after a stretch, and records results."""
 
 from __future__ import annotations
 
@@ -38,15 +38,16 @@ _FAILED_AT_FIRST = 5
 
 
 class Driver:
-    """Decides for one run what is trained next; knows nothing of where it is trained.
+    """Decides for one run what is trained next; it does not know where students are trained.
 
     Args:
         context: what the trials share.
         record: the open record.
-        scheduler: asked after every stretch whether the trial goes on.
+        scheduler: is asked after every stretch whether the trial goes on.
         folder: the run folder; checkpoints go to `trials/` in it.
-        meter: where latencies are measured.
-        reference_ms: the idle time of the latency reference network, in ms; divides out the machine's drift.
+        meter: measures latencies.
+        reference_ms: the idle time of the latency reference network, in ms, with which the machine's drift is divided
+            out.
     """
 
     def __init__(
@@ -70,10 +71,11 @@ class Driver:
         self._before = len(record.trials)
 
     def resume(self) -> list[Stretch]:
-        """Takes up what an earlier driver left running, from the last rung; results it did not record are adopted.
+        """Takes up the trials that an earlier driver left running, from their last rung, and returns their stretches.
 
-        A trial at which too many processes died by now fails. Trials that were trained, and are missing from the
-        record since its last entries were lost, are named, and others are proposed in their place.
+        Results that the earlier driver did not record are recorded now. A trial at which too many processes died fails.
+        If the record has lost its last entries, the log names the trials that were trained and are missing from it;
+        other students are proposed in their place.
         """
         lost = drop_unknown(self.folder, len(self.record.trials))
         if lost:
@@ -92,9 +94,9 @@ class Driver:
         return stretches
 
     def propose(self) -> Stretch | None:
-        """The first stretch of a new student that meets all bounds known without training; None where the search ends.
+        """The first stretch of a new student that meets all bounds that are known without training.
 
-        `ended` then says why.
+        None if the search ends; `ended` then says why.
 
         Raises:
             NoFrontError: the first students all failed to train.
@@ -108,7 +110,7 @@ class Driver:
             if stretch is not None:
                 return stretch
             if self.record.trials[trial.number].state == "duplicate" and not self._enqueue_novel():
-                self.ended = "the space is exhausted: everything it holds has been tried"
+                self.ended = "the space is exhausted: every student in it was tried"
                 return None
         last = self.record.trials[-1]
         self.ended = (
@@ -118,12 +120,15 @@ class Driver:
         return None
 
     def advance(self, number: int, result: Mapping[str, Any]) -> list[Stretch]:
-        """Records what a stretch gave; the stretches that may follow, of this trial and of those that waited for it.
+        """Records the result of a stretch, and returns the stretches that may follow.
+
+        These are stretches of this trial and of trials that waited for it.
 
         Args:
-            number: the trial's.
-            result: as `trial.run_stretch` returns it; `{"error": reason}` ends the trial as failed. After
-                `{"lost": how}`, a death that was noted in the stretch's folder, the stretch is tried again.
+            number: the trial's number.
+            result: the result, as `trial.run_stretch` returns it. `{"error": reason}` ends the trial as failed. After
+                `{"lost": how}`, which stands for a death that was noted in the stretch's folder, the stretch is tried
+                again.
         """
         self._under_way.pop(number, None)
         trial = self.record.trials[number]
@@ -143,7 +148,7 @@ class Driver:
         return self._decide_all([*self._waiting.pop(trial.epoch, []), trial])
 
     def release(self) -> list[Stretch]:
-        """The next stretches of the trials that wait for company, to be called when no more will come."""
+        """The next stretches of the trials that wait for others; to be called when no others will come."""
         waiting = [trial for trials in self._waiting.values() for trial in trials]
         self._waiting, self._last_call = {}, True
         try:
@@ -160,29 +165,29 @@ class Driver:
     def _propose(self, trial: optuna.Trial) -> Stretch | None:
         number = trial.number
         entry = self.record.trials[number]
-        if self._died_too_often(entry):  # while it was suggested, so that the record does not know it
+        if self._died_too_often(entry):  # in `suggest`, so that the record does not know the student
             return None
         try:
             arch, recipe = self._suggested(trial, number)
         except InputError:
-            self.record.fail(number, "the space's suggest is not usable")
+            self.record.fail(number, "the space's suggest cannot be used")
             raise
         except FOREIGN as error:
             self.record.fail(number, reason_of(error))
             self._refuse_if_all_fail()
             return None
-        # Before it is built, which may end this process: a driver that goes on knows who was to blame.
+        # This comes before the student is built, which may end this process: the next driver then knows the cause.
         self.record.propose(trial, arch, recipe, {}, predicted={})
         return self._decide(entry) if self._costs_known(entry) else None
 
     def _suggested(self, trial: optuna.Trial, number: int) -> tuple[Arch, dict[str, Any]]:
-        """What a space suggests, if it does so in time; if it ends this process, the trial of that number counts it."""
+        """The student that a space suggests, if it does so in time; a death in `suggest` counts for the trial."""
         with self._in_danger(number, "which called suggest in its own process"):
             suggest = functools.partial(self.context.suggest, trial)
             return in_time(self.context.study.budget.trial_minutes, suggest, what="suggest")
 
     def _costs_known(self, trial: TrialRecord) -> bool:
-        """Whether it is known what a student costs, which may be asked for now; if not, its trial has ended."""
+        """Whether a student's costs are known, for which they may be measured now; if not, its trial has ended."""
         assert trial.arch is not None
         first = self._known.setdefault(canonical(trial.arch, trial.recipe), trial.number)
         if trial.costs or trial.rungs or first != trial.number:
@@ -194,7 +199,7 @@ class Driver:
             self.record.fail(trial.number, reason_of(error))
             raise
         except FOREIGN as error:
-            if isinstance(error, InfeasibleError) and not self.context.trains:  # a table without a row of it
+            if isinstance(error, InfeasibleError) and not self.context.trains:  # a table has no row of the student
                 self.record.prune(trial.number, "infeasible", reason_of(error))
                 return False
             self.record.fail(trial.number, reason_of(error))
@@ -204,7 +209,7 @@ class Driver:
         return True
 
     def _in_danger(self, number: int, how: str) -> AbstractContextManager[None]:
-        """Notes a death at that trial meanwhile, see `in_mortal_danger`; nothing where nothing is built."""
+        """Notes a death at that trial, as `in_mortal_danger` does; a table builds nothing, so nothing is noted."""
         if not self.context.trains:
             return nullcontext()
         return in_mortal_danger(trial_folder(self.folder, number), f"with the search, {how}")
@@ -214,7 +219,7 @@ class Driver:
         return [stretch for stretch in decided if stretch is not None]
 
     def _decide(self, trial: TrialRecord) -> Stretch | None:
-        """The one question, at every rung from 0 on: ends the trial, lets it wait, or gives its next stretch."""
+        """Decides on a trial at every rung from 0 on: ends it, lets it wait, or gives its next stretch."""
         rungs, number = self.context.study.budget.rungs, trial.number
         assert trial.arch is not None
         first = self._known.setdefault(canonical(trial.arch, trial.recipe), number)
@@ -243,7 +248,7 @@ class Driver:
         return None
 
     def _goes_on(self, trial: TrialRecord) -> bool | None:
-        """The scheduler's answer on all that is known of this trial and of every other at the same epoch."""
+        """The scheduler's answer to all that is known of this trial, and of every other trial at the same epoch."""
         point = Point(trial.number, trial.epoch, trial.values)
         answer = self.scheduler(point, tuple(self._points[trial.epoch]) if trial.epoch else (point,))
         return None if answer is None else bool(answer)
@@ -253,9 +258,9 @@ class Driver:
         bisect.insort(self._points.setdefault(epoch, []), point, key=lambda point: point.trial)
 
     def _broken_bounds(self, trial: TrialRecord, done: bool) -> dict[str, float]:
-        """How far each bound is missed (> 0); trained objectives are held to theirs only when trained in full.
+        """How far each bound is missed (> 0); the bounds of trained objectives count only after the full training.
 
-        Of a predicted cost counts what it may be at best, two standard deviations from the prediction.
+        A predicted cost counts with the best value that it may have, two standard deviations from the prediction.
         """
         excess: dict[str, float] = {}
         for objective in self.record.objectives:
@@ -269,7 +274,7 @@ class Driver:
         return excess
 
     def _estimate(self, arch: Arch) -> tuple[dict[str, float], dict[str, float]]:
-        """`Costs.estimate`, measured once an architecture."""
+        """The result of `Costs.estimate`; an architecture is measured only once."""
         key = canonical(arch)
         if key in self._measured:
             return self._measured[key], {}
@@ -296,11 +301,11 @@ class Driver:
         return True
 
     def _next_stretch(self, trial: TrialRecord) -> Stretch:
-        """The stretch that follows, under way from now on."""
+        """The stretch that follows; it counts as under way from now on."""
         assert trial.arch is not None
         recipe, source, stop = Recipe(**trial.recipe), checkpoint(self.folder, trial), self._next_rung(trial)
         self._under_way[trial.number] = stop - trial.epoch
-        # An attempt belongs to one driver, and to one worker of it: one that outlived either cannot write into it.
+        # An attempt belongs to one driver and to one worker of it, so that an earlier worker cannot write into it.
         died = len(deaths_of_trial(self.folder, trial.number)) if self.context.trains else 0
         name = f"attempt-{self.record.session}-{died}" if died else f"attempt-{self.record.session}"
         attempt = trial_folder(self.folder, trial.number) / name
@@ -324,13 +329,13 @@ class Driver:
         return next(rung for rung in self.context.study.budget.rungs if rung > trial.epoch)
 
     def _fits(self, trial: TrialRecord) -> bool:
-        """Whether the budget holds the next stretch; what a lost checkpoint has trained again does not count."""
+        """Whether the budget holds the next stretch; epochs that a lost checkpoint has trained again do not count."""
         cap = self.context.study.budget.epochs
         planned = self.record.epochs_spent + sum(self._under_way.values()) + self._next_rung(trial) - trial.epoch
         return cap is None or planned <= cap
 
     def _died_too_often(self, trial: TrialRecord) -> bool:
-        """Whether the trial has failed now, as too many processes died at it."""
+        """Fails the trial if too many processes died at it, and returns whether it did."""
         reason = too_many(deaths_of_trial(self.folder, trial.number))
         if reason:
             self.record.fail(trial.number, reason)
@@ -349,7 +354,7 @@ class Driver:
         return ""
 
     def _enqueue_novel(self) -> bool:
-        """Enqueues a random student that was never proposed; False where a thousand draws find none."""
+        """Enqueues a random student that was never proposed; False if a thousand draws find none."""
         drawn = random_study(self.context.study.seed + len(self.record.trials))
         for _ in range(_NOVEL_DRAWS):
             trial = drawn.ask()
@@ -357,7 +362,7 @@ class Driver:
                 arch, recipe = self._suggested(trial, len(self.record.trials))
             except LateError:
                 return False
-            except FOREIGN:  # a space may raise for some draws; those are no students
+            except FOREIGN:  # a space may raise for some draws, which are then no students
                 continue
             if canonical(arch, recipe) not in self._known:
                 self.record.enqueue(trial.params)
@@ -365,7 +370,7 @@ class Driver:
         return False
 
     def _refuse_if_all_fail(self) -> None:
-        """Refuses to go on where the first students of this driver all failed, and none of the run ever did well."""
+        """Refuses to go on if the first students of this driver all failed, and the run has trained no student yet."""
         proposed = itertools.islice(self.record.trials, self._before, None)
         students = (trial for trial in proposed if trial.state not in ("duplicate", "infeasible"))
         first = list(itertools.islice(students, _FAILED_AT_FIRST))
@@ -373,6 +378,6 @@ class Driver:
             return
         if not any(trial.rungs and trial.state != "failed" for trial in self.record.trials):
             raise NoFrontError(
-                f"the first {len(first)} students all failed; the last: {first[-1].reason}; "
+                f"the first {len(first)} students all failed; the last one because of this: {first[-1].reason}; "
                 "try `autokd check` on the space"
             )

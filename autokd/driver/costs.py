@@ -1,4 +1,4 @@
-"""What is known of a student before training."""
+"""The costs of a student, which are known before training."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from autokd.trial import Context, breaks, in_time, reason_of
 from autokd.types import Arch, Objective
 
 MOST_LOST = 3
-"""Draws of a sample for which a space may hang, or end its process; at the third, no more are drawn."""
+"""The number of draws of a sample at which a space may hang, or end its process; then no more are drawn."""
 
 _NOTES = "sample"
-_GLANCE_SECONDS = 0.05  # who is on the front at last is timed anew, and longer
+_GLANCE_SECONDS = 0.05  # the students on the final front are timed anew, for longer
 
 
 class Costs:
-    """What the students of a run cost; `latencies` has the timed objectives by name.
+    """The costs of the students of a run; `latencies` has the timed objectives by name.
 
-    Timing is spared where an exact cost breaks its bound.
+    A student is not timed if one of its exact costs breaks its bound.
 
     Args:
         context: what the trials share.
         folder: the run folder.
-        meter: where latencies are measured.
-        reference_ms: the idle time of the latency reference network, in ms; divides out the machine's drift.
+        meter: measures latencies.
+        reference_ms: the idle time of the latency reference network, in ms, with which the machine's drift is divided
+            out.
 
     Raises:
         InputError: a table of latencies cannot be used.
@@ -56,10 +57,10 @@ class Costs:
         return costs
 
     def estimate(self, arch: Arch) -> tuple[dict[str, float], dict[str, float]]:
-        """`measure`, but predicted where that stands in for timing; and the spread of those predicted, by name.
+        """The same costs as `measure`, but with latencies predicted if a prediction replaces timing.
 
         Returns:
-            the costs, and the standard deviations of log(predicted / measured).
+            the costs by name, and for the predicted ones the standard deviations of log(predicted / measured).
         """
         costs, spreads = self.context.costs(arch), {}
         for name in self._to_time(costs):
@@ -72,7 +73,7 @@ class Costs:
         return costs, spreads
 
     def notes(self, trials: Iterable[TrialRecord]) -> list[str]:
-        """What is to be said of costs that were predicted and never measured, those of students stopped early."""
+        """Notes on costs that were predicted and never measured, which are those of students stopped early."""
         names = [name for trial in trials for name in trial.predicted]
         return [
             f"{name} of {names.count(name)} students that were stopped early is predicted, {latencies.prediction()}"
@@ -91,19 +92,19 @@ class Costs:
 
 
 def random_study(seed: int) -> optuna.Study:
-    """An Optuna study in memory to draw random parameters from; nothing is recorded, and nothing is logged."""
+    """An Optuna study in memory from which to draw random parameters; nothing is recorded, and nothing is logged."""
     with without_log():
         return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed % 2**32))
 
 
 def draw_archs(context: Context, number: int, *, folder: Path | None = None) -> Iterator[Arch]:
-    """Architectures at random from the space, the same for the same study; nothing is recorded.
+    """Random architectures from the space, the same ones for the same study; nothing is recorded.
 
     Args:
         context: what the trials share.
-        number: of draws; no more follow once three are lost, as `suggest` hung or a process ended.
-        folder: the run folder. There it is noted at which draw `suggest`, or what the caller does with what came of it,
-            has ended the process; such a draw is left out. None notes nothing.
+        number: the number of draws; drawing ends when three draws are lost because `suggest` hung or a process ended.
+        folder: the run folder, in which a note says at which draw the process ended, in `suggest` or in the caller's
+            work on the architecture; such a draw is left out. If it is None, nothing is noted.
 
     Raises:
         InputError: `suggest` gives no plain dict, or raises, hangs or ends its process every time.
@@ -122,7 +123,7 @@ def draw_archs(context: Context, number: int, *, folder: Path | None = None) -> 
                     arch = in_time(context.study.budget.trial_minutes, suggest, what="suggest")
                 except InputError:
                     raise
-                except FOREIGN as error:  # some draws may; the search records them as failed
+                except FOREIGN as error:  # some draws may fail; the search records them
                     lost, reason = lost + isinstance(error, LateError), reason_of(error)
                 else:
                     given += 1
@@ -134,10 +135,10 @@ def draw_archs(context: Context, number: int, *, folder: Path | None = None) -> 
 
 
 def refuse_hopeless_bounds(context: Context, archs: Iterable[Arch]) -> None:
-    """Refuses bounds, so far as they can be told without training or timing, that none of these architectures meets.
+    """Refuses bounds that none of these architectures meets, as far as this is known without training or timing.
 
     Raises:
-        InputError: none does; with how near they come.
+        InputError: no architecture meets them; the message says how near they come.
     """
     exact = tuple(o for o in context.objectives if not o.trained and not o.timed)
     bounded = [objective for objective in exact if objective.bound is not None]
@@ -155,7 +156,7 @@ def refuse_hopeless_bounds(context: Context, archs: Iterable[Arch]) -> None:
             if len(late) == MOST_LOST:
                 break
             continue
-        except FOREIGN:  # one that cannot be built; the search records why
+        except FOREIGN:  # the architecture cannot be built; the search records why
             continue
         if not any(breaks(objective, costs) for objective in bounded):
             return

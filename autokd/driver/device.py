@@ -1,4 +1,4 @@
-"""A table of latencies where a study's searches measure them, measured ahead of any search."""
+"""Measures a table of latencies ahead of any search, on the machine on which a study's searches measure them."""
 
 from __future__ import annotations
 
@@ -29,16 +29,18 @@ def measure_device(
 ) -> tuple[int, LatencyPrediction | None]:
     """Measures random architectures of a study's space, and keeps them in a file for searches on this machine.
 
-    The same are drawn every time, so that it goes on where it stopped. Nothing is trained.
+    The same architectures are drawn every time, so a second call goes on where the first one stopped. Nothing is
+    trained.
 
     Args:
-        study: whose space, data and settings of the timed objective count.
-        out: the file; what it has already is not measured again.
-        number: different architectures; a small space may have fewer.
-        notify: told how far it is.
+        study: the study whose space, data and settings of the timed objective are used.
+        out: the path of the file; architectures that it has already are not measured again.
+        number: the number of different architectures; a small space may have fewer.
+        notify: is told how far the measuring is.
 
     Returns:
-        how many of them the file has now, and how well the rest can be predicted from all in it, if it can.
+        how many of these architectures the file has now, and how well others can be predicted from all in the file;
+        None if they cannot be predicted.
 
     Raises:
         InputError: the study or the file cannot be used, or no architecture can be measured.
@@ -69,7 +71,7 @@ def measure_device(
                 done += 1
             except (InputError, UnmeasuredError):
                 raise
-            except FOREIGN as error:  # one that cannot be built; a search records why
+            except FOREIGN as error:  # it cannot be built; a search records why
                 reason = reason_of(error)
     if not done:
         raise InputError(f"space {study.space!r}: none of {number} architectures can be measured; the last {reason}")

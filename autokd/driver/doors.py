@@ -1,4 +1,4 @@
-"""What the students of a front can do with the run they come from; read without torch until one of them does it."""
+"""What the students of a front can do with their run. torch is imported only when a student does something."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunDoor:
-    """The students of a run, by the numbers of their trials.
+    """Loads, retrains and exports the students of a run, by the numbers of their trials.
 
     Args:
         run: the run folder.
-        study: the caller's own study of it; code that it names may be imported.
-        space: the caller's own search space of it, likewise.
+        study: the caller's own study of the run; code that it names may be imported.
+        space: the caller's own search space of the run, which may be imported, too.
     """
 
     run: Path
@@ -27,7 +27,7 @@ class RunDoor:
     space: object = None
 
     def __reduce__(self) -> tuple[type[RunDoor], tuple[Path]]:
-        return RunDoor, (self.run,)  # a copy in another process knows the folder alone: objects of a study stay here
+        return RunDoor, (self.run,)  # a copy in another process knows only the folder; objects stay here
 
     def load(self, trial: int) -> nn.Module:
         """As `Student.load` says."""

@@ -1,4 +1,4 @@
-"""`search_study`: one study, one run folder, one front; from Python and from the command line alike."""
+"""`search_study` runs one study in one run folder and gives one front, from Python and from the command line alike."""
 
 from __future__ import annotations
 
@@ -48,18 +48,19 @@ def search_study(
     Args:
         study: what to search.
         run: the run folder; `runs/<study name>` if None.
-        prior: the folder of an earlier run of the same space, maybe with another teacher or other data; the sampler
-            learns from its trials, which count as nothing else. A run that goes on keeps what it began with.
-        widened: whether the space or the recipe may have got more choices since the run was begun.
-        seconds: no training of the search begins after so long; fresh seeds and baselines come on top.
-        tell: told each event, and about twice a second how the search stands; what it raises ends the search.
+        prior: the folder of an earlier run of the same space, maybe with another teacher or other data. Its trials
+            inform the sampler only. A run that goes on keeps the earlier run with which it began.
+        widened: whether the space or the recipe may have more choices than when the run was begun.
+        seconds: no training of the search begins after so many seconds; fresh seeds and baselines take more time.
+        tell: is told each event, and about twice a second how the search stands; an error that it raises ends the
+            search.
 
     Raises:
-        InputError: anything the study names cannot be used.
+        InputError: something that the study names cannot be used.
         NoFrontError: no student was trained to the end.
-        KeyboardInterrupt: Ctrl-C; the same call goes on where it stopped.
+        KeyboardInterrupt: the user pressed Ctrl-C; the same call goes on where the search stopped.
     """
-    # Absolute, as are the files that the study names: whoever changes the current folder changes nothing here.
+    # The path is absolute, as are the files that the study names, so a change of the current folder does no harm.
     folder = Path(os.path.abspath(Path("runs") / study.name if run is None else run))
     tell = signed(tell, study=study.name, run=str(folder))
     try:
@@ -89,12 +90,12 @@ def search_study(
         ) from error
     tell({"event": "search_ended", **front.to_dict()})
     space = study.space["space"] if isinstance(study.space, Mapping) else study.space
-    # A space that no other process can import lies in no file; of any other, the study has a reference.
+    # A space that no other process can import lies in no file; the study has a reference to any other space.
     return front.with_door(RunDoor(folder, study, space if "space" in not_importable(study) else None))
 
 
 def _reason(error: Exception) -> str:
-    """What the operating system or the database says, in one line."""
+    """The message of the operating system or of the database, in one line."""
     if isinstance(error, OSError):
         return error.strerror or said(error)
     return said(error.__cause__ or error).partition(" [SQL:")[0]
@@ -114,10 +115,10 @@ def _said_of(overrides: Mapping[str, Any]) -> str:
 
 
 def _home(folder: Path, part: Study) -> Path:
-    """The folder of a stage of a baseline; another one where it was begun with other overrides."""
+    """The folder of a stage of a baseline; another folder if this one was begun with other overrides."""
     try:
         begun = read_setup(folder).study
-    except InputError:  # there is none, or the search of it says what is wrong
+    except InputError:  # there is no run, or its search will say what is wrong
         return folder
     now = dump(part)
     return folder.with_name(f"{folder.name}-{digest_of(canonical(now))[:8]}") if changed_keys(begun, now) else folder
@@ -128,11 +129,11 @@ def _search(run: Run, place: Place, seconds: float | None, session: Session) -> 
     try:
         ended = place.run_trials(run, session.driver, seconds=seconds, notify=session.searching)
     except KeyboardInterrupt:
-        session.take_stock()  # what came in last was recorded, and the next search will not tell of it
+        session.take_stock()  # the last results were recorded, and the next search will not tell them
         raise
     session.searching("Settling the front.")
     if session.answered is not None and still_answers(session.answered, session.record.tally):
-        return session.answered  # nothing was added to what was answered: the test split is not read again
+        return session.answered  # no trial was added, so the test split is not read again
     prior = prior_note(run.folder, study, run.setup)
     note = "; ".join([ended, *session.driver.costs.notes(session.record.trials), *([prior] if prior else [])])
     front = finish(run, session.record.trials, place, note=note, notify=session.notify)
@@ -144,8 +145,8 @@ def _search(run: Run, place: Place, seconds: float | None, session: Session) -> 
 def _baselines(run: Run, epochs: int, seconds: float | None, tell: Tell) -> dict[str, Any]:
     """The study's baselines, each the same study with keys overridden, over the same data and teacher's outputs.
 
-    Each may search for as many epochs as the search did; fresh seeds near its front come on top, as they did there.
-    One that trains no student to the end with these has an empty front.
+    Each baseline may search for as many epochs as the search did, and trains fresh seeds near its front on top of that,
+    as the search did. A baseline that trains no student to the end with these epochs has an empty front.
     """
     study = run.context.study
     shared = {
@@ -159,7 +160,7 @@ def _baselines(run: Run, epochs: int, seconds: float | None, tell: Tell) -> dict
         for stage in range(len(stages)):
             archs = dict(sorted({canonical(student.arch): student.arch for student in front}.items()))
             part = baseline_study(study, name, stage=stage, epochs=epochs, archs=list(archs.values()))
-            # Where a search goes on, the front of a stage may change; the next one then begins anew.
+            # If a search goes on, the front of a stage may change, and the next stage then begins anew.
             own = f"{name}-{stage}-{digest_of(*archs)[:8]}" if stage else f"{name}-{stage}"
             part = override(part, shared)
             folder = _home(run.folder / "baselines" / own, part)

@@ -1,7 +1,7 @@
-"""What a search tells while it goes on, as plain data: events, each told once, and how the search stands.
+"""The events that a search tells while it goes on, as plain data, each of them once, and how the search stands.
 
-`docs/howto/callbacks.md` lists the events with their keys. The order of what is told of one trial is fixed; events are
-told between two steps of the search, in the thread that called it.
+`docs/howto/callbacks.md` lists the events with their keys. The order of the events of one trial is fixed. Events are
+told between two steps of the search, in the thread that called the search.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ Event = dict[str, Any]
 """What happened: `event` says what, and `study`, `run` and `baseline` say where; the other keys depend on `event`."""
 
 Tell = Callable[[Event], None]
-"""Told what happens."""
+"""Is called with each event."""
 
 PROGRESS = "progress"
-"""The event that says how a search stands, about twice a second; all others tell of one thing that happened."""
+"""The event that says how a search stands, about twice a second; every other event tells what happened."""
 
 
 def tell_no_one(event: Event) -> None:
@@ -37,7 +37,7 @@ def of_baseline(tell: Tell, name: str) -> Tell:
 
 
 def progress_only(look: Callable[[Mapping[str, Any]], None]) -> Tell:
-    """What passes on how the search stands, and nothing else."""
+    """A `Tell` that passes on how the search stands, and nothing else."""
 
     def tell(event: Event) -> None:
         if event["event"] == PROGRESS:
@@ -47,17 +47,17 @@ def progress_only(look: Callable[[Mapping[str, Any]], None]) -> Tell:
 
 
 def described(objectives: Sequence[Objective]) -> list[dict[str, str]]:
-    """Name, direction and unit of each objective."""
+    """The name, the direction and the unit of each objective."""
     return [{"name": each.name, "direction": each.direction, "unit": each.unit} for each in objectives]
 
 
 class Account:
-    """Tells what has come of the trials since it was last asked to.
+    """Tells what has happened to the trials since it was last asked to.
 
     Args:
-        tell: told each event.
-        objectives: in the order in which values are told.
-        trials: those in the record when the search begins. What earlier searches recorded of them is not told.
+        tell: is told each event.
+        objectives: the objectives in the order in which values are told.
+        trials: the trials in the record when the search begins; what earlier searches recorded of them is not told.
     """
 
     def __init__(self, tell: Tell, objectives: Sequence[Objective], trials: Iterable[TrialRecord]) -> None:
@@ -71,7 +71,7 @@ class Account:
                 self._ended.add(trial.number)
 
     def tell_of(self, trial: TrialRecord) -> None:
-        """Tells what is new of one trial: that it began, which rungs it reached, how it ended."""
+        """Tells what is new about one trial: that it began, which rungs it reached, and how it ended."""
         number = trial.number
         if number in self._ended or (trial.arch is None and trial.state == "running"):
             return

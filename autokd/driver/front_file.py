@@ -1,4 +1,4 @@
-"""The file `front.json` of a run, which may be damaged or anybody's: each key of it is known."""
+"""Reads the file `front.json` of a run, which may be damaged or come from anybody, so each of its keys is checked."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def read_front(path: Path) -> Front:
 def _refuse_gaps(found: _FrontFile) -> None:
     names = {objective.name for objective in found.objectives}
     if len(names) < len(found.objectives) or not names <= found.reference.keys():
-        raise ValueError("its objectives are not those of its reference")
+        raise ValueError("its objectives do not match its reference")
     for member in [*found.front, *(rival for baseline in found.baselines.values() for rival in baseline.front)]:
         if not names <= member.values.keys():
             raise ValueError(f"trial {member.trial} lacks a value")

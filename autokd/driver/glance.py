@@ -1,6 +1,6 @@
-"""From the record to a front, by what `study.json` keeps of the objectives: no code of the study is looked up for it.
+"""Makes a front from the record and the objectives in `study.json`; no code of the study is looked up for it.
 
-`answer` makes the final front of these parts, once students were trained anew. Read without torch.
+`answer` makes the final front from these parts, after students were trained anew. This file does not import torch.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from autokd.types import Objective
 
 @dataclass(frozen=True)
 class Measures:
-    """What students are compared by.
+    """The objectives by which students are compared, and what belongs to them.
 
     Args:
-        objectives: in the study's order.
-        rows: of validation; 0 where a table is searched.
+        objectives: the objectives in the study's order.
+        rows: the number of validation rows; 0 if a table is searched.
         ideal: the best value by objective, from which the hypervolume counts.
     """
 
@@ -48,7 +48,7 @@ class Measures:
         ]
 
     def standard_errors(self, values: Mapping[str, float], measured: Mapping[str, float]) -> dict[str, float]:
-        """The standard error of each trained objective: by its formula, else as measured; 0 where it is exact."""
+        """The standard error of each trained objective, by its formula or else as measured; 0 if it is exact."""
         found = {}
         for objective in (objective for objective in self.objectives if objective.trained):
             formula, name = objective.standard_error, objective.name
@@ -61,7 +61,7 @@ class Measures:
         return [student for student, keep in zip(students, kept, strict=True) if keep]
 
     def noise_floor(self, students: Sequence[Student], trials: Sequence[TrialRecord]) -> float:
-        """The standard error of the main trained objective, by which the report compares, at its best on the front."""
+        """The standard error, at its best value on the front, of the main trained objective, which the report uses."""
         if not students:
             return 0.0
         trained = [objective for objective in self.objectives if objective.trained]
@@ -73,16 +73,17 @@ class Measures:
 
 
 def glance(run: Path, setup: Setup, trials: Sequence[TrialRecord], study: Study | None = None) -> Front:
-    """The raw front of what is recorded so far: one training each, nothing measured again, test not read.
+    """The raw front of the trials so far: one training each, nothing is measured again, and test is not read.
 
     Args:
         run: the run folder.
-        setup: what it was begun with.
-        trials: its record.
-        study: the caller's own; of use where an earlier version did not keep what the objectives are.
+        setup: what the run was begun with.
+        trials: the run's record.
+        study: the caller's own study; it helps if an earlier version did not keep what the objectives are.
 
     Raises:
-        InputError: it did not, and nothing that is installed says it; or the record has other objectives.
+        InputError: an earlier version did not keep the objectives, and they are not installed; or the record has other
+            objectives.
     """
     measures = Measures(objectives_of(setup), setup.validation_rows, setup.ideal_point)
     if not setup.objectives:
@@ -108,17 +109,17 @@ def front_of(
     note: str,
     extra_epochs: int = 0,
 ) -> Front:
-    """The front of these students, which are all on it.
+    """The front of these students, all of which are on it.
 
     Args:
-        measures: what they are compared by.
+        measures: the objectives by which students are compared.
         setup: what the run was begun with.
-        trials: its record.
-        students: in any order.
-        folder: of the run.
-        final: as `Front` says, like the next.
+        trials: the run's record.
+        students: the students in any order.
+        folder: the run folder.
+        final: whether the front is final, as `Front` says.
         note: how the search ended, in words.
-        extra_epochs: trained beside those in the record.
+        extra_epochs: the epochs that were trained besides those in the record.
     """
     objectives = measures.objectives
     first = objectives[0]
@@ -149,7 +150,7 @@ def front_of(
 
 
 def _measures_of_before(run: Path, setup: Setup, study: Study | None) -> Measures:
-    """What students of a run are compared by whose `study.json` does not say it."""
+    """The objectives by which students are compared, for a run whose `study.json` does not keep them."""
     if not (run / setup.task).exists():
         raise InputError(
             f"{run} holds no data: its task was a Python object that is kept in no file, so that only a finished front "

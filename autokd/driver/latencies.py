@@ -1,4 +1,4 @@
-"""Latencies of a run's students: known from a table, predicted where measuring is slow, or measured now."""
+"""Latencies of a run's students: known from a table, predicted if measuring is slow, or measured now."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ class Latencies:
 
     Args:
         context: what the trials share.
-        objective: the timed one; its `table` is read and added to, or else a file in the run folder.
+        objective: the timed objective; measurements are read from and added to its `table`, or else to a file in the
+            run folder.
         folder: the run folder.
-        meter: where it is measured.
-        reference_ms: the idle time of the reference network there when the run began.
+        meter: measures the latencies.
+        reference_ms: the idle time of the reference network on the meter's machine when the run began, in ms.
 
     Raises:
         InputError: the table cannot be used.
@@ -56,7 +57,7 @@ class Latencies:
         return None if found is None else self._scaled(found)
 
     def measure(self, arch: Arch, *, seconds: float = SECONDS) -> float:
-        """Milliseconds, timed now for so many seconds and kept in the table."""
+        """Milliseconds, which are timed now for so many seconds and kept in the table."""
         (measured,) = self.meter.measure(
             self.context, self.objective, [arch], reference_ms=self.reference_ms, seconds=seconds
         )
@@ -64,9 +65,9 @@ class Latencies:
         return measured.median_ms
 
     def prediction(self) -> LatencyPrediction | None:
-        """What predicts latencies on this run's scale; None before 16 architectures were measured.
+        """The model that predicts latencies on this run's scale; None before 16 architectures were measured.
 
-        It is fitted anew once there are a tenth more.
+        The model is fitted anew when a tenth more architectures were measured.
         """
         measured = list(self.table.known.values())
         fitted = self._fitted.measured if self._fitted else 0
@@ -75,10 +76,10 @@ class Latencies:
         return self._fitted
 
     def stand_in(self) -> LatencyPrediction | None:
-        """`prediction`, if it is to be used instead of measuring.
+        """The `prediction`, if it replaces measuring.
 
-        It is once 40 architectures were measured, at more than a second each on median, and predicted and measured
-        latencies rank them alike (Spearman .8 or more, cross-validated).
+        It does so when 40 architectures were measured, the median time for one was more than a second, and predicted
+        and measured latencies rank them alike (Spearman .8 or more, cross-validated).
         """
         seconds = [each.seconds for each in self.table.known.values()]
         if len(seconds) < _FEWEST_TO_STAND_IN or median(seconds) <= _SLOW_SECONDS:
@@ -111,10 +112,10 @@ def conditions_of(objective: Objective) -> dict[str, Any]:
 
 
 def idle_reference_ms(objectives: Sequence[Objective], meter: Meter) -> float:
-    """What the reference network takes now where the timed of these objectives are timed, in ms; 0 where none is.
+    """The time of the reference network now, on the device of the timed objectives, in ms; 0 if none is timed.
 
     Raises:
-        InputError: they are timed on several devices, or nothing is timed on that one.
+        InputError: the objectives are timed on several devices, or nothing can be timed on their device.
     """
     how = [conditions_of(objective) for objective in objectives if objective.timed]
     devices = sorted({str(each["device"]) for each in how})
@@ -124,7 +125,7 @@ def idle_reference_ms(objectives: Sequence[Objective], meter: Meter) -> float:
 
 
 def _key(context: Context, objective: Objective, meter: Meter) -> dict[str, Any]:
-    """All that a latency depends on but the architecture; of a space, the source and the name it has there."""
+    """Everything except the architecture on which a latency depends; for the space, its source and its name there."""
     named = context.study.space
     while isinstance(named, Mapping):
         named = named["space"]
@@ -132,8 +133,8 @@ def _key(context: Context, objective: Objective, meter: Meter) -> dict[str, Any]
     digest = source_digest(space)
     if objective.table and not digest:
         raise InputError(
-            f"objectives.{objective.name}.table: the space lives in no source file, by which later runs would know it "
-            "again; put it into one, or leave the table out"
+            f"objectives.{objective.name}.table: the space lives in no source file, by which later runs would "
+            "recognise it; put the space into a file, or leave the table out"
         )
     return {
         "space": digest,

@@ -1,4 +1,4 @@
-"""The loop over futures: keeps an executor busy with what the driver proposes, and hands back what comes out."""
+"""The loop over futures: keeps an executor busy with what the driver proposes, and hands back the results."""
 
 from __future__ import annotations
 
@@ -44,15 +44,16 @@ def run_trials(
 
     Args:
         driver: proposes and records.
-        executor: where stretches run.
-        work: what is submitted.
-        seconds: no stretch begins after so long; None sets no limit. Trials under way are then pruned.
+        executor: runs the stretches.
+        work: the function that is submitted for each stretch.
+        seconds: no stretch begins after so many seconds, and trials under way are then pruned; None sets no limit.
         trial_minutes: a stretch that takes longer is ended and recorded as failed; the inline executor cannot end one.
-        notify: told what is being done whenever something changed, and about twice a second.
+        notify: is told what is being done whenever something changed, and about twice a second.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; results that had come in are recorded, the rest goes on from its last rung next time.
-        NoFrontError: as `Driver.propose` and `Driver.advance`.
+        KeyboardInterrupt: the user pressed Ctrl-C. Results that had come in are recorded; the next search takes up the
+            other trials from their last rungs.
+        NoFrontError: the first students all failed, as `Driver.propose` and `Driver.advance` say.
     """
     started = time.monotonic()
     ready = deque(driver.resume())
@@ -66,20 +67,20 @@ def run_trials(
             while True:
                 in_time = seconds is None or time.monotonic() - started < seconds
                 if in_time and elsewhere:
-                    jobs.take(ready)  # workers first: to tell what has happened takes longer
+                    jobs.take(ready)  # workers come first, because telling what has happened takes longer
                 if proposal is None:
                     notify(SEARCHING)
                     if in_time and not elsewhere:
-                        jobs.take(ready)  # trains now, so what has happened is told before
+                        jobs.take(ready)  # this trains now, so what has happened is told before
                     if in_time and proposing and len(ready) < jobs.taken_in(lasted) and (elsewhere or jobs.free):
                         begun = time.monotonic()
-                        proposal = proposer.submit(driver.propose)  # ahead, where workers need not wait for it
+                        proposal = proposer.submit(driver.propose)  # ahead, so that workers need not wait for it
                 jobs.wait(*([proposal] if proposal else []))
                 if in_time and elsewhere:
-                    jobs.take(ready)  # before what has ended is told, which takes longer
+                    jobs.take(ready)  # before telling what has ended, which takes longer
                 if proposal is not None:
                     if not proposal.done():
-                        continue  # the driver is busy: what ended waits to be told, its workers take what is ready
+                        continue  # the driver is busy, so results wait, and workers take what is ready
                     stretch, proposal = proposal.result(), None
                     lasted.append(time.monotonic() - begun)
                     proposing = stretch is not None
@@ -135,7 +136,7 @@ def train_all(
 
 
 def finished(stretches: Sequence[Stretch]) -> dict[str, dict[str, Any]]:
-    """The results by folder of those stretches whose result and weights are there, and are what was written."""
+    """The results, by folder, of those stretches whose result and weights exist and are what was written."""
     results: dict[str, dict[str, Any]] = {}
     for stretch in stretches:
         folder = Path(stretch.folder)
@@ -146,7 +147,7 @@ def finished(stretches: Sequence[Stretch]) -> dict[str, dict[str, Any]]:
 
 
 class Jobs:
-    """Stretches under way on an executor, each with when it began, and those that have ended."""
+    """The stretches under way on an executor, each with the time when it began, and those that have ended."""
 
     def __init__(self, executor: Executors, work: Work, minutes: float) -> None:
         self.executor, self.work, self.seconds = executor, work, 60 * minutes
@@ -156,9 +157,10 @@ class Jobs:
         self._lasted = deque[float](maxlen=_RECENT)
 
     def taken_in(self, pauses: Collection[float]) -> int:
-        """How many students workers may begin in the longest of these pauses, in seconds.
+        """The number of students that workers may begin in the longest of these pauses, in seconds.
 
-        As first stretches have lasted of late; as many as there are workers at least, and four times that at most.
+        It follows from how long the latest first stretches took. It is at least the number of workers, and at most four
+        times that number.
         """
         stretch = sum(self._lasted) / len(self._lasted) if self._lasted else math.inf
         rounds = math.ceil(max(pauses, default=0.0) / stretch)
@@ -166,11 +168,11 @@ class Jobs:
 
     @property
     def free(self) -> int:
-        """Workers without a stretch."""
+        """The number of workers without a stretch."""
         return self.executor.workers - len(self.futures)
 
     def take(self, ready: deque[Stretch]) -> None:
-        """Sets the first of those that are ready under way, as many as there are workers for."""
+        """Sets the first of the ready stretches under way, as many as there are free workers."""
         while ready and self.free:
             self.submit(ready.popleft())
 
@@ -180,7 +182,7 @@ class Jobs:
         self.futures[self.executor.submit(self.work, stretch)] = (stretch, begun)
 
     def wait(self, *others: Future[Any]) -> None:
-        """Until one of those under way, or another future, has ended; half a second at most."""
+        """Waits until a stretch under way or another future has ended, for half a second at most."""
         wait([*self.futures, *others], timeout=_TICK_SECONDS, return_when=FIRST_COMPLETED)
         for future, (_, begun) in self.futures.items():
             if not future.done() and time.monotonic() > begun + self.seconds:
@@ -189,7 +191,7 @@ class Jobs:
         self._collect()
 
     def done(self) -> Iterator[tuple[Stretch, dict[str, Any]]]:
-        """Stretches that have ended by now with their results, each once."""
+        """The stretches that have ended by now, with their results; each is given once."""
         self._collect()
         while self._ended:
             stretch, future = self._ended.pop(0)
@@ -209,14 +211,14 @@ class Jobs:
             return future.result()
         except BrokenProcessPool:
             return _death(stretch, self.executor.exit_code(future))
-        except (OSError, InputError):  # the disk, or the run: not the student
+        except (OSError, InputError):  # the disk or the run is to blame, and not the student
             raise
         except Exception as error:
             return {"error": reason_of(error)}
 
 
 def _death(stretch: Stretch, code: int) -> dict[str, Any]:
-    """What comes of a stretch whose worker ended: an exit code is the student's fault, a signal is the machine's."""
+    """The result of a stretch whose worker ended: an exit code is the student's fault, a signal the machine's."""
     folder = Path(stretch.folder)
     if code >= 0 and folder.is_dir():
         return {"error": f"ended its worker process with exit code {code}"}

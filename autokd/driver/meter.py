@@ -1,4 +1,4 @@
-"""Where latencies are measured, and the measuring itself: in this process, or wherever a place has it done."""
+"""Measures latencies in this process, and describes how any other place measures them."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from autokd.types import Arch, Objective
 
 
 class Meter(Protocol):
-    """Where latencies of a run are measured: one machine, and one measurement at a time.
+    """Measures the latencies of a run on one machine, one measurement at a time.
 
     Raises (all methods):
-        UnmeasuredError: the machine was lost, and none like it came in time.
+        UnmeasuredError: the machine was lost, and no machine like it came in time.
     """
 
     @property
     def where(self) -> str:
-        """For the log; "" where only this process comes into question."""
+        """The place of the measuring, for the log; "" if it can only be this process."""
 
     def conditions(self, *, runtime: str, threads: int, batch: int, device: str = "cpu") -> dict[str, Any]:
-        """What a latency there depends on besides the student; as `latency_table.conditions`."""
+        """Everything besides the student on which a latency there depends, as `latency_table.conditions` gives it."""
 
     def reference_ms(self, *, threads: int, device: str = "cpu") -> float:
-        """Idle time of the reference network there, in ms; as `latency.measure_reference_ms`."""
+        """The idle time of the reference network there, in ms, as `latency.measure_reference_ms` measures it."""
 
     def measure(
         self,
@@ -41,7 +41,7 @@ class Meter(Protocol):
         reference_ms: float,
         seconds: float = SECONDS,
     ) -> list[Measurement]:
-        """Latencies of students, timed together; as `measure_archs`."""
+        """The latencies of students, timed together as `measure_archs` does."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +49,19 @@ class ThisProcess:
     """Measures in the process of the driver.
 
     Args:
-        where: for the log.
-        ready: returns once processes beside this one have started; nothing is timed before.
+        where: the place of the measuring, for the log.
+        ready: returns when the processes beside this one have started; nothing is timed before that.
     """
 
     where: str = ""
     ready: Callable[[], None] = lambda: None
 
     def conditions(self, *, runtime: str, threads: int, batch: int, device: str = "cpu") -> dict[str, Any]:
-        """As `latency_table.conditions`."""
+        """The same as `latency_table.conditions`."""
         return conditions(runtime=runtime, threads=threads, batch=batch, device=device)
 
     def reference_ms(self, *, threads: int, device: str = "cpu") -> float:
-        """As `latency.measure_reference_ms`."""
+        """The same as `latency.measure_reference_ms`."""
         self.ready()
         return measure_reference_ms(threads=threads, device=device)
 
@@ -74,7 +74,7 @@ class ThisProcess:
         reference_ms: float,
         seconds: float = SECONDS,
     ) -> list[Measurement]:
-        """As `measure_archs`."""
+        """The same as `measure_archs`."""
         self.ready()
         return measure_archs(context, objective, archs, reference_ms=reference_ms, seconds=seconds)
 
@@ -89,13 +89,13 @@ def measure_archs(
 
     Args:
         context: what the trials share; the teacher is not asked.
-        objective: the timed one.
-        archs: of the students.
-        reference_ms: the idle time of the reference network on this machine when the run began.
-        seconds: spent on each where the objective's settings do not say.
+        objective: the timed objective.
+        archs: the architectures of the students.
+        reference_ms: the idle time of the reference network on this machine when the run began, in ms.
+        seconds: the time for each student, if the objective's settings do not say it.
 
     Raises:
-        InfeasibleError: one cannot be built.
+        InfeasibleError: a student cannot be built.
         InputError: a setting of the objective is out of range, or its runtime is not installed.
     """
     students = [build_student(context, arch, seed=context.study.seed) for arch in archs]

@@ -1,4 +1,4 @@
-"""What a study names, and what its baselines name: found before anything is trained, or refused."""
+"""Finds the parts that a study and its baselines name before anything is trained, or refuses the study."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LONGEST_NAME = 200
 
 
 def refuse_unusable(study: Study, folder: Path) -> None:
-    """Refuses a study whose record, device or sampler cannot be used, or of which workers cannot import a part."""
+    """Refuses a study whose record, device or sampler cannot be used, or a part of which workers cannot import."""
     refuse_unimportable(study)
     refuse_record(study.record, folder)
     pick_device(study.device)
@@ -34,7 +34,7 @@ def usable_parts(study: Study) -> tuple[SearchSpace, tuple[Objective, ...]]:
     """The space and the objectives of a study that trains students.
 
     Raises:
-        InputError: one of them cannot be used, nor a loss or the scheduler.
+        InputError: the space, an objective, a loss or the scheduler cannot be used.
     """
     for method in study.recipe.methods:
         resolve_loss(method)
@@ -44,14 +44,14 @@ def usable_parts(study: Study) -> tuple[SearchSpace, tuple[Objective, ...]]:
 
 
 def refuse_unusable_baselines(study: Study, folder: Path, objectives: tuple[Objective, ...]) -> None:
-    """Refuses what the search of a baseline would refuse, when the search whose rival it is has ended.
+    """Refuses now what the search of a baseline would refuse after the study's own search has ended.
 
     Raises:
         InputError: a part of a baseline cannot be used, its name is too long for a folder, or it lacks an objective.
     """
     for name, stages in study.baselines.items():
         if len(os.fsencode(name)) > _LONGEST_NAME:
-            raise InputError(f"baselines: a name of {len(name)} characters given; write a shorter one, for a folder")
+            raise InputError(f"baselines: a name of {len(name)} characters given; write a shorter name, for a folder")
         for stage in range(len(stages)):
             try:
                 part = baseline_study(study, name, stage=stage, epochs=0, archs=[{}])
@@ -63,15 +63,15 @@ def refuse_unusable_baselines(study: Study, folder: Path, objectives: tuple[Obje
             if lacking:
                 raise InputError(
                     f"baselines.{name}: {', '.join(lacking)} left out; a baseline is compared in all objectives of the "
-                    "search, so keep them"
+                    "search, so keep all of them"
                 )
 
 
 def refuse_hopeless_baselines(context: Context, folder: Path) -> None:
-    """Refuses baselines with a space or bounds of their own of which no sampled architecture will do.
+    """Refuses baselines whose own space or bounds leave no sampled architecture.
 
     Raises:
-        InputError: there is such a one.
+        InputError: there is such a baseline.
     """
     study = context.study
     for name, stages in study.baselines.items():

@@ -1,4 +1,4 @@
-"""The places where a search's students are trained: processes of this machine, or a cluster, by reference."""
+"""The places where a search trains its students: processes of this machine, or a cluster, which a reference names."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ from autokd.study import RayExecutor, Study
 from autokd.trial import Stretch, refuse_gone, run_stretch_in
 
 _RAY = "autokd.ray_tune"
-"""A door, above this floor: it comes in by reference."""
+"""The module of Ray, which lies on a higher floor and therefore comes in by reference."""
 
 
 class Place(Protocol):
-    """Where the students of any run are trained, and where they are timed."""
+    """Trains the students of any run, and times them."""
 
     @property
     def meter(self) -> Meter:
-        """Where latencies are measured."""
+        """The meter that measures latencies."""
 
     def start(self) -> None:
-        """Has workers start, where there are any yet to; they get ready while the caller goes on."""
+        """Starts workers that have not started yet; they get ready while the caller goes on."""
 
     def run_trials(self, run: Run, driver: Driver, *, seconds: float | None, notify: Notify) -> str:
-        """Trains what the driver proposes until it proposes no more, and returns why it ended; as `loop.run_trials`."""
+        """Trains trials until the driver proposes no more, and returns why it ended, as `loop.run_trials` does."""
 
     def train_all(self, run: Run, stretches: Sequence[Stretch], *, notify: Notify) -> dict[str, dict[str, Any]]:
-        """Trains stretches, and returns their results by folder; as `loop.train_all`."""
+        """Trains stretches, and returns their results by folder, as `loop.train_all` does."""
 
 
 @dataclass(frozen=True)
 class Here:
-    """This machine: the loop over futures on an executor."""
+    """This machine, on which the loop over futures runs on an executor."""
 
     executor: Executors
 
     @property
     def meter(self) -> ThisProcess:
-        """This process, when workers are ready."""
+        """A meter in this process, which waits until workers are ready."""
         return ThisProcess(ready=self.executor.wait_until_ready)
 
     def start(self) -> None:
-        """Has the worker processes start, which import for a second or two."""
+        """Starts the worker processes, which import for a second or two."""
         self.executor.start()
 
     def run_trials(self, run: Run, driver: Driver, *, seconds: float | None, notify: Notify) -> str:
-        """As `loop.run_trials`."""
+        """The same as `loop.run_trials`."""
         minutes = run.context.study.budget.trial_minutes
         return run_trials(driver, self.executor, self._work(run), seconds=seconds, trial_minutes=minutes, notify=notify)
 
     def train_all(self, run: Run, stretches: Sequence[Stretch], *, notify: Notify) -> dict[str, dict[str, Any]]:
-        """As `loop.train_all`."""
+        """The same as `loop.train_all`."""
         minutes = run.context.study.budget.trial_minutes
         return train_all(self.executor, self._work(run), stretches, minutes=minutes, notify=notify)
 
@@ -73,7 +73,7 @@ class Here:
 
 
 def _run_here(run: Run, stretch: Stretch) -> dict[str, Any]:
-    """Trains in this process, which a student may end, and the search with it: that is counted when it goes on."""
+    """Trains in this process. If a student ends the process, and the search with it, the next search counts that."""
     refuse_gone(run.folder)
     with in_mortal_danger(Path(stretch.folder), "with the search, which trained it in its own process"):
         return run.context.run(stretch)
@@ -85,10 +85,10 @@ HERE = Here(InlineExecutor())
 
 @contextmanager
 def open_place(study: Study) -> Iterator[Place]:
-    """The place that a study names, left at the end whatever happens.
+    """The place that a study names, which is left at the end whatever happens.
 
     Raises:
-        InputError: it cannot be reached.
+        InputError: the place cannot be reached.
     """
     if isinstance(study.executor, RayExecutor):
         cluster: AbstractContextManager[Place] = import_module(_RAY).open_cluster(study)

@@ -1,4 +1,4 @@
-"""Sets a run up: task opened, teacher trained or loaded, its outputs cached, `study.json` written or compared."""
+"""Sets a run up: opens the task, trains or loads the teacher, caches its outputs, writes or compares `study.json`."""
 
 from __future__ import annotations
 
@@ -69,19 +69,19 @@ def prepare(
 ) -> Run:
     """Opens or begins the run in `folder`.
 
-    Bad input leaves no folder behind that was not there before.
+    If the input is bad, no new folder is left behind.
 
     Args:
         study: what is searched.
         folder: the run folder.
-        prior: an earlier run's folder; its trials are copied, and teach the sampler.
-        widened: whether what is searched may have got more choices since the run was begun.
-        place: where students will be trained, and latencies are measured.
-        notify: told how far the teacher's training and its answers are.
+        prior: the folder of an earlier run; its trials are copied, and inform the sampler.
+        widened: whether the space or the recipe may have more choices than when the run was begun.
+        place: where students will be trained and latencies are measured.
+        notify: is told how far the teacher's training and its answers are.
 
     Raises:
-        InputError: anything the study names cannot be used, another search holds the run there, or it was begun with
-            another study, data, teacher or space.
+        InputError: something that the study names cannot be used, another search holds the run, or the run was begun
+            with another study, data, teacher or space.
     """
     refuse_held(folder, study.record)
     with no_half_folder(folder), one_thread():
@@ -102,7 +102,7 @@ def prepare(
             refuse_prior(prior, folder, study, earlier, objectives=objectives, begun=setup is not None)
         if isinstance(study.task, ArrayTask):
             refuse_other_digests(folder, setup, task=study.task.digest)
-        place.start()  # workers import for seconds, while the data are read and the teacher answers
+        place.start()  # workers import for seconds while the data are read and the teacher answers
         task = _open_task(study, folder)
         _LOG.info("The task is %s.", task.summary() if isinstance(task, ArrayTask) else task.name)
         refuse_other_digests(folder, setup, task=task.digest)
@@ -133,10 +133,10 @@ def prepare(
 
 
 def apart(run: Path, folder: Path, setup: Setup, *, reserve: bool, notify: Notify) -> Path:
-    """A folder from which workers train what `setup` says, with `reserve` on the rows that the search left out, too.
+    """A folder from which workers train what `setup` says; with `reserve`, the rows that the search left out are used.
 
     Raises:
-        InputError: the search left no rows out, or the teacher is not the one that the search learnt from.
+        InputError: the search left no rows out, or the teacher is not the one from which the search learnt.
     """
     study = Study.model_validate(setup.study)
     paths: dict[str, Any] = {
@@ -179,7 +179,7 @@ def _begin(
 
 
 def _widened(context: Context, folder: Path, setup: Setup, meter: Meter) -> Setup:
-    """The run with its wider space; the hypervolume counts as far as the worst of the wider one, too."""
+    """The setup of the run with its wider space; the ends of the hypervolume include those of the wider space."""
     names = widen(folder, context, setup)
     ideal, worst = end_points(context, folder, meter, setup.reference_ms)
     before, ideal_before = setup.reference_point, ideal_point(setup, context)
@@ -205,12 +205,12 @@ def _open_task(study: Study, folder: Path) -> Task:
     lacking = [name for name in vars(Task) if not name.startswith("_") and not hasattr(study.task, name)]
     if lacking:
         raise InputError(
-            f"a {kind} is no task (it has no '{lacking[0]}'); give what autokd.tasks.from_arrays or from_dataset makes,"
-            " or an object with all that autokd.types.Task names"
+            f"a {kind} is not a task (it has no '{lacking[0]}'); give what autokd.tasks.from_arrays or from_dataset "
+            "makes, or an object with all that autokd.types.Task names"
         )
     if study.executor != "inline":
         raise InputError(
-            f"task: worker processes read it from files, and a {kind} is in none; use executor='inline', or make it "
-            "with autokd.tasks.from_arrays"
+            f"task: worker processes read the task from files, and a {kind} is in no file; use executor='inline', or "
+            "make the task with autokd.tasks.from_arrays"
         )
     return cast(Task, study.task)

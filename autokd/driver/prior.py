@@ -1,4 +1,4 @@
-"""An earlier run as prior knowledge: its trials teach the sampler what to expect, and count as nothing else."""
+"""An earlier run as prior knowledge: its trials inform the sampler only."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ def refuse_prior(
     objectives: Iterable[Objective],
     begun: bool,
 ) -> None:
-    """Refuses an earlier run from which nothing can be learnt for this one.
+    """Refuses an earlier run from which nothing can be learnt for this run.
 
     Args:
-        other: the earlier run's folder.
-        folder: this run's.
-        study: this one's.
-        changed: the parts whose source is not what it was there, as `changed_sources` gives them.
-        objectives: this one's.
-        begun: whether this run was begun before; it may go on with what it began with only.
+        other: the folder of the earlier run.
+        folder: the folder of this run.
+        study: the study of this run.
+        changed: the parts whose source differs from that in the earlier run, as `changed_sources` gives them.
+        objectives: the objectives of this run.
+        begun: whether this run was begun before; it may then go on only with the earlier run with which it began.
 
     Raises:
-        InputError: it is no run, its space or an objective is another, its trials lack a trained objective of this
-            study, the study's sampler cannot learn from it, or this run began without it.
+        InputError: `other` is no run, its space or an objective differs, its trials lack a trained objective of this
+            study, the study's sampler cannot learn from earlier runs, or this run began without an earlier run.
     """
     if study.sampler != OWN_SAMPLER:
-        raise InputError(f"earlier run {other}: only sampler {OWN_SAMPLER} learns from it; {study.sampler!r} given")
+        raise InputError(f"earlier run {other}: only the sampler {OWN_SAMPLER} learns from it; {study.sampler!r} given")
     if begun and not (folder / _COPY).exists():
         raise InputError(f"earlier run {other}: {folder} began without it; {START_OVER}")
     setup = read_setup(other)
@@ -63,8 +63,8 @@ def refuse_prior(
     measured = [words for part, words in changed.items() if part.startswith("the objective ")]
     if measured:
         raise InputError(
-            f"earlier run {other}: {' and '.join(measured)} changed since, so that its values are of another kind; put "
-            "it back, or search without an earlier run"
+            f"earlier run {other}: {' and '.join(measured)} changed since, so the values there are of another kind; "
+            "undo the change, or search without an earlier run"
         )
     trained = [objective.name for objective in objectives if objective.trained]
     known = {
@@ -77,17 +77,17 @@ def refuse_prior(
     unknown = [name for name in trained if name not in known]
     if unknown:
         raise InputError(
-            f"earlier run {other}: no trial there knows {' or '.join(unknown)}; give a run that was searched for it"
+            f"earlier run {other}: no trial there has {' or '.join(unknown)}; give a run that has this objective"
         )
 
 
 def adopt_prior(other: Path, folder: Path, record: str) -> None:
-    """Copies what is learnt from: the other run may go on or be deleted, this one stays what it is.
+    """Copies the trials of an earlier run, which may then go on or be deleted without an effect on this run.
 
     Args:
-        other: the earlier run's folder.
-        folder: this run's.
-        record: that of this run's study; an earlier run may share its database.
+        other: the folder of the earlier run.
+        folder: the folder of this run.
+        record: the `record` of this run's study; an earlier run may share its database.
     """
     copy, study, setup = folder / _COPY, read_study(other, record), read_setup(other)
     copy.mkdir(exist_ok=True)
@@ -99,12 +99,12 @@ def adopt_prior(other: Path, folder: Path, record: str) -> None:
 
 
 def prior_trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
-    """The trials that a run learns from, as they were in the earlier run; none where it was begun without."""
+    """The trials from which a run learns, as they were in the earlier run; none if it began without an earlier run."""
     return read_study(folder / _COPY).get_trials(deepcopy=False) if (folder / _COPY).exists() else []
 
 
 def prior_note(folder: Path, study: Study, now: Setup) -> str:
-    """What a run learns from, in words, and in what that differs; "" where it learns from none."""
+    """The earlier run from which a run learns, and what differs in it, in words; "" if there is none."""
     if not (folder / _COPY).exists():
         return ""
     setup = read_setup(folder / _COPY)

@@ -1,4 +1,4 @@
-"""How far something long is, and how long it still takes: told to the caller, and now and then to the log."""
+"""Tells the caller, and now and then the log, how far a long task is and how long it will still take."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from autokd.driver.events import PROGRESS, Tell
 from autokd.study import Study
 
 Notify = Callable[[str], None]
-"""Told in words what is being done."""
+"""Is told in words what is being done."""
 
 _LOG = logging.getLogger("autokd")
 _TOLD_EVERY, _LOGGED_EVERY = 0.5, 30.0
 
 
 SEARCHING = "Training students."
-"""What is done while a search trains, stops and proposes students."""
+"""The message while a search trains, stops and proposes students."""
 
 
 def fresh_seeds(done: int, total: int) -> str:
-    """How far the trainings are from which the numbers of a front come."""
+    """The message while the trainings run from which the numbers of a front come."""
     return f"Training students again with fresh seeds: {done} of {total} trainings are done."
 
 
@@ -30,12 +30,12 @@ def tell_nobody(message: str) -> None:
 
 
 def steps(doing: str, notify: Notify, *, clock: Callable[[], float] = time.monotonic) -> Callable[[int, int], None]:
-    """What is to be called with how many steps of how many are done, first with those that were done before.
+    """A function to call with the number of steps that are done and of all steps; first with those done before.
 
     Args:
-        doing: what is done, as `Training the teacher for 20 epochs`.
-        notify: told twice a second at most.
-        clock: seconds, only differences count.
+        doing: what is being done, such as `Training the teacher for 20 epochs`.
+        notify: is told twice a second at most.
+        clock: gives the time in seconds, of which only differences count.
     """
     began = told = logged = clock()
     before: int | None = None
@@ -58,7 +58,7 @@ def steps(doing: str, notify: Notify, *, clock: Callable[[], float] = time.monot
 
 
 def before_trials(study: Study, tell: Tell) -> Notify:
-    """Tells what is being done while there are no trials yet."""
+    """A `Notify` that tells what is being done while there are no trials yet."""
     started = time.monotonic()
 
     def notify(message: str) -> None:

@@ -1,4 +1,4 @@
-"""The ends between which the hypervolume of a run counts, for each objective; fixed when the run begins."""
+"""The ends between which the hypervolume of a run counts, for each objective. They are fixed when the run begins."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ _TIMED_SAMPLES = 16
 def end_points(
     context: Context, folder: Path, meter: Meter, reference_ms: float
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """The ideal value and the worst one that counts, each by objective.
+    """The ideal value, and the worst value that counts, each by objective.
 
-    The worst is an objective's bound, else what it declares, else, for what is trained, what answers score that do not
-    look at the input, and for costs a tenth above a random sample. See `find_ends` and `_cost_ends`.
+    The worst value is the objective's bound, or else the worst value that the objective declares. If it has neither,
+    the worst value of a trained objective is the score of answers that do not look at the input, and that of a cost
+    lies a tenth above a random sample. See `find_ends` and `_cost_ends`.
 
     Raises:
         InputError: no architecture of the sample can be built, or the ends of an objective cannot be found.
@@ -59,9 +60,10 @@ def _trained_ends(objective: Objective, context: Context) -> tuple[float, float]
 
 
 def _cost_ends(objective: Objective, sample: list[float]) -> tuple[float, float]:
-    """Of a cost: from 0, where none of the sample is below, or from 1 where it is maximised and none is above.
+    """The ideal and the worst value of a cost.
 
-    What lies beyond is given a tenth more room than the sample takes.
+    A cost that is minimised counts from 0, if no value of the sample is below 0. A cost that is maximised counts from
+    1, if no value of the sample is above 1. Other ends lie a tenth beyond the sample.
     """
     low, high = min(sample), max(sample)
     below, above = low - 0.1 * abs(low), high + 0.1 * abs(high) if high < 0 else 1.1 * high
@@ -75,7 +77,7 @@ def _cost_ends(objective: Objective, sample: list[float]) -> tuple[float, float]
 
 
 def _sample(context: Context, folder: Path, meter: Meter, reference_ms: float) -> list[dict[str, float]]:
-    """The costs of random architectures, whatever the bounds; only the first that can be built are timed."""
+    """The costs of random architectures, regardless of the bounds; only the first that can be built are timed."""
     free = replace(context, objectives=tuple(replace(objective, bound=None) for objective in context.objectives))
     measured = Costs(free, folder, meter=meter, reference_ms=reference_ms)
     costs: list[dict[str, float]] = []

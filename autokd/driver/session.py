@@ -1,4 +1,4 @@
-"""A run while it is driven: its record is open, its driver knows what is next, and how it stands can be told."""
+"""A run while it is driven: its record is open, its driver decides what is next, and its state can be told."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Session:
     """A run while it is driven, to be entered as a context.
 
     Args:
-        run: the run, prepared.
-        tell: told each event, and about twice a second how the search stands.
+        run: the prepared run.
+        tell: is told each event, and about twice a second how the search stands.
     """
 
     def __init__(self, run: Run, tell: Tell) -> None:
@@ -81,14 +81,14 @@ class Session:
         self.record.close()
 
     def refuse_moved(self) -> None:
-        """Refuses to go on where another folder, or none, is where the run's was: its record goes elsewhere."""
+        """Refuses to go on if the run folder was moved, deleted or replaced, because its record would go elsewhere."""
         if _place(self.run.folder) != self._place:
             raise gone(self.run.folder)
 
     def take_stock(self) -> None:
         """Tells what has happened since, and removes the weights of students that exceed the disk budget.
 
-        Kept are those of the front so far, of the front that was answered last, and of trials that go on.
+        Weights are kept of the front so far, of the front that was answered last, and of trials that go on.
         """
         trials = [*self._open, *self.record.trials[self._seen :]]
         self._seen = len(self.record.trials)
@@ -110,7 +110,7 @@ class Session:
         self._disk.trim({trial.number for trial in self._front} | {student.trial for student in self.answered or ()})
 
     def searching(self, message: str) -> None:
-        """`notify`, where trials may have begun or ended."""
+        """Does the same as `notify`, after taking stock of trials that have begun or ended."""
         self.take_stock()
         self.notify(message)
 
@@ -152,7 +152,7 @@ def hypervolume_of(values: Sequence[Mapping[str, float]], run: Run) -> float:
 
 
 def _answered(folder: Path, record: Record) -> Front | None:
-    """The front that was answered last; one of trials that the record has lost is deleted, and is none."""
+    """The front that was answered last; if it has trials that the record has lost, it is deleted, and this is None."""
     front = final_front(folder)
     if front is not None and sum(front.trials.values()) - front.trials.get("running", 0) > len(record.trials):
         (folder / "front.json").unlink()
@@ -161,7 +161,7 @@ def _answered(folder: Path, record: Record) -> Front | None:
 
 
 def _place(folder: Path) -> tuple[int, int] | None:
-    """What tells a folder from any other, whatever it is called; None where there is none."""
+    """What identifies a folder, whatever its name is; None if there is no folder."""
     try:
         found = folder.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""The front of a run as its folder has it; read without torch, and without code that the run names."""
+"""The front of a run, read from its folder without torch and without code that the run names."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 
 
 def load_front(run: str | Path, *, study: Study | None = None, space: object = None) -> Front:
-    """The front of a run: the final one of `front.json` as long as no trial was added, else a glance at the record.
+    """The front of a run: the final front in `front.json` if no trial was added since, else the raw front so far.
 
-    Nothing that the run names is imported, until one of the students is loaded, retrained or exported.
+    Nothing that the run names is imported until a student is loaded, retrained or exported.
 
     Args:
         run: the run folder.
-        study: the caller's own study of this run: needed where its record is in a database outside the folder, and to
-            load, retrain or export students whose code is no installed plug-in.
-        space: its search space, to load, retrain or export students: the file that holds it, a reference, or the space
-            itself; for one that is no installed plug-in and that `study` does not name, or that was edited since.
+        study: the caller's own study of this run. It is needed if the run's record is in a database outside the folder,
+            and to load, retrain or export students whose code is not an installed plug-in.
+        space: the search space of the run, to load, retrain or export students: the file that holds the space, a
+            reference, or the space itself. It is needed if the space is not an installed plug-in and `study` does not
+            name it, or if the space was edited since.
 
     Raises:
         InputError: `run` is not a run folder, or its record is elsewhere.
@@ -42,7 +43,7 @@ def load_front(run: str | Path, *, study: Study | None = None, space: object = N
 
 
 def final_front(run: Path) -> Front | None:
-    """The front that a search of this run answered last; None where none has.
+    """The front that a search of this run answered last; None if no search has.
 
     Raises:
         InputError: `front.json` is damaged.
@@ -55,7 +56,7 @@ def still_answers(front: Front, tally: Mapping[str, int]) -> bool:
     """Whether nothing but repeated proposals came into the record since `front` was answered.
 
     Args:
-        front: the answer.
-        tally: how many trials are in each state now.
+        front: the front that was answered.
+        tally: the number of trials in each state now.
     """
     return {**front.trials, "duplicate": 0} == {**tally, "duplicate": 0}

@@ -1,4 +1,4 @@
-"""A prepared run, and what it was begun with, compared with what a search is about to do."""
+"""A prepared run, and the comparison of what it was begun with and what a search is about to do."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from autokd.tasks import ArrayTask
 from autokd.trial import Context
 
 DIGESTS = {"task": "the data", "teacher": "the teacher", "space": "the source of the space"}
-"""What a run's digests are of."""
+"""What the digests of a run stand for, in words."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Run:
     Args:
         folder: the run folder.
         context: what the trials share.
-        setup: what `study.json` holds.
-        meter: where latencies are measured.
+        setup: the content of `study.json`.
+        meter: measures latencies.
     """
 
     folder: Path
@@ -57,17 +57,17 @@ class Run:
 
     @property
     def reference(self) -> dict[str, float]:
-        """Worst value by objective, for the hypervolume; fixed when the run began."""
+        """The worst value by objective, for the hypervolume; it was fixed when the run began."""
         return dict(self.setup.reference_point)
 
     @property
     def ideal(self) -> dict[str, float]:
-        """Best value by objective, likewise."""
+        """The best value by objective, for the hypervolume; it was fixed when the run began."""
         return ideal_point(self.setup, self.context)
 
     @property
     def reference_ms(self) -> float:
-        """Idle time of the latency reference network when the run began, in ms; 0 where nothing is timed."""
+        """The idle time of the latency reference network when the run began, in ms; 0 if nothing is timed."""
         return self.setup.reference_ms
 
 
@@ -84,24 +84,24 @@ def environment() -> dict[str, str]:
 
 
 def record_names(study: Study) -> tuple[str, ...]:
-    """Where a run begins, the name of its Optuna study: one of its own, where the database may hold those of others."""
+    """The name of the Optuna study of a new run; it is unique if the database may hold other studies."""
     return (STUDY if study.record == "sqlite" else f"{study.name}-{uuid.uuid4().hex[:8]}",)
 
 
 def ideal_point(setup: Setup, context: Context) -> dict[str, float]:
-    """The best value by objective from which a run's hypervolume counts; runs of before count from `context.ideal`."""
+    """The best value by objective from which a run's hypervolume counts; old runs count from `context.ideal`."""
     return dict(setup.ideal_point or context.ideal)
 
 
 def setup_to_go_on(run: Path, record: str) -> Setup | None:
-    """What a run that was begun holds, or None where none was.
+    """The setup of a run that was begun before; None if there is none.
 
     Args:
-        run: its folder.
-        record: that of the caller's study.
+        run: the run folder.
+        record: the `record` of the caller's study.
 
     Raises:
-        InputError: it was begun, and part of it is lost or damaged.
+        InputError: the run was begun, and a part of it is lost or damaged.
     """
     begun, recorded = (run / SETUP_FILE).exists(), (run / "record.db").exists() or not has_own_database(run)
     if not begun and not recorded:
@@ -110,14 +110,14 @@ def setup_to_go_on(run: Path, record: str) -> Setup | None:
     refuse_elsewhere(run, setup)
     if (run / "trials").exists():
         if not recorded:
-            raise InputError(f"{run} has trials, but the record.db of what they are is gone; {START_OVER}")
+            raise InputError(f"{run} has trials, but its record.db, which describes them, is gone; {START_OVER}")
         read_study(run, record)
     return setup
 
 
 @contextmanager
 def no_half_folder(folder: Path) -> Iterator[None]:
-    """Makes the folder; where what is done inside fails, it is gone again, if it was not there before."""
+    """Makes the folder; if the block fails, the folder is deleted again, unless it existed before."""
     try:
         os.fsencode(folder.absolute()).decode("utf-8")
     except UnicodeDecodeError:  # safetensors would refuse to write there
@@ -148,7 +148,7 @@ def unimportable(study: Study) -> list[str]:
 
 def refuse_unimportable(study: Study) -> None:
     """Refuses a study of which worker processes cannot import a part."""
-    missing = [name for name in unimportable(study) if name != "task"]  # of which more can be said once it is opened
+    missing = [name for name in unimportable(study) if name != "task"]  # opening the task says more
     if study.executor != "inline" and missing:
         raise InputError(
             f"{', '.join(missing)}: worker processes cannot import what was given; put it into a module or a file and "
@@ -157,12 +157,12 @@ def refuse_unimportable(study: Study) -> None:
 
 
 def searches_otherwise(setup: Setup, study: Study, changed: Mapping[str, str]) -> bool:
-    """Whether a study searches something else than the run was begun with: its space, its source, or its recipe.
+    """Whether a study has another space, source of the space, or recipe than the run was begun with.
 
     Args:
         setup: what the run was begun with.
-        study: of now.
-        changed: as `changed_sources` gives it.
+        study: the study now.
+        changed: the changed parts, as `changed_sources` gives them.
     """
     return any(map(_says_what_is_searched, changed_keys(setup.study, dump(study)))) or SPACE in changed
 
@@ -174,15 +174,15 @@ def refuse_other_study(
 
     Args:
         folder: the run folder.
-        setup: what it was begun with; None where nothing was begun.
-        study: of now.
-        changed: as `changed_sources` gives it.
-        widened: whether what is searched may have changed.
+        setup: what the run was begun with; None if no run was begun.
+        study: the study now.
+        changed: the changed parts, as `changed_sources` gives them.
+        widened: whether the space and the recipe may have changed.
     """
     if setup is None:
         return
     keys = changed_keys(setup.study, dump(study))
-    named = {f"the {key.partition('.')[0]}" for key in keys}  # another part has another source, too
+    named = {f"the {key.partition('.')[0]}" for key in keys}  # if a study names another part, its source differs, too
     parts = [part for part in changed if part not in named]
     searched = [key for key in keys if _says_what_is_searched(key)] + [part for part in parts if part == SPACE]
     left = [each for each in [*keys, *parts] if not (widened and each in searched)]
@@ -205,10 +205,10 @@ def _refuse(folder: Path, setup: Setup, changed: Sequence[str], hint: str = "") 
         if setup.format < FORMAT:
             hint += (
                 f"; an earlier version of AutoKD began it (its {SETUP_FILE} is of format {setup.format}, now it is "
-                f"{FORMAT}), and may have made other data or another teacher of the same study"
+                f"{FORMAT}), and may have made other data or another teacher from the same study"
             )
         raise InputError(
-            f"{folder} was begun with another study: {', '.join(changed)} changed; put it back to go on, or "
+            f"{folder} was begun with another study: {', '.join(changed)} changed; undo the change to go on, or "
             f"{START_OVER}{hint}"
         )
 

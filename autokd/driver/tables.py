@@ -1,4 +1,4 @@
-"""Sets up a run that searches a table: the table is read and checked, and copied into the run folder."""
+"""Sets up a run that searches a table: reads and checks the table, and copies it into the run folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COPY = "table.csv.gz"
 
 
 def prepare_table(study: Study, folder: Path, prior: Path | None) -> Run:
-    """`prepare` for a study of a table; `folder` exists.
+    """Prepares the run of a study of a table, as `prepare` does; `folder` exists.
 
     Raises:
         InputError: the table cannot be used, or the run was begun with another study or table.

@@ -1,4 +1,4 @@
-"""The teacher of a run: trained or loaded, asked before the search and when the front is settled, and judged."""
+"""Trains or loads the teacher of a run, asks it before the search and when the front is settled, and judges it."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def teacher_and_outputs(
 
     Args:
         study: names the teacher.
-        task: what it answers.
-        folder: the run folder, in which both are kept.
-        also: further splits that it is asked; the file is then another one.
-        notify: told how far training and asking are.
+        task: the task whose rows the teacher answers.
+        folder: the run folder, which keeps the teacher and its outputs.
+        also: further splits about which the teacher is asked; their outputs are in another file.
+        notify: is told how far training and asking are.
 
     Raises:
-        InputError: it cannot be had, or its answers will not do.
+        InputError: the teacher cannot be loaded or trained, or its answers cannot be used.
     """
     home = folder / "teacher"
     train = _training(task, study, notify)
@@ -60,24 +60,24 @@ def teacher_and_outputs(
 
 
 def with_test_answers(context: Context, folder: Path, setup: Setup, notify: Notify, *, own: Study | None) -> Context:
-    """The context with the teacher's answers on the test rows, which are asked now if they were not before.
+    """The context with the teacher's answers on the test rows; the teacher is asked now if it was not asked before.
 
-    A teacher that cannot be asked any more costs its own figures on test, and the objectives that compare students with
-    it there. The log says so, and students have their other figures all the same.
+    If the teacher cannot be asked any more, its own figures on test are missing, and so are the objectives that compare
+    students with it there. The log says so, and students have their other figures all the same.
 
     Args:
         context: what the trials of the run share.
         folder: the run folder.
-        setup: what the run was begun with, its teacher among it.
-        notify: told how far asking is.
-        own: the caller's own study; without it a teacher of code that is not installed is not asked.
+        setup: what the run was begun with, including its teacher.
+        notify: is told how far asking is.
+        own: the caller's own study; without it, a teacher whose code is not installed is not asked.
     """
     rows = context.task.splits["test"]
     if not len(rows) or not context.teacher[0][rows].isnan().any():
         return context
     try:
         context = replace(context, teacher=open_outputs(_ask_test(context, folder, setup, notify, own)))
-    except FOREIGN as error:  # whatever a foreign teacher raises: students were trained, and are worth a front
+    except FOREIGN as error:  # a teacher may raise anything, and the students deserve a front
         _LOG.warning("The teacher cannot be asked about the test rows: %s.", said(error))
     if not context.teacher[0][rows].isnan().any():
         return context
@@ -88,10 +88,10 @@ def with_test_answers(context: Context, folder: Path, setup: Setup, notify: Noti
 
 
 def teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
-    """The teacher's name, its values on validation if it answers all of it, and a note on what they are worth.
+    """The teacher's name, its values on validation if it answers all rows there, and a note on what they are worth.
 
     Raises:
-        InputError: it is no better than chance, or lacks answers that an objective compares with.
+        InputError: the teacher is no better than chance, or lacks answers with which an objective compares.
     """
     refuse_unanswered(context.teacher, context.task, context.objectives)
     given = context.study.teacher
@@ -114,7 +114,7 @@ def teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
 
 
 def _copied(home: Path, folder: Path) -> Path:
-    """A folder with a copy of the answers in `home`, which stay as the search and its baselines know them."""
+    """A folder with a copy of the answers in `home`, so that those stay as the search and its baselines know them."""
     if not folder.exists():
         folder.mkdir()
         for path in [*home.glob("outputs-*.npy"), *home.glob("outputs-*.json")]:
@@ -123,7 +123,7 @@ def _copied(home: Path, folder: Path) -> Path:
 
 
 def _ask_test(context: Context, folder: Path, setup: Setup, notify: Notify, own: Study | None) -> Path:
-    """The file with the teacher's answers on the test rows, too."""
+    """The file of the teacher's answers, with those on the test rows."""
     study, task, home = context.study, context.task, folder / "teacher"
     as_let_in(folder, setup, TO_TEACH, study=own)
     refuse_changed(folder, changed_sources(setup.sources, {TEACHER: teacher_sources(study)}))
@@ -136,7 +136,7 @@ def _ask_test(context: Context, folder: Path, setup: Setup, notify: Notify, own:
 
 
 def _training(task: Task, study: Study, notify: Notify) -> Train:
-    """What trains a teacher: plain training on every training label, those the students do not see among them."""
+    """The function that trains a teacher, plainly, on every training label, also on those that students do not see."""
 
     def train(network: nn.Module, spec: TrainedSection, folder: Path) -> None:
         recipe = Recipe(
@@ -167,7 +167,7 @@ def _training(task: Task, study: Study, notify: Notify) -> Train:
                 ) from error
             _keep(training, folder, epoch + 1)
             told(epoch + 1, spec.epochs)
-        network.cpu()  # where it is digested and saved
+        network.cpu()  # where its digest is made and it is saved
 
     return train
 
@@ -177,19 +177,19 @@ def _refuse_training(network: nn.Module, spec: TrainedSection, folder: Path) -> 
 
 
 def _keep(training: Training, folder: Path, epoch: int) -> None:
-    """Keeps a training as it is after an epoch, whole or not at all, in place of the one before."""
+    """Keeps a training as it is after an epoch, whole or not at all, in place of the epoch before."""
     part = folder / f"epoch-{epoch}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     training.save(part)
     write_result(part, {"epoch": epoch, "values": {}})
-    shutil.rmtree(folder / f"epoch-{epoch}", ignore_errors=True)  # one that was damaged
+    shutil.rmtree(folder / f"epoch-{epoch}", ignore_errors=True)  # a damaged one
     os.replace(part, folder / f"epoch-{epoch}")
     shutil.rmtree(folder / f"epoch-{epoch - 1}", ignore_errors=True)
 
 
 def _last_epoch(folder: Path) -> int:
-    """The last epoch that was kept and is not damaged; 0 where none is."""
+    """The last epoch that was kept and is not damaged; 0 if there is none."""
     names = [re.fullmatch(r"epoch-(\d+)", path.name) for path in folder.glob("epoch-*")]
     kept = sorted((int(match[1]) for match in names if match), reverse=True)
     return next((epoch for epoch in kept if is_whole(folder / f"epoch-{epoch}", WEIGHTS, OPTIMIZER)), 0)

@@ -1,4 +1,4 @@
-"""Each read of the test split, noted in the run folder."""
+"""Notes each read of the test split in the run folder."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ def note_test_read(run: Path, what: str) -> None:
 
 
 def count_test_reads(run: Path) -> int:
-    """How often the test split was read in this run."""
+    """The number of times that the test split was read in this run."""
     path = run / "test_reads.jsonl"
     return len(path.read_bytes().splitlines()) if path.is_file() else 0

@@ -1,4 +1,4 @@
-"""The test split, read when the front is settled."""
+"""Reads the test split when the front is settled."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def read_test(
     trials: Mapping[int, TrialRecord],
     notify: Notify,
 ) -> tuple[list[Student], dict[str, float]]:
-    """The front's students and the teacher with their numbers on the test split; nothing is chosen after this.
+    """The students of the front with their numbers on the test split, and those of the teacher.
 
-    The teacher is asked about these rows now, and not before the search.
+    Nothing is chosen after this. The teacher is asked about these rows now, and not before the search.
     """
     rows = run.context.task.splits["test"]
     if not len(rows):

@@ -1,7 +1,8 @@
-"""A run whose space has got more choices: its record, checked against the wider space and copied into a new study.
+"""Checks the record of a run whose space has more choices now, and copies the record into a new Optuna study.
 
-Optuna refuses other choices of a parameter in the same study. The study before stays in the database as it was, and
-`study.json`, which names the newest, is replaced when the copy is whole: whatever dies before that has changed nothing.
+Optuna refuses other choices of a parameter in the same study. The earlier study stays in the database as it was, and
+`study.json`, which names the newest study, is replaced when the copy is whole. A process that dies before that has
+changed nothing.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ _REPLAYS = 50
 def widen(folder: Path, context: Context, setup: Setup) -> tuple[str, ...]:
     """Copies the record of a run into a study with the distributions of `context`, and returns the studies' names.
 
-    Numbers, states, values, attributes, rungs and constraints stay. A trial gets a parameter that is new where its
-    architecture or recipe says which value it had.
+    Numbers, states, values, attributes, rungs and constraints stay. A trial gets a new parameter if its architecture or
+    recipe says which value this parameter had.
 
     Args:
         folder: the run folder.
         context: the study and its wider space.
-        setup: what `study.json` holds.
+        setup: the content of `study.json`.
 
     Raises:
-        InputError: something recorded is not in the space any more, or it builds another network than it did.
+        InputError: something recorded is not in the space any more, or the space builds another network than it did.
     """
     study = read_study(folder, context.study.record)
     trials = study.get_trials(deepcopy=False)
@@ -50,9 +51,9 @@ def widen(folder: Path, context: Context, setup: Setup) -> tuple[str, ...]:
     lock, storage, _ = take(folder, context.study.record)
     try:
         write_study(storage, names[-1], study, wider)
-    except ValueError as error:  # distributions that Optuna does not have in one study
+    except ValueError as error:  # Optuna does not accept these distributions in one study
         raise InputError(
-            f"the space cannot be widened: {error}; a space must ask for a parameter in one way"
+            f"the space cannot be widened: {error}; a space must always suggest a parameter in the same way"
         ) from error
     finally:
         close_storage(storage)
@@ -62,19 +63,19 @@ def widen(folder: Path, context: Context, setup: Setup) -> tuple[str, ...]:
 
 
 def _in_wider_space(trial: FrozenTrial, context: Context) -> FrozenTrial:
-    """The trial with the distributions that the wider space has for it."""
+    """The trial with the distributions of the wider space."""
     record = as_record(trial)
     known = {f"recipe.{key}": value for key, value in record.recipe.items()} | dict(record.arch or {})
     wished = {**known, **trial.params}
     asked: dict[str, BaseDistribution] = {}
-    for seed in range(_REPLAYS):  # a new parameter may decide whether an old one is asked for
+    for seed in range(_REPLAYS):  # a new parameter may decide whether an old one is suggested
         replay: Any = Draw(Random(seed), wished)
         try:
             suggest = partial(context.suggest, replay)
             arch, recipe = in_time(context.study.budget.trial_minutes, suggest, what="suggest")
         except InputError:
             raise
-        except FOREIGN as error:  # it may have raised when the trial was proposed
+        except FOREIGN as error:  # it may have raised the same when the trial was proposed
             arch, recipe = record.arch or {}, record.recipe
             if record.arch is not None:
                 raise _refused(trial, f"suggest {reason_of(error)} for what was picked") from error
@@ -97,7 +98,7 @@ def _in_wider_space(trial: FrozenTrial, context: Context) -> FrozenTrial:
 def _refuse_loss(trial: FrozenTrial, name: str, value: Any, now: BaseDistribution | None) -> None:
     was = trial.distributions[name]
     if now is None:
-        raise _refused(trial, f"{name} is not asked for any more")
+        raise _refused(trial, f"{name} is not suggested any more")
     if not holds(now, value):
         raise _refused(trial, f"{name} is {value!r}, which is outside of {_shown(now)}")
     lost = [choice for choice in _ends(was) if not holds(now, choice)]
@@ -124,13 +125,13 @@ def _shown(distribution: Any) -> str:
 
 def _refused(trial: FrozenTrial, reason: str) -> InputError:
     return InputError(
-        f"the space is not wider: trial {trial.number}: {reason}; a space that goes on keeps all that it had, or the "
-        f"front would name students that it does not have: put it back, or {START_OVER}"
+        f"the space is not wider: trial {trial.number}: {reason}; a wider space must keep all that it had, or the "
+        f"front would name students that are not in the space: put it back, or {START_OVER}"
     )
 
 
 def _refuse_other_networks(records: Iterable[TrialRecord], context: Context) -> None:
-    """Refuses a space that makes another network of what is recorded, so far as the exact costs tell."""
+    """Refuses a space that builds other networks than those recorded, as far as the exact costs show it."""
     exact = {objective.name for objective in context.objectives if not objective.trained and not objective.timed}
     seen: set[str] = set()
     for record in records:
@@ -145,11 +146,11 @@ def _refuse_other_networks(records: Iterable[TrialRecord], context: Context) -> 
         except FOREIGN as error:
             raise InputError(
                 f"the space is not wider: it no longer builds {record.arch} of trial {record.number} "
-                f"({reason_of(error)}); build must make what it made of all that is recorded"
+                f"({reason_of(error)}); build must make the same networks of all recorded architectures as before"
             ) from error
         for name, value in was.items():
             if not math.isclose(value, now[name], rel_tol=1e-6):
                 raise InputError(
                     f"the space is not wider: {record.arch} of trial {record.number} had {name} {value:g} and now has "
-                    f"{now[name]:g}; build must make what it made of all that is recorded"
+                    f"{now[name]:g}; build must make the same networks of all recorded architectures as before"
                 )

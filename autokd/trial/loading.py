@@ -97,6 +97,6 @@ def refuse_changed(run: Path, changed: Mapping[str, str]) -> None:
     if changed:
         old = ", or give the file as it was with --space OLD_FILE (from Python: space='old_file.py')"
         raise InputError(
-            f"{run}: {', '.join(changed.values())} changed since the search; put it back"
+            f"{run}: {', '.join(changed.values())} changed since the search; undo the change"
             f"{old if set(changed) == {SPACE} else ''}"
         )
