@@ -75,7 +75,7 @@ BUILT = [
     ("nn.Conv2d(1, 10, 3)", "outputs of shape (1, 10, 6, 6); the task has (1, 10)"),
     ("'a network'", "build gave a str, not a torch.nn.Module"),
     ("None", "build gave a NoneType, not a torch.nn.Module"),
-    ("nn.Linear(-3, 10)", "none of 64 random architectures can be built for this task; the last, {'width': "),
+    ("nn.Linear(-3, 10)", "none of 64 random architectures can be built for this task; the last one is {'width': "),
     ("nn.Sequential(nn.Linear(3, 10))", "mat1 and mat2 shapes cannot be multiplied"),
     ("arch['depth']", "raised KeyError: 'depth'"),
 ]

@@ -204,7 +204,7 @@ def test_five_failures_at_the_start_end_the_search_with_the_reason(tmp_path: Pat
         for _ in range(4):
             assert driver.advance(propose(driver).trial, {"error": "raised ValueError: x"}) == []
         last = propose(driver)
-        with pytest.raises(NoFrontError, match=r"first 5 students all failed; the last: out of memory; .*check"):
+        with pytest.raises(NoFrontError, match=r"all failed, the last one with this reason: out of memory; .*check"):
             driver.advance(last.trial, {"error": "out of memory"})
 
 

@@ -138,7 +138,7 @@ def test_whatever_goes_wrong_in_a_worker_is_recorded_with_its_reason_and_costs_n
 
 
 def test_where_everything_fails_the_search_says_so_at_once(tmp_path: Path) -> None:
-    with pytest.raises(NoFrontError, match="the first 5 students all failed; the last: "):
+    with pytest.raises(NoFrontError, match="the first 5 students all failed, the last one with this reason: "):
         search(tmp_path, INLINE, **{"budget.trials": 50})
     assert sum(trial.state == "failed" for trial in read_trials(tmp_path / "run")) == 5
 

@@ -151,7 +151,7 @@ def test_a_front_is_settled_anew_whatever_file_of_a_student_is_damaged(
 def test_five_students_that_failed_once_do_not_doom_a_run_for_good(tmp_path: Path) -> None:
     run = small_run(tmp_path, scheduler="none", **{"budget.trials": 50})
     driver = small_driver(run)
-    with pytest.raises(NoFrontError, match="the first 5 students all failed; the last: out of memory"):
+    with pytest.raises(NoFrontError, match="all failed, the last one with this reason: out of memory"):
         fail_all(driver)
     driver.record.close()
 

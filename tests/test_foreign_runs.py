@@ -212,7 +212,7 @@ def test_a_run_of_before_is_read_with_the_study_file_where_its_objectives_are_on
     (run / "study.json").write_text(json.dumps(setup))
     assert autokd("front", run, "--json").out == front
     (run / "front.json").unlink()
-    assert "goal.py:goal' is, and what a run folder names is not imported; give the study" in refused("front", run)
+    assert "goal.py:goal' is, and code that a run folder names is not imported; give the study" in refused("front", run)
     assert autokd("front", study, "--run", run).code == 0
 
 

@@ -72,7 +72,7 @@ def test_a_run_that_began_without_it_is_refused(tmp_path: Path) -> None:
     study = small_study(**{"budget.trials": 2, "budget.reseeds": 0})
     for name in ("first", "second"):
         search_study(study, run=tmp_path / name)
-    with pytest.raises(InputError, match="began without it; start over in a new folder"):
+    with pytest.raises(InputError, match="began without an earlier run; start over in a new folder"):
         search_study(study, run=tmp_path / "second", prior=tmp_path / "first")
 
 

@@ -123,7 +123,7 @@ def test_a_parameter_that_is_new_leaves_the_trials_as_they_were(home: Path) -> N
         (('trial.suggest_int("depth", 1, 2)', "1"), "depth is not suggested any more"),
         (("nn.Linear(size, 10)", "nn.Linear(size, 10, bias=False)"), "build must make the same networks"),
         (('arch["width"]), nn', 'arch["breadth"]), nn'), "no longer builds"),
-        (('{"width": trial', '{"width": 2 * trial'), "what was picked gave"),
+        (('{"width": trial', '{"width": 2 * trial'), "its recorded choices gave"),
     ],
 )
 def test_a_space_that_lost_something_is_refused_and_nothing_changes(

@@ -378,6 +378,6 @@ class Driver:
             return
         if not any(trial.rungs and trial.state != "failed" for trial in self.record.trials):
             raise NoFrontError(
-                f"the first {len(first)} students all failed; the last one because of this: {first[-1].reason}; "
+                f"the first {len(first)} students all failed, the last one with this reason: {first[-1].reason}; "
                 "try `autokd check` on the space"
             )

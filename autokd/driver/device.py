@@ -74,7 +74,9 @@ def measure_device(
             except FOREIGN as error:  # it cannot be built; a search records why
                 reason = reason_of(error)
     if not done:
-        raise InputError(f"space {study.space!r}: none of {number} architectures can be measured; the last {reason}")
+        raise InputError(
+            f"space {study.space!r}: none of {number} architectures can be measured; the last one {reason}"
+        )
     return done, latencies.prediction()
 
 

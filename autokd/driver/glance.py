@@ -167,8 +167,9 @@ def _measures_of_before(run: Path, setup: Setup, study: Study | None) -> Measure
         objectives = resolve_objectives(study)
     elif foreign:
         raise InputError(
-            f"{run}: an earlier version began it, which did not keep what '{foreign[0]}' is, and what a run folder "
-            "names is not imported; give the study file in place of the folder, or search again, which keeps it"
+            f"{run}: an earlier version of AutoKD began it and did not keep what the objective '{foreign[0]}' is, "
+            "and code that a run folder names is not imported; give the study file in place of the folder, or search "
+            "again, which keeps the objective"
         )
     else:
         objectives = tuple(resolve("objectives", name) for name in own.objectives)

@@ -120,7 +120,9 @@ def idle_reference_ms(objectives: Sequence[Objective], meter: Meter) -> float:
     how = [conditions_of(objective) for objective in objectives if objective.timed]
     devices = sorted({str(each["device"]) for each in how})
     if len(devices) > 1:
-        raise InputError(f"objectives are timed on {' and '.join(devices)}; a run times on one device: choose one")
+        raise InputError(
+            f"objectives are timed on {' and '.join(devices)}; a run times on one device only, so choose one of them"
+        )
     return meter.reference_ms(threads=max(each["threads"] for each in how), device=devices[0]) if how else 0.0
 
 

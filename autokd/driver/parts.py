@@ -62,8 +62,8 @@ def refuse_unusable_baselines(study: Study, folder: Path, objectives: tuple[Obje
             lacking = [objective.name for objective in objectives if objective.name not in own]
             if lacking:
                 raise InputError(
-                    f"baselines.{name}: {', '.join(lacking)} left out; a baseline is compared in all objectives of the "
-                    "search, so keep all of them"
+                    f"baselines.{name} leaves out {', '.join(lacking)}; a baseline is compared in all objectives of "
+                    "the search, so keep all of them"
                 )
 
 
@@ -100,4 +100,4 @@ def _refuse_unbuildable(context: Context, archs: Iterable[Arch]) -> None:
             reason = f"{arch}: {reason_of(error)}"
         else:
             return
-    raise InputError(f"none of {_SAMPLES} random architectures can be built for this task; the last, {reason}")
+    raise InputError(f"none of {_SAMPLES} random architectures can be built for this task; the last one is {reason}")

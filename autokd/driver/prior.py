@@ -53,7 +53,7 @@ def refuse_prior(
     if study.sampler != OWN_SAMPLER:
         raise InputError(f"earlier run {other}: only the sampler {OWN_SAMPLER} learns from it; {study.sampler!r} given")
     if begun and not (folder / _COPY).exists():
-        raise InputError(f"earlier run {other}: {folder} began without it; {START_OVER}")
+        raise InputError(f"earlier run {other}: {folder} began without an earlier run; {START_OVER}")
     setup = read_setup(other)
     if SPACE in changed:
         raise InputError(

@@ -98,6 +98,6 @@ def _sample(context: Context, folder: Path, meter: Meter, reference_ms: float) -
     if not costs:
         raise InputError(
             f"space {context.study.space!r}: none of {_SAMPLES} random architectures can be built for this task; "
-            f"the last, {reason}; `autokd check` says more"
+            f"the last one is {reason}; `autokd check` says more"
         )
     return costs

@@ -78,7 +78,7 @@ def _in_wider_space(trial: FrozenTrial, context: Context) -> FrozenTrial:
         except FOREIGN as error:  # it may have raised the same when the trial was proposed
             arch, recipe = record.arch or {}, record.recipe
             if record.arch is not None:
-                raise _refused(trial, f"suggest {reason_of(error)} for what was picked") from error
+                raise _refused(trial, f"suggest {reason_of(error)} for its recorded choices") from error
         asked = replay.distributions
         if asked.keys() >= trial.params.keys():
             break
@@ -88,7 +88,7 @@ def _in_wider_space(trial: FrozenTrial, context: Context) -> FrozenTrial:
     new = {name for name in asked.keys() - trial.params.keys() if name not in wished or drawn[name] != wished[name]}
     if record.arch is not None and (canonical(recipe) != canonical(record.recipe) or (not new and arch != record.arch)):
         was, now = (record.recipe, recipe) if arch == record.arch or new else (record.arch, arch)
-        raise _refused(trial, f"what was picked gave {was}, and would give {now}")
+        raise _refused(trial, f"its recorded choices gave {was}, and now would give {now}")
     same = copy(trial)
     same.params = {name: value for name, value in {**trial.params, **drawn}.items() if name not in new}
     same.distributions = {name: asked[name] for name in same.params}
