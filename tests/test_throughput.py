@@ -1,33 +1,21 @@
-"""The script behind the README's figures on speed: its rivals train on the same loss, and its cells are kept."""
+"""The script that measures how fast students train: its rivals minimise the same loss, and its cells are kept."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from claims import load_claim
 from torch import nn
 
 from autokd.distill import Training
 from autokd.losses import kd
 from autokd.testing import TinyTask
 
-
-def _load_script() -> Any:
-    path = Path(__file__).parents[1] / "studies" / "claims" / "throughput.py"
-    spec = importlib.util.spec_from_file_location("throughput", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-throughput = _load_script()
+throughput = load_claim("throughput")
 
 
 def test_the_rivals_minimise_what_a_trial_minimises() -> None:

@@ -22,6 +22,7 @@ import math
 import os
 import platform
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,6 +47,9 @@ from autokd.record import canonical
 from autokd.study import resolve_objectives, resolve_space
 from autokd.trial import Context, Stretch, build_student, evaluate, start_training, training_seed
 from autokd.types import Arch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
+from studies.claims.cells import append_cell, read_cells
 
 TABLES = Path(__file__).parents[1] / "tables"
 NAMES = ("digits_labels", "digits_noise")
@@ -120,11 +124,9 @@ def train_missing(contexts: Mapping[str, Context], path: Path, *, end: float) ->
     in_turn = zip(*(cells(context.study) for context in contexts.values()), strict=True)
     wanted = list(itertools.chain.from_iterable(in_turn))
     missing = [cell for cell in wanted if cell.key not in done]
-    with path.open("a", encoding="utf-8") as file:
-        while missing and time.monotonic() < end:
-            cell = missing.pop(0)
-            file.write(json.dumps({"cell": asdict(cell), "values": train(contexts[cell.table], cell)}) + "\n")
-            file.flush()
+    while missing and time.monotonic() < end:
+        cell = missing.pop(0)
+        append_cell(path, {"cell": asdict(cell), "values": train(contexts[cell.table], cell)})
     print(f"{len(wanted) - len(missing)} of {len(wanted)} cells are trained; missing: {len(missing) or 'none'}")
     for (table, repeat), number in Counter((cell.table, cell.repeat) for cell in missing).items():
         print(f"  {number} of {table}, repeat {repeat}")
@@ -133,15 +135,8 @@ def train_missing(contexts: Mapping[str, Context], path: Path, *, end: float) ->
 
 
 def finished(path: Path) -> dict[str, dict[str, float]]:
-    """What the cells in a file of trainings gave, by key; a line that was not written to its end is left out."""
-    found = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        found[canonical(record["cell"])] = record["values"]
-    return found
+    """What the cells in a file of trainings gave, by key."""
+    return {canonical(record["cell"]): record["values"] for record in read_cells(path)}
 
 
 def measure(context: Context) -> dict[str, Any]:

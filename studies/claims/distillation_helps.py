@@ -10,18 +10,22 @@ best test accuracy among the front's students below three sizes, chosen by valid
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
 from autokd.driver import search_study
 from autokd.study import Study
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
+from studies.claims.cells import read_cells, run_missing
 
 SITUATIONS: Mapping[str, Mapping[str, Any]] = {
     "100 labels": {"labels": 100},
@@ -130,23 +134,17 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=60)
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
-    cells = (
-        [json.loads(line) for line in options.out.read_text(encoding="utf-8").splitlines()]
-        if options.out.is_file()
-        else []
+    cells = read_cells(options.out)
+    missing = run_missing(
+        [(situation, seed) for seed in range(options.seeds) for situation in SITUATIONS],
+        cells,
+        options.out,
+        key=itemgetter("situation", "seed"),
+        run=lambda cell: run_cell(*cell, options.trials),
+        end=end,
     )
-    wanted = [(situation, seed) for seed in range(options.seeds) for situation in SITUATIONS]
-    for situation, seed in wanted:
-        known = {(cell["situation"], cell["seed"]) for cell in cells}
-        if (situation, seed) in known or time.monotonic() > end:
-            continue
-        cells.append(run_cell(situation, seed, options.trials))
-        with options.out.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(cells[-1]) + "\n")
     print(f"machine: {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}\n")
     print(table(cells))
-    known = {(cell["situation"], cell["seed"]) for cell in cells}
-    missing = [cell for cell in wanted if cell not in known]
     print(f"missing cells: {missing or 'none'}")
 
 

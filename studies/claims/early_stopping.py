@@ -16,7 +16,6 @@ Beside any scheduler that a study may name there are two that are none:
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import sys
@@ -37,6 +36,7 @@ from autokd.pareto import non_dominated
 from autokd.record import read_study
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
+from studies.claims.cells import Cell, read_cells, run_missing
 from studies.claims.search_efficiency import environment, run_peer
 from studies.claims.tables import Table, read_table, share
 
@@ -48,7 +48,6 @@ FULL = 100
 EPOCHS = FULL * RUNGS[-1]
 MARKS = (135, 270, 540, 1080, EPOCHS)
 
-Cell = dict[str, Any]
 Key = tuple[str, str, str, int]
 Trained = list[tuple[int, float]]
 """Rows of the table that were trained in full, each with the epochs spent on all students by then."""
@@ -156,9 +155,6 @@ def main() -> None:
     parser.add_argument("--peers-env", type=Path, help="folder of the environments of other projects; made by pip")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    lines = options.json.read_text(encoding="utf-8").splitlines() if options.json.is_file() else []
-    cells: dict[Key, Cell] = {tuple(cell["key"]): cell for cell in map(json.loads, lines)}
     schedulers = [
         each
         for each in options.schedulers.split(",")
@@ -170,18 +166,21 @@ def main() -> None:
     ]
     tables = {name: read_table(TABLES / f"{name}.csv.gz") for name in NAMES}
     python = environment("syne-tune", options.peers_env) if "moasha" in schedulers else ""
-    for key in wanted:
-        if key in cells or time.monotonic() > end or (key[2] == "moasha" and not python):
-            continue
-        cells[key] = run_cell(key, tables[key[0]], python)
-        with options.json.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(cells[key]) + "\n")
+    cells = read_cells(options.json)
+
+    def key_of(cell: Cell) -> Key:
+        name, sampler, scheduler, seed = cell["key"]
+        return name, sampler, scheduler, seed
+
+    def run(key: Key) -> Cell | None:
+        return run_cell(key, tables[key[0]], python) if python or key[2] != "moasha" else None
+
+    missing = run_missing(wanted, cells, options.json, key=key_of, run=run, end=end)
     print(f"machine: {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}\n")
-    print(summary(cells))
+    print(summary({key_of(cell): cell for cell in cells}))
     if "moasha" in schedulers and not python:
         print("moasha needs an environment of its own: the same command with --peers-env DIR makes it")
-    missing = [" ".join(map(str, key)) for key in wanted if key not in cells]
-    print(f"missing cells: {', '.join(missing) or 'none'}")
+    print(f"missing cells: {', '.join(' '.join(map(str, key)) for key in missing) or 'none'}")
 
 
 if __name__ == "__main__":

@@ -21,12 +21,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from autokd import Study
 from autokd.driver import search_study
 from autokd.driver.events import progress_only
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
+from studies.claims.cells import read_cells, run_missing
 
 COMMAND = [sys.executable, "-c", "from autokd.cli import main; main()"]
 READING = ("front", "pick", "report")
@@ -120,23 +124,19 @@ def main() -> None:
         print(json.dumps(search(options.table, wanted[0], options.sampler, options.search)))
         return
     end = time.monotonic() + 60 * options.minutes
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    done = options.out.read_text(encoding="utf-8").splitlines() if options.out.is_file() else []
-    cells = [json.loads(line) for line in done]
-    missing = []
-    for trials in wanted:
-        if any((cell["trials"], cell["sampler"]) == (trials, options.sampler) for cell in cells):
-            continue
-        if time.monotonic() > end:
-            missing.append(str(trials))
-            continue
-        cells.append(run_cell(options.table, trials, options.sampler))
-        with options.out.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(cells[-1]) + "\n")
+    cells = read_cells(options.out)
+    missing = run_missing(
+        [(trials, options.sampler) for trials in wanted],
+        cells,
+        options.out,
+        key=itemgetter("trials", "sampler"),
+        run=lambda cell: run_cell(options.table, *cell),
+        end=end,
+    )
     print(f"machine: {os.cpu_count()} cores, {platform.machine()}\n")
     if cells:
         print(table_of(cells))
-    print(f"missing cells: {', '.join(missing) or 'none'}")
+    print(f"missing cells: {', '.join(str(trials) for trials, _ in missing) or 'none'}")
 
 
 if __name__ == "__main__":

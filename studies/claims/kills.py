@@ -42,6 +42,7 @@ import optuna
 from autokd.checkpoints import MOST_DEATHS, deaths, deaths_of_trial
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
+from studies.claims.cells import append_cell, read_cells
 from studies.claims.damage import damage
 from studies.claims.survival import FAULTS, begun_stretches, count, ended_trials, faults, final_counts, report
 
@@ -297,7 +298,7 @@ def main(out: Path, *, kills: int, minutes: float, executor: str = "processes") 
     """Goes on until there were so many faults and the last search is done, then prints what all cells say."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     deadline = time.monotonic() + 60 * minutes
-    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()] if out.exists() else []
+    lines = read_cells(out)
     search: Search | None = None
     try:
         while time.monotonic() < deadline:
@@ -313,8 +314,7 @@ def main(out: Path, *, kills: int, minutes: float, executor: str = "processes") 
                 search = Search(home)
             line = meet(search, FAULTS[befallen % len(FAULTS)] if befallen < kills else "", number=len(lines))
             lines.append({"search": number, **line})
-            with out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(lines[-1]) + "\n")
+            append_cell(out, lines[-1])
     finally:
         if search is not None:
             search.kill()

@@ -18,10 +18,10 @@ between the two), so measure in the runtime that ships.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +41,9 @@ from torch import nn
 from autokd.objectives.latency import RUNTIMES, measure_reference_ms, time_calls
 from autokd.objectives.timers import Call
 from search_spaces import mlp, mobilenet, resnet
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
+from studies.claims.cells import append_cell, read_cells
 
 STUDENTS, REPEATS, WORKERS = 20, 10, 2
 ASKED = {"idle": (0.95, 0.05), "training": (0.90, 0.10)}
@@ -65,10 +68,10 @@ def main(
     """Measures the cells (load, runtime, repeat) that `out` lacks, then prints what all of it says."""
     deadline = time.monotonic() + 60 * minutes
     torch.set_num_threads(1)
-    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()] if out.exists() else []
+    lines = read_cells(out)
     if not lines:
         lines.append({"machine": machine(), "reference_ms": measure_reference_ms()})
-        append(out, lines[0])
+        append_cell(out, lines[0])
     reference_ms = lines[0]["reference_ms"]
     done = {(line["load"], line["runtime"], line["repeat"]): line["ms"] for line in lines[1:]}
     students = sample_students()
@@ -82,7 +85,7 @@ def main(
                 if time.monotonic() > deadline:
                     break
                 done[load, runtime, repeat] = ms = measure(calls, reference_ms)
-                append(out, {"load": load, "runtime": runtime, "repeat": repeat, "ms": ms})
+                append_cell(out, {"load": load, "runtime": runtime, "repeat": repeat, "ms": ms})
     report(lines[0], done, students)
 
 
@@ -182,12 +185,6 @@ def machine() -> str:
     )
     name = named[0].split(":")[1].strip() if named else platform.processor()
     return f"{os.cpu_count()} cores of {name}, torch {torch.__version__}"
-
-
-def append(out: Path, line: dict[str, Any]) -> None:
-    """Adds one line to a file."""
-    with out.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -55,6 +56,9 @@ from autokd.record import read_study, read_trials
 from autokd.study import Study, dump, override
 from autokd.tasks import ArrayTask
 from autokd.trial import Context
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
+from studies.claims.cells import Cell, read_cells, run_missing
 
 ARMS = ("autokd", "tpe", "nsga2")
 COLORS = ("#0072b2", "#d55e00", "#8c8c8c")
@@ -274,23 +278,21 @@ def main() -> None:
     parser.add_argument("--fashion", default="", help="an npz or a folder of idx files; else where its study says")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
-    lines = options.out.read_text(encoding="utf-8").splitlines() if options.out.is_file() else []
-    cells = [cell for cell in map(json.loads, lines) if cell["seconds"] == options.seconds]
-    known = {(cell["task"], cell["arm"], cell["seed"]) for cell in cells}
+    cells = [cell for cell in read_cells(options.out) if cell["seconds"] == options.seconds]
     turns = [(name, ARMS[(seed + i) % 3], seed) for seed in range(options.seeds) for name in SIZES for i in range(3)]
-    missing = {}
-    for name, arm, seed in [turn for turn in turns if turn not in known]:
-        if time.monotonic() > end:
-            missing[name, arm, seed] = "no time"
-            continue
+    reasons: dict[tuple[str, str, int], str] = {}
+
+    def run(turn: tuple[str, str, int]) -> Cell | None:
+        name, arm, seed = turn
         study = race_study(name, seed=seed, fashion=options.fashion)
         try:
-            cells.append(run_cell(arm, study, seconds=options.seconds, folder=options.out.with_suffix("")))
+            return run_cell(arm, study, seconds=options.seconds, folder=options.out.with_suffix(""))
         except InputError as error:  # Fashion-MNIST does not lie there
-            missing[name, arm, seed] = str(error)
-            continue
-        with options.out.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(cells[-1]) + "\n")
+            reasons[turn] = str(error)
+            return None
+
+    left = run_missing(turns, cells, options.out, key=itemgetter("task", "arm", "seed"), run=run, end=end)
+    missing = {turn: reasons.get(turn, "no time") for turn in left}
     print(table(cells))
     write_plot(cells, options.out.with_suffix(".html"))
     print(f"plot: {options.out.with_suffix('.html')}\nmissing cells: {missing or 'none'}")

@@ -23,10 +23,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
+from studies.claims.cells import Cell, read_cells, run_missing
 
 PLACES: Mapping[str, Mapping[str, Any]] = {
     "inline": {"executor": "inline", "workers": 1},
@@ -148,25 +152,20 @@ def main() -> None:
         print(json.dumps(run_cell(*json.loads(options.cell))))
         return
     end = time.monotonic() + 60 * options.minutes
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    lines = (
-        [json.loads(line) for line in options.out.read_text(encoding="utf-8").splitlines()]
-        if options.out.is_file()
-        else []
-    )
-    for cell in CELLS:
-        if cell in [line["cell"] for line in lines] or time.monotonic() > end:
-            continue
+    lines = read_cells(options.out)
+
+    def run(cell: list[Any]) -> Cell:
         command = [sys.executable, __file__, "--cell", json.dumps(cell)]
         said = subprocess.run(
             command, stdout=subprocess.PIPE, encoding="utf-8", check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
         )
-        lines.append(json.loads(said.stdout.splitlines()[-1]))
-        with options.out.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(lines[-1]) + "\n")
+        found: Cell = json.loads(said.stdout.splitlines()[-1])
+        return found
+
+    missing = run_missing(CELLS, lines, options.out, key=itemgetter("cell"), run=run, end=end)
     print(f"machine: {os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}, one thread a worker\n")
     print(table(lines))
-    print(f"\nmissing cells: {[cell for cell in CELLS if cell not in [line['cell'] for line in lines]] or 'none'}")
+    print(f"\nmissing cells: {missing or 'none'}")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from autokd.errors import AutoKDError, InputError
 from autokd.record import read_study, read_trials
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
+from studies.claims.cells import Cell, append_cell, read_cells
 from studies.claims.efficiency_report import MARKS, draw, summary
 from studies.claims.tables import Table, read_table, share
 
@@ -62,7 +63,6 @@ SAMPLERS: Mapping[str, str] = {
 """The environment each runs in; "" is this one."""
 SLOW = ("gp", "neps")
 SLOW_SEEDS, SLOW_EVALUATIONS = 3, 100
-Cell = dict[str, Any]
 Key = tuple[str, str, int]
 
 
@@ -160,11 +160,10 @@ def environment(name: str, folder: Path | None) -> str:
     return str(python)
 
 
-def read_cells(path: Path) -> dict[Key, Cell]:
-    """The finished cells in a file, of each the one that went farthest."""
+def farthest_cells(path: Path) -> dict[Key, Cell]:
+    """The finished cells in a file; of each the one that went farthest."""
     cells: dict[Key, Cell] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        cell = json.loads(line)
+    for cell in read_cells(path):
         key = (cell["table"], cell["sampler"], cell["seed"])
         if key not in cells or cell["evaluations"] >= cells[key]["evaluations"]:
             cells[key] = cell
@@ -201,8 +200,7 @@ def main() -> None:
         tables = {table.name: table for table in map(read_table, options.table)}
     except InputError as error:
         parser.error(str(error))
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    cells = read_cells(options.json)
+    cells = farthest_cells(options.json)
     asked = wanted([*tables.values()], samplers, options.seeds, options.evaluations)
     pythons = {name: environment(name, options.peers_env) for name in {SAMPLERS[sampler] for sampler in samplers}}
     failed: dict[tuple[str, str], str] = {}
@@ -220,8 +218,7 @@ def main() -> None:
         except (RuntimeError, AutoKDError) as error:
             failed[name, sampler] = str(error)
             continue
-        with options.json.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(cells[key]) + "\n")
+        append_cell(options.json, cells[key])
 
     shown = sorted((key for key in cells if key in asked), key=lambda key: (samplers.index(key[1]), key[2]))
     print(f"machine: {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}\n")

@@ -17,12 +17,13 @@ nearly equal students in a row were stopped; `tests/test_chances.py` has searche
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -37,6 +38,9 @@ from autokd.driver.preparation import prepare
 from autokd.record import read_study, read_trials
 from autokd.samplers.features import Encoding
 from autokd.study import Study
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
+from studies.claims.cells import read_cells, run_missing
 
 EPOCHS = 540
 MARKS = (135, 270, 405, 540)
@@ -69,6 +73,7 @@ def study(teacher: Mapping[str, Any], seed: int) -> Study:
 
 def write_answers(path: Path) -> None:
     """Trains the teacher of seed 0 and writes what it answers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder:
         run = prepare(study(TEACHER, 0), Path(folder) / "run")
         np.save(path, np.load(run.folder / run.setup.outputs))
@@ -146,25 +151,18 @@ def main() -> None:
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
     torch.set_num_threads(1)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    finished = options.out.read_text(encoding="utf-8").splitlines() if options.out.is_file() else []
-    cells = [json.loads(line) for line in finished]
+    cells, answers = read_cells(options.out), options.out.with_suffix(".npy")
 
-    def missing() -> list[int]:
-        return sorted({*range(options.seeds)} - {cell["seed"] for cell in cells})
+    def run(seed: int) -> dict[str, Any]:
+        if not answers.is_file():
+            write_answers(answers)
+        return run_cell(answers, seed)
 
-    answers = options.out.with_suffix(".npy")
-    if missing() and not answers.is_file():
-        write_answers(answers)
-    for seed in missing():
-        if time.monotonic() < end:
-            cells.append(run_cell(answers, seed))
-            with options.out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(cells[-1]) + "\n")
+    missing = run_missing(range(options.seeds), cells, options.out, key=itemgetter("seed"), run=run, end=end)
     print(f"machine: {os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}\n")
     if cells:
         print(table(sorted(cells, key=lambda cell: cell["seed"])))
-    print(f"missing seeds: {', '.join(map(str, missing())) or 'none'}")
+    print(f"missing seeds: {', '.join(map(str, missing)) or 'none'}")
 
 
 if __name__ == "__main__":

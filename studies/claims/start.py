@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import platform
 import shutil
@@ -24,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,6 +33,7 @@ import torch
 from autokd.errors import InputError
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
+from studies.claims.cells import Cell, read_cells, run_missing
 from studies.claims.race import race_study, write_start
 
 COMMAND = [sys.executable, "-c", "from autokd.cli import main; main()", "search"]
@@ -106,31 +107,23 @@ def main() -> None:
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
     torch.set_num_threads(1)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    home = options.out.with_suffix("").absolute()
-    cells = (
-        [json.loads(line) for line in options.out.read_text(encoding="utf-8").splitlines()]
-        if options.out.is_file()
-        else []
-    )
+    home, cells = options.out.with_suffix("").absolute(), read_cells(options.out)
     tasks = [str(options.study)] if options.study else list(TASKS)
-    missing: dict[str, str] = {}
-    for task, repeat in [(task, repeat) for repeat in range(options.repeats) for task in tasks]:
-        key = f"{task}, {repeat}"
-        if [task, repeat] in [[cell["task"], cell["repeat"]] for cell in cells]:
-            continue
-        if time.monotonic() > end:
-            missing[key] = "no time"
-            continue
+    reasons: dict[tuple[str, int], str] = {}
+
+    def run(cell: tuple[str, int]) -> Cell | None:
+        task, repeat = cell
         try:
             study = options.study or study_file(task, home, fashion=options.fashion)
         except InputError as error:  # Fashion-MNIST does not lie there
-            missing[key] = str(error)
+            reasons[cell] = str(error)
             shutil.rmtree(home / task, ignore_errors=True)
-            continue
-        cells.append({"task": task, "repeat": repeat, **run_cell(study)})
-        with options.out.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(cells[-1]) + "\n")
+            return None
+        return {"task": task, "repeat": repeat, **run_cell(study)}
+
+    wanted = [(task, repeat) for repeat in range(options.repeats) for task in tasks]
+    left = run_missing(wanted, cells, options.out, key=itemgetter("task", "repeat"), run=run, end=end)
+    missing = {f"{task}, {repeat}": reasons.get((task, repeat), "no time") for task, repeat in left}
     print(f"machine: {os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}\n")
     if cells:
         print(table(cells))

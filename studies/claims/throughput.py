@@ -24,13 +24,14 @@ import copy
 import importlib
 import importlib.util
 import itertools
-import json
 import os
 import platform
 import random
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -54,6 +55,9 @@ from autokd.teachers.networks import NetworkTeacher
 from autokd.trial import Stretch
 from autokd.types import Recipe
 from search_spaces import mlp, resnet
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
+from studies.claims.cells import Cell, read_cells, run_missing
 
 BATCH, ROUNDS = 64, 12
 FACTORS = (1, 4, 16)
@@ -276,28 +280,19 @@ def main() -> None:
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     end = time.monotonic() + 60 * options.minutes
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    lines = (
-        [json.loads(line) for line in options.out.read_text(encoding="utf-8").splitlines()]
-        if options.out.is_file()
-        else []
-    )
+    lines = read_cells(options.out)
     if has_torchdistill():  # then a cell without it is not finished
         lines = [line for line in lines if "torchdistill" in line.get("seconds", {"torchdistill"})]
     wanted: list[list[Any]] = [[name, factor] for name in STUDENTS for factor in FACTORS] + [
         ["driver", name] for name in SIZES
     ]
-    for cell in wanted:
-        if cell in [line["cell"] for line in lines] or time.monotonic() > end:
-            continue
-        line = run_driver(cell[1], end) if cell[0] == "driver" else run_steps(cell[0], cell[1])
-        if line is not None:
-            lines.append(line)
-            with options.out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+
+    def run(cell: list[Any]) -> Cell | None:
+        return run_driver(cell[1], end) if cell[0] == "driver" else run_steps(cell[0], cell[1])
+
+    missing = run_missing(wanted, lines, options.out, key=itemgetter("cell"), run=run, end=end)
     print(f"machine: {os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}, one thread\n")
     print(table(lines))
-    missing = [cell for cell in wanted if cell not in [line["cell"] for line in lines]]
     print(f"\nmissing cells: {missing or 'none'}{'' if has_torchdistill() else '; torchdistill is not installed'}")
 
 

@@ -11,9 +11,9 @@ more cores than workers the search takes turns with them on a core: that makes t
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -30,6 +30,9 @@ from autokd.driver import search_study
 from autokd.executors import ProcessExecutor
 from autokd.study import Study, load_study
 from autokd.trial import Stretch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
+from studies.claims.cells import read_cells, run_missing
 
 STUDY = Path(__file__).parents[1] / "digits.yaml"
 
@@ -106,28 +109,21 @@ def main() -> None:
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
     torch.set_num_threads(1)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     study = load_study(options.study)
-    cells = (
-        [json.loads(line) for line in options.out.read_text(encoding="utf-8").splitlines()]
-        if options.out.is_file()
-        else []
-    )
+    cells = read_cells(options.out)
     workers = [int(number) for number in options.workers.split(",")]
-    wanted = [(number, seed) for seed, number in product(range(options.seeds), workers)]
-
-    def missing() -> list[tuple[int, int]]:
-        return [key for key in wanted if [study.name, *key] not in [cell["cell"] for cell in cells]]
-
-    for number, seed in missing():
-        if time.monotonic() < end:
-            cells.append(run_cell(study, number, seed))
-            with options.out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(cells[-1]) + "\n")
+    missing = run_missing(
+        [(study.name, number, seed) for seed, number in product(range(options.seeds), workers)],
+        cells,
+        options.out,
+        key=lambda cell: (cell["cell"][0], cell["cell"][1], cell["cell"][2]),
+        run=lambda cell: run_cell(study, workers=cell[1], seed=cell[2]),
+        end=end,
+    )
     print(f"machine: {os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}\n")
     if cells:
         print(table(cells))
-    print(f"missing cells (workers, seed): {missing() or 'none'}")
+    print(f"missing cells (workers, seed): {[cell[1:] for cell in missing] or 'none'}")
 
 
 if __name__ == "__main__":

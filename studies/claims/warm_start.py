@@ -11,11 +11,11 @@ are taken: digits with 100 labels first, then with 30 % of the labels wrong.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import numpy as np
 from autokd.errors import InputError
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
+from studies.claims.cells import read_cells, run_missing
 from studies.claims.search_efficiency import searched
 from studies.claims.tables import Table, read_table, share
 
@@ -45,7 +46,7 @@ def run_cell(earlier: Table, table: Table, *, seed: int, trials: int) -> dict[st
     return cell
 
 
-def summary(cells: list[Mapping[str, Any]]) -> str:
+def summary(cells: Sequence[Mapping[str, Any]]) -> str:
     """Medians and quartiles of both at the marks, and how many seeds the earlier run helped."""
     lines = [f"{'':6}" + "".join(f"{mark:>20}" for mark in MARKS)]
     for arm in ARMS:
@@ -74,16 +75,16 @@ def main() -> None:
         parser.error(str(error))
     if earlier.choices != table.choices:
         parser.error(f"{options.earlier} and {options.table} differ in their parameters; give two tables of one space")
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    lines = options.json.read_text(encoding="utf-8").splitlines() if options.json.is_file() else []
     wanted = {"earlier": earlier.name, "table": table.name, "trials": options.trials}
-    cells = [cell for cell in map(json.loads, lines) if wanted.items() <= cell.items()]
-    known = {cell["seed"] for cell in cells}
-    missing = [seed for seed in range(options.seeds) if seed not in known]
-    while missing and time.monotonic() < end:
-        cells.append(run_cell(earlier, table, seed=missing.pop(0), trials=options.trials))
-        with options.json.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(cells[-1]) + "\n")
+    cells = [cell for cell in read_cells(options.json) if wanted.items() <= cell.items()]
+    missing = run_missing(
+        range(options.seeds),
+        cells,
+        options.json,
+        key=itemgetter("seed"),
+        run=lambda seed: run_cell(earlier, table, seed=seed, trials=options.trials),
+        end=end,
+    )
     print(f"HV/HV* of {table.name} after so many trainings, from {options.trials} of {earlier.name} and anew")
     if cells:
         print(summary(cells))
