@@ -1,4 +1,4 @@
-"""Encoders of Hugging Face transformers, as `hf(model="vit", hidden_size=[32, 64])`: fields of their configuration."""
+"""Encoders of Hugging Face transformers, searched by their configuration: `hf(model="vit", hidden_size=[32, 64])`."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ _PATCHES = (2, 8)
 
 
 class HFSpace:
-    """A space over fields of a configuration; networks are new, without pretrained weights.
+    """A space over the fields of a configuration. Its networks begin without pretrained weights.
 
-    Image models get the task's channels and side; a patch size that is not given is searched among those that divide
-    the side into 2 to 8. Sequence models read token ids, given as a task of features with `normalise: none`; the
-    padding token is masked.
+    Image models get the channels and the side of the task's images. If no patch size is given, it is searched among the
+    sizes that divide the side into 2 to 8 patches. Sequence models read token ids, which are the features of a task
+    with `normalise: none`; the padding token is masked.
 
     Args:
-        model: the type of a model with a head for image or sequence classification, as `vit`, `convnext` or `bert`.
-        fields: of its configuration: a list of choices, a pair (low, high) for a range, or a fixed value. For `vit`
-            alone there are defaults: width, depth, heads and the width of the hidden layers.
+        model: the type of a model with a head for image or sequence classification, such as `vit`, `convnext` or
+            `bert`.
+        fields: fields of the configuration. Each is a list of choices, a pair (low, high) for a range, or a fixed
+            value. Only `vit` has defaults: for width, depth, heads and the width of the hidden layers.
 
     Raises:
-        ValueError: there is no such model or field, or nothing is searched.
+        ValueError: the model or a field does not exist, or no field is searched.
     """
 
     def __init__(self, model: str = "vit", **fields: Any) -> None:
@@ -48,10 +49,10 @@ class HFSpace:
                 near = difflib.get_close_matches(name, list(known.to_dict()), n=1)
                 raise ValueError(f"{model} has no field '{name}'" + (f"; did you mean '{near[0]}'?" if near else ""))
         if not any(map(is_searched, self.fields.values())):
-            raise ValueError("nothing is searched; give a field choices or a range, as hidden_size=[32, 64]")
+            raise ValueError("no field is searched; give a field choices or a range, such as hidden_size=[32, 64]")
 
     def suggest(self, trial: optuna.Trial, task: Any) -> dict[str, Any]:
-        """Picks the searched fields, and the patch size where the task's image leaves a choice."""
+        """Picks the searched fields, and the patch size if several fit the task's images."""
         arch = {name: pick(trial, name, setting) for name, setting in self.fields.items() if is_searched(setting)}
         if "patch_size" not in self.fields and isinstance(getattr(self._default, "patch_size", None), int):
             patches = _patch_sizes(task)
@@ -63,8 +64,8 @@ class HFSpace:
         """Makes the classifier.
 
         Raises:
-            ValueError: the model reads images and the task has none, or the other way round, or the configuration does
-                not do.
+            ValueError: the model reads images and the task has none, or the other way round, or transformers refuses
+                the configuration.
         """
         images = len(task.input_shape) == 3
         heads = self._heads[0 if images else 1]
@@ -75,7 +76,7 @@ class HFSpace:
         if images:
             config |= {"num_channels": task.input_shape[0], "image_size": max(task.input_shape[1:])}
         else:
-            config |= {"max_position_embeddings": task.input_shape[0] + 2}  # some models keep two places
+            config |= {"max_position_embeddings": task.input_shape[0] + 2}  # some models reserve two positions
         fixed = {name: value for name, value in self.fields.items() if not is_searched(value)}
         known = {name: value for name, value in config.items() if hasattr(self._default, name)}
         made = type(self._default)(**{**known, **fixed, **arch})
@@ -90,18 +91,20 @@ class HFSpace:
         try:
             return AutoConfig.for_model(self.model)
         except (KeyError, ValueError):
-            raise ValueError(f"transformers has no model type '{self.model}'; write one, as vit or bert") from None
+            raise ValueError(
+                f"transformers has no model type '{self.model}'; write a type such as vit or bert"
+            ) from None
 
     @cached_property
     def _heads(self) -> tuple[Any, Any]:
-        """Classes of classifiers by class of configuration: of images, of sequences."""
+        """The classifiers of images and those of sequences, each by the class of its configuration."""
         from transformers import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
         return MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
 
 class _Classifier(nn.Module):
-    """The logits alone, of float inputs: images, or token ids where there is a padding token."""
+    """Returns only the logits. Its inputs are floats: token ids if there is a padding token, else images."""
 
     def __init__(self, model: nn.Module, padding: int | None) -> None:
         super().__init__()
@@ -112,13 +115,13 @@ class _Classifier(nn.Module):
         if self.padding is None:
             return self.model(pixel_values=x).logits
         ids = x.round().long()
-        # Of four dimensions it is taken as it is; else its values are looked at, which the meta device has none of.
+        # A mask of four dimensions is used as it is. Of another mask the values are read, and on meta it has none.
         mask = (ids != self.padding)[:, None, None, :].expand(-1, 1, ids.shape[1], -1)
         return self.model(input_ids=ids, attention_mask=mask).logits
 
 
 def _patch_sizes(task: Any) -> list[int]:
-    """Those that divide the side of the task's images into 2 to 8; none where it has no square images."""
+    """The patch sizes that divide the side of the task's images into 2 to 8; empty if it has no square images."""
     if len(task.input_shape) != 3 or task.input_shape[1] != task.input_shape[2]:
         return []
     side = task.input_shape[1]

@@ -1,4 +1,4 @@
-"""Model spaces of NNI 3.0, `nni:my_pkg.module:MySpace`: a value is suggested for each label, and the model frozen."""
+"""Model spaces of NNI 3.0, as `nni:my_pkg.module:MySpace`: a value is picked for each label and the model is frozen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 try:
-    with warnings.catch_warnings(action="ignore"):  # of classes in torch that are newer than NNI
+    with warnings.catch_warnings(action="ignore"):  # NNI warns of classes in torch that it does not know
         from nni.nas.nn.pytorch import ModelSpace
         from nni.nas.space import model_context
 except ImportError as error:
@@ -22,7 +22,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     import optuna
 
-logging.getLogger("nni").setLevel(logging.WARNING)  # some spaces tell how they prune each model
+logging.getLogger("nni").setLevel(logging.WARNING)  # some spaces log how they prune each model
 
 _PLAIN = (bool, int, float, str, type(None))
 _OUTPUTS = ("num_labels", "num_classes", "num_outputs")
@@ -30,31 +30,33 @@ _CHANNELS = ("in_channels", "in_chans")
 
 
 class NNISpace:
-    """A class of `nni.nas.nn.pytorch.ModelSpace`, as a search space; an architecture is NNI's own sample, by label.
+    """A subclass of `nni.nas.nn.pytorch.ModelSpace` as a search space. An architecture is NNI's sample, by label.
 
     Args:
-        model_space: the class.
-        settings: arguments of its constructor. What it calls num_labels, num_classes or num_outputs, and in_channels or
-            in_chans, is the task's, unless given.
+        model_space: the subclass.
+        settings: arguments of its constructor. Arguments that are called num_labels, num_classes or num_outputs, and
+            in_channels or in_chans, come from the task unless they are given here.
 
     Raises:
-        TypeError: it is no such class, or takes no such argument.
+        TypeError: `model_space` is no such class, or its constructor does not take one of the settings.
     """
 
     def __init__(self, model_space: Any, **settings: Any) -> None:
         if not isinstance(model_space, type) or not issubclass(model_space, ModelSpace):
-            raise TypeError(f"{model_space!r} is no class of nni.nas.nn.pytorch.ModelSpace; name the class itself")
+            raise TypeError(f"{model_space!r} is no subclass of nni.nas.nn.pytorch.ModelSpace; name the class itself")
         self.model_space, self.settings = model_space, settings
         self._known = _arguments(model_space)
         unknown = [name for name in settings if name not in self._known]
         if unknown:
-            raise TypeError(f"{model_space.__name__} takes no '{unknown[0]}'; it takes {', '.join(self._known)}")
+            raise TypeError(
+                f"{model_space.__name__} takes no argument '{unknown[0]}'; it takes {', '.join(self._known)}"
+            )
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
-        """Picks a value for each label; of values that are no plain data, the place in NNI's list.
+        """Picks a value for each label. If the values are not plain data, their positions in NNI's list are picked.
 
         Raises:
-            ValueError: what was picked breaks a constraint of the space.
+            ValueError: the architecture breaks a constraint of the space.
         """
         arch: dict[str, Any] = {}
         for label, mutable in self._mutables.items():
@@ -65,15 +67,17 @@ class NNISpace:
         for label, mutable in self._mutables.items():
             broken = None if label in arch else mutable.check_contains(sample)
             if broken is not None:
-                raise ValueError(f"outside the space: {broken}")
+                raise ValueError(f"the architecture is outside the space: {broken}")
         return arch
 
     def build(self, arch: dict[str, Any], task: Any) -> nn.Module:
-        """The frozen model, with new weights; where it takes colour images and the task's are grey, in three channels.
+        """Makes the frozen model, with new weights.
+
+        If the model takes colour images and the task's are grey, it gets the grey channel three times.
 
         Raises:
-            ValueError: `arch` is none of the space's.
-            RuntimeError: NNI cannot freeze it.
+            ValueError: `arch` is not in the space.
+            RuntimeError: NNI cannot freeze the model.
         """
         sample = self._sample(arch)
         arguments = {**self._of_task(task), **self.settings}
@@ -91,7 +95,7 @@ class NNISpace:
             found: dict[str, Any] = self._made(self.settings).simplify()
         unknown = [each for each in found.values() if not _is_known(each)]
         if unknown:
-            raise ValueError(f"{unknown[0]!r} cannot be suggested; write it as nni.choice or an NNI distribution")
+            raise ValueError(f"{unknown[0]!r} cannot be searched; write it as nni.choice or as an NNI distribution")
         return found
 
     def _made(self, arguments: dict[str, Any]) -> Any:
@@ -101,14 +105,14 @@ class NNISpace:
             if "Label must be specified" not in str(error):
                 raise
             raise ValueError(
-                f"{self.model_space.__name__} has choices without a label: give each one, or write "
+                f"{self.model_space.__name__} has choices without a label; give each choice a label, or write "
                 f"class {self.model_space.__name__}(ModelSpace, label_prefix='model')"
             ) from None
 
     def _frozen(self, space: Any, sample: dict[str, Any], arguments: dict[str, Any]) -> nn.Module:
         try:
             frozen: nn.Module = space.freeze(sample)
-        except NotImplementedError:  # NNI's, of a module that calls add_mutable and has no freeze; it advises this
+        except NotImplementedError:  # for a module that calls add_mutable and has no freeze, NNI advises this way
             with model_context(sample):
                 frozen = self.model_space(**arguments)
         except Exception as error:
@@ -126,7 +130,7 @@ class NNISpace:
         return {name: value for name, value in wanted.items() if name in self._known}
 
     def _sample(self, arch: dict[str, Any]) -> dict[str, Any]:
-        """What NNI calls a sample: `arch` with places in lists replaced by what stands there."""
+        """`arch` as a sample of NNI: positions in lists are replaced by the values at these positions."""
         sample = {}
         for label, value in arch.items():
             mutable: Any = self._mutables.get(label)
@@ -150,7 +154,7 @@ def _pick_several(trial: Any, label: str, mutable: Any) -> list[Any]:
     if chosen is None:
         places = [i for i in range(number) if trial.suggest_categorical(f"{label}/{i}", [False, True])]
     else:
-        places = []  # rising, so that no set comes in two orders
+        places = []  # in rising order, so that each set has one order
         for i in range(chosen):
             places.append(trial.suggest_int(f"{label}/{i}", places[-1] + 1 if places else 0, number - chosen + i))
     return [mutable.values[i] for i in places] if _are_plain(mutable.values) else places
@@ -160,7 +164,7 @@ def _pick_number(trial: Any, label: str, mutable: Any) -> float:
     named = mutable.quantize is None and mutable.mu is None and math.isfinite(mutable.low + mutable.high)
     if named and mutable.distribution.dist.name in ("uniform", "loguniform", "reciprocal"):
         return float(trial.suggest_float(label, mutable.low, mutable.high, log=mutable.log_distributed))
-    share = trial.suggest_float(label, 0.001, 0.999)  # of the distribution, whatever it is
+    share = trial.suggest_float(label, 0.001, 0.999)  # a quantile of any distribution
     return float(mutable.qclip(mutable.distribution.ppf(share)))
 
 
@@ -176,13 +180,13 @@ def _are_plain(values: Any) -> bool:
 
 
 def _arguments(model_space: Any) -> list[str]:
-    """Names of the constructor's arguments; NNI wraps it and keeps the original."""
+    """Names of the constructor's arguments. NNI wraps the constructor and keeps the original."""
     made = getattr(model_space, "_init_wrapped", model_space.__init__)
     return list(inspect.signature(made).parameters)[1:]
 
 
 class _Coloured(nn.Module):
-    """A network for three channels that gets one."""
+    """A network for three channels that is given images of one."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Networks of timm, as `timm(models="resnet1*|vit_tiny*")`: which one, and arguments such as widths it takes."""
+"""Networks of timm, as `timm(models="resnet1*|vit_tiny*")`, searched by name and by the arguments that they take."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ _SMALL = "mobilenetv3_small_*|resnet10t|resnet14t|resnet18|resnet26"
 
 
 class TimmSpace:
-    """A space over networks by name and arguments of theirs, without pretrained weights.
+    """A space over the names of networks and their arguments. The networks begin without pretrained weights.
 
     Args:
-        models: patterns of names with `*`, parted by `|`.
-        arguments: of `timm.create_model`: a list of choices, a pair (low, high) for a range, or a fixed value; a model
-            that does not take one is made without it. The task's channels and classes are given by us.
+        models: patterns of names with `*`, separated by `|`.
+        arguments: arguments of `timm.create_model`. Each is a list of choices, a pair (low, high) for a range, or a
+            fixed value. A model that does not take an argument is made without that argument. The channels and classes
+            come from the task.
 
     Raises:
-        ValueError: no name matches, or a setting is neither.
+        ValueError: no name matches, or a setting is neither choices nor a range nor a fixed value.
     """
 
     def __init__(self, models: str = _SMALL, **arguments: Any) -> None:
@@ -34,10 +35,12 @@ class TimmSpace:
         self.models, self.arguments = models, arguments
         self._takes = cache(self._takes_argument)
         if not self._names:
-            raise ValueError(f"timm has no model whose name matches '{models}'; write patterns as 'resnet*|vit_tiny*'")
+            raise ValueError(
+                f"timm has no model whose name matches '{models}'; write patterns such as 'resnet*|vit_tiny*'"
+            )
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
-        """Picks a model, and those of the searched arguments that it takes."""
+        """Picks a model, and values for the searched arguments that this model takes."""
         name = trial.suggest_categorical("model", self._names)
         searched = {key: setting for key, setting in self.arguments.items() if is_searched(setting)}
         return {"model": name} | {
@@ -72,14 +75,14 @@ class TimmSpace:
         return timm
 
     def _takes_argument(self, name: str, argument: str) -> bool:
-        """Whether a model can be made with an argument, as found by trying its first value without weights."""
+        """Whether a model can be made with an argument. This is tried with its first value, on the meta device."""
         setting = self.arguments[argument]
         with torch.device("meta"):
             try:
                 self._made(name, {argument: setting[0] if is_searched(setting) else setting})
             except TypeError:
                 return False
-            except Exception:  # taken, but not alone
+            except Exception:  # the model takes the argument, though not alone
                 return True
         return True
 

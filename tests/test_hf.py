@@ -73,11 +73,11 @@ def test_the_patch_size_divides_the_image() -> None:
 @pytest.mark.parametrize(
     ("reference", "says"),
     [
-        ('hf(model="vi")', "transformers has no model type 'vi'; write one, as vit or bert"),
+        ('hf(model="vi")', "transformers has no model type 'vi'; write a type such as vit or bert"),
         ("hf(hiden_size=[3])", "vit has no field 'hiden_size'; did you mean 'hidden_size'?"),
-        ("hf(hidden_size=32)", "nothing is searched; give a field choices or a range, as hidden_size=[32, 64]"),
-        ("hf(hidden_size=(3, 1))", "hidden_size=(3, 1) is no range; write (low, high), low below high, or a list of"),
-        ("hf(hidden_size=[])", "hidden_size=[] leaves no choice"),
+        ("hf(hidden_size=32)", "no field is searched; give a field choices or a range, such as hidden_size=[32, 64]"),
+        ("hf(hidden_size=(3, 1))", "hidden_size=(3, 1) is no range; write (low, high) with low below high, or a list"),
+        ("hf(hidden_size=[])", "hidden_size=[] holds no choice"),
         ("hf(vit)", "(vit) are not settings; write (key=value, ...)"),
         (BERT, "bert reads sequences, and inputs of shape (1, 8, 8) are images"),
     ],

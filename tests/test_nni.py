@@ -99,13 +99,13 @@ def test_settings_are_part_of_what_a_space_is() -> None:
 @pytest.mark.parametrize(
     ("reference", "says"),
     [
-        ("Handwritten(width=3)", "Handwritten takes no 'width'; it takes num_labels, in_channels, widths"),
+        ("Handwritten(width=3)", "Handwritten takes no argument 'width'; it takes num_labels, in_channels, widths"),
         ("Handwritten(3)", "(3) are not settings; write (key=value, ...)"),
-        ("NOT_A_CLASS", "3 is no class of nni.nas.nn.pytorch.ModelSpace; name the class itself"),
+        ("NOT_A_CLASS", "3 is no subclass of nni.nas.nn.pytorch.ModelSpace; name the class itself"),
         ("Handwriten", "did you mean 'Handwritten'?"),
         (
             "Unlabelled",
-            "Unlabelled has choices without a label: give each one, or write class Unlabelled(ModelSpace, lab",
+            "Unlabelled has choices without a label; give each choice a label, or write class Unlabelled(Mode",
         ),
     ],
 )

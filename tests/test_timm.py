@@ -77,7 +77,7 @@ def test_images_are_needed(timm: ModuleType) -> None:
 
 def test_a_pattern_that_no_name_matches_is_refused(timm: ModuleType, tmp_path: Path) -> None:
     line = refused_search(tmp_path, {"space": 'timm(models="resnt*")'})
-    assert "timm has no model whose name matches 'resnt*'; write patterns as 'resnet*|vit_tiny*'" in line
+    assert "timm has no model whose name matches 'resnt*'; write patterns such as 'resnet*|vit_tiny*'" in line
 
 
 def test_where_timm_cannot_be_imported_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
