@@ -1,12 +1,12 @@
-"""ResNet-20, -32, -44 and -56 for CIFAR-10, their tensors named as in published weights.
+"""ResNet-20, -32, -44 and -56 for CIFAR-10. Their tensors have the names of published weights.
 
-A study loads one as its teacher, without training:
+A study can load one of them as its teacher, so that no teacher is trained:
 
     task: {data: cifar10.npz, normalise: {mean: [.485, .456, .406], std: [.229, .224, .225]}}
     teacher: {network: studies/cifar_resnet.py:resnet20, weights: resnet20.npz}
 
-Source: He, Zhang, Ren, Sun (2015), https://arxiv.org/abs/1512.03385, section 4.2; shortcuts of option A. Tensor names
-are those of the weights of https://github.com/akamaster/pytorch_resnet_cifar10.
+Source: He, Zhang, Ren, Sun (2015), https://arxiv.org/abs/1512.03385, section 4.2, with shortcuts of option A. The
+names of the tensors are those of the weights of https://github.com/akamaster/pytorch_resnet_cifar10.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def resnet56() -> nn.Module:
 
 
 class ResNet(nn.Module):
-    """Three stages of 16, 32 and 64 channels, the second and third at half the size of the one before.
+    """Three stages of 16, 32 and 64 channels. The second and the third halve the size of the images.
 
     Args:
-        blocks: a stage; two convolutions each.
+        blocks: the blocks in each stage; a block has two convolutions.
     """
 
     def __init__(self, blocks: int) -> None:
@@ -59,7 +59,7 @@ class ResNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions around a shortcut without parameters: every second pixel, new channels zero on both sides."""
+    """Two convolutions beside a shortcut without parameters: every second pixel, with zero channels on both sides."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Small classifiers of 8x8 images in two families, equally wide throughout: the students of the tables in this folder.
+"""The students of the tables in this folder: small classifiers of 8x8 images in two families, all layers equally wide.
 
-All choices are categorical, so that architecture and recipe span a full grid. A tree shares its weights between places:
-it needs fewer of them than an MLP and answers later, so parameters and latency are not one and the same order.
+All choices are categorical, so that architecture and recipe span a full grid. A tree shares its weights between the
+places of an image. It needs fewer weights than an MLP and more time, so parameters and latency rank them differently.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """Picks the family, the channels of each layer (an MLP has twice as many units) and the number of layers."""
+    """Picks the family, the channels of each layer, and the number of layers. An MLP has two units for each channel."""
     return {
         "family": trial.suggest_categorical("family", ["mlp", "tree"]),
         "width": trial.suggest_categorical("width", [3, 5, 9, 16, 28]),
@@ -26,7 +26,7 @@ def suggest(trial: optuna.Trial) -> dict[str, Any]:
 
 
 def build(arch: dict[str, Any], task: Any) -> nn.Module:
-    """Makes the network for images (channels, height, width); a tree halves height and width with every layer."""
+    """Makes the network for images (channels, height, width). Each layer of a tree halves height and width."""
     family = _mlp if arch["family"] == "mlp" else _tree
     return family(arch["width"], arch["depth"], task)
 
@@ -34,12 +34,12 @@ def build(arch: dict[str, Any], task: Any) -> nn.Module:
 def _mlp(width: int, depth: int, task: Any) -> nn.Module:
     layers: list[nn.Module] = [nn.Flatten()]
     for units_in, units in pairwise([math.prod(task.input_shape)] + [2 * width] * depth):
-        layers += [nn.Linear(units_in, units), nn.SiLU()]  # of so few ReLU units some networks lose all
+        layers += [nn.Linear(units_in, units), nn.SiLU()]  # with so few units, ReLU would leave some networks dead
     return nn.Sequential(*layers, nn.Linear(2 * width, task.num_outputs))
 
 
 def _tree(width: int, depth: int, task: Any) -> nn.Module:
-    """2x2 convolutions of stride 2, written as linear layers: windows do not overlap, and this trains faster."""
+    """2x2 convolutions of stride 2. They are written as linear layers, which train faster; no windows overlap."""
     channels, height, image_width = task.input_shape
     layers: list[nn.Module] = [_ChannelsLast()]
     for channels_in in [channels] + [width] * (depth - 1):
@@ -49,14 +49,14 @@ def _tree(width: int, depth: int, task: Any) -> nn.Module:
 
 
 class _ChannelsLast(nn.Module):
-    """From (batch, channels, height, width) to (batch, height, width, channels)."""
+    """Turns (batch, channels, height, width) into (batch, height, width, channels)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.permute(0, 2, 3, 1)
 
 
 class _MergeQuarters(nn.Module):
-    """Each 2x2 window becomes one place: (batch, height, width, c) to (batch, height / 2, width / 2, 4 c)."""
+    """Joins each 2x2 window into one place: (batch, height, width, c) to (batch, height / 2, width / 2, 4 c)."""
 
     def forward(self, x: Tensor) -> Tensor:
         batch, height, width, channels = x.shape
