@@ -1,4 +1,4 @@
-"""What a fault of a disk leaves of one file of a run, drawn from a generator so that it can be done again."""
+"""Damages one file of a run as a fault of a disk may. A generator draws the damage, so that it can be repeated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 Way = Callable[[bytes, random.Random], bytes | None]
-"""What is left of a file's content; None where the file is gone."""
+"""A function that returns what is left of a file's content; None means that the file is gone."""
 
 _PAGE = 4096
 
@@ -56,18 +56,18 @@ KINDS: Mapping[str, tuple[str, tuple[Way, ...]]] = {
 }
 """Kinds of files, each with the ways in which it is damaged.
 
-Neither a bit that flips in record.db nor a log that is gone can be known by SQLite from what was never written.
+SQLite cannot tell a flipped bit in record.db, or a log that is gone, from data that were never written.
 """
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A file of a run that was damaged, and where it is kept as it was.
+    """A damaged file of a run, with the folder that keeps a copy.
 
     Args:
-        kind: of file.
+        kind: the kind of the file.
         file: its path in the run folder.
-        how: the way.
+        how: the way in which it was damaged.
         run: the run folder.
         kept: the folder of the copies.
     """
@@ -79,21 +79,21 @@ class Damage:
     kept: Path
 
     def mend(self) -> None:
-        """Puts the file back, and where it is of the record, the other files of the record as they were."""
+        """Puts the file back. If the file belongs to the record, the other files of the record are put back, too."""
         for copy in self.kept.iterdir():
             shutil.copyfile(copy, (self.run / self.file).with_name(copy.name))
 
 
 def damage(run: Path, draws: random.Random, *, kept: Path) -> Damage | None:
-    """Damages one file of a run: of a kind that is there, one time in two the file that was written last.
+    """Damages one file of a run. Its kind is drawn among those that exist; one time in two it is the newest file.
 
     Args:
-        run: the run folder, in which nothing is at work.
-        draws: of all that is drawn.
+        run: the run folder, in which no process may be at work.
+        draws: the generator of the damage.
         kept: a folder for copies, which is emptied first.
 
     Returns:
-        what was done; None where there is no file yet.
+        the damage; None if there is no file yet.
     """
     there = {kind: paths for kind, (pattern, _) in KINDS.items() if (paths := _files(run, pattern))}
     if not there:
@@ -114,5 +114,5 @@ def damage(run: Path, draws: random.Random, *, kept: Path) -> Damage | None:
 
 
 def _files(run: Path, pattern: str) -> list[Path]:
-    """The files that match, the one that was written last at the end."""
+    """The files that match; the file that was written last comes at the end."""
     return sorted((path for path in run.glob(pattern) if path.is_file()), key=lambda path: (path.stat().st_mtime, path))

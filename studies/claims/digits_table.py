@@ -1,13 +1,14 @@
-"""Trains every student of the studies in studies/tables, at every recipe, and packs what came of it into tables.
+"""Trains every student of the studies in studies/tables with every recipe, and packs the results into tables.
 
-    python studies/claims/digits_table.py train --out digits_table --minutes 60  # again, until nothing is missing
+    python studies/claims/digits_table.py train --out digits_table --minutes 60  # until nothing is missing
     python studies/claims/digits_table.py latency --out digits_table             # on a quiet machine
     python studies/claims/digits_table.py pack --out digits_table                # writes the tables
 
-A cell is one training: a table, an architecture, a recipe and a repeat (0 has the seed of a search; 1 and 2 are
-trained for a sample of 200, for the noise floor). Finished cells are appended to OUT/trainings.jsonl and not repeated;
-what is missing is printed. The numbers are those of a search: its teacher, seeds, rungs and learning-rate schedule.
-3,740 trainings took 36 minutes on one core of a busy machine.
+A cell is one training: a table, an architecture, a recipe and a repeat. Repeat 0 has the seed of a search. Repeats 1
+and 2 are trained for a sample of 200 students, which gives the noise floor. Finished cells are appended to
+OUT/trainings.jsonl and are not run again; missing cells are printed. The numbers are those of a search, because the
+teacher, the seeds, the rungs and the learning-rate schedule are the same. 3,740 trainings took 36 minutes on one core
+of a busy machine.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ REPEATS = (1, 2)
 
 @dataclass(frozen=True)
 class Cell:
-    """One training; `repeat` is 0 for that of a search and 1 .. for fresh seeds of it."""
+    """One training; `repeat` is 0 with the seed of a search, and 1 or more with fresh seeds."""
 
     table: str
     arch: Arch
@@ -68,12 +69,12 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """The same text for the same training."""
+        """A text that is the same for the same training."""
         return canonical(asdict(self))
 
 
 def choices(study: Study) -> dict[str, list[Any]]:
-    """What the study's space and recipe choose from, by column of its table."""
+    """The choices of the study's space and recipe, by column of its table."""
     optuna_study = random_study(study.seed)
     optuna_study.enqueue_trial({"recipe.alpha": 1.0})  # at alpha 0 no other part of the recipe is chosen
     trial = optuna_study.ask()
@@ -87,7 +88,7 @@ def choices(study: Study) -> dict[str, list[Any]]:
 
 
 def rows(study: Study) -> Iterator[tuple[dict[str, Any], Cell]]:
-    """Every row of the study's table, in order, and its training: the same one for all rows at alpha 0 of a student."""
+    """Every row of the study's table with its training. All rows of a student with alpha 0 share one training."""
     space, columns = resolve_space(study), choices(study)
     for picked in itertools.product(*columns.values()):
         row = dict(zip(columns, picked, strict=True))
@@ -97,7 +98,7 @@ def rows(study: Study) -> Iterator[tuple[dict[str, Any], Cell]]:
 
 
 def cells(study: Study) -> list[Cell]:
-    """The trainings of a table in the order in which they are run: those of the rows, then a sample of them again."""
+    """The trainings of a table in the order in which they run: first those of the rows, then repeats of a sample."""
     different = {cell.key: cell for _, cell in rows(study)}
     once = [different[key] for key in sorted(different)]
     random.Random(0).shuffle(once)
@@ -119,7 +120,7 @@ def train(context: Context, cell: Cell) -> dict[str, float]:
 
 
 def train_missing(contexts: Mapping[str, Context], path: Path, *, end: float) -> None:
-    """Appends a line for every cell that `path` lacks, until `end`, and prints what it lacks still."""
+    """Trains the cells that `path` lacks, until `end`, and prints which are still missing."""
     done = finished(path)
     in_turn = zip(*(cells(context.study) for context in contexts.values()), strict=True)
     wanted = list(itertools.chain.from_iterable(in_turn))
@@ -135,12 +136,12 @@ def train_missing(contexts: Mapping[str, Context], path: Path, *, end: float) ->
 
 
 def finished(path: Path) -> dict[str, dict[str, float]]:
-    """What the cells in a file of trainings gave, by key."""
+    """The values of the finished trainings in a file, by key."""
     return {canonical(record["cell"]): record["values"] for record in read_cells(path)}
 
 
 def measure(context: Context) -> dict[str, Any]:
-    """Latency by architecture, all timed together and interleaved, and on what machine and how busy it was."""
+    """The latency of each architecture, all timed in turn, with the machine and its load."""
     archs = {canonical(cell.arch): cell.arch for _, cell in rows(context.study)}
     inputs = torch.zeros(1, *context.task.input_shape)
     load = os.getloadavg()[0]
@@ -161,7 +162,7 @@ def measure(context: Context) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """What this machine is, as far as numbers depend on it."""
+    """The facts of this machine on which numbers depend."""
     cpuinfo = Path("/proc/cpuinfo")
     facts = [line.split(":") for line in cpuinfo.read_text(encoding="utf-8").splitlines()] if cpuinfo.is_file() else []
     cpu = {fact[0].strip(): fact[1].strip() for fact in facts if len(fact) == 2}
@@ -173,7 +174,7 @@ def machine() -> dict[str, Any]:
 def table(
     context: Context, trained: Mapping[str, Mapping[str, float]], latency: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """The rows of a table; fresh seeds are empty where none was trained."""
+    """The rows of a table. The columns of fresh seeds are empty where none was trained."""
     inputs = torch.zeros(1, *context.task.input_shape)
     costs = {}
     for _, cell in rows(context.study):
@@ -192,7 +193,7 @@ def table(
 
 
 def noise(study: Study, trained: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """The standard deviation between the seeds of one training, pooled over the sample, by column."""
+    """The standard deviation between seeds, pooled over the sample, by column."""
     again = cells(study)[:RESEEDED]
     groups = [[trained[replace(cell, repeat=repeat).key] for repeat in (0, *REPEATS)] for cell in again]
     pooled = {
@@ -203,7 +204,7 @@ def noise(study: Study, trained: Mapping[str, Mapping[str, float]]) -> dict[str,
 
 
 def pack(run: Run, trained: Mapping[str, Mapping[str, float]], measured: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Writes NAME.csv.gz and NAME.json into studies/tables, byte for byte the same from the same numbers."""
+    """Writes NAME.csv.gz and NAME.json into studies/tables. The same numbers give the same bytes."""
     study, splits = run.context.study, run.context.task.splits
     found = table(run.context, trained, measured["latency_ms"])
     text = io.StringIO()
@@ -229,7 +230,7 @@ def pack(run: Run, trained: Mapping[str, Mapping[str, float]], measured: Mapping
 
 
 def summary(found: Sequence[Mapping[str, Any]]) -> str:
-    """How far accuracies spread, how alike columns order rows, the noise floor, and what distillation is worth."""
+    """The spread of accuracies, rank correlations of columns, the noise floor, and the gain by distillation."""
     students: dict[Any, list[Mapping[str, Any]]] = {}
     for row in found:
         students.setdefault((row["family"], row["width"], row["depth"]), []).append(row)
@@ -261,17 +262,17 @@ def taus(found: Sequence[Mapping[str, Any]], column: str, *others: str) -> str:
 
 
 def spread(found: Sequence[Mapping[str, Any]]) -> float:
-    """The pooled standard deviation of accuracy between seeds, over the rows at alpha > 0 that were trained again."""
+    """The pooled standard deviation of accuracy between seeds, over rows with alpha > 0 that have fresh seeds."""
     seeds = [[row["accuracy"], *(row[f"accuracy_seed{n}"] for n in REPEATS)] for row in found if row["alpha"] > 0]
     return math.sqrt(mean(variance(values) for values in seeds if None not in values))
 
 
 def main() -> None:
-    """Trains what is missing as long as time allows, measures latency, or packs what there is."""
+    """Trains the missing cells as long as time allows, measures latencies, or packs the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=("train", "latency", "pack"))
     parser.add_argument("--out", type=Path, default=Path("digits_table"))
-    parser.add_argument("--minutes", type=float, default=60, help="after which `train` starts no other cell")
+    parser.add_argument("--minutes", type=float, default=60, help="`train` begins no cell after this many minutes")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
     runs = {name: prepare(load_study(TABLES / f"{name}.yaml"), options.out / name) for name in NAMES}

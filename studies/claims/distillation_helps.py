@@ -1,10 +1,11 @@
-"""Does a joint search help? Digits in three situations, against the same epochs on hard labels and on T=4, alpha=0.9.
+"""Does a joint search help? This compares it, on digits, with hard labels and with T=4, alpha=0.9 at equal epochs.
 
     python studies/claims/distillation_helps.py --out distillation_helps.jsonl --minutes 60
 
-A cell is one situation and one seed: a joint search, and its baselines `hard` and `default` over the same architectures
-with the same epochs. Finished cells are appended to --out and not repeated; what is missing is printed. Compared is the
-best test accuracy among the front's students below three sizes, chosen by validation alone.
+A cell is one of three situations and one seed: a joint search, and its baselines `hard` and `default` over the same
+architectures with the same epochs. Finished cells are appended to --out and are not run again; missing cells are
+printed. The table compares the test accuracy of the best student on the front within each of three sizes. The students
+are chosen by validation alone.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def study(situation: str, seed: int, trials: int) -> Study:
 
 
 def run_cell(situation: str, seed: int, trials: int) -> dict[str, Any]:
-    """What one cell found: for every arm the best test accuracy below each size, and the hypervolume."""
+    """Runs one cell: for every arm the test accuracy of the best student within each size, and the hypervolume."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder:
         front = search_study(study(situation, seed, trials), run=Path(folder) / "run").to_dict()
@@ -84,14 +85,14 @@ def run_cell(situation: str, seed: int, trials: int) -> dict[str, Any]:
 
 
 def best_below(students: Sequence[Mapping[str, Any]], size: int) -> float | None:
-    """Test accuracy of the student best on validation among those of at most `size` parameters; None without one."""
+    """Test accuracy of the student that is best on validation with at most `size` parameters; None if none is."""
     small = [student for student in students if student["values"]["parameters"] <= size]
     best = max(small, key=lambda student: student["values"]["accuracy"], default=None)
     return None if best is None else float(best["test"]["accuracy"])
 
 
 def table(cells: Sequence[Mapping[str, Any]]) -> str:
-    """Medians and spread over the seeds, and the joint search's gain over each rival, seed by seed."""
+    """Medians and spread over the seeds, and the gain of the joint search over each rival, taken seed by seed."""
     lines = []
     for situation in SITUATIONS:
         found = [cell for cell in cells if cell["situation"] == situation]

@@ -1,16 +1,18 @@
-"""What does early stopping save? Searches of the tables of digits, by scheduler, at equal epochs.
+"""What does early stopping save? This compares schedulers at equal epochs, in searches of the tables of digits.
 
     python studies/claims/early_stopping.py --json early_stopping.jsonl --minutes 60 --peers-env DIR
 
-A cell is one table, one sampler, one scheduler and one seed; the search is the very one that trains. Finished cells are
-appended to --json and not repeated; what is missing is printed. Shown is HV/HV* as in `search_efficiency.py`, of the
-students trained in full after so many epochs of all students, the stopped ones among them; and the epochs it took to
-what a random search that stops nobody has after 100 students, which is the median of its cells in --json.
+A cell is one table, one sampler, one scheduler and one seed. The search is the same code as a search that trains.
+Finished cells are appended to --json and are not run again; missing cells are printed. The first table shows HV/HV*, as
+in `search_efficiency.py`, of the students that were trained in full after given numbers of epochs; students that were
+stopped count among the epochs. The last column shows how many epochs it took to reach what a random search without
+early stopping has after 100 students. That value is the median of its cells in --json.
 
-Beside any scheduler that a study may name there are two that are none:
-    moasha     Syne Tune's, which proposes at random; in an environment of its own, made by pip in --peers-env DIR
-    foresight  random proposals, judged after the first rung by one who knows what full training will give: it goes on
-               where it will extend the front of those trained in full. What no scheduler can know.
+Two arms are not schedulers that a study can name:
+    moasha     Syne Tune's MOASHA, which proposes at random. It runs in an environment of its own, which pip makes in
+               --peers-env DIR.
+    foresight  Random proposals, judged after the first rung with knowledge of their full training: a student goes on
+               if it will extend the front of the students trained in full. No scheduler can know this.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ TABLES = Path(__file__).parents[1] / "tables"
 NAMES = ("digits_labels", "digits_noise")
 RUNGS = (3, 9, 27)
 FULL = 100
-"""So many students trained in full are the measure."""
+"""The budget is the epochs of this many students trained in full."""
 EPOCHS = FULL * RUNGS[-1]
 MARKS = (135, 270, 540, 1080, EPOCHS)
 
@@ -54,7 +56,7 @@ Trained = list[tuple[int, float]]
 
 
 def searched(table: Table, seed: int, *, sampler: str, scheduler: str) -> Trained:
-    """What a search has trained in full, and is or was on its front."""
+    """The students that a search trained in full and that are or were on its front."""
     settings = {
         "name": "cell",
         "task": {"table": str(table.path)},
@@ -79,13 +81,13 @@ def searched(table: Table, seed: int, *, sampler: str, scheduler: str) -> Traine
 
 
 def moasha(table: Table, seed: int, *, python: str) -> Trained:
-    """What Syne Tune's MOASHA has trained in full."""
+    """The students that Syne Tune's MOASHA trained in full."""
     found = run_peer(table, "moasha", seed, FULL, python)
     return [(row, spent * RUNGS[-1]) for row, spent in zip(found["rows"], found["spent"], strict=True)]
 
 
 def foresight(table: Table, seed: int) -> Trained:
-    """What is trained in full by one who knows beforehand what extends the front."""
+    """The students that are trained in full if it is known beforehand which of them extend the front."""
     trained: Trained = []
     spent = 0
     for row in np.random.default_rng(seed).permutation(len(table.codes)).tolist():
@@ -99,7 +101,7 @@ def foresight(table: Table, seed: int) -> Trained:
 
 
 def run_cell(key: Key, table: Table, python: str) -> Cell:
-    """One cell: HV/HV* after each student that was trained in full."""
+    """Runs one cell: HV/HV* after each student that was trained in full."""
     _, sampler, scheduler, seed = key
     special: Mapping[str, Callable[[Table, int], Trained]] = {
         "moasha": partial(moasha, python=python),
@@ -113,17 +115,17 @@ def run_cell(key: Key, table: Table, python: str) -> Cell:
 
 
 def reached_by(cell: Cell, epochs: float) -> float:
-    """HV/HV* after so many epochs."""
+    """HV/HV* after `epochs` epochs."""
     return max((reached for spent, reached in cell["curve"] if spent <= epochs), default=0.0)
 
 
 def epochs_to(cell: Cell, level: float) -> float:
-    """Epochs spent when HV/HV* came to a level; infinite where it did not."""
+    """The epochs after which HV/HV* reached a level; infinite if it did not."""
     return min((spent for spent, reached in cell["curve"] if reached >= level), default=np.inf)
 
 
 def summary(cells: Mapping[Key, Cell]) -> str:
-    """For each table, sampler and scheduler the medians and quartiles over the seeds."""
+    """The medians and quartiles over the seeds, for each table, sampler and scheduler."""
     lines = []
     for name in NAMES:
         measure = [reached_by(cell, EPOCHS) for key, cell in cells.items() if key[:3] == (name, "random", "none")]
@@ -147,12 +149,16 @@ def _entry(values: Sequence[float], form: str) -> str:
 def main() -> None:
     """Runs the missing cells as long as time allows, then prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sampler", default="random", help="as a study's; moasha and foresight run beside random only")
+    parser.add_argument(
+        "--sampler", default="random", help="a sampler of a study; moasha and foresight run only beside random"
+    )
     parser.add_argument("--schedulers", default="none,halving,moasha,foresight", help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--json", type=Path, default=Path("early_stopping.jsonl"), help="one finished cell a line")
-    parser.add_argument("--minutes", type=float, default=60, help="no cell begins after so long")
-    parser.add_argument("--peers-env", type=Path, help="folder of the environments of other projects; made by pip")
+    parser.add_argument(
+        "--json", type=Path, default=Path("early_stopping.jsonl"), help="the file of finished cells, one a line"
+    )
+    parser.add_argument("--minutes", type=float, default=60, help="no cell begins after this many minutes")
+    parser.add_argument("--peers-env", type=Path, help="the folder in which pip makes environments for other projects")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
     schedulers = [

@@ -1,4 +1,4 @@
-"""What the cells of `search_efficiency.py` say: a table of medians and quartiles, and a plot of the same."""
+"""A table of medians and quartiles over the cells of `search_efficiency.py`, and a plot of the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Cell = Mapping[str, Any]
 
 
 def summary(cells: Sequence[Cell]) -> str:
-    """For each table and sampler the median and quartiles of HV/HV* at the marks, repeats, seconds a proposal."""
+    """Median and quartiles of HV/HV* at the marks, repeats, and seconds per proposal, for each table and sampler."""
     lines = []
     for table, by_sampler in _by_table(cells).items():
         marks = "".join(f"{mark:>20}" for mark in MARKS)
@@ -28,8 +28,8 @@ def summary(cells: Sequence[Cell]) -> str:
 
 
 def draw(cells: Sequence[Cell], out: Path) -> None:
-    """Writes medians over evaluations, with their quartiles as bands, to one HTML file that loads nothing."""
-    from plotly.colors import qualitative  # the `report` extra; the figures in words do without it
+    """Draws medians over evaluations, with quartiles as bands, in one HTML file that loads nothing from elsewhere."""
+    from plotly.colors import qualitative  # from the extra `report`, which the table does not need
     from plotly.graph_objects import Scatter
     from plotly.subplots import make_subplots
 
@@ -57,7 +57,7 @@ def draw(cells: Sequence[Cell], out: Path) -> None:
 
 
 def _by_table(cells: Sequence[Cell]) -> dict[str, dict[str, list[Cell]]]:
-    """The cells of each table and sampler, in the order in which they first come."""
+    """The cells of each table and sampler, in the order in which these first occur."""
     tables: dict[str, dict[str, list[Cell]]] = {}
     for cell in cells:
         tables.setdefault(cell["table"], {}).setdefault(cell["sampler"], []).append(cell)

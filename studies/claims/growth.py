@@ -1,12 +1,12 @@
-"""What a search takes as it grows: CPU seconds of a proposal and of reading the run, and the memory of the driver.
+"""What does a search cost as it grows? CPU seconds of a proposal and of reading the run, and memory of the driver.
 
     python studies/claims/growth.py --table NAME.csv.gz --trials 2000,10000 --out growth.jsonl
 
-A cell is a number of trials. A search of the table is run to its end in a process of its own, inline; a proposal is all
-that lies between two trials, the record on disk included, on average over the last hundred. Then `autokd front`, `pick`
-and `report` are run on it. Peak is the most memory that a process held at any time. With the default sampler a cell of
-2,000 trials takes about four minutes, one of 10,000 about twenty. Finished cells are appended to --out and not
-repeated; what is missing is printed.
+A cell is a number of trials. A search of the table runs to its end in a process of its own, with the executor `inline`.
+The cost of a proposal is everything between two trials, writing the record to disk included, on average over the last
+hundred. Then `autokd front`, `pick` and `report` run on this search. The memory is the most that a process held at any
+time. With the default sampler a cell of 2,000 trials takes about four minutes, and one of 10,000 about twenty. Finished
+cells are appended to --out and are not run again; missing cells are printed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LAST = 100
 
 
 def run_cell(table: Path, trials: int, sampler: str) -> dict[str, Any]:
-    """Figures of a search of so many trials, and of each command that reads it."""
+    """The figures of a search of `trials` trials, and of each command that reads it."""
     with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder:
         run = str(Path(folder) / "run")
         words = ["--search", run, "--table", str(table), "--trials", str(trials), "--sampler", sampler]
@@ -51,7 +51,7 @@ def run_cell(table: Path, trials: int, sampler: str) -> dict[str, Any]:
 
 
 def search(table: Path, trials: int, sampler: str, run: Path) -> dict[str, float]:
-    """Searches a table in this process, and gives the CPU seconds of a proposal by its last hundred."""
+    """Searches a table in this process and returns the CPU seconds of a proposal, averaged over the last hundred."""
     marks = []
 
     def watch(progress: Mapping[str, Any]) -> None:
@@ -71,7 +71,7 @@ def search(table: Path, trials: int, sampler: str, run: Path) -> dict[str, float
 
 
 def per_proposal(marks: Sequence[tuple[int, float]]) -> float:
-    """CPU seconds from one trial to the next, by the last hundred of (trials begun, CPU seconds so far)."""
+    """CPU seconds from one trial to the next, over the last hundred of `marks`: (trials begun, CPU seconds so far)."""
     by_trials: dict[int, float] = {}
     for begun, seconds in marks:
         by_trials.setdefault(begun, seconds)
@@ -81,10 +81,10 @@ def per_proposal(marks: Sequence[tuple[int, float]]) -> float:
 
 
 def used(command: Sequence[str]) -> tuple[str, float, float]:
-    """What a command prints, the CPU seconds that it takes, and its memory at its highest in MB.
+    """What a command prints, the CPU seconds that it takes, and the most memory that it holds, in MB.
 
     Raises:
-        RuntimeError: it failed.
+        RuntimeError: the command failed.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8") as out:
         process = subprocess.Popen(command, stdout=out, env=os.environ | {"OMP_NUM_THREADS": "1"})
@@ -113,10 +113,10 @@ def main() -> None:
     """Runs the missing cells as long as time allows, then prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", type=Path, required=True, help="a NAME.csv.gz with a NAME.json beside it")
-    parser.add_argument("--trials", default="2000,10000", help="a cell each")
+    parser.add_argument("--trials", default="2000,10000", help="numbers of trials, a cell for each")
     parser.add_argument("--sampler", default="autokd")
-    parser.add_argument("--out", type=Path, default=Path("growth.jsonl"), help="one finished cell a line")
-    parser.add_argument("--minutes", type=float, default=60, help="no cell begins after so long")
+    parser.add_argument("--out", type=Path, default=Path("growth.jsonl"), help="the file of finished cells, one a line")
+    parser.add_argument("--minutes", type=float, default=60, help="no cell begins after this many minutes")
     parser.add_argument("--search", type=Path, help=argparse.SUPPRESS)  # one cell's search, in this process
     options = parser.parse_args()
     wanted = [int(number) for number in options.trials.split(",")]

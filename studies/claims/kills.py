@@ -1,27 +1,28 @@
-"""Is anything lost when a search dies? Kills and damages searches of digits at random moments.
+"""Is anything lost when a search dies? This kills searches of digits and damages their files at random moments.
 
     python studies/claims/kills.py --out kills.jsonl --minutes 30
     python studies/claims/kills.py --out kills_ray.jsonl --minutes 30 --kills 25 --executor ray
 
-A search of two workers is started, and one fault after another befalls it until it is done; then the next search is
-started, until there were 100 faults. Of five faults two kill a worker, two damage a file, one kills everything:
+A search with two workers is started and suffers one fault after another until it is done. Then the next search is
+started, until there were 100 faults. Of five faults two kill a worker, two damage a file, and one kills everything:
 
     worker  One worker process is killed with signal 9. The search has to go on by itself.
     damage  The search is killed with all its workers, and one file of the run is damaged as `damage.py` says. The same
-            command has to go on. Where AutoKD refuses the damage in one line, the file is put back from a copy.
+            command has to go on. If AutoKD refuses the damage in one line, the file is put back from a copy.
     tree    The search is killed with all its workers. The same command has to go on.
 
-A fault comes within half a second of the moment when 1 to 12 more stretches of training have begun, or, one time in
-seven, anywhere in the next ten seconds. After each, the record and the log of trainings are read. Finished cells are
-appended to --out and not repeated; the searches lie in a folder beside it. No worker is killed while it might be the
-third that dies at one trial: such a trial fails, as it should.
+A fault comes within half a second of the moment when 1 to 12 more stretches of training have begun or, one time in
+seven, at any time in the next ten seconds. After each fault the record and the log of trainings are read. A cell is a
+fault. Finished cells are appended to --out and are not run again; the searches are in a folder beside --out. No worker
+is killed while it might be the third that dies at one trial, because such a trial fails, as it should.
 
-What is counted: trials that had ended and are not in the record as they were (lost), or that ended anew (told twice);
-those that the damaged record itself no longer held (undone); stretches of training that were begun more than once
-(repeated); damages that were refused. Of each search that is done: trials that are left running; trials and fresh
-trainings that failed, of which none does by itself; trials that were interrupted and do not have the numbers that they
-get when they are trained once more in one piece (other numbers). A stretch is known by the weights it begins with,
-which depend on architecture, recipe and rung alone: the search space's networks write a line when they first train.
+After each fault this is counted: trials that had ended and are not in the record as they were (lost), or that ended a
+second time (told twice); trials that the damaged record itself no longer held (undone); stretches of training that
+began more than once (repeated); and damages that were refused. Of each search that is done this is counted: trials that
+are left running; trials and fresh trainings that failed, although none fails by itself; and trials that were
+interrupted and get other numbers when they are trained once more in one piece (other numbers). A stretch is recognised
+by the weights with which it begins, which depend on architecture, recipe and rung alone. The networks of the search
+space write them to a log when they first train.
 """
 
 from __future__ import annotations
@@ -48,9 +49,9 @@ from studies.claims.survival import FAULTS, begun_stretches, count, ended_trials
 
 WORKERS = 2
 NEVER = (sys.maxsize, 0.0)
-"""As a moment for a fault."""
+"""The moment of a fault that never comes."""
 _PATIENCE = 300
-"""Seconds that a search may take to go on after a fault."""
+"""A search may take this many seconds to go on after a fault."""
 COMMAND = (sys.executable, "-c", "from autokd.cli import main; main()")
 
 SPACE = '''
@@ -88,7 +89,7 @@ def build(arch, task):
 
 
 def write_search(home: Path, *, seed: int, trials: int = 40, executor: str = "processes") -> Path:
-    """A study of digits in a folder of its own; its run is `run` beside it."""
+    """Writes a study of digits into a folder of its own. The run folder will be `run` in the same folder."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "space.py").write_text(SPACE, encoding="utf-8")
     study = {
@@ -108,7 +109,7 @@ def write_search(home: Path, *, seed: int, trials: int = 40, executor: str = "pr
 
 
 def start(study: Path) -> subprocess.Popen[bytes]:
-    """The search of a study in a session of its own, so that it can be killed with all its workers."""
+    """Starts the search of a study in a session of its own, so that it can be killed with all its workers."""
     with (study.parent / "said.txt").open("ab") as said:
         return subprocess.Popen(
             [*COMMAND, "search", str(study), "--run", str(study.parent / "run")],
@@ -124,13 +125,13 @@ class RefusedError(Exception):
 
 
 def search_until_killed(study: Path, stretches: int, seconds: float) -> bool:
-    """Searches until so many more stretches have begun, and so long after; then kills the whole process tree.
+    """Searches until `stretches` more have begun and `seconds` have passed, then kills the whole process tree.
 
     Returns:
-        whether the search came to its end before.
+        whether the search came to its end before that.
 
     Raises:
-        RuntimeError: it ended with an error.
+        RuntimeError: the search ended with an error.
     """
     process = start(study)
     try:
@@ -140,7 +141,7 @@ def search_until_killed(study: Path, stretches: int, seconds: float) -> bool:
 
 
 def ends_before(process: subprocess.Popen[bytes], home: Path, stretches: int, seconds: float) -> bool:
-    """Whether a search comes to its end before so many more stretches have begun, and so long after."""
+    """Whether a search comes to its end before `stretches` more have begun and `seconds` have passed."""
     enough = len(begun_stretches(home)) + stretches
     while len(begun_stretches(home)) < enough:
         if ends_within(process, 0.02):
@@ -149,11 +150,11 @@ def ends_before(process: subprocess.Popen[bytes], home: Path, stretches: int, se
 
 
 def ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Whether a search has come to its end within so long.
+    """Whether a search comes to its end within `seconds`.
 
     Raises:
-        RefusedError: it was refused.
-        RuntimeError: it ended with another error.
+        RefusedError: the search was refused.
+        RuntimeError: the search ended with another error.
     """
     try:
         code = process.wait(timeout=seconds)
@@ -167,11 +168,11 @@ def ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
 
 
 def goes_on(process: subprocess.Popen[bytes], home: Path, begun: int) -> bool:
-    """Returns when a search has begun a stretch beyond so many, or has come to its end, and then True.
+    """Waits until a search has begun more stretches than `begun`, or has ended; returns whether it has ended.
 
     Raises:
-        RefusedError: it was refused.
-        RuntimeError: it ended with another error, or did neither for too long.
+        RefusedError: the search was refused.
+        RuntimeError: the search ended with another error, or neither went on nor ended.
     """
     late = time.monotonic() + _PATIENCE
     while len(begun_stretches(home)) <= begun:
@@ -183,12 +184,12 @@ def goes_on(process: subprocess.Popen[bytes], home: Path, begun: int) -> bool:
 
 
 def fault_moment(draws: random.Random) -> tuple[int, float]:
-    """When a fault comes: after how many more stretches have begun, and seconds."""
+    """The moment of a fault: the number of stretches that begin before it, and the seconds after these."""
     return (0, draws.uniform(0, 10)) if draws.random() < 1 / 7 else (draws.randint(1, 12), draws.uniform(0, 0.5))
 
 
 def kill_tree(process: subprocess.Popen[bytes]) -> None:
-    """Kills a search and its workers, if they live."""
+    """Kills a search and its workers, if they are alive."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -197,7 +198,7 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
 
 
 def kill_worker(process: subprocess.Popen[bytes], home: Path, draws: random.Random) -> bool:
-    """Kills one worker of a search as soon as that makes no trial fail; whether the search has ended before."""
+    """Kills one worker as soon as no trial would fail of it; returns whether the search ended before."""
     while one_more_fails(home / "run") or not (workers := living_workers(process, home)):
         if ends_within(process, 0.1):
             return True
@@ -206,7 +207,7 @@ def kill_worker(process: subprocess.Popen[bytes], home: Path, draws: random.Rand
 
 
 def living_workers(process: subprocess.Popen[bytes], home: Path) -> list[int]:
-    """The processes below a search that have begun a stretch of it, and live."""
+    """The processes below a search that have begun a stretch and are alive."""
     return [pid for pid in sorted({pid for _, pid in begun_stretches(home)}) if process.pid in _ancestors(pid)]
 
 
@@ -225,7 +226,7 @@ def _ancestors(pid: int) -> list[int]:
 
 
 def one_more_fails(run: Path) -> bool:
-    """Whether there is a training under way that the next death of a worker would make fail."""
+    """Whether the next death of a worker would make a training fail that is under way."""
     most = MOST_DEATHS - 1
     fresh = [folder for folder in run.glob("trials/*/seed-*") if not (folder / "result.json").is_file()]
     trials = [int(folder.name) for folder in run.glob("trials/*")]
@@ -235,10 +236,10 @@ def one_more_fails(run: Path) -> bool:
 
 
 class Search:
-    """A search that one fault after another befalls; its processes live from one to the next, if they are left alive.
+    """A search that suffers one fault after another. Its processes stay alive between faults that do not kill them.
 
     Args:
-        home: its folder, with the study.
+        home: the folder of the search, with its study.
     """
 
     def __init__(self, home: Path) -> None:
@@ -246,25 +247,25 @@ class Search:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> subprocess.Popen[bytes]:
-        """The search, started anew if it does not run."""
+        """The process of the search, which is started if it does not run."""
         self.process = self.process or start(self.study)
         return self.process
 
     def kill(self) -> None:
-        """Ends it with all its workers."""
+        """Ends the search with all its workers."""
         if self.process is not None and self.process.poll() is None:
             kill_tree(self.process)
         self.process = None
 
     def meet(self, fault: str, number: int) -> dict[str, Any]:
-        """What one fault does; `fault` is "" in it where the search came to its end before.
+        """What one fault does. In the result `fault` is "" if the search came to its end before the fault.
 
-        `told` are the trials that had ended when the search was killed, `undone` those of them that a record which was
-        damaged does not hold any more.
+        `told` are the trials that had ended when the search was killed. `undone` are those of them that a damaged
+        record no longer holds.
 
         Args:
             fault: one of `FAULTS`, or "" for none.
-            number: from which its moment and its victim are drawn.
+            number: the seed from which its moment and its victim are drawn.
         """
         draws = random.Random(number)
         if ends_before(self.start(), self.home, *(fault_moment(draws) if fault else NEVER)):
@@ -295,7 +296,7 @@ class Search:
 
 
 def main(out: Path, *, kills: int, minutes: float, executor: str = "processes") -> None:
-    """Goes on until there were so many faults and the last search is done, then prints what all cells say."""
+    """Goes on until there were `kills` faults and the last search is done, then prints the table of all cells."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     deadline = time.monotonic() + 60 * minutes
     lines = read_cells(out)
@@ -322,7 +323,7 @@ def main(out: Path, *, kills: int, minutes: float, executor: str = "processes") 
 
 
 def meet(search: Search, fault: str, number: int) -> dict[str, Any]:
-    """A cell: what a fault does to a search, and what the record and the log say then, compared with before."""
+    """Runs a cell: a fault, and what the record and the log then hold, compared with before."""
     seen = search.home / "seen.json"
     before: dict[str, Any] = {"ended": {}, "repeated": 0}
     if seen.exists():
@@ -337,9 +338,9 @@ def meet(search: Search, fault: str, number: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="JSON lines, one a cell; appended to")
+    parser.add_argument("--out", type=Path, required=True, help="the file of finished cells, one a line")
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--minutes", type=float, default=60.0, help="begin no cell after so long")
+    parser.add_argument("--minutes", type=float, default=60.0, help="no cell begins after this many minutes")
     parser.add_argument("--executor", choices=("processes", "ray"), default="processes")
     given = parser.parse_args()
     main(given.out, kills=given.kills, minutes=given.minutes, executor=given.executor)

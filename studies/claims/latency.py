@@ -1,9 +1,9 @@
-"""Is a latency worth searching for? Re-measures 20 students 10 times, with workers idle and while two train.
+"""Is a latency steady enough to search for? This measures 20 students 10 times, idle and while two others train.
 
     python studies/claims/latency.py --out latency.jsonl
 
-Takes 4 minutes on 2 cores of an AMD EPYC. Result there, torch 2.13, one run (seed 0; Kendall tau over all pairs of
-repeats, CV over students):
+All cells take 4 minutes on 2 cores of an AMD EPYC. One run there with torch 2.13 gave (seed 0; Kendall's tau over all
+pairs of repeats, CV over students):
 
     load      runtime  tau mean  tau min  CV median  CV max
     idle      eager       0.988    0.968      0.5%     0.8%
@@ -11,9 +11,9 @@ repeats, CV over students):
     training  eager       0.994    0.989      0.4%     0.7%
     training  onnx        0.970    0.905      1.0%     3.3%
 
-While other jobs took up to both cores as well, the least tau of ONNX Runtime was .937 idle and .895 beside training,
-its largest CV 4.4 %. It is 2 to 26 times faster than eager torch and ranks these students otherwise (Kendall tau .67
-between the two), so measure in the runtime that ships.
+While other jobs took up to both cores as well, the smallest tau of ONNX Runtime was .937 idle and .895 beside training,
+and its largest CV was 4.4 %. ONNX Runtime is 2 to 26 times faster than eager torch and ranks these students differently
+(Kendall's tau between the two is .67), so measure in the runtime that you ship.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from studies.claims.cells import append_cell, read_cells
 
 STUDENTS, REPEATS, WORKERS = 20, 10, 2
 ASKED = {"idle": (0.95, 0.05), "training": (0.90, 0.10)}
-"""By load: the least Kendall tau between any two repeats, and the largest coefficient of variation."""
+"""What is asked for at each load: the smallest Kendall tau of two repeats, and the largest coefficient of variation."""
 RUNTIMES_SHOWN = ("eager", "onnx")
 
 Key = tuple[str, str, int]
@@ -55,17 +55,17 @@ Key = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class Digits:
-    """What a search space needs to know of a task: 8x8 images of ten digits."""
+    """What a search space needs to know of the task: its inputs are 8x8 images of ten digits."""
 
     input_shape: tuple[int, ...] = (1, 8, 8)
     num_outputs: int = 10
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="JSON lines, one for each finished cell; what is there is kept")],
-    minutes: Annotated[float, typer.Option(help="stop after so long; run again to go on")] = 30.0,
+    out: Annotated[Path, typer.Option(help="the file of finished cells, one a line")],
+    minutes: Annotated[float, typer.Option(help="no measurement begins after this many minutes")] = 30.0,
 ) -> None:
-    """Measures the cells (load, runtime, repeat) that `out` lacks, then prints what all of it says."""
+    """Measures the cells (load, runtime, repeat) that `out` lacks, then prints the tables of all cells."""
     deadline = time.monotonic() + 60 * minutes
     torch.set_num_threads(1)
     lines = read_cells(out)
@@ -90,7 +90,7 @@ def main(
 
 
 def sample_students() -> list[nn.Module]:
-    """Students drawn at random from three search spaces, the same every time, in eval mode."""
+    """Students in eval mode, drawn at random from three search spaces; they are the same every time."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.manual_seed(0)
     students = []
@@ -102,13 +102,13 @@ def sample_students() -> list[nn.Module]:
 
 
 def measure(calls: Sequence[Call], reference_ms: float) -> list[float]:
-    """Milliseconds of each, measured one after the other as a search does."""
+    """Milliseconds of each student, measured one after the other as in a search."""
     return [time_calls([call], threads=1, seconds=0.2, reference_ms=reference_ms)[0].median_ms for call in calls]
 
 
 @contextmanager
 def training(workers: int) -> Iterator[None]:
-    """So many processes train inside, each on one thread; it begins when all of them have begun."""
+    """Trains in `workers` processes of one thread during the block, which begins when all of them have begun."""
     spawn = multiprocessing.get_context("spawn")
     stop = spawn.Event()
     started = [spawn.Event() for _ in range(workers)]
@@ -126,7 +126,7 @@ def training(workers: int) -> Iterator[None]:
 
 
 def train(stop: Any, started: Any) -> None:
-    """Trains a residual network on digits until told to stop."""
+    """Trains a residual network on digits until `stop` is set."""
     torch.set_num_threads(1)
     digits = load_digits()
     images = torch.tensor(digits.images[:, None] / 16, dtype=torch.float32)
@@ -143,7 +143,7 @@ def train(stop: Any, started: Any) -> None:
 
 
 def report(header: dict[str, Any], done: dict[Key, list[float]], students: list[nn.Module]) -> None:
-    """Prints agreement and spread for each load and runtime, each student's median, and what is missing."""
+    """Prints agreement and spread for each load and runtime, each student's median, and the missing cells."""
     print(f"{STUDENTS} students, {REPEATS} repeats, one thread, batch 1, on {header['machine']}")
     print(f"reference network: {header['reference_ms']:.3f} ms\n")
     print("load      runtime  repeats  tau mean  tau min  CV median  CV max   asked")
@@ -176,7 +176,7 @@ def report(header: dict[str, Any], done: dict[Key, list[float]], students: list[
 
 
 def machine() -> str:
-    """Cores and the processor's name."""
+    """The number of cores and the name of the processor."""
     info = Path("/proc/cpuinfo")
     named = (
         [line for line in info.read_text(encoding="utf-8").splitlines() if "model name" in line]

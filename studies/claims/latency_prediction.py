@@ -1,11 +1,11 @@
-"""How well are latencies predicted that were not measured? Splits 160 measured architectures of a space 20 times.
+"""How well are latencies predicted? This splits 160 measured architectures of a space into fitted and others, 20 times.
 
     python studies/claims/latency_prediction.py --out latencies --minutes 30
 
-Measures as `autokd latency-table` does, 160 architectures a space and runtime: about 25 minutes on two idle cores,
-nearly all of it ONNX Runtime. Prints Spearman and the median of |predicted / measured - 1| on the architectures that
-were not fitted on, means ± standard deviations over 20 splits (digits, batch 1, one thread), and the seconds that one
-measurement takes.
+The script measures 160 architectures for each space and runtime, as `autokd latency-table` does. This takes about 25
+minutes on two idle cores, nearly all of it for ONNX Runtime. The script prints Spearman's correlation and the median of
+|predicted / measured - 1| on the architectures that were not fitted, as means ± standard deviations over 20 splits
+(digits, batch 1, one thread), and the seconds that one measurement takes.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ STUDY = Path(__file__).parents[1] / "digits.yaml"
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="A folder; a table for each space and runtime, what is there is kept.")],
-    minutes: Annotated[float, typer.Option(help="Stop after so long; run again to go on.")] = 30.0,
+    out: Annotated[
+        Path, typer.Option(help="The folder of the tables, one for each space and runtime; it is extended.")
+    ],
+    minutes: Annotated[float, typer.Option(help="No measurement begins after this many minutes.")] = 30.0,
 ) -> None:
-    """Measures what the tables in `out` lack, then prints what those that are complete say."""
+    """Measures what the tables in `out` lack, then prints the figures of the complete tables."""
     deadline = time.monotonic() + 60 * minutes
     print(f"{'space':10s} {'runtime':8s} {'fitted on':>9s} {'Spearman':>14s} {'median error':>16s} {'seconds':>8s}")
     missing = []
@@ -53,12 +55,12 @@ def main(
 
 
 def lines_of(table: Path) -> int:
-    """Measurements in a table."""
+    """The number of measurements in a table."""
     return len(table.read_text(encoding="utf-8").splitlines()) if table.exists() else 0
 
 
 def show(space: str, runtime: str, table: Path) -> None:
-    """Prints a line for each number of architectures fitted on."""
+    """Prints a line for each number of fitted architectures."""
     rows = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines()]
     archs, ms = [row["arch"] for row in rows], np.array([row["median_ms"] / row["reference_ms"] for row in rows])
     seconds = np.median([row["seconds"] for row in rows])

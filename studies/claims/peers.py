@@ -1,12 +1,13 @@
-"""Other optimisers on a table, one run: reads what is asked as JSON from stdin, writes what was tried to stdout.
+"""One run of another optimiser on a table. The request is read as JSON from stdin, and the result is written to stdout.
 
-`search_efficiency.py` starts it, each optimiser in the environment it needs; that has no autokd. All see the same: how
-many choices each parameter has, and, for what they propose, losses scaled as the hypervolume is, which no search knows
-beforehand. (It is no gift to each: Optuna's TPE had .931 with them and .949 with the values as they are, on
-NAS-Bench-Macro after 100 evaluations, median of 8 seeds.) A proposal that is not in the table counts for nothing
-and is told as a failure, or where an optimiser knows none, as a loss of 2 in every objective.
+`search_efficiency.py` starts this script for each optimiser, in the environment that the optimiser needs; AutoKD is not
+installed there. All optimisers are told the same: how many choices each parameter has and, for each proposal, losses on
+the scale of the hypervolume, which no search knows beforehand. (These do not help every optimiser: on NAS-Bench-Macro
+after 100 evaluations, Optuna's TPE reached .931 with them and .949 with the plain values, median of 8 seeds.) A
+proposal that is not in the table does not count. The optimiser is told that it failed or, where an optimiser knows no
+failures, that it has a loss of 2 in every objective.
 
-Settings are those that each project documents for a search like this one; what is set otherwise is set where it stands.
+The settings are those that each project documents for such a search. Any other setting is explained where it is made.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ from typing import Any
 Losses = list[float]
 _OUTSIDE = 2.0
 _PATIENCE = 20
-"""So many proposals for each evaluation wanted, then a run ends short: a peer may repeat what is not in the table."""
+"""A run ends early after this many proposals per wanted evaluation: a peer may repeat a row that does not exist."""
 
 
 class Evaluations:
-    """The table as a peer sees it: the losses of a proposal, and a record of which rows were tried.
+    """The table as a peer sees it: it gives the losses of a proposal and keeps the rows that were tried.
 
     Args:
-        asked: `choices` (how many, by parameter), `codes` (rows x parameters), `losses` (rows x objectives),
-            `evaluations` (how many are wanted), `rungs` (losses by epoch, the last ones being `losses`).
+        asked: the request, with `choices` (their number, for each parameter), `codes` (rows x parameters), `losses`
+            (rows x objectives), `evaluations` (the number that is wanted) and `rungs` (losses by epoch; the last of
+            these are `losses`).
     """
 
     def __init__(self, asked: Mapping[str, Any]) -> None:
@@ -47,7 +49,7 @@ class Evaluations:
         self.seconds, self.proposals = 0.0, 0
 
     def __call__(self, codes: Sequence[int]) -> Losses | None:
-        """The losses of a proposal, which counts as an evaluation; None where the table does not hold it."""
+        """The losses of a proposal, which counts as an evaluation; None if it is not in the table."""
         row = self.row(codes)
         if row is None:
             return None
@@ -57,19 +59,19 @@ class Evaluations:
         return self._losses[row]
 
     def row(self, codes: Sequence[int]) -> int | None:
-        """Where the table holds a proposal; None where it does not."""
+        """The number of the row of a proposal; None if it is not in the table."""
         self.proposals += 1
         return self._row.get(tuple(int(code) for code in codes))
 
     @property
     def done(self) -> bool:
-        """Whether no more is to be proposed."""
+        """Whether the run is over."""
         spent = self.spent[-1] if self.spent else 0
         return spent >= self.wanted or self.proposals >= _PATIENCE * self.wanted
 
     @contextlib.contextmanager
     def timed(self) -> Iterator[None]:
-        """Adds what is done inside to the seconds that proposing took."""
+        """Adds the time of the block to the seconds of proposing."""
         started = time.perf_counter()
         yield
         self.seconds += time.perf_counter() - started
@@ -100,7 +102,7 @@ def optuna_sampler(name: str, settings: Mapping[str, Any]) -> Callable[[Evaluati
 
 
 def pymoo_nsga3(evaluate: Evaluations, seed: int) -> None:
-    """NSGA-III of pymoo for choices, with about 50 directions so that 500 evaluations are ten generations."""
+    """NSGA-III of pymoo on choices, with about 50 directions, so that 500 evaluations make ten generations."""
     import numpy as np
     from pymoo.algorithms.moo.nsga3 import NSGA3
     from pymoo.core.mixed import MixedVariableDuplicateElimination, MixedVariableMating, MixedVariableSampling
@@ -149,7 +151,7 @@ def syne_tune_morea(evaluate: Evaluations, seed: int) -> None:
 
 
 def syne_tune_moasha(evaluate: Evaluations, seed: int) -> None:
-    """Syne Tune's MOASHA; spent are epochs over those of a full training, tried is what was trained to the end."""
+    """Syne Tune's MOASHA. It spends epochs, as shares of a full training; rows trained to the end count as tried."""
     import datetime
 
     import numpy as np
@@ -158,7 +160,7 @@ def syne_tune_moasha(evaluate: Evaluations, seed: int) -> None:
     from syne_tune.optimizer.scheduler import SchedulerDecision
     from syne_tune.optimizer.schedulers.multiobjective.moasha import MOASHA
 
-    np.random.seed(seed)  # what it draws from
+    np.random.seed(seed)  # MOASHA draws from this generator
     epochs = sorted(evaluate.rungs)
     names = [str(i) for i in range(evaluate.objectives)]
     space = {str(i): choice(list(range(n))) for i, n in enumerate(evaluate.choices)}
@@ -194,11 +196,11 @@ def syne_tune_moasha(evaluate: Evaluations, seed: int) -> None:
 
 
 def neps_bayesian(evaluate: Evaluations, seed: int) -> None:
-    """NePS's Bayesian optimisation, which takes noisy expected hypervolume improvement with several objectives.
+    """NePS's Bayesian optimisation, which uses noisy expected hypervolume improvement for several objectives.
 
-    It is told negated losses and a reference point of -1. NePS 0.17 asks for losses to minimise, but hands several of
-    them to an acquisition that maximises without turning the sign, as it does for one: told losses as documented, it
-    proposed the costliest networks again and again and stayed below random search.
+    NePS is told negated losses and a reference point of -1. NePS 0.17 documents that it minimises losses. For one
+    objective it turns the sign before its acquisition, which maximises; for several it does not. With losses as
+    documented, it proposed the costliest networks again and again and stayed below random search.
     """
     import random
 
@@ -242,7 +244,7 @@ PEERS: Mapping[str, Callable[[Evaluations, int], None]] = {
 
 
 def main() -> None:
-    """Runs what is asked for on stdin."""
+    """Reads the request from stdin, runs it, and writes the result to stdout."""
     asked = json.load(sys.stdin)
     evaluate = Evaluations(asked)
     with contextlib.redirect_stdout(sys.stderr):

@@ -1,11 +1,11 @@
-"""A search as a user would write it without AutoKD: plain Optuna and PyTorch. The rival that `race.py` runs.
+"""The rival in `race.py`: a search as a user would write it without AutoKD, with plain Optuna and PyTorch.
 
     python studies/claims/plain_optuna.py DATA RUN --sampler tpe --seed 0 --seconds 180
 
 DATA is a folder that `race.py` wrote: `data.npz` (inputs normalised, rows split), `teacher.safetensors`, and the ranges
-in `study.json`. Written by someone who knows the tools: two processes of one thread on one SQLite storage, data in
-memory and no DataLoader, students that are too large refused before they are trained. But the teacher answers every
-batch anew, and every student is trained to the end.
+in `study.json`. The script is what someone would write who knows the tools. It runs two processes of one thread on one
+SQLite storage, keeps the data in memory without a DataLoader, and refuses students that are too large before it trains
+them. But it asks the teacher about every batch again, and it trains every student to the end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ STUDY = "plain"
 
 
 class Distillation:
-    """The objective: trains the student a trial asks for, and returns its validation accuracy and parameters."""
+    """The objective: it trains the student of a trial and returns its validation accuracy and its parameters."""
 
     def __init__(self, folder: Path, run: Path, seed: int) -> None:
         self.run, self.seed = run, seed
@@ -49,7 +49,7 @@ class Distillation:
         self.teacher.eval()
 
     def __call__(self, trial: optuna.Trial) -> tuple[float, int]:
-        """Those of one trial; weights are kept."""
+        """Accuracy and parameters of one trial. The weights are saved."""
         arch = self.space.suggest(trial)
         alpha, temperature, lr = (
             trial.suggest_float(name, **self.ranges[name]) for name in ("alpha", "temperature", "lr")
@@ -69,7 +69,7 @@ class Distillation:
         return (answers == self.data["y_validation"]).float().mean().item(), parameters
 
     def train(self, student: nn.Module, alpha: float, temperature: float, lr: float) -> None:
-        """Labelled and unlabelled rows together: the hard loss on the labelled, the soft one on all."""
+        """Trains on labelled and unlabelled rows together: the hard loss on labelled rows, the soft loss on all."""
         x, y, unlabelled = self.data["x_train"], self.data["y_train"], self.data["x_transfer"]
         steps = -(-(len(x) + len(unlabelled)) // BATCH)
         optimizer = torch.optim.AdamW(student.parameters(), lr=lr, weight_decay=1e-4)
@@ -94,20 +94,20 @@ class Distillation:
 
 
 def batches(rows: int, steps: int) -> list[Tensor]:
-    """`steps` full batches of row numbers, from as many shuffles as it takes."""
+    """`steps` full batches of row numbers, from as many shuffles as needed."""
     shuffles = [torch.randperm(rows) for _ in range(-(-steps * BATCH // rows))]
     return list(torch.cat(shuffles)[: steps * BATCH].split(BATCH))
 
 
 def make_sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
-    """TPE, which by default knows of parallel workers, or NSGA-II."""
+    """TPE, which takes parallel workers into account by default, or NSGA-II."""
     if name == "tpe":
         return optuna.samplers.TPESampler(multivariate=True, seed=seed)
     return optuna.samplers.NSGAIISampler(seed=seed)
 
 
 def work(options: argparse.Namespace, worker: int) -> None:
-    """What one of the two processes does."""
+    """Runs trials in one of the two processes."""
     torch.set_num_threads(1)
     study = optuna.load_study(
         study_name=STUDY, storage=storage(options.run), sampler=make_sampler(options.sampler, 2 * options.seed + worker)
@@ -116,12 +116,12 @@ def work(options: argparse.Namespace, worker: int) -> None:
 
 
 def storage(run: Path) -> str:
-    """The storage's URL."""
+    """The URL of the storage."""
     return sqlalchemy.URL.create("sqlite", database=str(run / "study.db")).render_as_string()
 
 
 def main() -> None:
-    """Searches for so many seconds."""
+    """Searches for `--seconds` seconds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("run", type=Path)

@@ -1,20 +1,22 @@
-"""AutoKD against what a user would write: the hypervolume that each has reached after so many seconds.
+"""AutoKD against a script that a user would write: the hypervolume of each after given numbers of seconds.
 
     python studies/claims/race.py --out race.jsonl --minutes 120
 
-The rival is `plain_optuna.py` with TPE and with NSGA-II: two processes on one SQLite storage, the teacher run live in
-every step, all epochs for every student. AutoKD has two workers and its defaults. All search the same space, recipes
-and bound for accuracy and parameters, with the same data, teacher, batches, optimizer and full budget of epochs. The
-teacher is trained beforehand, once for a task and seed.
+The rival is `plain_optuna.py` with TPE and with NSGA-II. It runs two processes on one SQLite storage, asks the teacher
+in every step and trains every student for all epochs. AutoKD has two workers and its defaults. All arms search the same
+space, recipes and bound for accuracy and parameters, with the same data, teacher, batches, optimizer and largest number
+of epochs. The teacher is trained beforehand, once for each task and seed.
 
-A cell is a task, an arm and a seed. An arm is a command that is killed with its workers after --seconds. Its clock
+A cell is a task, an arm and a seed. An arm is a command that is killed with its workers after --seconds. The clock
 starts before the command, so imports, set-up and AutoKD's caching of the teacher's outputs count. (AutoKD makes its
-task from the source, all 70,000 images of Fashion-MNIST; the script is given it made.) Arms take turns, another first
-with each seed. Finished cells are appended to --out and not repeated; the runs lie in a folder beside it.
+task from the source, which for Fashion-MNIST is all 70,000 images; the script gets the finished arrays.) The arms take
+turns, and each seed begins with another arm. Finished cells are appended to --out and are not run again; the runs are
+in a folder beside --out.
 
-What counts is the same for all: validation accuracy of students trained to the end, once, and their parameters, at the
-time at which the arm's Optuna storage has them complete. The reference point is the study's: accuracy 0 and the bound
-of the parameters. Test accuracies, for the report only, are of the students best on validation up to three sizes.
+The same things count for all arms: the validation accuracy of students that were trained to the end, once, and their
+parameters, at the time at which the arm's Optuna storage shows them as complete. The reference point is that of the
+study: accuracy 0 and the bound of the parameters. The report also gives test accuracies. They are those of the students
+that are best on validation within three sizes.
 """
 
 from __future__ import annotations
@@ -65,16 +67,16 @@ COLORS = ("#0072b2", "#d55e00", "#8c8c8c")
 RIVAL = Path(__file__).with_name("plain_optuna.py")
 AUTOKD = "import sys, pathlib, autokd as a; a.search_study(a.load_study(sys.argv[1]), run=pathlib.Path(sys.argv[2]))"
 SIZES = {"digits": (500, 1500, 5000), "fashion": (5000, 10000, 40000)}
-"""The tasks, and up to how many parameters test accuracies are given."""
+"""The tasks, each with the sizes within which the best student's test accuracy is given."""
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
-"""Of the time given: when the table says how far an arm was."""
+"""The shares of the given time after which the table shows the hypervolumes."""
 
 
 def race_study(name: str, *, seed: int, fashion: str = "") -> Study:
-    """The study of studies/ by that name: its method is `kd`, its objectives accuracy and parameters, its space `mlp`.
+    """The study in studies/ of that name, with method `kd`, objectives accuracy and parameters, and space `mlp`.
 
-    A step of a fully connected student takes .4 to 4 ms, one of a mobilenet on Fashion-MNIST 13 to 290: few would end.
-    `fashion` is where Fashion-MNIST lies, if not where its study says.
+    A step of a fully connected student takes .4 to 4 ms. A step of a mobilenet on Fashion-MNIST takes 13 to 290 ms, so
+    that few students would be trained to the end. `fashion` is the path of Fashion-MNIST, if it is not the study's.
     """
     written = yaml.safe_load((RIVAL.parents[1] / f"{name}.yaml").read_text(encoding="utf-8"))
     moved = {"data": fashion} if name == "fashion" and fashion else {}
@@ -91,7 +93,7 @@ def race_study(name: str, *, seed: int, fashion: str = "") -> Study:
 
 
 def run_cell(arm: str, study: Study, *, seconds: float, folder: Path) -> dict[str, Any]:
-    """What one arm found in so many seconds; data, teacher and the arm's run lie in `folder`."""
+    """What one arm found in `seconds` seconds. The data, the teacher and the run of the arm are in `folder`."""
     home = folder.absolute() / f"{study.name}-{study.seed}"
     context = write_start(study, home)
     run = home / arm
@@ -116,7 +118,7 @@ def run_cell(arm: str, study: Study, *, seconds: float, folder: Path) -> dict[st
 
 
 def write_start(study: Study, home: Path) -> Context:
-    """Trains the teacher if that was not done before, and writes what the arms begin with."""
+    """Trains the teacher if this has not been done before, and writes the files with which the arms begin."""
     run = prepare(study, home / "prepared")
     task, weights = run.context.task, Path(shutil.copy(run.folder / "teacher" / "teacher.safetensors", home))
     teacher = {key: dump(study)["teacher"][key] for key in ("space", "arch")} | {"weights": str(weights)}
@@ -131,10 +133,10 @@ def write_start(study: Study, home: Path) -> Context:
 
 
 def run_arm(arm: str, home: Path, run: Path, *, seed: int, seconds: float) -> datetime:
-    """Starts an arm anew, kills it with its workers after so long, and returns when it was started.
+    """Starts an arm afresh, kills it with its workers after `seconds` seconds, and returns when it was started.
 
     Raises:
-        RuntimeError: it ended with an error before.
+        RuntimeError: the arm ended with an error before that.
     """
     shutil.rmtree(run, ignore_errors=True)
     run.mkdir()
@@ -160,7 +162,7 @@ def run_arm(arm: str, home: Path, run: Path, *, seed: int, seconds: float) -> da
 
 
 def recorded_trials(arm: str, run: Path) -> list[FrozenTrial]:
-    """All trials of an arm's Optuna storage; none where it was killed before it had one."""
+    """All trials in an arm's Optuna storage; none if the arm was killed before the storage existed."""
     try:
         if arm == "autokd":
             return read_study(run).trials
@@ -173,7 +175,7 @@ def recorded_trials(arm: str, run: Path) -> list[FrozenTrial]:
 
 
 def best_below(arm: str, run: Path, context: Context, trials: Sequence[FrozenTrial], size: int) -> float | None:
-    """Test accuracy of the student best on validation among those of at most `size` parameters; None without one."""
+    """Test accuracy of the student that is best on validation with at most `size` parameters; None if none is."""
     best = max((t for t in trials if t.values[1] <= size), key=lambda t: (t.values[0], -t.values[1]), default=None)
     if best is None:
         return None
@@ -190,7 +192,7 @@ def best_below(arm: str, run: Path, context: Context, trials: Sequence[FrozenTri
 
 
 def curve(cell: Mapping[str, Any]) -> list[tuple[float, float]]:
-    """Seconds, and the hypervolume from then on: a share of the box of accuracies 0 .. 1 and parameters 0 .. bound."""
+    """Pairs of seconds and the hypervolume from then on, a share of the box accuracy 0 .. 1, parameters 0 .. bound."""
     steps, front = [(0.0, 0.0)], np.empty((0, 2))
     for seconds, accuracy, parameters in cell["trials"]:
         front = np.vstack([front, [1 - accuracy, parameters / cell["bound"]]])
@@ -200,17 +202,17 @@ def curve(cell: Mapping[str, Any]) -> list[tuple[float, float]]:
 
 
 def volume_after(steps: Sequence[tuple[float, float]], seconds: float) -> float:
-    """The hypervolume that was reached by then."""
+    """The hypervolume that was reached after `seconds` seconds."""
     return max(volume for at, volume in steps if at <= seconds)
 
 
 def time_to(steps: Sequence[tuple[float, float]], volume: float) -> float:
-    """Seconds until a hypervolume was reached; infinite where it never was."""
+    """The seconds until a hypervolume was reached; infinite if it never was."""
     return next((at for at, reached in steps if reached >= volume - 1e-12), math.inf)
 
 
 def table(cells: Sequence[Mapping[str, Any]]) -> str:
-    """For each task: hypervolume over time, test accuracies, and the time to each rival's last hypervolume."""
+    """The hypervolume over time, test accuracies, and the time to each rival's last hypervolume, for each task."""
     lines = []
     for name in dict.fromkeys(cell["task"] for cell in cells):
         own = [cell for cell in cells if cell["task"] == name]
@@ -231,13 +233,13 @@ def table(cells: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _spread(values: Sequence[float | None]) -> str:
-    """Median, least and largest of those there are."""
+    """Median, smallest and largest of the values that are known."""
     known = [value for value in values if value is not None]
     return f"{median(known):.3f} ({min(known):.3f}-{max(known):.3f})" if known else "-"
 
 
 def _ratios(cells: Sequence[Mapping[str, Any]], rival: str) -> str:
-    """AutoKD's time to a rival's last hypervolume as a share of the time the rival took to it."""
+    """AutoKD's time to a rival's last hypervolume, as a share of the rival's own time to it."""
     steps = {(cell["arm"], cell["seed"]): curve(cell) for cell in cells}
     ratios = []
     for seed in sorted({seed for _, seed in steps}):
@@ -251,7 +253,7 @@ def _ratios(cells: Sequence[Mapping[str, Any]], rival: str) -> str:
 
 
 def write_plot(cells: Sequence[Mapping[str, Any]], out: Path) -> None:
-    """Hypervolume over time: a line for each cell, the medians of the arms drawn thicker, in one HTML file."""
+    """Draws the hypervolume over time in one HTML file: a line for each cell, and a thicker one for each median."""
     names = list(dict.fromkeys(cell["task"] for cell in cells))
     figure = make_subplots(rows=max(1, len(names)), cols=1, subplot_titles=names)
     for row, name in enumerate(names, start=1):
@@ -273,9 +275,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("race.jsonl"))
     parser.add_argument("--minutes", type=float, default=120)
-    parser.add_argument("--seconds", type=float, default=180, help="of each run")
+    parser.add_argument("--seconds", type=float, default=180, help="the length of each run")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--fashion", default="", help="an npz or a folder of idx files; else where its study says")
+    parser.add_argument("--fashion", default="", help="an .npz file or a folder of idx files, if not the study's")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
     cells = [cell for cell in read_cells(options.out) if cell["seconds"] == options.seconds]
@@ -287,7 +289,7 @@ def main() -> None:
         study = race_study(name, seed=seed, fashion=options.fashion)
         try:
             return run_cell(arm, study, seconds=options.seconds, folder=options.out.with_suffix(""))
-        except InputError as error:  # Fashion-MNIST does not lie there
+        except InputError as error:  # Fashion-MNIST cannot be read
             reasons[turn] = str(error)
             return None
 

@@ -1,12 +1,14 @@
-"""What does Ray cost? Seconds and milliseconds a trial beside running here, and memory, with the same trials.
+"""What does Ray cost? This compares time and memory of the same trials on Ray and in local processes.
 
     python studies/claims/ray_overhead.py --out ray_overhead.jsonl --minutes 30
 
-Trivial trials: whole searches of a table with one rung, sampler random, so that a training is a look-up and what is
-left is the driver, Ray Tune, and the way between; 100 and 1,000 trials in this process, in two worker processes and on
-Ray with two workers. Ray is started before the clock. Digits: `studies/digits.yaml` without its baseline, whole, with
-the sampler random (the same trials everywhere): wall clock and the memory of driver and workers (largest resident set;
-a worker's shares torch's pages with others). Finished cells are appended to --out and not repeated.
+Trivial trials are whole searches of a table with one rung and random proposals. A training is then a look-up, and only
+the time of the driver, of Ray Tune and of the messages between them is left. There are 100 and 1,000 trials, in this
+process, in two worker processes, and on Ray with two workers. Ray is started before the clock.
+
+Digits is the whole of `studies/digits.yaml` without its baseline, with random proposals, so that the trials are the
+same everywhere. It gives the wall-clock time and the memory of driver and workers, which is their largest resident set;
+workers share pages of torch. Finished cells are appended to --out and are not run again; missing cells are printed.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ CELLS = [["trivial", size, place] for size in SIZES for place in PLACES] + [["di
 
 
 def write_table(folder: Path) -> Path:
-    """A table of 10,000 rows with an accuracy and a size."""
+    """Writes a table of 10,000 rows with an accuracy and a size."""
     choices = list(range(100))
     rows = [f"{a},{b},{(a * 37 + b * 61) % 997 / 997},{a * b + 1}" for a in choices for b in choices]
     path = folder / "trivial.csv.gz"
@@ -60,7 +62,7 @@ def write_table(folder: Path) -> Path:
 
 
 def run_cell(kind: str, size: int, place: str) -> dict[str, Any]:
-    """Seconds of one search, from the moment when Ray is there; to be called in a process of its own."""
+    """Seconds and memory of one search, without the start of Ray. Call it in a process of its own."""
     from autokd.driver import search_study
     from autokd.driver.events import progress_only
     from autokd.study import Study, load_study, override
@@ -94,7 +96,7 @@ def run_cell(kind: str, size: int, place: str) -> dict[str, Any]:
 
 
 class _Memory:
-    """The largest resident sets seen of processes below this one that train, in MB, largest first."""
+    """The largest resident sets of the training processes below this one, in MB, in falling order."""
 
     def __init__(self) -> None:
         self.workers_mb: list[float] = []

@@ -1,17 +1,17 @@
-"""How near to the true front does a search come with so many trainings? On tables where all of them are done already.
+"""How near to the true front does a search come? This uses tables in which all trainings are done already.
 
     python studies/claims/search_efficiency.py --table T.csv.gz --samplers autokd,tpe,nsga2,random --json cells.jsonl
 
-A cell is one table, one sampler and one seed. Finished cells are appended to --json and not repeated; what is missing
-is printed. Shown is HV/HV*: the hypervolume of what was tried, over that of the table's true front, each objective
-scaled to 0 .. 1 between its best value in the table and its 99.9th percentile on the bad side, reference point all
-ones. A repeated proposal counts as an evaluation, but for `autokd`, whose search trains nothing twice: its repeats are
-free and are shown. `autokd` is the very search that trains, in a run folder of its own, and is told no scales; the
-others are in `peers.py`, where it says what they are told.
+A cell is one table, one sampler and one seed. Finished cells are appended to --json and are not run again; missing
+cells are printed. The table shows HV/HV*: the hypervolume of the rows that were tried, over that of the table's true
+front. Each objective is scaled to 0 .. 1, from its best value in the table to its 99.9th percentile on the bad side.
+The reference point is all ones. A repeated proposal counts as an evaluation, except for `autokd`: its search trains
+nothing twice, so its repeats cost nothing and are shown. `autokd` runs the same code as a search that trains, in a run
+folder of its own, and is told no scales. The other samplers are in `peers.py`, which says what they are told.
 
-Seconds a proposal: for the others asking and telling alone, for `autokd` all that lies between its first trial and the
-end of its last, the record on disk included. Samplers that take over a second run 3 seeds to 100 evaluations.
-With --peers-env DIR the environments that other projects need are made in DIR by pip.
+Seconds per proposal count only asking and telling for the other samplers. For `autokd` they count everything from its
+first trial to the end of its last, writing the record to disk included. Samplers that take over a second for a proposal
+run 3 seeds up to 100 evaluations. With --peers-env DIR, pip makes the environments of other projects in DIR.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ENVIRONMENTS: Mapping[str, Sequence[str]] = {
     "syne-tune": ("syne-tune==0.16.0",),
     "neps": ("neural-pipeline-search==0.17.0", "torch==2.13.0", "pandas<3"),
 }
-"""What pip installs in each. NePS takes any torch, and refuses pandas 3 without saying so to pip."""
+"""What pip installs in each environment. NePS does not work with pandas 3, and its metadata do not say so."""
 SAMPLERS: Mapping[str, str] = {
     "autokd": "",
     "random": "",
@@ -60,20 +60,20 @@ SAMPLERS: Mapping[str, str] = {
     "gp": "",
     "neps": "neps",
 }
-"""The environment each runs in; "" is this one."""
+"""The environment in which each sampler runs; "" is this one."""
 SLOW = ("gp", "neps")
 SLOW_SEEDS, SLOW_EVALUATIONS = 3, 100
 Key = tuple[str, str, int]
 
 
 def grid(evaluations: int) -> list[int]:
-    """Where a curve is looked at: the marks up to the end, and forty steps that grow."""
+    """The evaluations at which a curve is read: the marks up to the end, and forty growing steps."""
     steps = {round(step) for step in np.geomspace(min(5, evaluations), evaluations, 40)}
     return sorted(steps | {mark for mark in MARKS if mark <= evaluations})
 
 
 def run_cell(table: Table, sampler: str, seed: int, evaluations: int, python: str) -> Cell:
-    """What one sampler reached on one table with one seed."""
+    """Runs one cell: what one sampler reached on one table with one seed."""
     if sampler == "autokd":
         with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder:
             found = searched(table, Path(folder) / "run", seed=seed, evaluations=evaluations)
@@ -93,7 +93,7 @@ def run_cell(table: Table, sampler: str, seed: int, evaluations: int, python: st
 
 
 def searched(table: Table, run: Path, *, seed: int, evaluations: int, prior: Path | None = None) -> dict[str, Any]:
-    """The study on the table, searched as any other into `run`; its trials in the order in which they came."""
+    """Searches a study on the table into `run`, as any other study, and returns its trials in their order."""
     settings = {
         "name": "cell",
         "task": {"table": str(table.path)},
@@ -117,10 +117,10 @@ def searched(table: Table, run: Path, *, seed: int, evaluations: int, prior: Pat
 
 
 def run_peer(table: Table, sampler: str, seed: int, evaluations: int, python: str) -> dict[str, Any]:
-    """A run of `peers.py`, one thread, under another Python.
+    """Runs `peers.py` on one thread with the Python of an environment.
 
     Raises:
-        RuntimeError: it failed; the last line it wrote says why.
+        RuntimeError: the run failed; the message is the last line that it wrote.
     """
     varied = [i for i, known in enumerate(table.choices.values()) if len(known) > 1]
     asked = {
@@ -145,7 +145,7 @@ def run_peer(table: Table, sampler: str, seed: int, evaluations: int, python: st
 
 
 def environment(name: str, folder: Path | None) -> str:
-    """The Python of an environment, made under `folder` where it is not there yet; "" without a folder."""
+    """The Python of an environment, which is made in `folder` if it does not exist yet; "" if no folder is given."""
     if not name:
         return sys.executable
     if folder is None:
@@ -171,7 +171,7 @@ def farthest_cells(path: Path) -> dict[Key, Cell]:
 
 
 def wanted(tables: Sequence[Table], samplers: Sequence[str], seeds: int, evaluations: int) -> dict[Key, int]:
-    """How many evaluations each cell should have, seed by seed, so that a part of them compares all samplers."""
+    """The evaluations that each cell should have. Seeds come in turn, so that the first cells compare all samplers."""
     cells = {}
     for seed, table, sampler in product(range(seeds), tables, samplers):
         slow = sampler in SLOW
@@ -184,13 +184,17 @@ def wanted(tables: Sequence[Table], samplers: Sequence[str], seeds: int, evaluat
 def main() -> None:
     """Runs the missing cells as long as time allows, then prints the table and draws the plot beside the cells."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", type=Path, action="append", required=True, help="may be given again")
+    parser.add_argument(
+        "--table", type=Path, action="append", required=True, help="a NAME.csv.gz; may be given several times"
+    )
     parser.add_argument("--evaluations", type=int, default=500)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--samplers", default=",".join(SAMPLERS), help="default: %(default)s")
-    parser.add_argument("--json", type=Path, default=Path("search_efficiency.jsonl"), help="one finished cell a line")
-    parser.add_argument("--minutes", type=float, default=60, help="no cell begins after so long")
-    parser.add_argument("--peers-env", type=Path, help="folder of the environments of other projects; made by pip")
+    parser.add_argument(
+        "--json", type=Path, default=Path("search_efficiency.jsonl"), help="the file of finished cells, one a line"
+    )
+    parser.add_argument("--minutes", type=float, default=60, help="no cell begins after this many minutes")
+    parser.add_argument("--peers-env", type=Path, help="the folder in which pip makes environments for other projects")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
     samplers = options.samplers.split(",")

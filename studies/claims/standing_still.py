@@ -1,17 +1,19 @@
-"""Does a search stand still? Searches of digits in which sampler and early stopping may come to disagree.
+"""Does a search stand still? This runs searches of digits in which the sampler and early stopping may disagree.
 
     python studies/claims/standing_still.py --out standing_still.jsonl --minutes 30
 
-A cell is a search with one seed: digits with 100 labels, space `mlp`, accuracy and parameters up to 20,000, in this
-process, all else by default, and the answers of one teacher, the one of seed 0. Finished cells are appended to --out
-and not repeated; what is missing is printed. Shown is the hypervolume after so many epochs of all students; how many
-students in a row were stopped early at most; and what became of repetitions, which are students nearly equal to one
-that had been stopped: the same choices, and numbers that differ by a third of their ranges at most, all together.
+A cell is a search with one seed: digits with 100 labels, space `mlp`, accuracy and up to 20,000 parameters, in this
+process, with the defaults for all else. All cells use the answers of the same teacher, which was trained with seed 0.
+Finished cells are appended to --out and are not run again; missing cells are printed. The table shows three things: the
+hypervolume after given numbers of epochs, summed over all students; the longest row of students that were stopped
+early; and what became of repetitions. A repetition is a student that nearly equals an earlier one that was stopped: its
+choices are the same, and its numbers differ by at most a third of their ranges in all.
 
-One core of a busy machine takes a minute a seed. Ten seeds have .926 / .958 / .962 / .965 after 135 / 270 / 405 / 540
-epochs, and at most 4 to 6 students in a row were stopped. Before the sampler learnt who is trained to the end they had
-.926 / .954 / .962 / .966, and 3 to 11 in a row. None stood still on this machine, as one of 14 had on another, where 66
-nearly equal students in a row were stopped; `tests/test_chances.py` has searches that did.
+A seed takes a minute on one core of a busy machine. With ten seeds the hypervolume was .926 / .958 / .962 / .965 after
+135 / 270 / 405 / 540 epochs, and at most 4 to 6 students in a row were stopped. Before the sampler learnt which
+students are trained to the end, it was .926 / .954 / .962 / .966, with 3 to 11 in a row. No search stood still on this
+machine. One of 14 did on another machine, where 66 nearly equal students in a row were stopped;
+`tests/test_chances.py` has searches that stand still.
 """
 
 from __future__ import annotations
@@ -72,7 +74,7 @@ def study(teacher: Mapping[str, Any], seed: int) -> Study:
 
 
 def write_answers(path: Path) -> None:
-    """Trains the teacher of seed 0 and writes what it answers."""
+    """Trains the teacher with seed 0 and writes its answers."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder:
         run = prepare(study(TEACHER, 0), Path(folder) / "run")
@@ -80,7 +82,7 @@ def write_answers(path: Path) -> None:
 
 
 def run_cell(answers: Path, seed: int) -> dict[str, Any]:
-    """A search, how its hypervolume grew, and what became of its students."""
+    """Runs a search and reports how its hypervolume grew and what became of its students."""
     begun, curve = time.process_time(), [(0, 0.0, 0.0)]
 
     def watch(progress: Mapping[str, Any]) -> None:
@@ -113,12 +115,12 @@ def repetitions(features: np.ndarray[Any, Any], stopped: Sequence[bool]) -> list
 
 
 def in_a_row(stopped: Sequence[bool]) -> int:
-    """How many in a row were stopped at most."""
+    """The largest number of students in a row that were stopped."""
     return max(map(len, "".join("x" if each else " " for each in stopped).split()), default=0)
 
 
 def reached(cell: Mapping[str, Any], epochs: int) -> float:
-    """The hypervolume after so many epochs."""
+    """The hypervolume after `epochs` epochs of all students."""
     return max(volume for spent, _, volume in cell["curve"] if spent <= epochs)
 
 
@@ -146,8 +148,10 @@ def main() -> None:
     """Runs the missing cells as long as time allows, then prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--out", type=Path, default=Path("standing_still.jsonl"), help="one finished cell a line")
-    parser.add_argument("--minutes", type=float, default=30, help="no cell begins after so long")
+    parser.add_argument(
+        "--out", type=Path, default=Path("standing_still.jsonl"), help="the file of finished cells, one a line"
+    )
+    parser.add_argument("--minutes", type=float, default=30, help="no cell begins after this many minutes")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
     torch.set_num_threads(1)

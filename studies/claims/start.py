@@ -1,13 +1,13 @@
-"""How long until a search trains: seconds from the command to its first student, on digits and on Fashion-MNIST.
+"""How long does a search take to begin? Seconds from the command to its first student, on digits and Fashion-MNIST.
 
     python studies/claims/start.py --out start.jsonl --minutes 15
 
-A cell is a task and a repeat. Its clock starts before `autokd search`, and it is killed with its workers once a first
-result is there. The studies are those of `race.py`, two workers each: their teacher is trained beforehand, and asked
-within the time. On digits that is 1,797 images, on Fashion-MNIST 8,000 of 70,000, of all of which a task is made. A
-student is begun when a worker has begun to train it. The studies of `studies/` train their teacher first, and time
-students: `--study studies/digits.yaml` has the time of that. Finished cells are appended to --out and not repeated;
-what is missing is printed. Only a machine with nothing else to do gives figures that can be compared.
+A cell is a task and a repeat. The clock starts before `autokd search`. Once there is a first result, the search is
+killed with its workers. The studies are those of `race.py`, with two workers. Their teacher is trained beforehand, and
+asking it counts: it answers 1,797 images of digits, and 8,000 of Fashion-MNIST, whose task is made of all 70,000. A
+student begins when a worker begins to train it. The studies in `studies/` train their teacher first and measure
+latencies; `--study studies/digits.yaml` gives the time of that. Finished cells are appended to --out and are not run
+again; missing cells are printed. Figures can be compared only if the machine does nothing else.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ _LOOK_SECONDS = 0.005
 
 
 def study_file(name: str, home: Path, *, fashion: str = "") -> Path:
-    """The study of a task, whose teacher is trained now if it was not before; all in `home`.
+    """The study file of a task in `home`. Its teacher is trained now if this has not been done before.
 
     Raises:
-        InputError: Fashion-MNIST does not lie where it should.
+        InputError: Fashion-MNIST cannot be read.
     """
     file = home / name / "study.json"
     if not file.is_file():
@@ -56,10 +56,10 @@ def study_file(name: str, home: Path, *, fashion: str = "") -> Path:
 
 
 def run_cell(study: Path, *, limit: float = 600) -> dict[str, float]:
-    """Seconds from the command to each of `MARKS`; the search is then killed with its workers.
+    """Seconds from the command to each of `MARKS`. The search is then killed with its workers.
 
     Raises:
-        RuntimeError: the search ended before, or took longer than `limit` seconds.
+        RuntimeError: the search ended too early, or took longer than `limit` seconds.
     """
     with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder:
         run, log = Path(folder) / "run", Path(folder) / "said.txt"
@@ -86,7 +86,7 @@ def run_cell(study: Path, *, limit: float = 600) -> dict[str, float]:
 
 
 def table(cells: Sequence[Mapping[str, Any]]) -> str:
-    """By task: median and range of the seconds to each mark."""
+    """A row for each task, with median and range of the seconds to each mark."""
     lines = [f"{'task':24}{'repeats':>8}" + "".join(f"{f'seconds to first {name}':>30}" for name in MARKS)]
     for task in dict.fromkeys(cell["task"] for cell in cells):
         of = [cell for cell in cells if cell["task"] == task]
@@ -99,11 +99,11 @@ def table(cells: Sequence[Mapping[str, Any]]) -> str:
 def main() -> None:
     """Runs the missing cells as long as time allows, then prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("start.jsonl"), help="one finished cell a line")
-    parser.add_argument("--minutes", type=float, default=15, help="no cell begins after so long")
+    parser.add_argument("--out", type=Path, default=Path("start.jsonl"), help="the file of finished cells, one a line")
+    parser.add_argument("--minutes", type=float, default=15, help="no cell begins after this many minutes")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--fashion", default="", help="an npz or a folder of idx files; else where its study says")
-    parser.add_argument("--study", type=Path, help="this study file instead of the two tasks")
+    parser.add_argument("--fashion", default="", help="an .npz file or a folder of idx files, if not the study's")
+    parser.add_argument("--study", type=Path, help="a study file to measure instead of the two tasks")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
     torch.set_num_threads(1)
@@ -115,7 +115,7 @@ def main() -> None:
         task, repeat = cell
         try:
             study = options.study or study_file(task, home, fashion=options.fashion)
-        except InputError as error:  # Fashion-MNIST does not lie there
+        except InputError as error:  # Fashion-MNIST cannot be read
             reasons[cell] = str(error)
             shutil.rmtree(home / task, ignore_errors=True)
             return None

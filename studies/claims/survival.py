@@ -1,4 +1,4 @@
-"""What kills and damage have left of searches: by their records, their logs of trainings and their files."""
+"""Counts what kills and damage have left of searches, from their records, their logs of trainings and their files."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from autokd.trial import Stretch, run_stretch_in, training_seed
 from autokd.types import Recipe
 
 FAULTS = ("worker", "damage", "worker", "damage", "tree")
-"""What befalls searches, again and again in this order."""
+"""The faults that searches suffer, in this order, again and again."""
 
 
 def ended_trials(run: Path) -> dict[str, list[Any]]:
-    """By number: the state, values and time of end of each trial that has ended; {} before there is a record."""
+    """State, values and time of end of each trial that has ended, by number; {} before there is a record."""
     try:
         trials = read_study(run).get_trials(deepcopy=False)
     except InputError:
@@ -34,14 +34,14 @@ def ended_trials(run: Path) -> dict[str, list[Any]]:
 
 
 def begun_stretches(home: Path) -> list[tuple[str, int]]:
-    """The stretches of training begun so far, in order, the repeated ones among them: digest, and worker's process."""
+    """The stretches of training begun so far, in order and with repetitions, as pairs of digest and process."""
     log = home / "stretches.log"
     lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     return [(digest, int(pid)) for digest, pid in (line.split() for line in lines)]
 
 
 def count(home: Path, before: Mapping[str, Sequence[Any]]) -> tuple[dict[str, int], dict[str, list[Any]]]:
-    """What the record and the log say, compared with what had ended before; and what has ended now."""
+    """Counts from the record and the log, compared with the trials `before`; and the trials that have ended now."""
     now, begun = ended_trials(home / "run"), begun_stretches(home)
     counts = {
         "ended": len(now),
@@ -54,7 +54,7 @@ def count(home: Path, before: Mapping[str, Sequence[Any]]) -> tuple[dict[str, in
 
 
 def final_counts(run: Path) -> dict[str, Any]:
-    """Of a search that is done: what it left, held against students, or took from a damaged file."""
+    """The counts of a search that is done: what was left running, what failed, and what got other numbers."""
     trials = read_trials(run)
     answered = json.loads((run / "front.json").read_text(encoding="utf-8"))
     front = {member["trial"]: member["values"] for member in answered["front"]}
@@ -71,7 +71,7 @@ def final_counts(run: Path) -> dict[str, Any]:
 
 
 def other_numbers(run: Path, trials: Sequence[TrialRecord]) -> list[int]:
-    """The trials with more than one attempt that get other numbers when they are trained once more in one piece."""
+    """The trials with several attempts that get other numbers when they are trained once more in one piece."""
     seed, different = read_setup(run).study["seed"], []
     for trial in (trial for trial in trials if trial.rungs and trial.arch):
         folder = run / "trials" / f"{trial.number:05d}"
@@ -94,7 +94,7 @@ def other_numbers(run: Path, trials: Sequence[TrialRecord]) -> list[int]:
 
 
 def front_of_record(run: Path) -> dict[int, dict[str, float]]:
-    """The front anew, from the record and the results of the trainings with fresh seeds alone."""
+    """The front, computed again from the record and the results of trainings with fresh seeds alone."""
     means: dict[int, dict[str, float]] = {}
     for trial in read_trials(run):
         results = [
@@ -114,12 +114,12 @@ def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
 
 
 def faults(lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The faults that have befallen searches so far."""
+    """The faults that searches have suffered so far."""
     return [line["fault"] for line in lines if line["fault"]]
 
 
 def report(lines: Sequence[Mapping[str, Any]], *, kills: int) -> None:
-    """Prints a table with a row for each fault, what the searches have come to, and which cells are missing."""
+    """Prints a table with a row for each fault, the sums over the searches that are done, and the missing cells."""
     print("| fault | number | lost | told twice | undone | refused | stretches repeated |\n|" + 7 * "---|")
     for fault in [*dict.fromkeys(FAULTS), "all"]:
         own = [line for line in lines if line["fault"] == fault or fault == "all"]

@@ -1,4 +1,4 @@
-"""Tables of architectures with everything measured already, and how much of the best front a choice of rows holds."""
+"""Tables of architectures in which everything is measured, and the share of the best front that some rows reach."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from autokd.pareto import Floats, hypervolume, non_dominated
 
 @dataclass(frozen=True)
 class Table:
-    """A table of architectures with everything measured.
+    """A table of architectures in which everything is measured.
 
     Args:
-        path: the `.csv.gz`; the `.json` beside it says what the columns are.
-        choices: those of each parameter, in the order of `codes`.
+        path: the `.csv.gz`; the `.json` beside it describes the columns.
+        choices: the choices of each parameter, in the order of `codes`.
         codes: each row's choices by number, shape (rows, parameters).
-        losses: scaled as the hypervolume is, shape (rows, objectives).
-        rungs: losses after so many epochs, the last rung's being `losses`; that alone where the table knows no earlier.
+        losses: the losses on the scale of the hypervolume, shape (rows, objectives).
+        rungs: the losses after each number of epochs. Those of the last rung are `losses`; it is the only rung if the
+            table has no earlier one.
     """
 
     path: Path
@@ -37,20 +38,20 @@ class Table:
 
     @property
     def name(self) -> str:
-        """The file's, without its endings."""
+        """The name of the file without its endings."""
         return self.path.name.removesuffix(".csv.gz")
 
     def row(self, chosen: Mapping[str, Any]) -> int:
-        """Where the table holds a choice; a parameter with one choice may be left out."""
+        """The number of the row with these choices; a parameter that has one choice may be left out."""
         code = tuple(known.index(chosen[name]) if name in chosen else 0 for name, known in self.choices.items())
         return self.codes.index(code)
 
 
 def read_table(path: Path) -> Table:
-    """The table in a file; rows that lack an objective are left out.
+    """The table in a file. Rows that lack an objective are left out.
 
     Raises:
-        InputError: it is not a table.
+        InputError: the file is not a table.
     """
     try:
         told = json.loads(Path(f"{str(path).removesuffix('.csv.gz')}.json").read_text(encoding="utf-8"))
@@ -63,7 +64,7 @@ def read_table(path: Path) -> Table:
             {int(column.split("@")[1]) for column in rows[0] if column.split("@")[0] in names and "@" in column}
         )
         signs = [-1.0 if each["direction"] == "maximize" else 1.0 for each in told["objectives"].values()]
-        # Nothing in the format says how long the last rung is: it follows as the one before it did, or by three.
+        # The format does not say how long the last rung is. Its ratio to the one before is taken from these, or is 3.
         ratio = early[-1] / early[-2] if len(early) > 1 else 3
         last = round(early[-1] * ratio) if early else 1
         rungs = {}
@@ -84,7 +85,7 @@ def read_table(path: Path) -> Table:
 
 
 def _code(text: str, choices: Sequence[Any]) -> int:
-    """Which of the choices a cell of the file is; numbers are compared as numbers, whatever way they are written."""
+    """The number of the choice in a cell of the file. Numbers are compared by value, however they are written."""
     for code, choice in enumerate(choices):
         if text == str(choice) or (isinstance(choice, int | float) and _number(text) == choice):
             return code
@@ -104,13 +105,13 @@ def _is_known(text: str) -> bool:
 
 
 def share(table: Table, rows: Sequence[int], spent: Sequence[float], evaluations: Sequence[float]) -> dict[str, float]:
-    """HV/HV* of the rows that had been tried after so many evaluations.
+    """HV/HV* of the rows that had been tried after each number of evaluations.
 
     Args:
-        table: what the rows are of.
-        rows: in the order in which they were tried.
-        spent: the evaluations it took up to each of them.
-        evaluations: where to look.
+        table: the table to which the rows belong.
+        rows: the rows in the order in which they were tried.
+        spent: the evaluations up to and including each of them.
+        evaluations: the numbers of evaluations for which the share is computed.
     """
     ones = np.ones(table.losses.shape[1])
     whole = hypervolume(_front(table.losses), ones)
@@ -119,7 +120,7 @@ def share(table: Table, rows: Sequence[int], spent: Sequence[float], evaluations
 
 
 def _front(losses: Floats) -> Floats:
-    """The non-dominated losses of a whole table, by blocks: all against all takes the square of the rows in memory."""
+    """The non-dominated losses of a table, found in blocks, because all pairs of rows at once would fill the memory."""
     front = losses[:0]
     for block in np.array_split(losses, 1 + len(losses) // 1000):
         met = np.concatenate([front, block])

@@ -2,18 +2,18 @@
 
     python studies/claims/throughput.py --out throughput.jsonl --minutes 10
 
-Steps: one thread, batches of 64, data in memory, fused AdamW, no DataLoader. One student is trained side by side by
-AutoKD (`distill.Training` over cached answers, as in a trial) and by loops written by hand: `plain` on labels alone,
-`live` with the teacher asked in every step, `torchdistill` with that package's `KDLoss` and the teacher asked in every
-step. A teacher has the student's own layers, repeated until its FLOPs are about 4 or 16 times the student's. In a round
-each arm trains a block of the same number of steps, in turn; ratios are taken within a round. `limit` is how much
-faster than `live` the student trains on labels alone. To have the arm torchdistill:
+Steps: these use one thread, batches of 64, data in memory and fused AdamW, without a DataLoader. The same student is
+trained side by side by AutoKD (`distill.Training` over cached answers, as in a trial) and by loops written by hand:
+`plain` trains on labels alone, `live` asks the teacher in every step, and `torchdistill` does so with that package's
+`KDLoss`. A teacher has the student's own layers, repeated until its FLOPs are about 4 or 16 times the student's. In a
+round the arms take turns, each with a block of the same number of steps; ratios are taken within a round. `limit` is
+how much faster than `live` the student trains on labels alone. The arm torchdistill needs its package:
 
-    pip install --no-deps --target torchdistill torchdistill==1.1.5    # then put PYTHONPATH=torchdistill before it
+    pip install --no-deps --target torchdistill torchdistill==1.1.5    # then run with PYTHONPATH=torchdistill
 
-Driver: a whole search in this process, sampler random, three rungs, record in SQLite, its trainings replaced by a
-function that returns a number; what is left is the driver. Finished cells are appended to --out and not repeated. All
-of it takes 12 minutes on 2 cores of an AMD EPYC.
+Driver: this runs a whole search in this process, with random proposals, three rungs and a record in SQLite. A function
+that returns a number takes the place of training, so that only the driver's time is left. Finished cells are appended
+to --out and are not run again; missing cells are printed. All cells take 12 minutes on 2 cores of an AMD EPYC.
 """
 
 from __future__ import annotations
@@ -63,16 +63,16 @@ BATCH, ROUNDS = 64, 12
 FACTORS = (1, 4, 16)
 RECIPE = Recipe(alpha=0.9, temperature=4.0, batch_size=BATCH, epochs=1000)
 SIZES: Mapping[str, Sequence[int]] = {"none": (100, 1000, 10_000), "halving": (100, 1000, 10_000)}
-"""By scheduler: with how many trials in the record the driver is timed."""
+"""For each scheduler the numbers of trials in the record at which the driver is timed."""
 WINDOW = 50
-"""Trials timed before each size."""
+"""This many trials are timed before each size."""
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Of outputs, inputs and labels."""
+"""A function of outputs, inputs and labels."""
 
 
 Build = Callable[[int, ArrayTask], nn.Module]
-"""Makes a network whose layers are repeated so many times; once gives the student."""
+"""Makes a network whose layers are repeated the given number of times; 1 gives the student."""
 
 
 def _mlp(times: int, task: ArrayTask) -> nn.Module:
@@ -92,11 +92,11 @@ STUDENTS: Mapping[str, tuple[tuple[int, ...], int, Build]] = {
     "resnet 20, 1x8x8": ((1, 8, 8), 30, _resnet(20, 1, 2)),
     "resnet 8, 3x32x32": ((3, 32, 32), 6, _resnet(8, 1, 2, 2)),
 }
-"""By name: the shape of an input, the steps of a block, and how to build it."""
+"""For each name the shape of an input, the steps of a block, and the function that builds the network."""
 
 
 def run_steps(name: str, factor: int) -> dict[str, Any]:
-    """Seconds of each block of each arm, round by round, for a student and the teacher of so many times its FLOPs."""
+    """Seconds of each block of each arm, round by round, for a student and a teacher with `factor` times its FLOPs."""
     shape, steps, build = STUDENTS[name]
     torch.manual_seed(0)
     data = torch.randn((steps + 2) * BATCH, *shape)
@@ -142,7 +142,7 @@ def channels_last(network: nn.Module, shape: Sequence[int]) -> nn.Module:
 
 
 def rivals(teacher: nn.Module) -> dict[str, Loss]:
-    """What is minimised by loops written by hand, by name."""
+    """The losses that the loops written by hand minimise, by name."""
     alpha, temperature = RECIPE.alpha, RECIPE.temperature
 
     def plain(outputs: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
@@ -173,12 +173,12 @@ def rivals(teacher: nn.Module) -> dict[str, Loss]:
 
 
 def has_torchdistill() -> bool:
-    """Whether that arm can be run."""
+    """Whether the arm torchdistill can be run."""
     return importlib.util.find_spec("torchdistill") is not None
 
 
 def hand_written(student: nn.Module, inputs: Tensor, targets: Tensor, loss: Loss) -> Callable[[], None]:
-    """An epoch of training as one writes it by hand, at a constant learning rate."""
+    """A function that trains for an epoch, written as by hand, at a constant learning rate."""
     optimizer = torch.optim.AdamW(student.parameters(), lr=RECIPE.lr, weight_decay=RECIPE.weight_decay, fused=True)
 
     def train_epoch() -> None:
@@ -197,7 +197,7 @@ class _Enough(Exception):  # noqa: N818
 
 
 def run_driver(scheduler: str, end: float) -> dict[str, Any] | None:
-    """Milliseconds of each of the last trials before each size; None where the time ends before."""
+    """Milliseconds of each of the last trials before each size; None if the time is over before."""
     sizes = SIZES[scheduler]
     study = Study.model_validate(
         {
@@ -229,13 +229,13 @@ def run_driver(scheduler: str, end: float) -> dict[str, Any] | None:
 
 
 def trivial(context: Any, stretch: Stretch) -> dict[str, Any]:
-    """In place of a training: an accuracy that depends on the stretch alone."""
+    """Takes the place of training and returns an accuracy that depends on the stretch alone."""
     draw = random.Random(f"{stretch.seed} {stretch.stop}")
     return {"epoch": stretch.stop, "values": {"accuracy": draw.random()}, "seconds": 0.0}
 
 
 def table(lines: Sequence[Mapping[str, Any]]) -> str:
-    """Medians and quartiles over the rounds, a row for each student and teacher, and for each scheduler."""
+    """Medians and quartiles over the rounds, with a row for each student and teacher and for each scheduler."""
     text = [
         f"{'student':18} {'MFLOPs':>7} {'teacher':>8} {'step ms':>8} {'samples/s':>10} {'of plain time':>18}"
         f"{'faster than live':>20}{'than torchdistill':>20}{'limit':>7}{'cache s':>9}"
@@ -259,12 +259,12 @@ def table(lines: Sequence[Mapping[str, Any]]) -> str:
 
 
 def ratios(seconds: Mapping[str, Sequence[float]], one: str, other: str) -> list[float]:
-    """Time of one arm over that of another, round by round; none where an arm was not run."""
+    """The time of one arm over that of another, round by round; empty if an arm was not run."""
     return [a / b for a, b in zip(seconds.get(one, ()), seconds[other], strict=False)]
 
 
 def spread(values: Sequence[float]) -> str:
-    """Median and quartiles, or that there is nothing to tell them of."""
+    """Median and quartiles, or "missing" if there are no values."""
     if not values:
         return "missing"
     low, _, high = quantiles(values, n=4)

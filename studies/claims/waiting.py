@@ -1,11 +1,12 @@
-"""Do workers wait for the sampler? The share of their time in which they had nothing to do.
+"""Do workers wait for the sampler? This measures the share of their time in which workers had nothing to do.
 
     python studies/claims/waiting.py --out waiting.jsonl --minutes 15
 
-A cell is a search of --study with one seed and so many worker processes, without baselines and fresh seeds. Time counts
-from the first stretch of training that is begun to the last student that is begun, for each worker; it waits when it
-has no stretch. Finished cells are appended to --out and not repeated; what is missing is printed. On a machine with no
-more cores than workers the search takes turns with them on a core: that makes trainings longer, and is no waiting.
+A cell is a search of --study with one seed and a number of worker processes, without baselines and without fresh
+seeds. The time of a worker counts from the first stretch of training that begins to the last student that begins. A
+worker waits while it has no stretch. Finished cells are appended to --out and are not run again; missing cells are
+printed. On a machine that has no more cores than workers, the search shares a core with a worker. Trainings then take
+longer, and this does not count as waiting.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ STUDY = Path(__file__).parents[1] / "digits.yaml"
 
 
 class Watched(ProcessExecutor):
-    """Worker processes that keep the times between which they had a stretch, and which stretch it was."""
+    """Worker processes that keep each stretch with the times at which it began and ended."""
 
     spans: list[tuple[Stretch, float, float]]
 
     def submit(self, fn: Any, /, stretch: Stretch) -> Future[Any]:  # type: ignore[override]
-        """As `ProcessExecutor.submit`."""
+        """Does what `ProcessExecutor.submit` does, and notes the times."""
         begun = time.perf_counter()
         future = super().submit(fn, stretch)
         future.add_done_callback(lambda _: self.spans.append((stretch, begun, time.perf_counter())))
@@ -51,7 +52,7 @@ class Watched(ProcessExecutor):
 
 
 def run_cell(study: Study, workers: int, seed: int) -> dict[str, Any]:
-    """A search, and how its workers spent their time."""
+    """Runs a search and reports how its workers spent their time."""
     changes = {"workers": workers, "seed": seed, "executor": "processes", "baselines": {}}
     changes["budget"] = study.budget.model_copy(update={"reseeds": 0})
     Watched.spans = []
@@ -70,19 +71,19 @@ def run_cell(study: Study, workers: int, seed: int) -> dict[str, Any]:
 
 
 def seconds_of(spans: Sequence[tuple[Stretch, float, float]]) -> float:
-    """From the first stretch that was begun to the last student that was."""
+    """The seconds from the first stretch that began to the last student that began."""
     return max(begun for stretch, begun, _ in spans if stretch.start == 0) - min(begun for _, begun, _ in spans)
 
 
 def waiting(spans: Sequence[tuple[Stretch, float, float]], workers: int) -> float:
-    """The share of that time, of all workers, in which one had no stretch."""
+    """The share of these seconds, over all workers, in which a worker had no stretch."""
     end = max(begun for stretch, begun, _ in spans if stretch.start == 0)
     busy = sum(min(ended, end) - min(begun, end) for _, begun, ended in spans)
     return 1 - busy / (workers * seconds_of(spans))
 
 
 def table(cells: Sequence[Mapping[str, Any]]) -> str:
-    """By study and workers: median and range over the seeds."""
+    """A row for each study and number of workers, with median and range over the seeds."""
     lines = [f"{'study':16}{'workers':>8}{'seeds':>6}{'waiting':>24}{'seconds':>20}{'hypervolume':>24}"]
     for study, workers in sorted({tuple(cell["cell"][:2]) for cell in cells}):
         of = [cell for cell in cells if cell["cell"][:2] == [study, workers]]
@@ -104,8 +105,10 @@ def main() -> None:
     parser.add_argument("--study", type=Path, default=STUDY)
     parser.add_argument("--workers", default="1,2", help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("waiting.jsonl"), help="one finished cell a line")
-    parser.add_argument("--minutes", type=float, default=15, help="no cell begins after so long")
+    parser.add_argument(
+        "--out", type=Path, default=Path("waiting.jsonl"), help="the file of finished cells, one a line"
+    )
+    parser.add_argument("--minutes", type=float, default=15, help="no cell begins after this many minutes")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
     torch.set_num_threads(1)

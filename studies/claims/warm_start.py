@@ -1,11 +1,11 @@
-"""What is an earlier run worth? Searches that begin anew against searches that learn from a run on other data.
+"""What is an earlier run worth? This compares searches that begin afresh with searches that learn from another run.
 
     python studies/claims/warm_start.py --earlier T1.csv.gz --table T2.csv.gz --json warm_start.jsonl --minutes 30
 
-Both tables have the same parameters. A cell is one seed: a search of --earlier with --trials trials, then two of
---table with that seed, one `--from` the earlier run and one without. Shown is HV/HV* as in `search_efficiency.py`.
-Finished cells are appended to --json and not repeated; what is missing is printed. Without tables those of the project
-are taken: digits with 100 labels first, then with 30 % of the labels wrong.
+Both tables must have the same parameters. A cell is one seed: a search of --earlier with --trials trials, then two
+searches of --table with that seed, one `--from` the earlier run and one without. The table shows HV/HV*, as in
+`search_efficiency.py`. Finished cells are appended to --json and are not run again; missing cells are printed. The
+default tables are those of the project: digits with 100 labels first, then digits with 30 % of the labels wrong.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ARMS = ("anew", "from")
 
 
 def run_cell(earlier: Table, table: Table, *, seed: int, trials: int) -> dict[str, Any]:
-    """HV/HV* of both searches of a table after so many trainings."""
+    """HV/HV* of both searches of a table at the marks."""
     cell: dict[str, Any] = {"earlier": earlier.name, "table": table.name, "seed": seed, "trials": trials}
     with tempfile.TemporaryDirectory(prefix="autokd-claim-") as folder:
         first = Path(folder) / "earlier"
@@ -47,7 +47,7 @@ def run_cell(earlier: Table, table: Table, *, seed: int, trials: int) -> dict[st
 
 
 def summary(cells: Sequence[Mapping[str, Any]]) -> str:
-    """Medians and quartiles of both at the marks, and how many seeds the earlier run helped."""
+    """Medians and quartiles of both searches at the marks, and in how many seeds the earlier run helped."""
     lines = [f"{'':6}" + "".join(f"{mark:>20}" for mark in MARKS)]
     for arm in ARMS:
         columns = [np.percentile([cell[arm][str(mark)] for cell in cells], (25, 50, 75)) for mark in MARKS]
@@ -63,10 +63,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--earlier", type=Path, default=TABLES / "digits_labels.csv.gz")
     parser.add_argument("--table", type=Path, default=TABLES / "digits_noise.csv.gz")
-    parser.add_argument("--trials", type=int, default=100, help="of the earlier run; default: %(default)s")
+    parser.add_argument("--trials", type=int, default=100, help="trials of the earlier run; default: %(default)s")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--json", type=Path, default=Path("warm_start.jsonl"), help="one finished cell a line")
-    parser.add_argument("--minutes", type=float, default=30, help="no cell begins after so long")
+    parser.add_argument(
+        "--json", type=Path, default=Path("warm_start.jsonl"), help="the file of finished cells, one a line"
+    )
+    parser.add_argument("--minutes", type=float, default=30, help="no cell begins after this many minutes")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
     try:
