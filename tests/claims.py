@@ -1,4 +1,4 @@
-"""The scripts of `studies/claims/`, as modules: they are run by path, and no package holds them."""
+"""The scripts of `studies/claims/`, loaded as modules. They are run by path, and no package holds them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line as tests speak to it, and a study file small enough for them."""
+"""The command line for tests: how they call it, and a study file small enough for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One thread and one seed for every test, the only ways a test may skip, and golden files."""
+"""Every test gets one thread and one seed. This file also holds the only ways to skip a test, and golden files."""
 
 from __future__ import annotations
 

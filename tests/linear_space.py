@@ -1,4 +1,4 @@
-"""A search space of one layer, sound in itself, to be broken by tests of what finds faults."""
+"""A sound search space of one layer. Tests break it to see whether a fault is found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model spaces written for NNI, as its users have them."""
+"""Model spaces written for NNI, as users of NNI write them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small search's results, made up but in the form of real ones."""
+"""The results of a small search. They are made up, but have the form of real results."""
 
 from __future__ import annotations
 

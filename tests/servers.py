@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test's own, in a folder of its own, on a port that is free."""
+"""A PostgreSQL server for one test, in a folder of its own and on a free port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs small enough for tests: a whole search of `small_study` takes about a second on one thread."""
+"""Runs that are small enough for tests: a whole search of `small_study` takes about a second on one thread."""
 
 from __future__ import annotations
 

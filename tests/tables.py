@@ -1,4 +1,4 @@
-"""A table small enough for tests: 24 architectures, two objectives, accuracies at two earlier rungs."""
+"""A table that is small enough for tests: 24 architectures, two objectives, and accuracies at two earlier rungs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands on a finished run, given words that will not do: exit code 2 and one line that says what would."""
+"""Commands on a finished run that get bad arguments end with exit code 2 and one line that says what to give."""
 
 from __future__ import annotations
 

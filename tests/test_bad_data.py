@@ -1,4 +1,4 @@
-"""Data that will not do: refused in one line before a teacher is asked, with nothing left behind."""
+"""Bad data are refused in one line before a teacher is asked, and nothing is left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run folders that will not do: of another study, held, damaged, unwritable, on a full disk."""
+"""Run folders of another study, in use, damaged, unwritable or on a full disk are refused in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Search spaces that will not do: refused before anything is trained, in one line, with nothing left behind."""
+"""Bad search spaces are refused in one line before anything is trained, and nothing is left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Study files and overrides that will not do: exit code 2, one line that says why, nothing left behind."""
+"""Bad study files and overrides end with exit code 2 and one line that says why, and nothing is left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables, and studies of them, that will not do: one line that says why, nothing left behind."""
+"""Bad tables, and bad studies of tables, are refused in one line, and nothing is left behind."""
 
 from __future__ import annotations
 

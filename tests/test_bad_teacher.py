@@ -1,4 +1,4 @@
-"""Teachers that will not do: refused in one line; nothing in a file is executed, and nothing is left behind."""
+"""Bad teachers are refused in one line; nothing in a file is executed, and nothing is left behind."""
 
 from __future__ import annotations
 

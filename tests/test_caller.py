@@ -1,4 +1,4 @@
-"""What a search from Python leaves of its caller's: all of it."""
+"""A search from Python leaves the state of its caller as it was."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The chance to be trained to the end, and the law that the sampler proposes no kind of student for ever."""
+"""The chance of being trained to the end, and the law that the sampler does not propose one kind for ever."""
 
 from __future__ import annotations
 

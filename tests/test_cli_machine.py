@@ -1,4 +1,4 @@
-"""What the command line says of itself and of the machine: version, completion, `doctor`."""
+"""The commands that describe AutoKD and the machine: version, completion and `doctor`."""
 
 from __future__ import annotations
 

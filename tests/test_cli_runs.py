@@ -1,4 +1,4 @@
-"""The commands on what searches have left: `runs`, which only looks, and `clean`, which deletes."""
+"""The commands on run folders: `runs`, which only reads, and `clean`, which deletes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a search is started, gone on with, limited and interrupted; and the commands that need no run."""
+"""How a search is started, continued, limited and interrupted, and the commands that need no run."""
 
 from __future__ import annotations
 

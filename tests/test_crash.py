@@ -1,4 +1,4 @@
-"""Searches that die, whole, by the driver or by a worker, and files that are damaged: what is lost or repeated."""
+"""Searches that are killed whole, by driver or by worker, and damaged files: what is lost, and what is repeated."""
 
 from __future__ import annotations
 

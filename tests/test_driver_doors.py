@@ -1,4 +1,4 @@
-"""The students of a front are used: loaded, retrained and exported, as those of the run they come from."""
+"""The students of a front are loaded, retrained and exported as students of the run from which they come."""
 
 from __future__ import annotations
 

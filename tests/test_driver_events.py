@@ -1,4 +1,4 @@
-"""What a search tells while it goes on: each thing once, in order, as plain data, wherever students train."""
+"""A search tells each event once, in order, as plain data, wherever its students train."""
 
 from __future__ import annotations
 

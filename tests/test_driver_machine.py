@@ -1,4 +1,4 @@
-"""A driver and its record under any order of what can happen to them, stops in the middle among it."""
+"""A driver and its record hold their laws under any order of events, stops in the middle included."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objectives of any range: from where to where the hypervolume of a run counts, and that the sampler takes no unit."""
+"""Objectives may have any range: the hypervolume has the right reference, and the sampler does not see units."""
 
 from __future__ import annotations
 

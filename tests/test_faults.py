@@ -1,4 +1,4 @@
-"""Faults of machines cost no student its place; faults of a student cost that one alone."""
+"""A fault of a machine costs no student its place. A fault of a student costs that student alone."""
 
 from __future__ import annotations
 

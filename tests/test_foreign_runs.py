@@ -1,4 +1,4 @@
-"""Run folders that somebody else made: they are data, and nothing that they name is imported, opened or changed."""
+"""Run folders that somebody else made are data: nothing that they name is imported, opened or changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What data frames hold: the students of a front, and the trials of a run."""
+"""Data frames hold the students of a front and the trials of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A front in a notebook."""
+"""A notebook shows a front as a picture and a table."""
 
 from __future__ import annotations
 

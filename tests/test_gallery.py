@@ -1,4 +1,4 @@
-"""The gallery: each study that can be run has a page with its file, its front and its pictures."""
+"""Each study that can be run has a page in the gallery with its file, its front and its pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must not drift: the students a seed proposes and what they cost; `pytest --update-golden` rewrites it."""
+"""The students that a seed proposes, and their costs, do not drift; `pytest --update-golden` rewrites them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws of the soft terms, and each against its formula written out."""
+"""The soft terms obey their laws and agree with their formulas written out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Headers that lie: .npy, .npz and idx files that claim what they do not hold, and links to what never ends."""
+"""Files of .npy, .npz and idx that claim more than they hold are refused, as are links to endless files."""
 
 from __future__ import annotations
 

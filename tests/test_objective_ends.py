@@ -1,4 +1,4 @@
-"""The ends of objectives that do not declare them, and the standard errors of those that have no formula."""
+"""Ideal and worst values of objectives that do not declare them, and standard errors that have no formula."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an objective may give, and what is said where it gives something else."""
+"""An objective must give one number. Anything else is refused in one line that names the objective."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objectives against the definitions written out, against scikit-learn, and against counts made by hand."""
+"""Objectives agree with definitions written out, with scikit-learn, and with counts made by hand."""
 
 from __future__ import annotations
 

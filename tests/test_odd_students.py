@@ -1,4 +1,4 @@
-"""Architectures that no file can hold, and errors without words: each costs its own trial, and is named."""
+"""Architectures that cannot be saved, and errors without a message, cost their own trial and are named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run folder in tests/data/run_v0 was written before `study.json` had a format, and is used as it is."""
+"""The run folder in tests/data/run_v0 was written before `study.json` had a format. It is still read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the default sampler's model expects of candidates, from one look around to the next."""
+"""What the model of the default sampler expects of candidates, while it is reused between two fits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages of the documentation show can be done: whoever does what a page says gets what it promises."""
+"""The pages of the documentation are followed, and whoever does what a page says gets what the page promises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run folders and files whose names mean something in a URL, a pattern, markup or a shell."""
+"""Run folders and files may have names that mean something in a URL, a pattern, markup or a shell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`--from`: what an earlier run teaches the sampler of a later one, and what is refused."""
+"""`--from`: the sampler learns from an earlier run, and runs that do not fit are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The race of studies/claims: what is read off its cells, and that each of its arms runs."""
+"""The script of the race between AutoKD and plain Optuna reads its cells rightly, and each of its arms runs."""
 
 from __future__ import annotations
 

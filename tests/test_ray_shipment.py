@@ -1,4 +1,4 @@
-"""What travels between driver and nodes that share no disk: the run's data once, checkpoints back and forth."""
+"""Driver and nodes share no disk: the data of a run travel once, and checkpoints travel both ways."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Searches on Ray: the same trials and numbers as elsewhere, one Tune trial for each of the record's."""
+"""Searches on Ray have the trials and numbers of other searches, with one Tune trial for each trial of the record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a record by plain SQL: the same as through Optuna, without it, and without a trace."""
+"""A record is read by plain SQL: the result is that of Optuna, and reading leaves no trace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Search spaces that are made: with settings, of a class; functions and adapters have files of their own."""
+"""Search spaces that are made with settings or from a class; functions and adapters have files of their own."""
 
 from __future__ import annotations
 

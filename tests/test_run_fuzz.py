@@ -1,4 +1,4 @@
-"""A run folder may be damaged or anybody's: what is read of it is what was written, or it is refused in one line."""
+"""A run folder may hold anything: it is read as it was written, or it is refused in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sampler that knows costs before training: what it proposes, and what it is told it may not."""
+"""The default sampler knows costs before training, and it proposes nothing that it may not propose."""
 
 from __future__ import annotations
 

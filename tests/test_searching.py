@@ -1,4 +1,4 @@
-"""Searching from Python: what is shown, what is logged, and a callback that changes nothing."""
+"""Searches from Python: what they show, what they log, and a callback that changes nothing."""
 
 from __future__ import annotations
 

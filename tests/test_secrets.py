@@ -1,4 +1,4 @@
-"""Passwords in URLs: none is taken, and none is repeated in a message, a log, a report or a file."""
+"""Passwords in URLs are refused, and no message, log, report or file repeats one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which students of a long search are learnt from."""
+"""Of a long search the sampler learns from a selection of students."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The script behind the figures on how soon a search trains: what it says of cells, and that a cell runs."""
+"""The script that measures how soon a search trains shows its cells, names missing ones, and a cell runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever gives a file or a folder may give it as text or as a `Path`."""
+"""Every function that takes a file or a folder takes it as text and as a `Path`."""
 
 from __future__ import annotations
 

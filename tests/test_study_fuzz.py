@@ -1,4 +1,4 @@
-"""A study file may hold anything: it is a study that survives being written down, or it is refused in one line."""
+"""A study file may hold anything: it is read and survives being written, or it is refused in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study may not be, and the one line that says so."""
+"""A study that cannot be searched is refused in one line that says why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Gaussian process of the sampler: beside scikit-learn's, whose kernels can say the simplest case of ours."""
+"""The Gaussian process of the sampler agrees with that of scikit-learn in the simplest case."""
 
 from __future__ import annotations
 

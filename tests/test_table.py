@@ -1,4 +1,4 @@
-"""Searches on a table: the same command and the same core, with every number looked up."""
+"""Searches on a table use the same command and the same code as others; every number is looked up."""
 
 from __future__ import annotations
 

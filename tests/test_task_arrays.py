@@ -1,4 +1,4 @@
-"""Inputs are taken as people hold them in memory, or refused with what to give instead."""
+"""Inputs are taken in the forms in which people have them in memory, or refused with what to give instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images are read as they are meant, or refused in words."""
+"""Images are read as they are meant, or refused in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels are matched by name, whatever they are written as, and rows without one go to the transfer set alone."""
+"""Labels of any type are matched by name, and rows without a label go to the transfer set alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks given as Python objects: what is no `ArrayTask` is in no file, so that it is searched inline or not at all."""
+"""Tasks that are Python objects: one that is no `ArrayTask` cannot be written, so it is searched inline or refused."""
 
 from __future__ import annotations
 

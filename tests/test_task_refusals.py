@@ -1,4 +1,4 @@
-"""What a task cannot be made of is refused in one line that says what to do."""
+"""Data that cannot become a task are refused in one line that says what to do."""
 
 from __future__ import annotations
 

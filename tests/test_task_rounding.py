@@ -1,4 +1,4 @@
-"""Digits that float32 cannot hold are there when inputs are normalised, and nothing else changes."""
+"""Digits that float32 cannot hold are kept until inputs are normalised, and nothing else changes."""
 
 from __future__ import annotations
 

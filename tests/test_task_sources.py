@@ -1,4 +1,4 @@
-"""Every source gives its rows in their order, whatever it is made of."""
+"""Every source gives its rows in their order, whatever the source is made of."""
 
 from __future__ import annotations
 

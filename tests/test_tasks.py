@@ -1,4 +1,4 @@
-"""The numbers a task gives, and the folders tasks lie in."""
+"""The numbers that a task gives, and the folders in which tasks are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classifiers of scikit-learn as teachers: fitted ones as they are, others fitted here and asked out of fold."""
+"""Classifiers of scikit-learn as teachers: fitted ones are used as they are, others answer out of fold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of teachers that may have little to teach."""
+"""AutoKD warns of teachers that may have little to teach."""
 
 from __future__ import annotations
 

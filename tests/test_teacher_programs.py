@@ -1,4 +1,4 @@
-"""Networks as programs: TorchScript and torch.export, as objects and as files."""
+"""Programs of TorchScript and torch.export are teachers, as objects and as files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The teacher of a run: asked when its answers are needed, and trained and asked on after a kill."""
+"""The teacher of a run is asked when its answers are needed, and goes on training and answering after a kill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""timm stands in for itself: it needs torchvision, whose packages do not import beside the CPU build of torch."""
+"""A stand-in takes the place of timm, because timm needs torchvision, which does not import beside CPU torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file of a teacher's answers need not hold those on validation and test: the search goes without its score there."""
+"""A file of a teacher's answers may lack validation and test rows; the search then does without its score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Views are functions of seed, row and view alone, and are what a shift, a mirror and a hole can make of the image."""
+"""Views depend on seed, row and view alone, and are shifts, mirrored images and images with a hole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The script behind README's figure on waiting: what it counts as waiting, and that a cell runs."""
+"""The script that measures how long workers wait counts the right times, and a cell runs."""
 
 from __future__ import annotations
 

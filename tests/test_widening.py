@@ -1,4 +1,4 @@
-"""A space that gets more choices in the midst of a search, through the command line."""
+"""A space gets more choices in the middle of a search, through the command line."""
 
 from __future__ import annotations
 
