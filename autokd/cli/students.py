@@ -87,10 +87,21 @@ def pick_student(
 
 def _uses_own_code(run: Path) -> bool:
     """Whether a run names code that is not installed, so that its students are built only if the user names it, too."""
-    from autokd.study import TO_TRAIN, as_let_in, read_setup
+    from autokd.registry import is_installed
+    from autokd.study import read_setup
+
+    setup = read_setup(run)
+    recipe, objectives = setup.study.get("recipe"), setup.study.get("objectives")
+    methods = recipe.get("method") if isinstance(recipe, dict) else None
+    named = [("search_spaces", setup.study.get("space"))]
+    named += [("losses", each) for each in (methods if isinstance(methods, list) else [methods])]
+    named += [("objectives", each) for each in (objectives if isinstance(objectives, dict) else [None])]
+    if all(isinstance(each, str) and is_installed(group, each) for group, each in named):
+        return False  # as nearly always; it is known before the model of a study is imported
+    from autokd.study import TO_TRAIN, as_let_in
 
     try:
-        as_let_in(run, read_setup(run), TO_TRAIN)
+        as_let_in(run, setup, TO_TRAIN)
     except InputError:
         return True
     return False
