@@ -1,7 +1,7 @@
 """How probable it is that a student is trained to the end, learnt from what became of earlier students.
 
 A scheduler stops students, and some trainings fail or diverge. Nobody then learns what these students would have added
-to the front. A sampler that looked only at the expected gain would propose similar students for ever.
+to the front. A sampler that looked only at the expected gain would propose similar students again and again.
 
 We measured what the chances cost on the two tables of digits with `studies/claims/early_stopping.py`. The figures are
 shares of the true front's volume after 270 / 540 / 1,080 epochs, means of 10 seeds. With chances the search reaches
