@@ -86,7 +86,8 @@ def test_doctor_tells_in_lines_what_it_found(tmp_path: Path, monkeypatch: pytest
     lines = doctor.doctor_lines({**found, "extras": {"ray": missing}})
     assert "  ray          searches on a Ray cluster: not installed; to add it: pip install 'autokd[ray]'" in lines
     assert lines[-2:] == [
-        "Warning: Worker processes do not start (no memory); use --executor inline.",
+        "Warning: Worker processes do not start (no memory). Search with --executor inline, "
+        'or executor="inline" from Python.',
         "Searches can run here.",
     ]
 

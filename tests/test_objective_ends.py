@@ -97,7 +97,7 @@ def test_what_is_declared_is_not_measured_and_a_bound_stands_for_the_worst() -> 
 
 
 def test_an_objective_whose_worst_cannot_be_found_is_asked_to_declare_it() -> None:
-    with pytest.raises(InputError, match=r"objectives\.goal: .* declare ideal= and worst= in its Objective"):
+    with pytest.raises(InputError, match=r"objectives\.goal: .* Declare ideal= and worst= in its Objective"):
         find_ends(goal(lambda _: math.nan), evaluation(), LEARNT)
 
 

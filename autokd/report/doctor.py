@@ -39,6 +39,9 @@ _LITTLE_GB = 2.0
 
 _WORKER_SECONDS = 60
 _NEXT = "pip install --upgrade autokd"
+_NO_WORKERS = (
+    'Worker processes do not start ({reason}). Search with --executor inline, or executor="inline" from Python.'
+)
 
 
 def diagnose(folder: Path) -> dict[str, Any]:
@@ -76,7 +79,7 @@ def diagnose(folder: Path) -> dict[str, Any]:
     }
     if not problems:
         _try(_record_works, place, problems, "A search cannot keep its record in {place}: {reason}")
-        _try(_worker_starts, place, warnings, "Worker processes do not start ({reason}); use --executor inline.")
+        _try(_worker_starts, place, warnings, _NO_WORKERS)
     if sys.platform == "win32":
         warnings.append("AutoKD is not tested on Windows.")
     return {**found, "warnings": warnings, "problems": problems}
