@@ -66,7 +66,7 @@ def on_device(task: Task, device: torch.device) -> Task:
 
 
 def answers_on(teacher: Tensor, device: torch.device) -> Tensor:
-    """A teacher's outputs on a device, if they are small enough to be kept there; else where they are."""
+    """A teacher's outputs on a device, if they are small enough to be kept there; larger outputs stay as they are."""
     return teacher.to(device) if teacher.nbytes < WHOLE_BYTES else teacher
 
 

@@ -370,7 +370,7 @@ class Driver:
         return False
 
     def _refuse_if_all_fail(self) -> None:
-        """Refuses to go on if the first students of this driver all failed, and the run has trained no student yet."""
+        """Refuses to go on if this driver's first students all failed, and no student of the run was ever scored."""
         proposed = itertools.islice(self.record.trials, self._before, None)
         students = (trial for trial in proposed if trial.state not in ("duplicate", "infeasible"))
         first = list(itertools.islice(students, _FAILED_AT_FIRST))

@@ -43,7 +43,7 @@ def search_study(
     seconds: float | None = None,
     tell: Tell = tell_no_one,
 ) -> Front:
-    """Runs a study, or goes on with it where its run folder holds an unfinished one, and returns its front.
+    """Runs a study, or goes on with it if its run folder holds an unfinished search, and returns its front.
 
     Args:
         study: what to search.

@@ -196,7 +196,7 @@ def _widened(context: Context, folder: Path, setup: Setup, meter: Meter) -> Setu
 
 
 def _open_task(study: Study, folder: Path) -> Task:
-    """The study's task, opened from files in the run folder where it can be kept in files."""
+    """The study's task, opened from files in the run folder if the task can be kept in files."""
     if isinstance(study.task, ArrayTask):
         return save_task(study.task, folder / "task")
     if isinstance(study.task, str | TaskSection):

@@ -62,8 +62,8 @@ def _trained_ends(objective: Objective, context: Context) -> tuple[float, float]
 def _cost_ends(objective: Objective, sample: list[float]) -> tuple[float, float]:
     """The ideal and the worst value of a cost.
 
-    A cost that is minimised counts from 0, if no value of the sample is below 0. A cost that is maximised counts from
-    1, if no value of the sample is above 1. Other ends lie a tenth beyond the sample.
+    A cost that is minimised counts from 0 if no value of the sample is below 0. A cost that is maximised counts from 1
+    if no value of the sample is above 1, and to 0 if none is below 0. Other ends lie a tenth beyond the sample.
     """
     low, high = min(sample), max(sample)
     below, above = low - 0.1 * abs(low), high + 0.1 * abs(high) if high < 0 else 1.1 * high

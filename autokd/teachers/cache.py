@@ -60,7 +60,7 @@ def teacher_outputs(
     batch_size: int = 256,
     told: Told = lambda done, total: None,
 ) -> CachedOutputs:
-    """The teacher's answers on the rows of these splits, computed where the folder does not have them yet.
+    """The teacher's answers on the rows of these splits; the teacher is asked if the folder lacks some of them.
 
     Training rows (`train`, `transfer`, `reserve`) are answered in all views, other rows in view 0. There is one file
     for each teacher and task, named by their digests. A later call with more splits extends the file.

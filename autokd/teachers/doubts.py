@@ -1,4 +1,4 @@
-"""Signs that a teacher of classes may have little to teach. AutoKD reports them, and refuses nothing for them."""
+"""Signs that a teacher of classes may have little to teach. AutoKD reports them, and the search goes on."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class ProgramTeacher:
 
 
 def from_exported(name: str, program: ExportedProgram) -> ProgramTeacher:
-    """The teacher that an exported program with one input is.
+    """The teacher of an exported program that has one input.
 
     Raises:
         InputError: the program does not have exactly one input.
