@@ -307,7 +307,7 @@ UNUSABLE: list[tuple[dict[str, Any], str]] = [
     ({"mine": [{}, {"sampler": "no_such_sampler"}]}, "baselines.mine: .*no_such_sampler"),
     ({"mine": [{"device": "cuda:99"}]}, "baselines.mine: .*cuda"),
     ({"mine": [{"recipe.method": "no_such_loss"}]}, "baselines.mine: .*no_such_loss"),
-    ({"mine": [{"objectives": {"error": {}, "flops": {}}}]}, "baselines.mine: accuracy, parameters left out"),
+    ({"mine": [{"objectives": {"error": {}, "flops": {}}}]}, "baselines.mine leaves out accuracy, parameters"),
     ({"mine": [{"objectives.parameters.bound": 1}]}, "baselines.mine: objectives: none of .* within the bounds"),
 ]
 

@@ -53,7 +53,7 @@ def test_students_trained_there_may_be_trained_here(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ({"sampler": "tpe"}, "only sampler autokd learns from it; 'tpe' given"),
+        ({"sampler": "tpe"}, "only the sampler autokd learns from it; 'tpe' given"),
         ({"space": "resnet"}, "its space is not that of this study"),
         ({"objectives": {"f1": {}, "parameters": {}}}, "no trial there has f1"),
         ({"objectives": {"accuracy": {}, "f1": {}, "parameters": {}}}, "no trial there has f1"),
