@@ -130,7 +130,7 @@ def summary(cells: Mapping[Key, Cell]) -> str:
     for name in NAMES:
         measure = [reached_by(cell, EPOCHS) for key, cell in cells.items() if key[:3] == (name, "random", "none")]
         level = float(np.median(measure)) if measure else np.inf
-        lines.append(f"{name}: HV/HV* after so many epochs, median [quartiles]; then epochs to {level:.4f}")
+        lines.append(f"{name}: HV/HV* by epochs, median [quartiles], and the epochs until it is {level:.4f}")
         lines.append(f"  {'':18}seeds" + "".join(f"{mark:>20}" for mark in MARKS) + f"{'epochs':>24}")
         for sampler, scheduler in dict.fromkeys(key[1:3] for key in cells if key[0] == name):
             of = [cell for key, cell in cells.items() if key[:3] == (name, sampler, scheduler)]

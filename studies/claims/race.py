@@ -126,7 +126,7 @@ def write_start(study: Study, home: Path) -> Context:
     arrays = {}
     for name in ("train", "transfer", "validation"):
         arrays[f"x_{name}"] = task.inputs(task.splits[name]).contiguous().numpy()
-    for name in ("train", "validation"):  # the labels of the others are hidden
+    for name in ("train", "validation"):  # the rival does not see the labels of other rows
         arrays[f"y_{name}"] = task.targets(task.splits[name]).numpy()
     np.savez(home / "data.npz", allow_pickle=False, **arrays)
     return with_test_answers(run.context, run.folder, run.setup, print, own=study)

@@ -281,7 +281,7 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     end = time.monotonic() + 60 * options.minutes
     lines = read_cells(options.out)
-    if has_torchdistill():  # then a cell without it is not finished
+    if has_torchdistill():  # a cell without this arm is not finished
         lines = [line for line in lines if "torchdistill" in line.get("seconds", {"torchdistill"})]
     wanted: list[list[Any]] = [[name, factor] for name in STUDENTS for factor in FACTORS] + [
         ["driver", name] for name in SIZES

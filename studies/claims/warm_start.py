@@ -87,7 +87,7 @@ def main() -> None:
         run=lambda seed: run_cell(earlier, table, seed=seed, trials=options.trials),
         end=end,
     )
-    print(f"HV/HV* of {table.name} after so many trainings, from {options.trials} of {earlier.name} and anew")
+    print(f"HV/HV* of {table.name} by trainings, `from` {options.trials} trials of {earlier.name} and `anew`")
     if cells:
         print(summary(cells))
     print(f"missing seeds: {', '.join(map(str, missing)) or 'none'}")
