@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from optuna.trial import FrozenTrial
+
 from autokd.checkpoints import DiskBudget
 from autokd.driver.core import Driver
 from autokd.driver.events import PROGRESS, Account, Tell, described
@@ -41,6 +43,14 @@ class Session:
             _LOG.info("%s.", note[:1].upper() + note[1:])
         sampler = sampler_for(run.context, run.reference, study.seed, known)
         self.record = Record(run.folder, run.context.objectives, sampler, named=study.record)
+        try:
+            self._begin(run, known)
+        except BaseException:  # the next search of this process must not be kept out
+            self.record.close()
+            raise
+
+    def _begin(self, run: Run, known: Sequence[FrozenTrial]) -> None:
+        study = run.context.study
         if self.record.trials:  # a seeded sampler would repeat what it suggested before
             seed = (study.seed + len(self.record.trials)) % 2**32
             self.record.study.sampler = sampler_for(run.context, run.reference, seed, known)
@@ -55,7 +65,7 @@ class Session:
             reference_ms=run.reference_ms,
         )
         self.started = time.monotonic()
-        self._account = Account(tell, self.record.objectives, self.record.trials)
+        self._account = Account(self.tell, self.record.objectives, self.record.trials)
         self._before = sum(1 for trial in self.record.trials if trial.state != "running")
         self._disk = DiskBudget(run.folder, study.budget.disk_gb)
         self._front: list[TrialRecord] = []

@@ -51,7 +51,14 @@ class Record:
     ) -> None:
         self._lock, self._disk, name = take(folder, named)
         self.objectives = tuple(objectives)
-        directions = [objective.direction for objective in objectives]
+        try:
+            self._read(sampler, name)
+        except BaseException:  # as of a full disk: who holds an error must not keep the next driver out
+            self.close()
+            raise
+
+    def _read(self, sampler: optuna.samplers.BaseSampler, name: str) -> None:
+        directions = [objective.direction for objective in self.objectives]
         self._memory = optuna.storages.InMemoryStorage()
         with without_log():
             self._stored = optuna.create_study(
@@ -61,7 +68,7 @@ class Record:
                 study_name=STUDY, storage=self._memory, sampler=sampler, directions=directions
             )
         with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-            self._stored.set_metric_names([objective.name for objective in objectives])  # for optuna-dashboard
+            self._stored.set_metric_names([objective.name for objective in self.objectives])  # for optuna-dashboard
         self.session = int(self._stored.user_attrs.get("sessions", 0))
         self._stored.set_user_attr("sessions", self.session + 1)
         self._distributions: dict[str, BaseDistribution] = {}
