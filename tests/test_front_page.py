@@ -48,3 +48,23 @@ def test_names_of_a_study_are_text_in_a_notebook_and_nothing_is_loaded() -> None
     assert f"{EVIL}={EVIL}" in [cell.text for cell in found.iter("td")]
     tags = {each.tag.rpartition("}")[2] for each in found.iter()}
     assert not tags & {"script", "image", "img", "link", "iframe", "object"}
+
+
+def test_a_front_prints_as_a_table() -> None:
+    assert repr(front_of(*POINTS[:2])).splitlines() == [
+        "small: a front of 2 students",
+        "trial       accuracy  parameters",
+        "0        0.950 ±0.01       2,000",
+        "1        0.940 ±0.01         500",
+        "teacher        0.970           –",
+    ]
+
+
+def test_a_front_without_students_and_one_of_many_print_as_few_lines() -> None:
+    assert repr(front_of()) == "small: a front of 0 students"
+    lines = repr(front_of(*[(0.5, 100 + i) for i in range(30)])).splitlines()
+    assert (len(lines), lines[-1]) == (24, "and 10 more students")
+
+
+def test_names_of_a_study_print_without_control_characters() -> None:
+    assert "\x1b" not in repr(replace(front_of(*POINTS), study="\x1b[2J", teacher={"name": "t", "values": None}))

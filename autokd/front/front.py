@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Front(Sequence[Student]):
     """The answer of a search: a sequence of students, with the best one in the first objective first.
 
@@ -118,6 +118,12 @@ class Front(Sequence[Student]):
         parts = ("seeds", "within_noise", "spread", "test", "recipe", "arch")
         rows = [{"trial": each["trial"], **each["values"], **{part: each[part] for part in parts}} for each in students]
         return data_frame(rows, ["trial", *names, "seeds", "within_noise"])
+
+    def __repr__(self) -> str:
+        """A line of what it is, and a table of the first students; `to_dict` has all of it."""
+        from autokd.front.page import front_lines
+
+        return front_lines(self.to_dict())
 
     def _repr_html_(self) -> str:
         """The front as a notebook shows it: a picture, if matplotlib is installed, and a table of the students."""

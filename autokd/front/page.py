@@ -1,4 +1,4 @@
-"""A front as a notebook shows it: the picture, and a table of the students."""
+"""A front as it is shown where Python shows a value: a table of the students, in a notebook with the picture."""
 
 from __future__ import annotations
 
@@ -6,8 +6,35 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from autokd.errors import printable
 from autokd.front.figure import svg_element
 from autokd.front.words import MARK, compact, heading, interval, marked_trial, number, split_common, tested_names
+
+_ROWS = 20
+"""Students in a table of text: as the values of a front are printed among other things, a long one is cut."""
+
+
+def front_lines(front: Mapping[str, Any]) -> str:
+    """A line of what it is, and a table of the students and the teacher, as text without control characters.
+
+    Args:
+        front: as `front --json` prints it.
+    """
+    members = front["front"]
+    teacher = [{"trial": "teacher", **front["teacher"]}] if front["teacher"] else []
+    names, tested = [objective["name"] for objective in front["objectives"]], tested_names(front)
+    rows = [["trial", *map(heading, front["objectives"]), *(f"test {name}" for name in tested)]]
+    for each in [*members[:_ROWS], *teacher]:
+        values, spreads, tests = (each.get(part) or {} for part in ("values", "spread", "test"))
+        cells = [
+            *(interval(values.get(name), spreads.get(name)) for name in names),
+            *(number(tests.get(n)) for n in tested),
+        ]
+        rows.append([marked_trial(each), *cells])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    more = [f"and {len(members) - _ROWS} more students"] if len(members) > _ROWS else []
+    table = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    return printable("\n".join([_title(front), *(table if members else []), *more]))
 
 
 def front_page(front: Mapping[str, Any]) -> str:
@@ -57,9 +84,15 @@ def _row(*cells: str) -> str:
     return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
 
 
+def _title(front: Mapping[str, Any]) -> str:
+    count = len(front["front"])
+    students = "1 student" if count == 1 else f"{count} students"
+    return f"{front['study']}: a front of {students}{'' if front['final'] else ', so far'}"
+
+
 def _below(front: Mapping[str, Any], *common: str) -> Sequence[str]:
     """The lines below the table: what the students share, and what the mark means."""
-    lines = [f"{front['study']}: a front of {len(front['front'])} students{'' if front['final'] else ', so far'}."]
+    lines = [f"{_title(front)}."]
     if any(common):
         lines.append(f"All with {' '.join(filter(None, common))}.")
     if any(member["within_noise"] for member in front["front"]):
