@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import ROOT
+from small import small_study
 
 import autokd
 from autokd.errors import LONGEST_MESSAGE, OTHER_FOLDER, START_OVER, InputError, named, printable, said
+from autokd.study import dump
 
 OPTION = re.compile(r"--[a-z]+")
 IN_A_COMMAND = re.compile(r"(`autokd|`ray|pip) [^`]*--[a-z]+")
@@ -109,3 +113,26 @@ def test_a_study_that_will_not_do_is_refused_in_one_line_though_pydantic_reports
     with pytest.raises(ValueError, match=r"^name: ") as refusal:
         make()
     assert type(refusal.value) is InputError
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: autokd.Budget(trials=-1), r"^trials: -1 given; it should be "),
+        (lambda: autokd.Budget(trails=3), r"^trails: there is no such key; did you mean 'trials'\?$"),
+        (lambda: autokd.Budget(rungs=(9, 3)), r"^\[9, 3\] given; write rising epochs|^rungs: \[9, 3\] given"),
+        (lambda: autokd.Budget.model_validate({"epochs": 3}), "^epochs: 3 is too few to train one student"),
+        (lambda: autokd.RecipeSpace(temperature=-1), "^temperature: -1 given; it should be above 0$"),
+    ],
+)
+def test_a_part_of_a_study_is_refused_in_one_line_as_a_study_is(make: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        make()
+
+
+def test_the_parts_of_a_study_take_the_numbers_of_numpy() -> None:
+    assert autokd.Budget(trials=np.int64(4), rungs=[np.int32(1), np.int64(3)]) == autokd.Budget(trials=4, rungs=[1, 3])
+    recipe = autokd.RecipeSpace(temperature=[np.float32(2), 4], lr=np.float64(0.5))
+    assert recipe == autokd.RecipeSpace(temperature=[2, 4], lr=0.5)
+    study = small_study(**{"seed": np.int64(3), "objectives.parameters": {"bound": np.int64(500)}})
+    assert json.dumps(dump(study)) == json.dumps(dump(small_study(**{"seed": 3, "objectives.parameters.bound": 500})))

@@ -6,7 +6,6 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -125,15 +124,7 @@ _Baselines = Annotated[
 ]
 
 
-class _InOneLine(type(Section)):  # type: ignore[misc]  # pydantic's own class of classes
-    """Makes a study raise a refusal as one line, where pydantic would make a report of it."""
-
-    def __call__(cls, *args: Any, **keys: Any) -> Any:
-        with _refusals():
-            return super().__call__(*args, **keys)
-
-
-class Study(Section, metaclass=_InOneLine):
+class Study(Section):
     """A search as it is written down. The parts that it names are found and checked when they are used.
 
     A path of a file is looked up from the current folder, then from the folder of the study file, and kept absolute.
@@ -265,12 +256,6 @@ class Study(Section, metaclass=_InOneLine):
             raise ValueError("a table holds the results of trainings, and nothing is trained; leave this key out")
         return value
 
-    @classmethod
-    def model_validate(cls, obj: Any, **how: Any) -> Self:
-        """A study from data, as with any model of pydantic, except that data that are not valid raise `InputError`."""
-        with _refusals():
-            return super().model_validate(obj, **how)
-
     @model_validator(mode="wrap")
     @classmethod
     def _or_one_line(cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
@@ -296,15 +281,6 @@ class Study(Section, metaclass=_InOneLine):
                 except InputError as error:
                     raise located(("baselines", name), str(error), places) from None
         return study
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Raises the refusal of a study's validator itself, which pydantic puts into a report like any `ValueError`."""
-    try:
-        yield
-    except ValidationError as report:
-        raise report.errors()[0]["ctx"]["error"] from None
 
 
 def _nans(value: Any, path: KeyPath) -> Iterator[KeyPath]:

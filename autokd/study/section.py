@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from autokd.errors import InputError
+from autokd.study.explanation import explain
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)  # pydantic exports no name of it
 
 
-class Section(BaseModel):
-    """A part of a study file. It is immutable and refuses unknown keys."""
+class _InOneLine(ModelMetaclass):
+    """Makes a section raise a refusal as one line, where pydantic would make a report of it."""
+
+    def __call__(self, *args: Any, **keys: Any) -> Any:
+        with _refusals(self, keys):
+            return super().__call__(*args, **keys)
+
+
+class Section(BaseModel, metaclass=_InOneLine):
+    """A part of a study file. It is immutable and refuses unknown keys. Data that are not valid raise `InputError`."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
@@ -16,6 +35,17 @@ class Section(BaseModel):
 
     keeps_defaults: ClassVar[bool] = True
     """Whether a dump also holds keys that were not given. If not, a key of a later version changes no dump."""
+
+    @classmethod
+    def model_validate(cls, obj: Any, **how: Any) -> Self:
+        """A section from data, as with any model of pydantic, except that data that are not valid raise `InputError`."""
+        with _refusals(cls, obj):
+            return super().model_validate(obj, **how)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_plain_numbers(cls, data: Any) -> Any:
+        return _plain_numbers(data)
 
 
 def as_data(value: object) -> Any:
@@ -31,3 +61,22 @@ def as_data(value: object) -> Any:
 def as_tuple(value: Any) -> Any:
     """A list as a tuple, so that a frozen model holds nothing that can change. Any other value stays as it is."""
     return tuple(value) if isinstance(value, list) else value
+
+
+@contextmanager
+def _refusals(kind: type, given: Any) -> Iterator[None]:
+    """Raises one line: the refusal of a validator itself, or else the explanation of pydantic's report."""
+    try:
+        yield
+    except ValidationError as report:
+        said = report.errors()[0].get("ctx", {}).get("error")
+        raise (said if isinstance(said, InputError) else explain(report, kind, given, {})) from None
+
+
+def _plain_numbers(value: Any) -> Any:
+    """The value with numbers of NumPy as Python's own, also in lists and mappings. Other values stay as they are."""
+    if isinstance(value, Real) and not isinstance(value, int | float):
+        return int(value) if isinstance(value, Integral) else float(value)
+    if type(value) in (list, tuple):
+        return type(value)(_plain_numbers(each) for each in value)
+    return {key: _plain_numbers(each) for key, each in value.items()} if type(value) is dict else value
