@@ -73,7 +73,14 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("autokd")
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(f"autokd.{home}"), name)
     raise AttributeError(f"module 'autokd' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    """The public names and those already imported, so that a shell completes them."""
+    return sorted({*globals(), *__all__, "__version__"})

@@ -10,6 +10,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from autokd.errors import InputError
+
+
+def given_path(key: str, given: object) -> Path:
+    """What a caller gave as a path. An empty text is none: it would mean the current folder.
+
+    Raises:
+        InputError: it is no path; names the argument.
+    """
+    if isinstance(given, str | os.PathLike) and (name := os.fspath(given)) and isinstance(name, str):
+        return Path(name)
+    what = (
+        repr(given) if given is None or isinstance(given, str | bytes) else f"an object of type {type(given).__name__}"
+    )
+    raise InputError(f"{key}: {what} given; give a path, as text or as a pathlib.Path")
+
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Writes `data` so that a reader sees all of it or the earlier file, even after a loss of power."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from autokd import driver
 from autokd.driver.events import Event, Tell
 from autokd.driver.setup import unimportable
-from autokd.errors import FOREIGN, named
+from autokd.errors import FOREIGN, InputError, named
+from autokd.files import given_path
 from autokd.front import Front
 from autokd.record import dashboard_command
 from autokd.study import Budget, RecipeSpace, Study, override
@@ -72,17 +73,21 @@ def search(
         NoFrontError: no student was trained to the end.
         KeyboardInterrupt: Ctrl-C was pressed; the same call goes on where the search stopped.
     """
-    wanted = objectives if isinstance(objectives, Mapping) else {objective: {} for objective in objectives}
+    if isinstance(objectives, str) or not isinstance(objectives, Iterable):
+        raise InputError(
+            f"objectives: {objectives!r} given; give two or more names, such as ('accuracy', 'parameters')"
+        )
+    epochs = list(rungs) if isinstance(rungs, Iterable) and not isinstance(rungs, str) else rungs
     study = Study.model_validate(
         {
             "name": name,
             "task": task,
             "teacher": teacher,
             "space": space,
-            "objectives": {key: dict(value) for key, value in wanted.items()},
+            "objectives": objectives if isinstance(objectives, Mapping) else {each: {} for each in objectives},
             "recipe": recipe,
-            "budget": Budget(trials=trials, rungs=tuple(rungs)),
-            "baselines": baselines if isinstance(baselines, Mapping) else list(baselines),
+            "budget": Budget.model_validate({"trials": trials, "rungs": epochs}),
+            "baselines": baselines,
             "workers": workers,
             "executor": executor,
             "seed": seed,
@@ -162,7 +167,13 @@ def _shown(
     note: str = "",
 ) -> Front:
     """Runs `driver.search_study`, and shows or logs its progress."""
-    folder = Path("runs") / study.name if run is None else Path(run)
+    if not isinstance(study, Study):
+        raise InputError(
+            f"study: {type(study).__name__} given; give an autokd.Study, as autokd.load_study(file) reads it"
+        )
+    if on_event is not None and not callable(on_event):
+        raise InputError(f"on_event: {on_event!r} given; give a function that takes an event")
+    folder = Path("runs") / study.name if run is None else given_path("run", run)
     folder = (driver.unused(folder) if fresh else folder).absolute()  # the code of a study may change the current one
     with _view(progress) as view, _logged(view.log_handler()):
         if note:
@@ -171,7 +182,7 @@ def _shown(
         front = driver.search_study(
             study,
             run=folder,
-            prior=prior,
+            prior=None if prior is None else given_path("prior", prior),
             widened=widened,
             seconds=seconds,
             tell=lambda event: _tell_all(listeners, event),

@@ -225,3 +225,21 @@ def test_a_front_of_before_there_were_marks_is_marked_when_it_is_read() -> None:
     for student in data["front"]:
         del student["within_noise"]
     assert [student.within_noise for student in Front.from_dict(data)] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"maximum": 5},
+        {"maximum": {"parameters": "2k"}},
+        {"minimum": {"accuracy": float("nan")}},
+        {"weights": [1, 2]},
+        {"weights": {"accuracy": float("inf")}},
+        {"by": None},
+        {"by": "accuracy", "weights": {"parameters": 1}},
+    ],
+    ids=str,
+)
+def test_what_a_pick_cannot_go_by_is_refused_in_one_line(how: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"^(no objective|\w+:? .*(given|give) )"):
+        front_of(*POINTS).pick(**how)

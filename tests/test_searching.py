@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +224,69 @@ def test_a_notebook_shows_one_output_that_is_updated_in_place(tmp_path: Path) ->
     logged = "".join(output.text for output in outputs if output.output_type == "stream")
     assert "The teacher is KNeighborsClassifier." in logged
     assert "Trial 0" not in logged
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"trials": -1}, "^trials: -1 given; "),
+        ({"rungs": 3}, "^rungs: 3 given; "),
+        ({"rungs": "3,9"}, "^rungs: '3,9' given; "),
+        ({"objectives": "accuracy"}, "^objectives: 'accuracy' given; "),
+        ({"objectives": None}, "^objectives: None given; "),
+        ({"objectives": {"accuracy": {}, "parameters": 3}}, r"^objectives\.parameters: 3 given; "),
+        ({"baselines": "hard"}, "^baselines: 'hard' given; "),
+        ({"workers": 0}, "^workers: 0 given; "),
+        ({"seed": -1}, "^seed: -1 given; "),
+        ({"run": ""}, "^run: '' given; "),
+        ({"run": 3}, "^run: an object of type int given; "),
+        ({"on_event": 3}, "^on_event: 3 given; "),
+    ],
+    ids=str,
+)
+def test_what_search_cannot_use_is_refused_before_a_run_is_begun(
+    given: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    least: dict[str, Any] = {"teacher": "t.pt", "task": {"data": "digits"}, "space": "mlp", "executor": "inline"}
+    with pytest.raises(ValueError, match=said) as refusal:
+        autokd.search(**least | given)
+    assert type(refusal.value) is autokd.InputError
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("study", ["study.yaml", {"name": "x"}, None])
+def test_what_is_no_study_is_answered_with_how_one_is_read(study: Any) -> None:
+    with pytest.raises(autokd.InputError, match=r"^study: .* autokd\.load_study\("):
+        autokd.search_study(study)
+
+
+@pytest.mark.parametrize(
+    "door",
+    [
+        autokd.load_front,
+        autokd.load_student,
+        autokd.load_study,
+        autokd.trials_dataframe,
+        lambda run: autokd.retrain(run, 0),
+        lambda run: autokd.search_study(small_study(), run=run or ""),
+        lambda prior: autokd.search_study(small_study(), prior=prior or ""),
+    ],
+)
+@pytest.mark.parametrize("path", [None, ""])
+def test_no_door_takes_nothing_for_the_current_folder(door: Any, path: Any) -> None:
+    with pytest.raises(autokd.InputError, match=r"^(run|folder|path|prior): .* given; give a path"):
+        door(path)
+
+
+@pytest.mark.parametrize(
+    "given", [{"seeds": 0}, {"workers": 0}, {"epochs": 0}, {"epochs": 1.5}, {"number": -1}], ids=str
+)
+def test_retrain_refuses_numbers_that_will_not_do_before_it_trains(given: dict[str, Any]) -> None:
+    with pytest.raises(autokd.InputError, match=r"^(trial|seeds|workers|epochs): .* given; it should be "):
+        autokd.retrain("runs/small", **{"number": 0, **given})
+
+
+def test_a_shell_completes_the_public_names() -> None:
+    assert {*autokd.__all__, "__version__"} <= {*dir(autokd)}
+    assert autokd.__version__ == version("autokd")

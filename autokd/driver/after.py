@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from shlex import quote
 from statistics import fmean, stdev
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from torch import nn
 
 from autokd.checkpoints import OPTIMIZER, drop, is_student, whole_checkpoint
@@ -21,7 +22,7 @@ from autokd.driver.teaching import with_test_answers
 from autokd.driver.test_reads import note_test_read
 from autokd.errors import InputError
 from autokd.export import export_student
-from autokd.files import read_json, write_json
+from autokd.files import given_path, read_json, write_json
 from autokd.record import TrialRecord, read_trials
 from autokd.registry import reference_of, source_digest
 from autokd.study import (
@@ -39,6 +40,7 @@ from autokd.study import (
     space_sources,
     training_sources,
 )
+from autokd.study.explanation import read
 from autokd.tasks import ArrayTask
 from autokd.teachers.cache import refuse_damaged
 from autokd.trial import (
@@ -92,7 +94,12 @@ def retrain(
         InputError: there is no such trial, the study's parts may not or cannot be imported or were edited, or every
             training failed.
     """
-    run = Path(run).absolute()
+    run = given_path("run", run).absolute()
+    number, seeds, workers = (
+        read(Annotated[int, Field(ge=least)], given, key=key)
+        for key, given, least in (("trial", number, 0), ("seeds", seeds, 1), ("workers", workers, 1))
+    )
+    epochs = read(Annotated[int, Field(ge=1)] | None, epochs, key="epochs")
     trial = _trial(run, number, study)
     parts = TO_TRAIN | TO_TEACH if reserve else TO_TRAIN
     setup = as_let_in(run, read_setup(run), parts, study=study, space=space)
@@ -106,7 +113,7 @@ def retrain(
     if reserve:
         context = context_of(data, read_setup(data).model_copy(update={"study": setup.study}))
     recipe = Recipe(**trial.recipe)
-    recipe = replace(recipe, epochs=epochs or recipe.epochs)
+    recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
     arch = trial.arch or {}
     names = [f"seed-{repeat}-epochs-{recipe.epochs}{'-reserve' if reserve else ''}" for repeat in range(1, seeds + 1)]
     stretches = [
@@ -163,7 +170,7 @@ def load_trial(run: str | Path, number: int, *, study: Study | None = None, spac
     Raises:
         InputError: there is no such trial, its space may not be imported or was edited, or its weights are gone.
     """
-    kept = _kept(Path(run).absolute(), number, study, space)
+    kept = _kept(given_path("run", run).absolute(), number, study, space)
     return _load_student(kept.context, kept.arch, kept.folder)
 
 
@@ -183,7 +190,7 @@ def export_trial(
         InputError: the student cannot be loaded, as `load_trial` says, or the file cannot be written or differs from
             the student.
     """
-    kept = _kept(Path(run).absolute(), number, study, space)
+    kept = _kept(given_path("run", run).absolute(), number, study, space)
     context, setup = kept.context, kept.setup
     rows = context.task.splits["validation"][:64]
     said = export_student(

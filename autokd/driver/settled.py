@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from autokd.driver.doors import RunDoor
 from autokd.driver.front_file import read_front
+from autokd.files import given_path
 from autokd.front import Front
 from autokd.record import read_counts, read_trials
 from autokd.study import read_setup
@@ -32,7 +33,7 @@ def load_front(run: str | Path, *, study: Study | None = None, space: object = N
     Raises:
         InputError: `run` is not a run folder, or its record is elsewhere.
     """
-    run = Path(run)
+    run = given_path("run", run)
     record = "sqlite" if study is None else study.record
     tally, setup, front = read_counts(run, record), read_setup(run), final_front(run)
     if front is None or not still_answers(front, tally):

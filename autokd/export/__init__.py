@@ -16,6 +16,7 @@ from autokd import registry
 from autokd.errors import InfeasibleError, InputError, nearest, without_secrets
 from autokd.export.card import Card, reason
 from autokd.export.folder import load_student, read_config
+from autokd.files import given_path
 from autokd.networks import laid_for
 from autokd.urls import files_at, is_url
 
@@ -51,6 +52,7 @@ def export_student(student: nn.Module, inputs: Tensor, out: str | Path, *, card:
     """
     assert len(inputs) >= 2
     known = registry.installed("exporters")
+    out = out if is_url(out) else given_path("out", out)
     suffix = Path(out).suffix.removeprefix(".")
     if suffix not in known:
         names = ", ".join(f".{name}" for name in known)

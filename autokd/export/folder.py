@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from autokd import registry
 from autokd.errors import InputError
 from autokd.export.card import Card, Config, model_card, reason
+from autokd.files import given_path
 from autokd.networks import materialised
 from autokd.types import SearchSpace, Task
 from autokd.urls import files_at, is_url
@@ -46,8 +47,9 @@ def load_student(folder: str | Path, *, space: object = None) -> nn.Module:
     """
     if is_url(folder):
         return _load_from_url(str(folder), space)
-    config = read_config(Path(folder))
-    weights = Path(folder, config.weights)
+    place = given_path("folder", folder)
+    config = read_config(place)
+    weights = place / config.weights
     found = registry.resolve("search_spaces", _installed(config.space) if space is None else space)
     digest = registry.source_digest(found)
     if config.space_digest and digest and digest != config.space_digest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import InitVar, asdict, dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
@@ -192,6 +193,14 @@ class Front(Sequence[Student]):
             InputError: an objective is unknown, no weight is above 0 or one is below, or no student is within the
                 bounds.
         """
+        for key, numbers in (("weights", weights), ("maximum", maximum), ("minimum", minimum)):
+            if numbers is not None and not _are_numbers(numbers):
+                example = f"{{'{self.objectives[-1]['name']}': 2000}}"
+                raise InputError(
+                    f"{key}: {numbers!r} given; give a number for each objective that counts, as {example}"
+                )
+        if weights and by != "knee":
+            raise InputError(f"by: '{by}' and weights: {dict(weights)} given; give one of the two")
         named = [*(weights or {}), *(maximum or {}), *(minimum or {}), *([by] if by != "knee" else [])]
         refuse_unknown(named, self.objectives)
         within = [
@@ -209,7 +218,7 @@ class Front(Sequence[Student]):
         points = pareto.as_losses([student.values for student in within], objectives)
         if weights:
             wanted = np.array([weights.get(o["name"], 0.0) for o in self.objectives])
-            if wanted.min() < 0 or wanted.sum() == 0:
+            if not np.isfinite(wanted).all() or wanted.min() < 0 or wanted.sum() == 0:
                 raise InputError(f"weights {dict(weights)}: give numbers >= 0, one of them above 0")
             return within[pareto.weighted(points, wanted)]
         if by != "knee":
@@ -226,6 +235,10 @@ class Front(Sequence[Student]):
             values = [student.values[objective["name"]] for student in self.front]
             ranges.append(f"{objective['name']} {min(values):.4g} to {max(values):.4g}")
         return f"the front holds {', '.join(ranges)}"
+
+
+def _are_numbers(given: object) -> bool:
+    return isinstance(given, Mapping) and all(isinstance(each, Real) and each == each for each in given.values())
 
 
 def marked(students: Sequence[Student], objectives: Sequence[Objective]) -> list[Student]:

@@ -25,4 +25,6 @@ def refuse_unknown(names: Iterable[str], plain: Sequence[Mapping[str, str]]) -> 
     known = [objective["name"] for objective in plain]
     for name in names:
         if name not in known:
-            raise InputError(f"no objective '{name}' in this study (it has {', '.join(known)}){nearest(name, known)}")
+            raise InputError(
+                f"no objective '{name}' in this study (it has {', '.join(known)}){nearest(str(name), known)}"
+            )

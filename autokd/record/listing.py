@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autokd.files import given_path
 from autokd.frames import data_frame
 from autokd.record.reading import read_seconds, read_trials
 from autokd.study.run import read_setup
@@ -37,7 +38,7 @@ def trials_dataframe(run: str | Path, *, study: Study | None = None) -> pandas.D
     Raises:
         InputError: `run` is not a run folder, its record is elsewhere or damaged, or pandas is not installed.
     """
-    run = Path(run)
+    run = given_path("run", run)
     record = "sqlite" if study is None else study.record
     objectives, seconds = list(read_setup(run).reference_point), read_seconds(run, record)
     rows = [

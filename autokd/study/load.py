@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from autokd.errors import InputError, said
-from autokd.files import utf8_text
+from autokd.files import given_path, utf8_text
 from autokd.study.explanation import Places, shown
 from autokd.study.model import Study, override_in
 
@@ -25,7 +25,7 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     Raises:
         InputError: the file cannot be read or is no study, or an override is malformed; names file, line and key.
     """
-    path = Path(path)
+    path = given_path("path", path)
     node, data = _parse(_read(path), str(path))
     places: Places = {steps: f"{path}:{line}" for steps, line in _lines(path, node)} | {(): str(path)}
     if not isinstance(data, dict):

@@ -38,7 +38,7 @@ class Section(BaseModel, metaclass=_InOneLine):
 
     @classmethod
     def model_validate(cls, obj: Any, **how: Any) -> Self:
-        """A section from data, as with any model of pydantic, except that data that are not valid raise `InputError`."""
+        """A section from data, as with any model of pydantic, except that invalid data raise `InputError`."""
         with _refusals(cls, obj):
             return super().model_validate(obj, **how)
 
