@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
 
-from autokd.files import write_json
+from autokd.files import append_line, read_bytes, write_json
 from autokd.record import TrialRecord, canonical
 from autokd.teachers.files import digest_of, file_digest
 from autokd.weights import is_complete
@@ -64,7 +64,7 @@ def is_whole(folder: Path, *names: str) -> bool:
     An earlier version wrote no digests; of its files only the length is checked.
     """
     try:
-        result = _parsed((folder / _RESULT).read_bytes())
+        result = _parsed(read_bytes(folder / _RESULT))
         digests = {} if result is None else result.get("files", {})
         return result is not None and all(
             file_digest(folder / name) == digests[name] if name in digests else is_complete(folder / name)
@@ -84,7 +84,7 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> None:
 def read_result(folder: Path) -> dict[str, Any] | None:
     """The result of a stretch, as it was given to `write_result`; None if there is none, or the file is damaged."""
     try:
-        return parse_result((folder / _RESULT).read_bytes())
+        return parse_result(read_bytes(folder / _RESULT))
     except OSError:
         return None
 
@@ -98,8 +98,7 @@ def parse_result(content: bytes) -> dict[str, Any] | None:
 def note_death(folder: Path, how: str) -> None:
     """Notes that a process died at the stretch of that folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _DEATHS).open("a", encoding="utf-8") as file:
-        file.write(f"{how}\n")
+    append_line(folder / _DEATHS, how)
 
 
 @contextmanager
@@ -147,7 +146,8 @@ def unrecorded_result(run: Path, trial: TrialRecord) -> dict[str, Any] | None:
     """The result that a worker finished for a running trial, if no driver lived long enough to record it."""
     for attempt in reversed(_attempts(run, trial.number)):
         for path in sorted(attempt.glob(f"epoch-*/{_RESULT}")):
-            epoch, result = int(path.parent.name.removeprefix("epoch-")), read_result(path.parent)
+            name, result = path.parent.name.removeprefix("epoch-"), read_result(path.parent)
+            epoch = int(name) if name.isdecimal() else 0
             # If a later attempt has passed this epoch, an earlier attempt's error there does not count any more.
             if epoch > trial.epoch and result is not None and result.get("epoch", epoch) == epoch:
                 return result
@@ -266,8 +266,10 @@ def drop(folder: Path, *names: str) -> None:
 
 def _attempts(run: Path, number: int) -> list[Path]:
     """The attempts at a trial, the newest last; their names hold the driver's session, then the number of deaths."""
-    found = trial_folder(run, number).glob("attempt-*")
-    return sorted(found, key=lambda path: [int(part) for part in path.name.split("-")[1:]])
+    found = list(trial_folder(run, number).glob("attempt-*"))
+    numbers = {path: path.name.split("-")[1:] for path in found}
+    ours = [path for path in found if all(part.isdecimal() for part in numbers[path])]
+    return sorted(ours, key=lambda path: [int(part) for part in numbers[path]])
 
 
 def _parsed(content: bytes) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,36 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def append_line(path: Path, line: str) -> None:
+    """Adds a line of text to a file, which is made if it is not there.
+
+    Raises:
+        OSError: it cannot be written; or is a device, a pipe or the like.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666)
+    with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        file.write(f"{line}\n")
+
+
 _MOST_BYTES = 1_000_000_000
+
+
+def open_file(path: Path) -> BufferedReader:
+    """A file, opened to be read, which a folder that came from elsewhere may hold.
+
+    Raises:
+        OSError: it is not there or cannot be read; or is a device, a pipe or the like, which may never begin or end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # or a pipe would wait until somebody writes to it
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 def read_bytes(path: Path, *, most: int = _MOST_BYTES) -> bytes:
@@ -66,15 +96,13 @@ def read_bytes(path: Path, *, most: int = _MOST_BYTES) -> bytes:
         most: the largest number of bytes that the file may have.
 
     Raises:
-        OSError: the file does not exist, cannot be read, or is too large; or it is a device, a pipe or the like, which
-            may never end.
+        OSError: see `open_file`; or the file is too large.
     """
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):  # reading a folder gives its own error
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    if status.st_size > most:
-        raise OSError(errno.EFBIG, f"{status.st_size:,} bytes, more than {most:,}", str(path))
-    return path.read_bytes()
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise OSError(errno.EFBIG, f"{size:,} bytes, more than {most:,}", str(path))
+        return file.read()
 
 
 def utf8_text(path: Path, *, most: int = _MOST_BYTES) -> str:

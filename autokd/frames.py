@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from autokd.errors import InputError
+from autokd.errors import InputError, printable
 
 if TYPE_CHECKING:
     import pandas
@@ -25,5 +25,14 @@ def data_frame(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> 
         import pandas
     except ImportError:
         raise InputError("a data frame needs pandas; run: pip install 'autokd[pandas]'") from None
-    frame = pandas.json_normalize([dict(record) for record in records])
-    return frame.reindex(columns=list(dict.fromkeys([*columns, *frame.columns])))
+    frame = pandas.json_normalize([_printable(record) for record in records])
+    return frame.reindex(columns=list(dict.fromkeys([*map(printable, columns), *frame.columns])))
+
+
+def _printable(value: Any) -> Any:
+    """The same plain data, with control characters in texts as escapes; pandas refuses half of a surrogate pair."""
+    if isinstance(value, Mapping):
+        return {printable(str(key)): _printable(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_printable(each) for each in value]
+    return printable(value) if isinstance(value, str) else value

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import os
-import stat
 import zipfile
 from pathlib import Path
 from tokenize import TokenError
@@ -13,6 +11,8 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from autokd.files import open_file
 
 Array = NDArray[Any]
 
@@ -39,13 +39,10 @@ def open_npy(path: Path, *, mapped: str = "r") -> Array:
         OSError: the file cannot be read, or is a device or a pipe.
         ValueError: the file holds no array of plain values, or less than its header says.
     """
-    with path.open("rb") as stream:
-        status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
+    with open_file(path) as stream:
         shape, _, dtype = npy_header(stream)
         size = num_bytes(shape, dtype)
-        if size > status.st_size - stream.tell():
+        if size > os.fstat(stream.fileno()).st_size - stream.tell():
             raise ValueError(f"it is cut short: its header says {size:,} bytes")
     try:
         return np.load(path, mmap_mode=mapped if size else None, allow_pickle=False)  # type: ignore[arg-type]

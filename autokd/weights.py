@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from autokd.errors import InfeasibleError
-from autokd.files import sync
+from autokd.files import open_file, sync
 
 _EXTRA = "extra_state"
 _COMPLEX = "complex"
@@ -86,14 +86,14 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 def is_complete(path: Path) -> bool:
     """Whether a file of tensors exists and is as long as its own header says."""
     try:
-        with safe_open(path, framework="pt"):
+        with open_file(path), safe_open(path, framework="pt"):
             return True
     except (OSError, SafetensorError):
         return False
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    with safe_open(path, framework="pt") as file:
+    with open_file(path), safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     for name in json.loads(metadata.get(_COMPLEX, "[]")):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import math
 import os
 import signal
 import sys
@@ -100,6 +102,20 @@ def _answering(ctx: Any) -> Iterator[None]:
 def say(text: str, *, end: str = "\n", file: TextIO | None = None) -> None:
     """Prints, with control characters as escapes: names in a run folder or a file of data may be anybody's."""
     print(printable(text), end=end, file=file)
+
+
+def say_json(data: Any, *, indent: int | None = 1) -> None:
+    """Prints plain data as JSON, which knows no NaN and no infinity: null stands for them."""
+    text = json.dumps(_finite(data), indent=indent, allow_nan=False)
+    say(text.replace("\x7f", "\\u007f"))  # the one control character that JSON may hold as it is
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def _complain(message: str) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from autokd.cli.answers import say
+from autokd.cli.answers import say, say_json
 from autokd.cli.given import AsJson
 from autokd.cli.imports import importing
 
@@ -29,5 +28,8 @@ def examine_machine(
     with importing(context, workers=True):
         from autokd.report.doctor import diagnose, doctor_lines
     found = diagnose(runs)
-    say(json.dumps(found, indent=1) if as_json else "\n".join(doctor_lines(found)))
+    if as_json:
+        say_json(found)
+    else:
+        say("\n".join(doctor_lines(found)))
     raise typer.Exit(2 if found["problems"] else 0)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from autokd.cli.answers import say
+from autokd.cli.answers import say, say_json
 from autokd.cli.given import AsJson, FolderOfStudy, RunFolder, opened
 
 
@@ -32,7 +31,7 @@ def show_front(
     at, study = opened(run, folder)
     found = load_front(at, study=study).to_dict()
     if as_json:
-        say(json.dumps(found, indent=1))
+        say_json(found)
     elif as_csv:
         from autokd.report.table import front_csv
 
@@ -94,4 +93,7 @@ def write_report(run: RunFolder, as_json: AsJson = False, folder: FolderOfStudy 
     from autokd.report.run import write_run_report
 
     path = str(write_run_report(at, study=study))
-    say(json.dumps({"report": path}) if as_json else path)
+    if as_json:
+        say_json({"report": path}, indent=None)
+    else:
+        say(path)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autokd.cli.answers import say
+from autokd.cli.answers import say, say_json
 from autokd.cli.completion import complete_runs
 from autokd.cli.given import AsJson, FolderOfStudy, RunFolder, opened
 from autokd.errors import InputError
@@ -40,7 +39,7 @@ def list_runs(
 
     states = [run_state(run) for run in find_runs(folder)]
     if as_json:
-        say(json.dumps(states, indent=1))
+        say_json(states)
     else:
         say("\n".join(runs_lines(states)) if states else f"There are no runs in {folder}.")
 
@@ -70,6 +69,11 @@ def clean_run(
     from autokd.record import read_trials
 
     at, study = opened(run, folder)
+    if (at / "trials").is_symlink():
+        raise InputError(
+            f"{at / 'trials'} is a link, and clean deletes nothing outside a run folder; move what the link leads to "
+            "into the run folder"
+        )
     members = {student.trial for student in load_front(at, study=study)}
     trials = read_trials(at, "sqlite" if study is None else study.record)
     found = excess(at, trials, front=members, limit_gb=disk_gb)
@@ -79,7 +83,7 @@ def clean_run(
         drop(trial_folder(at, each.trial))
     freed = sum(each.gb for each in found)
     if as_json:
-        say(json.dumps({"deleted": [asdict(each) for each in found], "freed_gb": freed}, indent=1))
+        say_json({"deleted": [asdict(each) for each in found], "freed_gb": freed})
     else:
         say(f"{freed:.3f} GB were freed." if found else "There is nothing to delete.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
@@ -10,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from autokd.cli.answers import say
+from autokd.cli.answers import say, say_json
 from autokd.cli.completion import complete_spaces
 from autokd.cli.given import AsJson, import_from_here
 
@@ -43,7 +42,10 @@ def check_space(
 
     import_from_here()
     found = check(space, task)
-    say(json.dumps(asdict(found), indent=1) if as_json else "\n".join(check_lines(found)))
+    if as_json:
+        say_json(asdict(found))
+    else:
+        say("\n".join(check_lines(found)))
     raise typer.Exit(0 if found.sound else 2)
 
 
@@ -59,7 +61,10 @@ def list_spaces(as_json: AsJson = False) -> None:
     from autokd.report.spaces import installed_spaces, spaces_lines
 
     found = installed_spaces()
-    say(json.dumps([asdict(each) for each in found], indent=1) if as_json else "\n".join(spaces_lines(found)))
+    if as_json:
+        say_json([asdict(each) for each in found])
+    else:
+        say("\n".join(spaces_lines(found)))
 
 
 def print_schema() -> None:
@@ -71,7 +76,7 @@ def print_schema() -> None:
     """
     from autokd.study import Study
 
-    say(json.dumps(Study.model_json_schema(), indent=1))
+    say_json(Study.model_json_schema())
 
 
 def init(

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from autokd.cli.answers import say
+from autokd.cli.answers import say, say_json
 from autokd.cli.given import AsJson, FolderOfStudy, OwnSpace, RunFolder, TrialNumber, notifying, opened
 from autokd.cli.imports import importing
 from autokd.cli.words import read_numbers
@@ -70,7 +70,7 @@ def pick_student(
         minimum=read_numbers(min_ or []),
     )
     if as_json:
-        say(json.dumps(asdict(student), indent=1))
+        say_json(asdict(student))
         return
     say(f"trial {student.trial}: " + ", ".join(f"{name} {value:.4g}" for name, value in student.values.items()))
     say(f"  architecture {json.dumps(student.arch)}")
@@ -155,7 +155,7 @@ def retrain_student(
             for split in ("validation", "test")
         }
         found = {"trial": trial, "seeds": seeds, "epochs": summary["epochs"], **splits, "weights": summary["weights"]}
-        say(json.dumps(found, indent=1))
+        say_json(found)
         return
     for split in ("validation", "test"):
         for name, (mean, spread) in summary[split].items():
@@ -191,4 +191,7 @@ def export_student(
 
     message = export_trial(at, trial, out, study=study, space=space)
     found = {"trial": trial, "out": without_secrets(out), "message": message}
-    say(json.dumps(found, indent=1) if as_json else message)
+    if as_json:
+        say_json(found)
+    else:
+        say(message)

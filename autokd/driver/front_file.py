@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from autokd.errors import InputError, said
 from autokd.files import read_json
@@ -13,7 +14,14 @@ from autokd.front import Front
 from autokd.study.explanation import first_problem
 from autokd.study.run import TeacherFacts
 
-_Numbers = dict[str, int | float]
+
+def _within_floats(value: int | float) -> int | float:
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        raise ValueError("a whole number of more digits than any measure has")
+    return value
+
+
+_Numbers = dict[str, Annotated[int | float, AfterValidator(_within_floats)]]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=0)]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from autokd.files import append_line
+
 
 def note_test_read(run: Path, what: str) -> None:
     """Records that the test split is read now."""
-    with (run / "test_reads.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"what": what}) + "\n")
+    append_line(run / "test_reads.jsonl", json.dumps({"what": what}))
 
 
 def count_test_reads(run: Path) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from autokd import registry
 from autokd.errors import InputError
 from autokd.export.card import Card, Config, model_card, reason
-from autokd.files import given_path
+from autokd.files import given_path, open_file, read_bytes
 from autokd.networks import materialised
 from autokd.types import SearchSpace, Task
 from autokd.urls import files_at, is_url
@@ -64,7 +64,9 @@ def load_student(folder: str | Path, *, space: object = None) -> nn.Module:
             f"'{folder}': search space '{config.space}' cannot build this student: {reason(error)}"
         ) from error
     try:
-        if hashlib.sha256(weights.read_bytes()).hexdigest() != config.weights_sha256:
+        with open_file(weights) as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != config.weights_sha256:
             raise InputError(f"'{weights}' is not the file that config.json describes; export the student again")
     except OSError as error:
         raise InputError(f"cannot read '{weights}': {reason(error)}; export the student again") from error
@@ -97,7 +99,7 @@ def read_config(folder: Path) -> Config:
     """
     path = folder / "config.json"
     try:
-        return Config.model_validate_json(path.read_bytes())
+        return Config.model_validate_json(read_bytes(path))
     except OSError as error:
         raise InputError(f"'{folder}' is no exported student: {reason(error)}; name the folder itself") from error
     except pydantic.ValidationError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autokd import pareto
-from autokd.errors import InputError, said
+from autokd.errors import InputError, printable, said, shortened
 from autokd.files import write_bytes
 from autokd.front.axes import is_log, known, main_objective, steps
 from autokd.front.objectives import as_objectives, refuse_unknown
@@ -48,6 +48,7 @@ _STYLE = {
 _PANEL = (3.6, 3.3)
 """Width and height of a panel in inches. Its text can still be read if two panels together are 400 pixels wide."""
 
+_LONGEST_LABEL = 60
 _DOTS_PER_INCH = 200
 _NO_METADATA: dict[str, dict[str, None]] = {
     ".svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
@@ -86,10 +87,13 @@ def write_figure(
 
 
 def svg_element(front: Mapping[str, Any]) -> str:
-    """The picture as an SVG element of a page; "" if there is nothing to draw or matplotlib is not installed."""
+    """The picture as an SVG element of a page; "" if it cannot be drawn or matplotlib is not installed."""
     if find_spec("matplotlib") is None or not front["front"] or len(front["objectives"]) < 2:
         return ""
-    text = _picture(front, panels(front, None, None), ".svg", dark=False).decode()
+    try:
+        text = _picture(front, panels(front, None, None), ".svg", dark=False).decode()
+    except InputError:  # the numbers are shown in any case
+        return ""
     return text[text.index("<svg") :]
 
 
@@ -136,7 +140,7 @@ def draw(ax: Axes, front: Mapping[str, Any], x: Mapping[str, str], y: Mapping[st
         rivals = known(baseline["front"], x, y)
         costs += [member["values"][x["name"]] for member in rivals]
         _stairs(ax, rivals, x, y, color=colour, linestyle=":", linewidth=1.4, zorder=2)
-        _dots(ax, rivals, x, y, f"baseline {name}", colour, zorder=2, fmt=marker, markersize=4.5)
+        _dots(ax, rivals, x, y, _label(f"baseline {name}"), colour, zorder=2, fmt=marker, markersize=4.5)
     level = (front["teacher"].get("values") or {}).get(y["name"])
     if known([front["teacher"]], x, y):
         costs.append(front["teacher"]["values"][x["name"]])
@@ -185,29 +189,36 @@ def _picture(
     across = min(len(pairs), 2)
     down = -(-len(pairs) // across)
     size = (_PANEL[0] * across + (1.2 if across == 1 else 0), _PANEL[1] * down)
-    with matplotlib.style.context(["default", _STYLE]), io.BytesIO() as file:
-        figure = Figure(figsize=size, layout="constrained", dpi=_DOTS_PER_INCH)
-        axes = figure.subplots(down, across, sharey=True, squeeze=False).flatten()
-        for ax, pair in zip(axes, pairs, strict=False):
-            draw(ax, front, *pair, dark=dark)
-        for i, ax in enumerate(axes):
-            ax.set_visible(i < len(pairs))
-            ax.yaxis.label.set_visible(i % across == 0)  # the panels of a row share the label
-        legend(figure, axes[0], dark=dark, loc="outside upper center", ncols=2 * across, handletextpad=0.4)
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # a letter that the font lacks is a box
-            figure.savefig(file, format=suffix[1:], transparent=dark, metadata=_NO_METADATA[suffix])
-        return file.getvalue()
+    try:
+        with matplotlib.style.context(["default", _STYLE]), io.BytesIO() as file:
+            figure = Figure(figsize=size, layout="constrained", dpi=_DOTS_PER_INCH)
+            axes = figure.subplots(down, across, sharey=True, squeeze=False).flatten()
+            for ax, pair in zip(axes, pairs, strict=False):
+                draw(ax, front, *pair, dark=dark)
+            for i, ax in enumerate(axes):
+                ax.set_visible(i < len(pairs))
+                ax.yaxis.label.set_visible(i % across == 0)  # the panels of a row share the label
+            legend(figure, axes[0], dark=dark, loc="outside upper center", ncols=2 * across, handletextpad=0.4)
+            with warnings.catch_warnings(action="ignore", category=UserWarning):
+                figure.savefig(file, format=suffix[1:], transparent=dark, metadata=_NO_METADATA[suffix])
+            return file.getvalue()
+    except (ArithmeticError, ValueError) as error:  # of values at the ends of what a float can be
+        raise InputError(f"the front cannot be drawn ({said(error)}): its values span more than axes can") from error
 
 
 def _dress(ax: Axes, x: Mapping[str, str], y: Mapping[str, str], colours: _Colours) -> None:
     """Labels the axes and draws them in thin lines of the page's ink."""
-    ax.set_xlabel(heading(x), color=colours.ink, parse_math=False)
-    ax.set_ylabel(heading(y), color=colours.ink, parse_math=False)
+    ax.set_xlabel(_label(heading(x)), color=colours.ink, parse_math=False)
+    ax.set_ylabel(_label(heading(y)), color=colours.ink, parse_math=False)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(colours.ink)
     ax.tick_params(colors=colours.ink, which="both")
     ax.grid(color=colours.ink, alpha=0.13, linewidth=0.8)
     ax.set_axisbelow(True)
+
+
+def _label(text: str) -> str:
+    return shortened(printable(text), _LONGEST_LABEL)
 
 
 def _stairs(

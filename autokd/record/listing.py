@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autokd.errors import printable
 from autokd.files import given_path
 from autokd.frames import data_frame
 from autokd.record.reading import read_seconds, read_trials
@@ -55,4 +56,4 @@ def trials_dataframe(run: str | Path, *, study: Study | None = None) -> pandas.D
         for trial in read_trials(run, record)
     ]
     found = data_frame(rows, ["trial", "state", "epochs", "seconds", "reason", *objectives])
-    return found.astype(dict.fromkeys(("seconds", *objectives), float))
+    return found.astype(dict.fromkeys(("seconds", *map(printable, objectives)), float))

@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from autokd.errors import OTHER_FOLDER, InputError
+from autokd.files import open_file
 
 _FILE = "record.lock"
 _PATIENCE_SECONDS = 0.2
@@ -36,7 +37,7 @@ def held(folder: Path) -> InputError:
 def is_held(folder: Path) -> bool:
     """Whether a search on this machine holds the lock of a run now; nothing in the folder is changed."""
     try:
-        with (folder / _FILE).open("rb") as file:
+        with open_file(folder / _FILE) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -7,8 +7,10 @@ Through Optuna and SQLAlchemy, 2,000 trials take 1.3 CPU seconds, and the import
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autokd.errors import START_OVER, InputError, said
+from autokd.files import open_file
 from autokd.record.trials import STATES, TrialRecord, remembered, state_of
 from autokd.study.run import SETUP_FILE, STUDY, read_setup
 
@@ -165,14 +168,22 @@ def copied(path: Path) -> Iterator[Path]:
         copy = Path(folder) / path.name
         for _ in range(_COPIES):
             began = _beginning(log)
-            shutil.copyfile(path, copy)
+            _copy(path, copy)
             Path(f"{copy}-wal").unlink(missing_ok=True)
             if began:
                 with contextlib.suppress(FileNotFoundError):
-                    shutil.copyfile(log, f"{copy}-wal")
+                    _copy(log, Path(f"{copy}-wal"))
             if began == _beginning(log):
                 break
         yield copy
+
+
+def _copy(path: Path, out: Path) -> None:
+    """Copies a file, if there is room for it: one with holes may say that it is larger than any disk."""
+    with open_file(path) as source, out.open("wb") as file:
+        if os.fstat(source.fileno()).st_size > shutil.disk_usage(out.parent).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        shutil.copyfileobj(source, file, 1 << 20)
 
 
 def has_own_database(folder: Path) -> bool:
@@ -286,7 +297,7 @@ def _time(stored: Any) -> Any:
 def _beginning(log: Path) -> bytes:
     """The head of a write-ahead log, which changes whenever the log is begun anew; b"" if there is no log."""
     try:
-        with log.open("rb") as file:
+        with open_file(log) as file:
             return file.read(_WAL_HEADER)
     except FileNotFoundError:
         return b""

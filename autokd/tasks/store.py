@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from autokd.errors import InputError, named, nearest, said
-from autokd.files import read_json, sync
+from autokd.files import open_file, read_json, sync
 from autokd.npy import open_npy
 from autokd.study.explanation import wanted
 from autokd.study.task import TaskSection, read_task
@@ -166,7 +166,7 @@ def _in_memory(file: Path) -> Tensor:
 
 
 def _file_digest(file: Path) -> str:
-    with file.open("rb") as stream:
+    with open_file(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

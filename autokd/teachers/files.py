@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autokd.errors import InputError
+from autokd.files import open_file
 
 
 def existing_file(name: str, endings: Sequence[str]) -> Path:
@@ -33,7 +34,7 @@ def existing_file(name: str, endings: Sequence[str]) -> Path:
 
 def file_digest(path: Path) -> str:
     """SHA-256, in hex, over a file's bytes."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
