@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,3 +131,39 @@ def test_an_objective_of_odd_letters_has_a_column_of_trials(run: Path) -> None:
     setup = (run / "study.json").read_text()
     (run / "study.json").write_text(setup.replace('"accuracy"', '"acc\\u001b[31m"'))
     assert "acc\\x1b[31m" in trials_dataframe(run).columns
+
+
+@pytest.mark.parametrize(
+    ("statements", "words"),
+    [
+        (["UPDATE trials SET number = '../../x' WHERE number = 2"], "no number"),
+        (["UPDATE trials SET number = -5 WHERE number = 2"], "no number"),
+        (
+            [
+                "ALTER TABLE trials RENAME TO kept",
+                "CREATE VIEW trials AS WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) "
+                "SELECT kept.* FROM kept, r",
+            ],
+            "views or triggers",
+        ),
+    ],
+)
+def test_a_record_with_odd_numbers_or_code_in_it_is_refused(run: Path, statements: list[str], words: str) -> None:
+    with sqlite3.connect(run / "record.db") as database:
+        for statement in statements:
+            database.execute(statement)
+    database.close()
+    (run / "front.json").unlink()
+    assert words in refused("front", run)
+    assert words in autokd("runs", run).out
+
+
+@pytest.mark.parametrize("value", ["Infinity", "1" + "0" * 400])
+def test_a_record_with_values_that_no_student_is_told_with_is_refused(run: Path, value: str) -> None:
+    with sqlite3.connect(run / "record.db") as database:
+        sql = "UPDATE trial_user_attributes SET value_json = ? WHERE key = 'epoch 2'"
+        database.execute(sql, [f'{{"accuracy": {value}}}'])
+    database.close()
+    (run / "front.json").unlink()
+    assert "cannot be used as a record" in refused("front", run)
+    assert "cannot be used as a record" in refused("report", run)

@@ -88,9 +88,9 @@ def test_reading_changes_nothing_whether_a_driver_writes_or_none(record: Record,
 def test_a_log_that_is_begun_anew_during_the_copy_does_not_tear_it(
     record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copyfile, copies = shutil.copyfile, []
+    copyfile, copies = reading._copy, []
 
-    def slowly(source: Path, copy: Path | str) -> None:
+    def slowly(source: Path, copy: Path) -> None:
         copyfile(source, copy)
         copies.append(source)
         if len(copies) == 1:  # all that the log held goes into the file that was copied, and new trials into the log
@@ -99,7 +99,7 @@ def test_a_log_that_is_begun_anew_during_the_copy_does_not_tear_it(
             connection.close()
             propose(record)
 
-    monkeypatch.setattr(reading.shutil, "copyfile", slowly)
+    monkeypatch.setattr(reading, "_copy", slowly)
     assert read_trials(tmp_path) == record.trials
     assert copies.count(tmp_path / "record.db") == 2
 

@@ -55,6 +55,8 @@ def read_trials(folder: str | Path, named: str = "sqlite") -> list[TrialRecord]:
     """
     with _record(Path(folder), named) as select:
         states = dict(select("SELECT t.number, t.state FROM trials t WHERE {here} ORDER BY t.number"))
+        if any(type(number) is not int or number < 0 for number in states):  # SQLite keeps a text in any column
+            raise ValueError("a trial has no number")
         attributes: dict[int, dict[str, Any]] = {number: {} for number in states}
         for number, key, value in select(
             "SELECT t.number, a.key, a.value_json FROM trials t "
@@ -240,6 +242,8 @@ def _record(folder: Path, named: str) -> Iterator[Any]:
         raise InputError(f"{folder} is not a run: it has no record.db; give the folder that `autokd search` wrote")
     try:
         with copied(path) as copy, contextlib.closing(sqlite3.connect(copy)) as connection:
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE type IN ('view', 'trigger')").fetchone():
+                raise ValueError("it holds views or triggers, which are code")  # and a view may have rows without end
             yield _of_study(connection.cursor(), name, str(path))
     except InputError:
         raise

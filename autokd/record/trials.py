@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -107,8 +108,14 @@ def _is_sound(record: TrialRecord) -> bool:
         and isinstance(record.recipe, dict)
         and record.state in STATES
         and isinstance(record.reason, str)
-        and all(isinstance(each, dict) and all(isinstance(n, int | float) for n in each.values()) for each in numbers)
+        and all(isinstance(each, dict) and all(_is_number(n) for n in each.values()) for each in numbers)
+        and (record.state != "complete" or finite(record.values))
     )
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a number that a float holds."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) <= sys.float_info.max)
 
 
 def state_of(told: str, outcome: Mapping[str, str]) -> str:
