@@ -195,7 +195,7 @@ def check_latency(device: str, folder: Path) -> list[Finding]:
     compiled = time_student(students[-1], inputs, batch=batch, device=device, runtime="compile", seconds=0.1)
     in_order = times[-1] == sorted(times[-1])
     return [
-        _at_least("least Kendall tau of two repeats", min(taus), 0.8),
+        _at_least("least Kendall tau of two repeats", float(min(taus)), 0.8),
         _at_most("largest spread (CV)", cv, 0.1),
         Finding("larger students take longer", _yes(in_order), "yes", in_order),
         Finding(
