@@ -253,6 +253,14 @@ def test_nothing_is_trained_anew_on_data_or_answers_that_are_damaged(run: Path, 
     assert not (run / "retrained").exists()
 
 
+def test_retraining_in_a_run_folder_that_cannot_be_written_is_refused_in_one_line(run: Path) -> None:
+    (run / "retrained").touch()
+    member = json.loads((run / "front.json").read_text())["front"][0]["trial"]
+    said = refused("retrain", run, "--trial", str(member))
+    assert "retrained" in said
+    assert "cannot be written" in said
+
+
 def test_a_task_of_before_there_were_digests_is_opened(run: Path, tmp_path: Path) -> None:
     without("task/task.json", "sha256")(run)
     assert autokd("search", write_study(tmp_path), "--run", run).code == 0

@@ -10,7 +10,7 @@ from command_line import LEFT_OUT, refused, refused_search, write_study
 
 TEXTS = [
     ("", "study.yaml: the file is empty; 'autokd init DIR' writes a study to start from"),
-    ("- a\n- b\n", "['a', 'b'] at the top; write 'name: ...'"),
+    ("- a\n- b\n", "this is no study, because the file holds ['a', 'b']; write 'name: ...'"),
     ("name: [a\n", "study.yaml:2: not YAML"),
     ("name: a\nname: b\n", "study.yaml:2: name: this key is given twice, first in line 1"),
     ("name: !!python/object/apply:os.system [touch MARK]\n", "not YAML: could not determine a constructor"),

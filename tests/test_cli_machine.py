@@ -105,6 +105,14 @@ def test_doctor_ends_with_2_where_no_record_can_be_kept(tmp_path: Path, monkeypa
     assert answer.out.endswith("Searches cannot run here before these problems are solved.\n")
 
 
+def test_doctor_says_that_a_file_can_hold_no_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_worker_starts", lambda _: None)
+    (tmp_path / "file").touch()
+    answer = autokd("doctor", "--runs", tmp_path / "file")
+    assert (answer.code, answer.err) == (2, "")
+    assert f"Problem: {tmp_path / 'file'} is not a folder, so no run can be kept there." in answer.out
+
+
 def test_doctor_warns_of_little_disk_and_searches_can_still_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,7 +71,10 @@ def test_a_run_whose_record_a_search_is_just_making_is_running(run: Path) -> Non
     with FileLock(run / "record.lock"):
         found = listed(run.parent)["digits"]
         assert "digits  running: a search is still preparing this run\n" in autokd("runs", run.parent).out
+        for command in ("front", "pick", "report"):
+            assert refused(command, run).startswith(f"autokd: a search is still preparing {run}, so there is nothing")
     assert (found["state"], found["problem"]) == ("running", "a search is still preparing this run")
+    assert "holds no search; start over in a new folder" in refused("front", run)
 
 
 def test_whether_a_run_is_held_is_seen_without_making_a_file(tmp_path: Path) -> None:
@@ -117,7 +120,9 @@ def test_a_folder_without_runs_is_said_to_have_none_and_one_that_is_not_there_is
     assert autokd("runs", tmp_path).out == f"There are no runs in {tmp_path}.\n"
     assert json.loads(autokd("runs", tmp_path, "--json").out) == []
     said = refused("runs", tmp_path / "nothere")
-    assert "nothere cannot be read (No such file or directory); give the folder that holds your runs" in said
+    assert f"there is no folder {tmp_path / 'nothere'}; give the folder that holds your runs, or begin one" in said
+    (tmp_path / "file").touch()
+    assert "cannot be read (Not a directory)" in refused("runs", tmp_path / "file")
 
 
 def test_a_run_folder_itself_is_listed_alone(run: Path) -> None:

@@ -29,7 +29,7 @@ def _console(**settings: Any) -> tuple[Console, Callable[[], str]]:
 def test_the_status_is_one_line_with_everything() -> None:
     assert status(sample_progress()) == (
         "50 of 60 trials: 20 complete, 2 running, 30 stopped early, 1 infeasible, 0 failed; 1,234 epochs; "
-        "front of 15; hypervolume 0.790; 1 min 15 s so far, about 31 s left; Training students."
+        "15 students on the front; hypervolume 0.790; 1 min 15 s so far, about 31 s left; Training students."
     )
 
 
@@ -75,7 +75,7 @@ def test_a_terminal_shows_counts_and_the_top_of_the_front() -> None:
         view.update(sample_progress())
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown())
     assert "20 complete   2 running   30 stopped early   1 infeasible   0 failed" in plain
-    assert "1,234 epochs   front of 15   hypervolume 0.790   1 min 15 s so far, about 31 s left" in plain
+    assert "1,234 epochs   15 students on the front   hypervolume 0.790   1 min 15 s so far, about 31 s left" in plain
     assert "There are 3 more students on the front." in plain
     assert "0.900" in plain
 

@@ -76,7 +76,10 @@ def bomb(first: str, level: str) -> str:
 BAD_FILES = [
     ("", " the file is empty; 'autokd init DIR' writes a study to start from"),
     ("# only a comment\n", " the file is empty; 'autokd init DIR' writes a study to start from"),
-    ("- a\n- b\n", " ['a', 'b'] at the top; write 'name: ...' and the other keys of a study"),
+    (
+        "- a\n- b\n",
+        " this is no study, because the file holds ['a', 'b']; write 'name: ...' and the",
+    ),
     ("name: [a\nb: c", "2: not YAML: expected ',' or ']', but got ':'"),
     ("a: b: c", "1: not YAML: mapping values are not allowed here"),
     ("name: a\n\tb: c", "2: not YAML: found character '\\t' that cannot start any token"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from autokd.driver.preparation import apart
 from autokd.driver.progress import Notify, tell_nobody
 from autokd.driver.teaching import with_test_answers
 from autokd.driver.test_reads import note_test_read
-from autokd.errors import InputError
+from autokd.errors import InputError, said
 from autokd.export import export_student
 from autokd.files import given_path, read_json, write_json
 from autokd.record import TrialRecord, read_trials
@@ -129,6 +130,7 @@ def retrain(
         )
         for repeat, name in enumerate(names, start=1)
     ]
+    _refuse_unwritable(home)
     work: Work = context.run if here else functools.partial(run_stretch_in, str(data))
     with open_executor("inline" if here else "processes", min(workers, seeds)) as executor:
         minutes = context.study.budget.trial_minutes
@@ -303,6 +305,18 @@ def _context_to_train(run: Path, setup: Setup, *, measured: bool = True) -> Cont
         )
     load_context.cache_clear()  # another run may have been put in this run's place
     return context_of(run, setup, measured=measured)
+
+
+def _refuse_unwritable(home: Path) -> None:
+    """Refuses a folder that cannot be made or written, before a worker is started that would fail there."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=home).close()
+    except OSError as error:
+        raise InputError(
+            f"{home} cannot be written ({error.strerror or said(error)}); make it writable, or retrain in a copy of "
+            "the run folder"
+        ) from error
 
 
 def _trial(run: Path, number: int, study: Study | None) -> TrialRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from autokd.pareto import as_losses, near_front
 from autokd.record import TrialRecord, reasons
 from autokd.trial import Stretch, training_seed, why_lost
 from autokd.types import Recipe
+
+_LOG = logging.getLogger("autokd")
 
 
 def finish(
@@ -51,6 +54,8 @@ def finish(
     near, lost = _near_front(run, complete)
     stretches = {student.trial: _fresh_seeds(run, student) for student in near}
     flat = [stretch for group in stretches.values() for stretch in group]
+    if flat:
+        _LOG.info("Training the %d students on or near the front again with fresh seeds.", len(near))
     results = place.train_all(run, flat, notify=notify)
     for stretch in flat:
         drop(Path(stretch.folder), OPTIMIZER)

@@ -18,6 +18,11 @@ from autokd.registry import installed, resolve
 from autokd.study import SETUP_FILE, Setup, Study, objectives_of, resolve_objectives
 from autokd.types import Objective
 
+_PRELIMINARY = (
+    "this front is preliminary, because its students were not trained again with fresh seeds and not scored on the "
+    "test split"
+)
+
 
 @dataclass(frozen=True)
 class Measures:
@@ -95,7 +100,7 @@ def glance(run: Path, setup: Setup, trials: Sequence[TrialRecord], study: Study 
                 f"{run / SETUP_FILE} is damaged (nothing recorded has its objective {objective.name!r}); {START_OVER}"
             )
     students = measures.undominated(measures.students(complete))
-    return front_of(measures, setup, trials, students, run, final=False, note="not re-seeded; test not read")
+    return front_of(measures, setup, trials, students, run, final=False, note=_PRELIMINARY)
 
 
 def front_of(

@@ -201,6 +201,8 @@ class Front(Sequence[Student]):
                 )
         if weights and by != "knee":
             raise InputError(f"by: '{by}' and weights: {dict(weights)} given; give one of the two")
+        if not self.front:
+            raise InputError("the front is empty, so there is nothing to pick: no student was trained to the end yet")
         named = [*(weights or {}), *(maximum or {}), *(minimum or {}), *([by] if by != "knee" else [])]
         refuse_unknown(named, self.objectives)
         within = [
@@ -228,8 +230,6 @@ class Front(Sequence[Student]):
         return within[pareto.knee(points)]
 
     def _ranges(self) -> str:
-        if not self.front:
-            return "the front is empty"
         ranges = []
         for objective in self.objectives:
             values = [student.values[objective["name"]] for student in self.front]

@@ -34,6 +34,13 @@ def held(folder: Path) -> InputError:
     return InputError(f"{folder} is held by another search that is running; wait for it, or {OTHER_FOLDER}")
 
 
+def no_record(folder: Path, problem: str) -> InputError:
+    """What is raised where a run has no record: the problem, unless a search is making the record now."""
+    if is_held(folder):
+        problem = f"a search is still preparing {folder}, so there is nothing to read yet; try again in a moment"
+    return InputError(problem)
+
+
 def is_held(folder: Path) -> bool:
     """Whether a search on this machine holds the lock of a run now; nothing in the folder is changed."""
     try:

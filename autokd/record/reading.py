@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from autokd.errors import START_OVER, InputError, said
 from autokd.files import open_file
+from autokd.record.lock import no_record
 from autokd.record.trials import STATES, TrialRecord, remembered, state_of
 from autokd.study.run import SETUP_FILE, STUDY, read_setup
 
@@ -234,17 +235,19 @@ def _record(folder: Path, named: str) -> Iterator[Any]:
     """A function that gives the rows of a SELECT, where `{here}` stands for the condition on the run's trials `t`."""
     url, name = place_of(folder, named)
     if url != "sqlite":
-        with _on_a_server(url, name) as select:
+        with _on_a_server(url, name, folder) as select:
             yield select
         return
     path = folder / "record.db"
     if not path.is_file():
-        raise InputError(f"{folder} is not a run: it has no record.db; give the folder that `autokd search` wrote")
+        raise no_record(
+            folder, f"{folder} is not a run: it has no record.db; give the folder that `autokd search` wrote"
+        )
     try:
         with copied(path) as copy, contextlib.closing(sqlite3.connect(copy)) as connection:
             if connection.execute("SELECT 1 FROM sqlite_master WHERE type IN ('view', 'trigger')").fetchone():
                 raise ValueError("it holds views or triggers, which are code")  # and a view may have rows without end
-            yield _of_study(connection.cursor(), name, str(path))
+            yield _of_run(connection.cursor(), name, str(path), folder)
     except InputError:
         raise
     except OSError as error:
@@ -257,15 +260,23 @@ def _record(folder: Path, named: str) -> Iterator[Any]:
 
 
 @contextmanager
-def _on_a_server(url: str, name: str) -> Iterator[Any]:
+def _on_a_server(url: str, name: str, folder: Path) -> Iterator[Any]:
     from autokd.record.storage import close_storage, open_storage, shown_url
 
     storage = open_storage(url)
     try:
         with contextlib.closing(storage.engine.raw_connection()) as connection:
-            yield _of_study(connection.cursor(), name, f"{shown_url(url)}, study {name},")
+            yield _of_run(connection.cursor(), name, f"{shown_url(url)}, study {name},", folder)
     finally:
         close_storage(storage)
+
+
+def _of_run(cursor: Any, name: str, place: str, folder: Path) -> Any:
+    """As `_of_study`; while a search is still making the run, that is what the error says."""
+    try:
+        return _of_study(cursor, name, place)
+    except InputError as error:
+        raise no_record(folder, str(error)) from error
 
 
 def _of_study(cursor: Any, name: str, place: str) -> Any:

@@ -19,7 +19,7 @@ from filelock import BaseFileLock
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from autokd.errors import OTHER_FOLDER, START_OVER, InputError, printable, said, without_secrets
-from autokd.record.lock import held, hold
+from autokd.record.lock import held, hold, no_record
 from autokd.record.mounts import mounts, network_file_system
 from autokd.record.reading import copied, has_own_database, place_of, unusable
 from autokd.study import STUDY
@@ -182,26 +182,28 @@ def read_study(folder: str | Path, named: str = "sqlite") -> optuna.Study:
     folder = Path(folder)
     url, name = whereabouts(folder, named)
     if not has_own_database(folder):
-        return _read_study(url, name, f"{shown_url(url)}, study {name},")
+        return _read_study(url, name, f"{shown_url(url)}, study {name},", folder)
     path = folder / "record.db"
     if not path.is_file():
-        raise InputError(f"{folder} is not a run: it has no record.db; give the folder that `autokd search` wrote")
+        raise no_record(
+            folder, f"{folder} is not a run: it has no record.db; give the folder that `autokd search` wrote"
+        )
     with copied(path) as copy:
         try:
-            return _read_study(database_file(copy), name, str(path))
+            return _read_study(database_file(copy), name, str(path), folder)
         except InputError as error:
             raise InputError(str(error).replace(str(copy), str(path))) from error
         except (sqlalchemy.exc.SQLAlchemyError, ValueError) as error:
             raise unusable(path, error) from error
 
 
-def _read_study(url: sqlalchemy.URL, name: str, place: str) -> optuna.Study:
+def _read_study(url: sqlalchemy.URL, name: str, place: str, folder: Path) -> optuna.Study:
     storage = open_storage(url)
     try:
         stored = optuna.load_study(study_name=name, storage=storage)
         return write_study(optuna.storages.InMemoryStorage(), STUDY, stored, stored.get_trials(deepcopy=False))
     except KeyError:
-        raise InputError(f"{place} holds no search; {START_OVER}") from None
+        raise no_record(folder, f"{place} holds no search; {START_OVER}") from None
     finally:
         close_storage(storage)
 

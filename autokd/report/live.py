@@ -117,7 +117,7 @@ class LiveView:
         shown = {"objectives": progress["objectives"], "front": largest_front(progress)[0]}
         text = front_text(shown, encoding=self._console.encoding).rstrip()
         if progress["front"] and text != self._front:
-            _plain(self._console, text)
+            _plain(self._console, f"{_baseline(progress)}The front so far:\n{text}")
         self._front, self._front_at = text, self._clock()
 
 
@@ -155,7 +155,12 @@ def screen(progress: Mapping[str, Any], *, width: int = PLAIN_WIDTH, encoding: s
 
 def with_baseline(event: Event) -> Event:
     """A progress event with the name of its baseline, if it has one, in the message."""
-    return {**event, "message": f"Baseline {event['baseline']}: {event['message']}"} if event["baseline"] else event
+    return {**event, "message": f"{_baseline(event)}{event['message']}"}
+
+
+def _baseline(progress: Mapping[str, Any]) -> str:
+    name = progress.get("baseline")
+    return f"Baseline {name}: " if name else ""
 
 
 def counts(trials: Mapping[str, int]) -> list[tuple[int, str]]:
@@ -172,7 +177,8 @@ def figures(progress: Mapping[str, Any], *, between: str = "; ") -> str:
     """Epochs, size and hypervolume of the front, and the time; before the first trial the time alone."""
     if not progress["trials"]:
         return _time(progress)
-    front = f"front of {len(progress['front'])}"
+    count = len(progress["front"])
+    front = f"{count} student{'' if count == 1 else 's'} on the front"
     return between.join([_epochs(progress), front, f"hypervolume {number(progress['hypervolume'])}", _time(progress)])
 
 

@@ -29,6 +29,10 @@ def find_runs(folder: Path) -> list[Path]:
         return [folder]
     try:
         return [each for each in sorted(folder.iterdir()) if is_run(each)]
+    except FileNotFoundError:
+        raise InputError(
+            f"there is no folder {folder}; give the folder that holds your runs, or begin one with `autokd search`"
+        ) from None
     except OSError as error:
         raise InputError(
             f"{folder} cannot be read ({error.strerror or said(error)}); give the folder that holds your runs"

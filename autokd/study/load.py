@@ -29,7 +29,10 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     node, data = _parse(_read(path), str(path))
     places: Places = {steps: f"{path}:{line}" for steps, line in _lines(path, node)} | {(): str(path)}
     if not isinstance(data, dict):
-        raise InputError(f"{path}: {shown(data)} at the top; write 'name: ...' and the other keys of a study")
+        raise InputError(
+            f"{path}: this is no study, because the file holds {shown(data)}; write 'name: ...' and the other "
+            "keys of a study"
+        )
     context = {"places": places, "folder": path.parent}
     study = Study.model_validate(data, context=context)
     return override_in(study, dict(_override(text) for text in overrides), context)
