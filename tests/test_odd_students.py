@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 from small import small_driver, small_run
 
 from autokd.driver import load_front
@@ -83,3 +86,78 @@ def test_what_cannot_be_kept_or_said_costs_its_own_trial_and_is_named(tmp_path: 
     ] == []
     assert max(map(len, reasons)) < 400
     load_front(run.folder)
+
+
+LEAVING = """
+import signal
+import sys
+
+import torch
+from torch import nn
+
+LEFT = {
+    "dtype": lambda: torch.set_default_dtype(torch.float64),
+    "device": lambda: torch.set_default_device("meta"),
+    "recursion": lambda: sys.setrecursionlimit(120),
+    "timer": lambda: signal.setitimer(signal.ITIMER_REAL, 0.3),
+    "handler": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN) if IN_MAIN() else None,
+    "threads": lambda: torch.set_num_threads(2),
+}
+
+
+def IN_MAIN():
+    import threading
+
+    return threading.current_thread() is threading.main_thread()
+
+
+class Leaves(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.how, self.linear = how, nn.Linear(64, 10)
+
+    def forward(self, x):
+        if self.training and self.how in LEFT:
+            LEFT[self.how]()
+        return self.linear(x.flatten(1))
+
+
+def suggest(trial):
+    return {"how": trial.suggest_categorical("how", [*(f"plain {i}" for i in range(4)), *LEFT])}
+
+
+def build(arch, task):
+    network = Leaves(arch["how"])
+    if arch["how"] in LEFT:
+        LEFT[arch["how"]]()
+    return network
+"""
+
+
+def test_what_a_student_changes_in_its_process_reaches_no_other_student(tmp_path: Path) -> None:
+    (tmp_path / "space.py").write_text(LEAVING)
+    before = _state()
+    run = small_run(
+        tmp_path,
+        space=str(tmp_path / "space.py"),
+        sampler="random",
+        scheduler="none",
+        **{"budget.trials": 10, "budget.rungs": [1, 2], "budget.reseeds": 0},
+    )
+    driver = small_driver(run)
+    while (stretch := driver.propose()) is not None:
+        queue = [stretch]
+        while queue:
+            each = queue.pop()
+            queue += driver.advance(each.trial, run.context.run(each))
+    driver.record.close()
+    ended = {trial.arch["how"]: trial for trial in read_trials(run.folder) if trial.arch}
+    plain = {how: trial.state for how, trial in ended.items() if how.startswith("plain")}
+    assert set(plain.values()) == {"complete"}
+    assert _state() == before
+
+
+def _state() -> tuple[object, ...]:
+    modes = (torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads())
+    left = signal.getitimer(signal.ITIMER_REAL)[0]
+    return (*modes, sys.getrecursionlimit(), signal.getsignal(signal.SIGTERM), left)

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from autokd.errors import LateError
 from autokd.trial import watch
+from autokd.trial.process import restored
 
 T = TypeVar("T")
 
@@ -47,7 +48,9 @@ def in_time(minutes: float, work: Callable[[], T], *, what: str) -> T:
 
     def run() -> None:
         try:
-            future.set_result(work())
+            with restored():
+                result = work()
+            future.set_result(result)
         except BaseException as error:
             future.set_exception(error)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from autokd.checkpoints import ANSWERS
 from autokd.distill import Training, load_weights, predict
 from autokd.errors import FOREIGN, InfeasibleError, named
+from autokd.trial.process import restored
 from autokd.types import Arch
 from autokd.weights import load_tensors, save_tensors
 
@@ -36,7 +37,7 @@ def build_student(context: Context, arch: Arch, *, seed: int) -> nn.Module:
         InfeasibleError: the space cannot build the student for this task, or gives no module with the task's outputs.
     """
     task = context.task
-    with torch.random.fork_rng(devices=[]):
+    with restored(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         # The space may change what it is given, and this must not change the record.
         student = context.space.build(json.loads(json.dumps(arch)), task)

@@ -38,6 +38,7 @@ from autokd.registry import resolve
 from autokd.study import Study, suggest_arch
 from autokd.trial.evaluation import evaluate_outputs, finite_outputs, standard_errors
 from autokd.trial.patience import in_time
+from autokd.trial.process import restored
 from autokd.trial.rebuilding import build_student, keep
 from autokd.types import Arch, DistillationLoss, Objective, Recipe, SearchSpace, Task
 
@@ -164,6 +165,7 @@ def training_seed(arch: Arch, recipe: Recipe, study_seed: int, repeat: int = 0) 
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
 
 
+@restored()
 def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
     """Trains one stretch, writes its checkpoint and then `result.json`, and returns that result.
 
