@@ -13,12 +13,12 @@ from claims import load_claim
 gpu = load_claim("gpu")
 
 
-def test_weights_that_differ_are_told_as_a_share_of_the_largest() -> None:
+def test_weights_that_differ_are_told_as_a_share_of_their_size() -> None:
     import torch
 
     here = gpu.Trained(0.9, {"w": torch.tensor([4.0, -1.0]), "n": torch.tensor(3)})
     there = gpu.Trained(0.9, {"w": torch.tensor([4.0, -0.8]), "n": torch.tensor(9)})
-    assert here.differs(there) == pytest.approx(0.05)
+    assert here.differs(there) == pytest.approx(0.04)
 
 
 def test_a_check_that_fails_is_a_finding_and_the_others_go_on(
