@@ -90,15 +90,17 @@ def _of_entropy(answers: Tensor, task: Task) -> list[str]:
     larger, smaller = max(own.mean(), others.mean()), min(own.mean(), others.mean())
     if smaller > larger / 2 or abs(difference) < max(3 * error, 0.05):
         return []
-    figures = f"the mean entropy of its answers is {own.mean():.2f} nats on training rows and {others.mean():.2f} on"
+    on_training, on_validation = f"{own.mean():.2f} nats", f"{others.mean():.2f} nats"
     if difference > 0:
         return [
-            f"{figures} validation rows: it knows training rows by heart and teaches little on them; a teacher that "
-            "was not trained on them teaches more, and an unfitted classifier of scikit-learn answers them out of fold"
+            f"its answers are much surer on training rows (mean entropy {on_training}) than on validation rows "
+            f"({on_validation}). On rows that it was trained on, a teacher repeats the labels and adds little. Give a "
+            "teacher that was not trained on them, or an unfitted classifier of scikit-learn, which AutoKD asks out of "
+            "fold"
         ]
     return [
-        f"{figures} validation rows: it may have been trained on the validation rows, so that its score there says "
-        "little"
+        f"its answers are much surer on validation rows (mean entropy {on_validation}) than on training rows "
+        f"({on_training}). It may have been trained on the validation rows, and then its score there says little"
     ]
 
 
