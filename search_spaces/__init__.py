@@ -1,5 +1,5 @@
-"""The search spaces that come with AutoKD. They need only torch, and AutoKD finds them by entry point.
+"""Search spaces that come with AutoKD, found by entry point as any plug-in; they need only torch.
 
-Each file stands alone, so you can copy any of them as the start of your own space. `nni`, `hf` and `timm` search
-networks of other libraries and import these only when such a space is used; `hf` and `timm` share `picks`.
+Each file stands alone, so that any of them can be copied as the start of another space. `nni`, `hf` and `timm` bring
+networks of other libraries, which are imported when one is asked for; `hf` and `timm` share `picks`.
 """

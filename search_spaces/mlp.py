@@ -14,7 +14,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tan
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """Picks the depth, the width of each hidden layer, the activation, and whether there is batch norm."""
+    """Picks depth, the width of each layer there is, activation, and batch norm or none."""
     depth = trial.suggest_int("depth", 1, 4)
     return {
         "widths": [trial.suggest_int(f"width_{i}", 4, 128, log=True) for i in range(depth)],
@@ -24,11 +24,11 @@ def suggest(trial: optuna.Trial) -> dict[str, Any]:
 
 
 def build(arch: dict[str, Any], task: Any) -> nn.Module:
-    """Makes the network, which flattens inputs of any shape."""
+    """Makes the network for inputs of any shape, which it flattens."""
     layers: list[nn.Module] = [nn.Flatten()]
     width_in = math.prod(task.input_shape)
     for width in arch["widths"]:
-        # Batch norm subtracts the mean, which would cancel a bias.
+        # Batch norm subtracts the mean, and with it whatever a bias added.
         layers.append(nn.Linear(width_in, width, bias=not arch["batch_norm"]))
         if arch["batch_norm"]:
             layers.append(nn.BatchNorm1d(width))

@@ -17,9 +17,9 @@ ACTIVATIONS = {"relu": nn.ReLU, "hardswish": nn.Hardswish}
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """Picks the stem's width, the activation, the number of stages and, for each stage, how its blocks are made.
+    """Picks the stem's width, the activation and, for each stage there is, what its blocks are made of.
 
-    Squeeze-and-excite is a choice only in blocks that expand. Other blocks have too few channels to weigh.
+    Squeeze-and-excite is a choice only where the block expands: without, it has few channels to weigh.
     """
     width = trial.suggest_int("width", 3, 24, log=True)
     activation = trial.suggest_categorical("activation", list(ACTIVATIONS))
@@ -40,7 +40,7 @@ def suggest(trial: optuna.Trial) -> dict[str, Any]:
 
 
 def build(arch: dict[str, Any], task: Any) -> nn.Module:
-    """Makes the network. The stem halves maps above 16x16; each stage after the first halves maps above 1x1.
+    """Makes the network; the stem halves maps above 16x16, each stage after the first those above 1x1.
 
     Raises:
         ValueError: the task's inputs are not images.
@@ -63,7 +63,7 @@ def build(arch: dict[str, Any], task: Any) -> nn.Module:
 
 
 class _InvertedResidual(nn.Module):
-    """Expands, filters each channel alone, weighs the channels and projects. The input is added if its shape fits."""
+    """Expands, filters each channel alone, weighs channels, projects; adds its input where shapes allow."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class _InvertedResidual(nn.Module):
 
 
 class _SqueezeExcite(nn.Module):
-    """Multiplies each channel by a gate in 0 .. 1 that is computed from the means of all channels."""
+    """Multiplies each channel by a gate in 0 .. 1 read off the means of all channels."""
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()

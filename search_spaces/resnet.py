@@ -1,6 +1,6 @@
-"""Residual networks like those for CIFAR: a 3x3 stem, then 2 or 3 stages of basic blocks, 3 to 128 channels wide.
+"""Residual networks as for CIFAR: a 3x3 stem, then 2 or 3 stages of basic blocks, 3 to 128 channels wide.
 
-Source: He, Zhang, Ren, Sun (2015), https://arxiv.org/abs/1512.03385, section 4.2, with shortcuts of type A.
+Source: He, Zhang, Ren, Sun (2015), https://arxiv.org/abs/1512.03385, section 4.2, with its shortcuts (type A).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """Picks the stem's width, the number of stages and, for each stage, its blocks, its kernel and how much it widens.
+    """Picks the stem's width and, for each stage there is, its blocks, kernel and widening.
 
-    Only a stage of one block may have 5x5 kernels, because two blocks of 3x3 kernels see as far.
+    Only a stage of one block may have 5x5 kernels: two 3x3 blocks see as far.
     """
     width = trial.suggest_int("width", 3, 32, log=True)
     stages = []
@@ -30,7 +30,7 @@ def suggest(trial: optuna.Trial) -> dict[str, Any]:
 
 
 def build(arch: dict[str, Any], task: Any) -> nn.Module:
-    """Makes the network. Each stage after the first halves the map while the map is larger than 1x1.
+    """Makes the network; each stage after the first halves the map while it is larger than 1.
 
     Raises:
         ValueError: the task's inputs are not images.
@@ -51,7 +51,7 @@ def build(arch: dict[str, Any], task: Any) -> nn.Module:
 
 
 class _BasicBlock(nn.Module):
-    """Two convolutions beside a shortcut without weights: every `stride`-th pixel, with zeros for new channels."""
+    """Two convolutions beside a shortcut without weights: every `stride`-th pixel, zeros for new channels."""
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class _BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.second(functional.relu(self.first(x), inplace=True))
         if self.stride > 1:
-            x = functional.avg_pool2d(x, 1, self.stride)  # the gradient of a slice is slow: not channels last
+            x = functional.avg_pool2d(x, 1, self.stride)  # a slice's gradient would not be channels last, and slow
         if self.new_channels:
             x = functional.pad(x, (0, 0, 0, 0, 0, self.new_channels))
         return functional.relu(x + y, inplace=True)

@@ -1,7 +1,7 @@
 """Vision transformers: 1 to 4 blocks of 1 to 4 heads over 2x2, 4x4 or 8x8 patches, 4 to 64 channels wide.
 
-Source: Dosovitskiy et al. (2020), https://arxiv.org/abs/2010.11929, section 3.1. The mean over the patches
-takes the place of a class token.
+Source: Dosovitskiy et al. (2020), https://arxiv.org/abs/2010.11929, section 3.1, with the mean over patches
+in place of a class token.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
-    """Picks the patches, the heads, the width of a head, the depth and, for each block, the ratio of its MLP."""
+    """Picks patches, heads, the width of a head, depth and, for each block there is, the ratio of its MLP."""
     depth = trial.suggest_int("depth", 1, 4)
     return {
         "patches_per_side": trial.suggest_categorical("patches_per_side", [2, 4, 8]),
@@ -28,10 +28,9 @@ def suggest(trial: optuna.Trial) -> dict[str, Any]:
 
 
 def build(arch: dict[str, Any], task: Any) -> nn.Module:
-    """Makes the network. The size of a patch is the image's side over the patches per side, rounded up.
+    """Makes the network; a patch is as large as it takes for so many a side, the image padded to a multiple of it.
 
-    The image is padded to a multiple of the patch. Rounding up can give fewer patches than asked for: with 8 per side,
-    an image of 28x28 has 7 per side, of 4x4 pixels.
+    Rounding up can leave fewer: 8 a side on 28x28 are 7 of 4x4.
 
     Raises:
         ValueError: the task's inputs are not images.
@@ -49,7 +48,7 @@ def build(arch: dict[str, Any], task: Any) -> nn.Module:
 
 
 class _Patches(nn.Module):
-    """Turns images (batch, channels, height, width) into patches with positions (batch, patches, embedding)."""
+    """From images (batch, channels, height, width) to patches with positions (batch, patches, embedding)."""
 
     def __init__(self, input_shape: tuple[int, int, int], per_side: int, embedding: int) -> None:
         super().__init__()
@@ -69,7 +68,7 @@ class _Patches(nn.Module):
 
 
 class _Block(nn.Module):
-    """Attention, then an MLP. Each reads its normalised input, and its output is added to that input."""
+    """Attention and an MLP, each normalised before and added to its input."""
 
     def __init__(self, width: int, heads: int, mlp_ratio: int) -> None:
         super().__init__()

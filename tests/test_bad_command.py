@@ -50,7 +50,7 @@ COMMANDS = [
     (["pick", "RUN", "--weights", "accuracy=0"], "weights {'accuracy': 0.0}: give numbers >= 0"),
     (["pick", "RUN", "--max", "accuracy=nan"], "'accuracy=nan': write objective=number"),
     (["retrain", "RUN", "--trial", "99"], "no trial 99 in"),
-    (["retrain", "RUN", "--trial", "-1"], "no trial -1 in"),
+    (["retrain", "RUN", "--trial", "-1"], "trial: -1 given; it should be greater than or equal to 0"),
     (["retrain", "RUN", "--trial", "0", "--seeds", "0"], "Invalid value for '--seeds'"),
     (["retrain", "RUN", "--trial", "0", "--epochs", "0"], "Invalid value for '--epochs'"),
     (["retrain", "RUN"], "Missing option '--trial'; see"),

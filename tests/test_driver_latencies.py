@@ -196,7 +196,7 @@ def test_a_device_is_measured_once_and_a_search_takes_it_from_there(tmp_path: Pa
     study, out = write_study(tmp_path, {"objectives": objectives, "budget.trials": 2}), tmp_path / "table.jsonl"
     answer = autokd("latency-table", study, "--out", out, "--number", "3")
     assert answer.code == 0, answer
-    assert f"{out}: 3 architectures" in answer.out
+    assert f"{out} holds the latencies of 3 architectures" in answer.out
     first = out.read_text()
     assert len(first.splitlines()) == 3
     answer = autokd("latency-table", study, "--out", out, "--number", "20")
@@ -216,5 +216,5 @@ def test_a_table_of_nothing_that_is_timed_is_refused(tmp_path: Path) -> None:
     study = write_study(tmp_path, {})
     assert "none of them is timed; add latency_ms" in refused("latency-table", study, "--out", out)
     assert "there is no such setting" in refused("search", study, "objectives.parameters.table=t.jsonl")
-    assert "write a file's name" in refused("search", study, "objectives.latency_ms.table=3")
+    assert "write the name of a file" in refused("search", study, "objectives.latency_ms.table=3")
     assert not out.exists()

@@ -39,6 +39,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 CALLS: dict[str, Callable[[Path, type], Any]] = {
     "load_front": lambda home, kind: load_front(kind(home / "run")).to_dict(),
+    "trials_dataframe": lambda home, kind: autokd.trials_dataframe(kind(home / "run")).to_dict(),
     "read_trials": lambda home, kind: read_trials(kind(home / "run")),
     "read_study": lambda home, kind: len(read_study(kind(home / "run")).trials),
     "read_setup": lambda home, kind: read_setup(kind(home / "run")),
@@ -78,7 +79,7 @@ def test_a_search_takes_either(kind: type, home: Path, tmp_path: Path) -> None:
     assert front.trials["complete"] == 1
     study = small_study(**{"budget.trials": 1, "budget.reseeds": 0})
     again = search_study(study, run=kind(tmp_path / "next"), prior=kind(home / "run"))
-    assert "knows 1 trials of the earlier run" in again.note
+    assert "the sampler learned from 1 trials of the earlier run" in again.note
 
 
 @pytest.mark.slow
@@ -99,7 +100,15 @@ def test_every_public_function_that_takes_a_path_is_tried_here() -> None:
         if inspect.isfunction(function)
         and any("Path" in str(parameter.annotation) for parameter in inspect.signature(function).parameters.values())
     }
-    assert taking == {"load_front", "load_student", "load_study", "retrain", "search", "search_study"}
+    assert taking == {
+        "load_front",
+        "load_student",
+        "load_study",
+        "retrain",
+        "search",
+        "search_study",
+        "trials_dataframe",
+    }
     for name in taking:
         for parameter in inspect.signature(public[name]).parameters.values():
             words = str(parameter.annotation).split(" | ")

@@ -269,7 +269,9 @@ def test_a_label_that_no_row_has_stands_for_nothing() -> None:
         from_arrays(X, NAMES[Y], unlabelled="cats")
     with pytest.raises(InputError, match="no label of arrays is '-1'; labels are 0, 1, 2"):
         from_arrays(X, Y, unlabelled=-1)
-    with pytest.raises(InputError, match=r"task\.unlabelled: 0\.5 given; write labels that stand for no label"):
+    with pytest.raises(
+        InputError, match=r"task\.unlabelled: 0\.5 given; write a number, a text, a list of them, null for none"
+    ):
         from_arrays(X, Y, unlabelled=0.5)  # type: ignore[arg-type]
 
 

@@ -54,7 +54,9 @@ def _makers(found: object) -> Iterator[object]:
     """The modules, classes and functions that an object is or holds, each once, those of the object itself first."""
     waiting: list[object] = [found]
     if not isinstance(found, ModuleType | FunctionType | type):
-        waiting += [module for module, _ in holders(found)]
+        homes = [module for module, _ in holders(found)]
+        # A module of the user may hold a part of AutoKD, as by an import; the part stays AutoKD's own.
+        waiting += [] if any(home.__name__.split(".")[0] == "autokd" for home in homes) else homes
     seen: dict[int, object] = {}
     while waiting:
         each = waiting.pop(0)

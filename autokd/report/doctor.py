@@ -66,7 +66,7 @@ def diagnose(folder: Path) -> dict[str, Any]:
             problems.append(f"{name} {found['version']} is installed, and AutoKD needs {name}{needed}. Run: {_NEXT}")
     place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
     if folder.exists() and not folder.is_dir():
-        problems.append(f"{folder} is not a folder, so no run can be kept there. Give another folder: --runs FOLDER")
+        problems.append(f"{folder} is not a folder, so no run can be kept there. Give another folder")
     free_gb = shutil.disk_usage(place).free / 1e9
     if free_gb < _LITTLE_GB:
         warnings.append(f"Only {free_gb:.1f} GB are free where runs would go ({place}); a search may fill them.")
