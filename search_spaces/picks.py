@@ -1,4 +1,4 @@
-"""How settings of `hf` and `timm` say what is searched: a list holds choices, a pair is a range, else it is fixed."""
+"""What the settings of `hf` and `timm` mean: a list holds choices, a pair is a range, any other value is fixed."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ _PLAIN = (bool, int, float, str, type(None))
 
 
 def is_searched(setting: Any) -> bool:
-    """Whether a setting leaves anything to pick."""
+    """Whether a setting is a list of choices or a range."""
     return isinstance(setting, list | tuple)
 
 
 def refuse_strange(settings: Mapping[str, Any]) -> None:
-    """Refuses what is neither choices nor a range nor fixed.
+    """Refuses settings that are neither choices nor a range nor a fixed value.
 
     Raises:
-        ValueError: a list is empty, or a tuple no pair of rising numbers of one kind.
+        ValueError: a list is empty, or a tuple is not a pair (low, high) of two whole numbers or two floats.
     """
     for name, setting in settings.items():
         if isinstance(setting, list) and not setting:
-            raise ValueError(f"{name}=[] leaves no choice; write [one, another], (low, high) or a value")
+            raise ValueError(f"{name}=[] holds no choice; write [one, another], (low, high) or a value")
         if isinstance(setting, tuple) and not _is_range(setting):
-            raise ValueError(f"{name}={setting} is no range; write (low, high), low below high, or a list of choices")
+            raise ValueError(
+                f"{name}={setting} is no range; write (low, high) with low below high, or a list of choices"
+            )
 
 
 def pick(trial: optuna.Trial, name: str, setting: Any) -> Any:
-    """What `trial` picks: whole numbers from a pair of them, choices of any plain data, lists among them."""
+    """What `trial` picks from a setting. A pair of whole numbers gives whole numbers; choices may hold lists, too."""
     if isinstance(setting, tuple):
         low, high = setting
         return trial.suggest_int(name, low, high) if isinstance(low, int) else trial.suggest_float(name, low, high)

@@ -147,6 +147,6 @@ def test_students_share_a_gpu_as_far_as_it_goes(tmp_path: Path, caplog: pytest.L
         search_study(override(study_on(found, tmp_path), changes), run=tmp_path / "run")
     finally:
         found.shutdown()
-    assert "Ray's nodes have room for 2 of 4 students at once (1 CPU and 0.5 GPU each); the others wait" in caplog.text
+    assert "Ray's nodes have room for 2 of 4 students at once (1 CPU and 0.5 GPU each). The others wait." in caplog.text
     assert_nothing_lost(read_trials(tmp_path / "run"), tmp_path, repeated=0)
     assert len({pid for _, pid in kills.begun_stretches(tmp_path)}) == 2

@@ -108,6 +108,8 @@ def _set_limit(seconds: float | None) -> None:
 @functools.cache
 def _watcher(owner: int) -> subprocess.Popen[bytes]:
     """The process that watches the process of this number."""
-    watcher = subprocess.Popen([sys.executable, "-I", "-S", watch.__file__], stdin=subprocess.PIPE, bufsize=0)
+    program = [sys.executable, "-I", "-S", watch.__file__]
+    # In a session of its own, because Ctrl-C in a terminal reaches all processes of a session that are in front.
+    watcher = subprocess.Popen(program, stdin=subprocess.PIPE, bufsize=0, start_new_session=True)
     atexit.register(watcher.communicate)
     return watcher
