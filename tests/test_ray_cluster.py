@@ -109,7 +109,7 @@ def test_kills_of_workers_driver_and_ray_lose_nothing(tmp_path: Path) -> None:
     assert kills.faults(lines) == list(kills.FAULTS[:3])
     assert sum(line["lost"] + line["told_twice"] for line in lines) == 0
     last = lines[-1]
-    assert last["repeated"] <= (kills.WORKERS + 1) * 3
+    assert last["repeated"] <= kills.WORKERS * 3 + kills.FAULTS[:3].count("damage")  # whose file is lost, too
     assert (last["left_running"], last["front_is_the_records"], last["failed"]) == (0, True, [])
     assert last["other_numbers"] == []
 

@@ -202,7 +202,7 @@ front = search_study(study, run="run", progress=True)
 
 @pytest.mark.slow
 def test_a_notebook_shows_one_output_that_is_updated_in_place(tmp_path: Path) -> None:
-    nbformat = pytest.importorskip("nbformat")
+    import nbformat
     from nbclient import NotebookClient
 
     study = {
