@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -127,8 +128,41 @@ def log_probabilities(probabilities: Tensor) -> Tensor:
     return probabilities.clamp(min=1e-7).log()
 
 
+def soft_term(
+    loss: Callable[..., Tensor], student: Tensor, teacher: Tensor, labels: Tensor, *, temperature: float
+) -> Tensor:
+    """The mean of a loss over rows of which only the first ones have a label; a loss that needs labels is `kd` there.
+
+    Args:
+        loss: a distillation loss.
+        student: logits, shape (batch, num_outputs).
+        teacher: logits, shape (batch, num_outputs).
+        labels: the labels of the first rows, int64; they may be fewer than the batch.
+        temperature: softening, > 0.
+    """
+    split = len(labels)
+    if not takes_labels(loss):
+        return loss(student, teacher, temperature=temperature)
+    if not split:
+        return kd(student, teacher, temperature=temperature)
+    labelled = loss(student[:split], teacher[:split], temperature=temperature, labels=labels)
+    if split == len(student):
+        return labelled
+    unlabelled = kd(student[split:], teacher[split:], temperature=temperature)
+    share = split / len(student)
+    return share * labelled + (1 - share) * unlabelled
+
+
 def takes_labels(loss: Callable[..., Tensor]) -> bool:
     """Whether a loss has a parameter `labels`, and so can be used on labelled rows only."""
+    try:
+        return _takes_labels(loss)
+    except TypeError:  # an object without a hash cannot be remembered
+        return "labels" in inspect.signature(loss).parameters
+
+
+@lru_cache
+def _takes_labels(loss: Callable[..., Tensor]) -> bool:
     return "labels" in inspect.signature(loss).parameters
 
 

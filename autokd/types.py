@@ -73,6 +73,61 @@ class Task(Protocol):
         """The score of outputs; larger is better."""
 
 
+class Head(Protocol):
+    """What one named answer of a network means: classes, labels, values, or classes at positions.
+
+    Outputs and answers of one head have the shape (rows, *shape). Inside AutoKD they are what a network gives, such as
+    logits or standardised values; `in_units` turns them into what a user reads.
+    """
+
+    @property
+    def kind(self) -> str:
+        """`classes`, `labels`, `values` or `positions`; "" for the head of a task that has its own loss and score."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a network's answer to one row."""
+
+    @property
+    def compares_logits(self) -> bool:
+        """Whether the answers are logits, so that a recipe's method and temperature apply to them."""
+
+    def hard_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The mean of the loss over all known targets, of which there is at least one, shape ()."""
+
+    def soft_loss(
+        self, outputs: Tensor, answers: Tensor, targets: Tensor, *, loss: DistillationLoss, temperature: float
+    ) -> Tensor:
+        """The mean over rows of what separates a student from its teacher, shape ().
+
+        The targets belong to the first rows; all further rows have no label.
+        """
+
+    def known(self, targets: Tensor) -> Tensor:
+        """Which rows have at least one known target, bool, shape (rows,)."""
+
+    def mean(self, answers: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+        """The answer of several teachers together; the weights sum to 1."""
+
+    def blind(self, targets: Tensor) -> Tensor:
+        """The best answer that does not look at the input, shape `shape`."""
+
+    def right(self, targets: Tensor) -> Tensor:
+        """The outputs that answer with these targets."""
+
+    def in_units(self, outputs: Tensor) -> Tensor:
+        """What objectives read: values in the user's unit, and the outputs themselves for all other kinds."""
+
+    def from_units(self, answers: Tensor) -> Tensor:
+        """The outputs that stand for answers in the user's unit: the opposite of `in_units`."""
+
+    def score(self, outputs: Tensor, targets: Tensor) -> float:
+        """The score of outputs; larger is better."""
+
+    def plain(self) -> dict[str, Any]:
+        """The head as plain data, from which `autokd.heads.head_of` makes it again."""
+
+
 class SearchSpace(Protocol):
     """Two functions; a module, an object or a file that has them is a search space."""
 

@@ -12,9 +12,10 @@ from conftest import ROOT
 
 FLOORS = (
     ("errors", "types"),
-    ("files",),
+    ("files", "losses"),
+    ("heads",),
     ("choices", "devices", "frames", "networks", "npy", "urls", "weights"),
-    ("losses", "objectives", "one_function", "pareto"),
+    ("objectives", "one_function", "pareto"),
     ("registry",),
     ("study",),
     ("distill", "export", "schedulers", "tasks", "teachers"),

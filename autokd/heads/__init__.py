@@ -1,0 +1,66 @@
+"""What the answers of a network mean: classes, labels, values, or classes at positions, one head or several.
+
+An answer to a batch is one tensor of shape (rows, width), in which each head owns the columns that follow those of the
+head before. `together` takes them apart, and each kind of head has a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from autokd.errors import InputError
+from autokd.heads.classes import Classes
+from autokd.heads.labels import Labels
+from autokd.heads.own import Own
+from autokd.heads.positions import Positions
+from autokd.heads.together import Heads, apart, flat, hard_losses, soft_losses, width
+from autokd.heads.values import Values
+from autokd.types import Head, Task
+
+__all__ = [
+    "Classes",
+    "Heads",
+    "Labels",
+    "Own",
+    "Positions",
+    "Values",
+    "apart",
+    "flat",
+    "hard_losses",
+    "head_of",
+    "heads_of",
+    "soft_losses",
+    "width",
+]
+
+KINDS: Mapping[str, Callable[..., Head]] = {
+    "classes": Classes,
+    "labels": Labels,
+    "values": Values,
+    "positions": Positions,
+}
+"""The kinds of heads, by the word for them in a study and in files."""
+
+
+def heads_of(task: Task) -> Heads:
+    """The heads of a task; a task without any has one, which uses the task's own loss and score."""
+    given: Heads | None = getattr(task, "heads", None)
+    return given if given is not None else {"": Own(task)}
+
+
+def head_of(plain: Mapping[str, Any]) -> Head:
+    """The head that `Head.plain` wrote.
+
+    Raises:
+        InputError: there is no such kind, or its settings are not those of this kind.
+    """
+    settings = dict(plain)
+    kind = settings.pop("kind", None)
+    make = KINDS.get(str(kind))
+    if make is None:
+        raise InputError(f"a head of kind '{kind}' is not known; the kinds are {', '.join(KINDS)}")
+    try:
+        return make(**{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()})
+    except TypeError as error:
+        raise InputError(f"a head of kind '{kind}' cannot be made from {settings}: {error}") from None
