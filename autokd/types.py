@@ -89,6 +89,10 @@ class Head(Protocol):
         """The shape of a network's answer to one row."""
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the classes, labels or values by number; empty if they have none."""
+
+    @property
     def compares_logits(self) -> bool:
         """Whether the answers are logits, so that a recipe's method and temperature apply to them."""
 

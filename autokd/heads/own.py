@@ -29,6 +29,11 @@ class Own:
     compares_logits = True
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The task's `class_names`, if it has them."""
+        return tuple(getattr(self.task, "class_names", ()))
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The outputs of the task."""
         return (self.task.num_outputs,)
