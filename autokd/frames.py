@@ -1,4 +1,4 @@
-"""Plain records as a pandas data frame."""
+"""Data frames of pandas, which is imported late and need not be installed."""
 
 from __future__ import annotations
 
@@ -27,6 +27,20 @@ def data_frame(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> 
         raise InputError("a data frame needs pandas; run: pip install 'autokd[pandas]'") from None
     frame = pandas.json_normalize([_printable(record) for record in records])
     return frame.reindex(columns=list(dict.fromkeys([*map(printable, columns), *frame.columns])))
+
+
+def pandas_for_tables() -> Any:
+    """The module pandas, for data that are a table.
+
+    Raises:
+        InputError: pandas or pyarrow, which reads and writes Parquet, is not installed.
+    """
+    try:
+        import pandas
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise InputError("tables need pandas and pyarrow; run: pip install 'autokd[tabular]'") from None
+    return pandas
 
 
 def _printable(value: Any) -> Any:

@@ -132,6 +132,19 @@ class Head(Protocol):
         """The head as plain data, from which `autokd.heads.head_of` makes it again."""
 
 
+class Reading(Protocol):
+    """How raw rows become the input of a network. A reading ships with an exported student."""
+
+    def batch(self, rows: Any) -> Tensor:
+        """Float32 inputs, shape (rows, *input_shape), of raw rows as the task keeps them."""
+
+    def graph(self) -> nn.Module | None:
+        """A network without weights from a tensor of raw rows to inputs; None if raw rows are no tensor."""
+
+    def plain(self) -> dict[str, Any]:
+        """The reading as plain data, from which `autokd.readings.reading_of` makes it again."""
+
+
 class SearchSpace(Protocol):
     """Two functions; a module, an object or a file that has them is a search space."""
 

@@ -15,7 +15,7 @@ FLOORS = (
     ("files", "losses"),
     ("heads",),
     ("choices", "devices", "frames", "networks", "npy", "urls", "weights"),
-    ("objectives", "one_function", "pareto"),
+    ("objectives", "one_function", "pareto", "readings"),
     ("registry",),
     ("study",),
     ("distill", "export", "schedulers", "tasks", "teachers"),

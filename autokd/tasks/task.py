@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from autokd.readings import Pixels
 from autokd.tasks.views import augment
+from autokd.types import Reading
 
 WHOLE_BYTES = 512_000_000
 """Normalised inputs smaller than this are held in memory, once per process. Larger ones are read from the map."""
@@ -102,6 +103,15 @@ class ArrayTask:
             return 1.0 / int((counts > 0).sum())
         return int(counts.max()) / int(counts.sum())
 
+    @property
+    def reading(self) -> Reading:
+        """How raw rows become inputs."""
+        return self._normalised
+
+    def raw(self, rows: Tensor) -> Any:
+        """The raw rows, as the data are kept; `reading.batch` makes inputs of them."""
+        return self.x[rows.numpy()]
+
     def inputs(self, rows: Tensor, view: int = 0) -> Tensor:
         """Normalised float32 inputs, shape (len(rows), *input_shape). Images have the channels_last memory format.
 
@@ -112,10 +122,10 @@ class ArrayTask:
             raise ValueError(f"view {view} of a task with {self.views} view(s)")
         if self._fits_in_memory:
             x = self._whole.index_select(0, rows)
+            if x.ndim == 4:
+                x = x.permute(0, 3, 1, 2)
         else:
-            x = self._normalised(self.x[rows.numpy()])
-        if x.ndim == 4:
-            x = x.permute(0, 3, 1, 2)
+            x = self._normalised.batch(self.x[rows.numpy()])
         if view == 0:
             return x
         how = self.augmentation
@@ -161,20 +171,17 @@ class ArrayTask:
     @cached_property
     def _whole(self) -> Tensor:
         """All normalised inputs, channels last, so that selected rows have the channels_last format without a copy."""
-        first = self._normalised(self.x[:1])
-        whole = first.new_empty((len(self.x), *first.shape[1:]))
+        shape = self.input_shape if len(self.input_shape) == 1 else (*self.input_shape[1:], self.input_shape[0])
+        whole = torch.empty(len(self.x), *shape)
+        channels_first = whole.permute(0, 3, 1, 2) if whole.ndim == 4 else whole
         for start in range(0, len(self.x), _STEP):
-            whole[start : start + _STEP] = self._normalised(self.x[start : start + _STEP])
+            channels_first[start : start + _STEP] = self._normalised.batch(self.x[start : start + _STEP])
         return whole
+
+    @cached_property
+    def _normalised(self) -> Pixels:
+        return Pixels(self.shift, self.divisor)
 
     @cached_property
     def _weights(self) -> Tensor | None:
         return None if self.class_weights is None else torch.tensor(self.class_weights)
-
-    def _normalised(self, raw: NDArray[Any]) -> Tensor:
-        if raw.ndim == 4:
-            raw = raw.transpose(0, 2, 3, 1)
-        precision = np.float64 if raw.dtype == np.float64 else np.float32
-        x = torch.from_numpy(np.array(raw, dtype=precision, order="C"))
-        shift, divisor = (torch.tensor(given, dtype=x.dtype) for given in (self.shift, self.divisor))
-        return x.sub_(shift).div_(divisor).float()

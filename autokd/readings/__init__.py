@@ -1,0 +1,36 @@
+"""Readings: how raw rows become the input of a network. Each reading is plain data, and is rebuilt from plain data.
+
+`pixels` reads arrays of numbers, such as images, and `columns` reads the rows of a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from autokd.errors import InputError
+from autokd.readings.columns import Column, Columns
+from autokd.readings.pixels import Pixels
+from autokd.types import Reading
+
+__all__ = ["Column", "Columns", "Pixels", "reading_of"]
+
+_KINDS: Mapping[str, Callable[[Mapping[str, Any]], Reading]] = {
+    "pixels": Pixels.of_plain,
+    "columns": Columns.of_plain,
+}
+
+
+def reading_of(plain: Mapping[str, Any]) -> Reading:
+    """The reading whose method `plain` gave these data.
+
+    Raises:
+        InputError: the data are not those of a reading.
+    """
+    try:
+        return _KINDS[plain["kind"]](plain)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"these data describe no reading of raw rows ({type(error).__name__}: {error}); give what a reading's "
+            "`plain()` returns"
+        ) from None

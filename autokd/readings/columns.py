@@ -1,0 +1,309 @@
+"""Reads rows of a table: numbers are standardised, and categories become columns of zeros and ones.
+
+The arithmetic is that of scikit-learn's `StandardScaler`, `SimpleImputer` and `OneHotEncoder`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autokd.errors import InputError, nearest
+from autokd.frames import pandas_for_tables
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+    from sklearn.compose import ColumnTransformer
+
+Kind = Literal["number", "category"]
+
+MISSING = ("", "?", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "null", "NULL", "None")
+"""Texts that mean that a value is missing."""
+
+MOST_VALUES = 100
+"""The most values of one category that have a feature of their own."""
+
+_SEEN_AT_LEAST = 2
+"""A value of a category that fewer training rows have gets no feature of its own."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """The features of one column of a table.
+
+    A row whose category is rare or was not seen in training has 0 in all features of the category.
+
+    Args:
+        name: the name of the column. The feature that tells where the number is missing has a column of its own, such
+            as `age is missing`.
+        kind: `number`, with one standardised feature, or `category`, with a feature of 0 or 1 for each value.
+        start: the first of its features.
+        stop: the feature after its last one.
+    """
+
+    name: str
+    kind: Kind
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Number:
+    """A column of numbers.
+
+    Args:
+        name: the name of the column.
+        mean: what is subtracted; a missing number counts as the mean.
+        scale: what the result is divided by.
+        missing: whether a feature tells where the number is missing.
+    """
+
+    name: str
+    mean: float
+    scale: float
+    missing: bool
+
+
+@dataclass(frozen=True)
+class Category:
+    """A column of categories.
+
+    Args:
+        name: the name of the column.
+        values: the values that have a feature, as texts; "" is the missing value.
+    """
+
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Rows of a table become float32 features: numbers, then where numbers are missing, then categories.
+
+    Args:
+        numbers: the columns of numbers, in the order of their features.
+        categories: the columns of categories, in the order of their features.
+    """
+
+    numbers: tuple[Number, ...]
+    categories: tuple[Category, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns that are read."""
+        return (*(each.name for each in self.numbers), *(each.name for each in self.categories))
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """What each feature stands for, in the order of the features."""
+        sizes: list[tuple[str, Kind, int]] = [(each.name, "number", 1) for each in self.numbers]
+        sizes += [(f"{each.name} is missing", "category", 1) for each in self.numbers if each.missing]
+        sizes += [(each.name, "category", len(each.values)) for each in self.categories]
+        ends = np.cumsum([size for *_, size in sizes]).tolist()
+        return tuple(Column(name, kind, end - size, end) for (name, kind, size), end in zip(sizes, ends, strict=True))
+
+    def cleaned(self, rows: object) -> DataFrame:
+        """The columns that are read: numbers as float64, and categories as texts in the dtype `category` of pandas.
+
+        Args:
+            rows: a DataFrame, a list of mappings from names to values, or a mapping from names to lists of values.
+
+        Raises:
+            InputError: a column is missing, or holds something else than numbers.
+        """
+        frame = as_frame(rows)
+        for name in self.names:
+            if name not in frame.columns:
+                raise InputError(
+                    f"the rows have no column '{name}'{nearest(name, map(str, frame.columns))}; give the columns "
+                    f"{', '.join(self.names)}"
+                )
+        kinds: dict[str, Kind] = {each.name: "number" for each in self.numbers}
+        kinds |= {each.name: "category" for each in self.categories}
+        return clean_frame(frame, kinds)
+
+    def batch(self, rows: object) -> Tensor:
+        """Float32 features, shape (rows, features); see `cleaned` for what rows may be."""
+        frame = with_missing_texts(self.cleaned(rows))
+        given = self.encoder.transform(frame) if len(frame) else np.empty((0, self.columns[-1].stop))
+        return torch.from_numpy(np.ascontiguousarray(given, dtype=np.float32))
+
+    @cached_property
+    def encoder(self) -> ColumnTransformer:
+        """The encoder of scikit-learn in this state. It takes frames as `with_missing_texts` gives them.
+
+        The encoder is fitted on rows that are made up so that its state is this one. Nothing is unpickled.
+        """
+        from sklearn.compose import ColumnTransformer
+        from sklearn.impute import SimpleImputer
+        from sklearn.pipeline import Pipeline
+        from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+        pandas = pandas_for_tables()
+        scaler = StandardScaler()
+        zeros = SimpleImputer(strategy="constant", fill_value=0.0, add_indicator=True)
+        one_hot = OneHotEncoder(
+            categories=[np.array(each.values, dtype=object) for each in self.categories],
+            handle_unknown="ignore",
+            sparse_output=False,
+        )
+        names = [each.name for each in self.numbers], [each.name for each in self.categories]
+        parts = [("numbers", Pipeline([("scale", scaler), ("fill", zeros)]), names[0])] if names[0] else []
+        parts += [("categories", one_hot, names[1])] if names[1] else []
+        encoder = ColumnTransformer(parts, sparse_threshold=0.0, verbose_feature_names_out=False)
+        rows = pandas.DataFrame(
+            {each.name: [each.mean, math.nan if each.missing else each.mean] for each in self.numbers}
+            | {each.name: [each.values[0]] * 2 for each in self.categories}
+        )
+        encoder.fit(rows)
+        if self.numbers:
+            scaler = encoder.named_transformers_["numbers"].named_steps["scale"]
+            scaler.mean_ = np.array([each.mean for each in self.numbers])
+            scaler.scale_ = np.array([each.scale for each in self.numbers])
+            scaler.var_ = scaler.scale_**2
+        return encoder
+
+    def graph(self) -> None:
+        """There is no graph of torch from the columns as they are, because tensors hold no texts."""
+        return None
+
+    def plain(self) -> dict[str, Any]:
+        """The reading as plain data."""
+        return {
+            "kind": "columns",
+            "numbers": [asdict(each) for each in self.numbers],
+            "categories": [{"name": each.name, "values": list(each.values)} for each in self.categories],
+        }
+
+    @classmethod
+    def of_plain(cls, plain: Mapping[str, Any]) -> Columns:
+        """The reading that gave these plain data."""
+        return cls(
+            tuple(Number(**each) for each in plain["numbers"]),
+            tuple(Category(each["name"], tuple(map(str, each["values"]))) for each in plain["categories"]),
+        )
+
+
+def fit_columns(frame: DataFrame, kinds: Mapping[str, Kind]) -> Columns:
+    """The reading of a table, fitted on these rows. A column without a value or with rare values only is left out.
+
+    Args:
+        frame: the rows from which means and values may be taken, as `clean_frame` gives them.
+        kinds: the kind of each column that is read.
+    """
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    frame = with_missing_texts(frame)
+    names = [name for name, kind in kinds.items() if kind == "number" and frame[name].notna().any()]
+    numbers: list[Number] = []
+    if names:
+        scaler = StandardScaler().fit(frame[names])
+        state = zip(names, scaler.mean_.tolist(), scaler.scale_.tolist(), strict=True)
+        numbers = [Number(name, mean, scale, bool(frame[name].isna().any())) for name, mean, scale in state]
+    categories = []
+    for name in (name for name, kind in kinds.items() if kind == "category"):
+        found = OneHotEncoder(
+            min_frequency=_SEEN_AT_LEAST, max_categories=MOST_VALUES + 1, handle_unknown="infrequent_if_exist"
+        ).fit(frame[[name]])
+        rare = set() if found.infrequent_categories_[0] is None else set(found.infrequent_categories_[0])
+        values = tuple(value for value in found.categories_[0].tolist() if value not in rare)
+        categories += [Category(name, values)] if values else []
+    return Columns(tuple(numbers), tuple(categories))
+
+
+def as_frame(rows: object) -> DataFrame:
+    """Rows of a table as a DataFrame: a DataFrame, a list of mappings, or a mapping from names to lists of values.
+
+    Raises:
+        InputError: the rows are something else.
+    """
+    pandas = pandas_for_tables()
+    if isinstance(rows, pandas.DataFrame):
+        return rows
+    try:
+        if isinstance(rows, Mapping):
+            return pandas.DataFrame(dict(rows))
+        if isinstance(rows, Sequence) and all(isinstance(row, Mapping) for row in rows):
+            return pandas.DataFrame(list(rows))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the rows of the table cannot be read: {error}; give a DataFrame") from None
+    raise InputError(
+        f"the rows of a table are of type {type(rows).__name__}; give a DataFrame, or a list of mappings from the "
+        "names of columns to values"
+    )
+
+
+def clean_frame(frame: DataFrame, kinds: Mapping[str, Kind]) -> DataFrame:
+    """These columns: numbers as float64, and categories as texts in the dtype `category` of pandas; NaN is missing.
+
+    Raises:
+        InputError: a column of numbers holds texts or infinity.
+    """
+    pandas = pandas_for_tables()
+    cleaned = {name: _numbers(frame[name]) if kind == "number" else _texts(frame[name]) for name, kind in kinds.items()}
+    return pandas.DataFrame(cleaned, index=frame.index)
+
+
+def with_missing_texts(frame: DataFrame) -> DataFrame:
+    """A frame of `clean_frame` with categories as plain texts, of which "" is the missing value."""
+    found = frame.copy()
+    for name in frame.columns:
+        if frame[name].dtype.name == "category":
+            texts = frame[name].astype(object)
+            found[name] = texts.where(texts.notna(), "").astype(object)
+    return found
+
+
+def as_texts(column: Series) -> Series:
+    """The values of a column as texts; None where a value is missing. Whole numbers have no decimal point."""
+    known = {value: _text(value) for value in column.dropna().unique()}
+    return column.astype(object).map(known, na_action="ignore").astype(object)
+
+
+def is_number_like(column: Series) -> bool:
+    """Whether pandas holds the values of a column as numbers (truth values are none)."""
+    return column.dtype.kind in "iuf" and column.dtype.name != "category"
+
+
+def _texts(column: Series) -> Series:
+    return as_texts(column).astype("category")
+
+
+def _numbers(column: Series) -> Series:
+    pandas = pandas_for_tables()
+    if is_number_like(column):
+        found = pandas.Series(column.to_numpy(dtype="float64", na_value=math.nan), index=column.index)
+    else:
+        texts = as_texts(column)
+        texts = texts.where(texts.notna(), None).replace({"True": "1", "False": "0"})
+        found = pandas.to_numeric(texts, errors="coerce").astype("float64")
+        wrong = found.isna() & texts.notna()
+        if wrong.any():
+            raise InputError(
+                f"column '{column.name}' should hold numbers, but row {int(wrong.to_numpy().argmax())} has "
+                f"{texts[wrong].iloc[0]!r}; give a number, or nothing where it is missing"
+            )
+    infinite = np.isinf(found.to_numpy())
+    if infinite.any():
+        raise InputError(
+            f"column '{column.name}': row {int(infinite.argmax())} is infinite; give a number, or nothing where it is "
+            "missing"
+        )
+    return found
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        value = int(value)
+    text = str(value).strip()
+    return None if text in MISSING else text
