@@ -1,0 +1,342 @@
+"""Networks for tables: MLPs, residual MLPs and small transformers over embeddings of numbers and categories.
+
+The space reads `task.columns`, which says what each slice of the inputs holds. A column of kind `number` has one
+feature. A column of kind `category` has a feature of 0 or 1 for each category, so the product of this slice with a
+matrix is the embedding of the category. That a number is missing is a column of kind `category` with one feature.
+
+Sources: Gorishniy, Rubachev, Babenko (2022), "On Embeddings for Numerical Features in Tabular Deep Learning",
+https://arxiv.org/abs/2203.05556, sections 3.3 and 3.4, and Gorishniy, Rubachev, Khrulkov, Babenko (2021), "Revisiting
+Deep Learning Models for Tabular Data", https://arxiv.org/abs/2106.11959, sections 3.1 to 3.3, without dropout.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    import optuna
+
+MOST_TOKENS = 100
+"""Transformers are suggested for tables of at most this many columns, because attention compares each with each."""
+
+
+def suggest(trial: optuna.Trial, task: Any) -> dict[str, Any]:
+    """Picks a kind of network, the embeddings of the kinds of columns that the table has, and the sizes."""
+    columns = getattr(task, "columns", ())
+    bodies = [body for body in _SUGGEST if body != "transformer" or len(columns) <= MOST_TOKENS]
+    body = trial.suggest_categorical("body", bodies)
+    return {"body": body, **_SUGGEST[body](trial, {column.kind for column in columns})}
+
+
+def build(arch: dict[str, Any], task: Any) -> nn.Module:
+    """Makes the network for a table.
+
+    Raises:
+        ValueError: the task has no columns.
+    """
+    columns = getattr(task, "columns", ())
+    if not columns:
+        raise ValueError(
+            f"table reads the columns of a table, and inputs of shape {tuple(task.input_shape)} come without columns; "
+            "use mlp for any inputs, or resnet, mobilenet or vit for images"
+        )
+    return _BUILD[arch["body"]](arch, columns, task.num_outputs)
+
+
+def _suggest_mlp(trial: optuna.Trial, kinds: set[str]) -> dict[str, Any]:
+    return {
+        **_suggest_embeddings(trial, kinds),
+        "width": trial.suggest_int("width", 4, 512, log=True),
+        "depth": trial.suggest_int("depth", 1, 4),
+    }
+
+
+def _suggest_residual_mlp(trial: optuna.Trial, kinds: set[str]) -> dict[str, Any]:
+    return {
+        **_suggest_embeddings(trial, kinds),
+        "width": trial.suggest_int("residual_width", 4, 256, log=True),
+        "hidden_ratio": trial.suggest_int("hidden_ratio", 1, 2),
+        "blocks": trial.suggest_int("residual_blocks", 1, 4),
+    }
+
+
+def _suggest_embeddings(trial: optuna.Trial, kinds: set[str]) -> dict[str, Any]:
+    picked: dict[str, Any] = {}
+    if "number" in kinds:
+        embedding = trial.suggest_categorical("numbers", ["as_they_are", *_NUMBERS])
+        picked["numbers"] = {"embedding": embedding}
+        if embedding in _NUMBERS:
+            picked["numbers"]["width"] = trial.suggest_categorical("number_width", [2, 4, 8, 16])
+            picked["numbers"] |= _NUMBERS[embedding].suggest(trial)
+    if "category" in kinds:
+        picked["category_width"] = trial.suggest_categorical("category_width", [0, 1, 2, 4, 8])
+    return picked
+
+
+def _suggest_transformer(trial: optuna.Trial, kinds: set[str]) -> dict[str, Any]:
+    picked: dict[str, Any] = {}
+    if "number" in kinds:
+        embedding = trial.suggest_categorical("number_tokens", list(_NUMBERS))
+        picked["numbers"] = {"embedding": embedding, **_NUMBERS[embedding].suggest(trial)}
+    blocks = trial.suggest_int("blocks", 1, 3)
+    return {
+        **picked,
+        "heads": trial.suggest_categorical("heads", [1, 2, 4]),
+        "head_width": trial.suggest_categorical("head_width", [4, 8, 16]),
+        "hidden_ratios": [trial.suggest_int(f"hidden_ratio_{i}", 1, 2) for i in range(blocks)],
+    }
+
+
+def _build_mlp(arch: dict[str, Any], columns: Sequence[Any], num_outputs: int) -> nn.Module:
+    """Source: Gorishniy et al. (2021), section 3.1."""
+    embedded = _Concatenated(columns, arch)
+    layers: list[nn.Module] = []
+    width_in = embedded.width
+    for _ in range(arch["depth"]):
+        layers += [nn.Linear(width_in, arch["width"]), nn.ReLU()]
+        width_in = arch["width"]
+    return nn.Sequential(embedded, *layers, nn.Linear(width_in, num_outputs))
+
+
+def _build_residual_mlp(arch: dict[str, Any], columns: Sequence[Any], num_outputs: int) -> nn.Module:
+    """Source: Gorishniy et al. (2021), section 3.2."""
+    embedded = _Concatenated(columns, arch)
+    width = arch["width"]
+    return nn.Sequential(
+        embedded,
+        nn.Linear(embedded.width, width),
+        *(_Residual(width, width * arch["hidden_ratio"]) for _ in range(arch["blocks"])),
+        nn.BatchNorm1d(width),
+        nn.ReLU(),
+        nn.Linear(width, num_outputs),
+    )
+
+
+def _build_transformer(arch: dict[str, Any], columns: Sequence[Any], num_outputs: int) -> nn.Module:
+    """Source: Gorishniy et al. (2021), section 3.3. The last block computes the class token only."""
+    width, ratios = arch["heads"] * arch["head_width"], arch["hidden_ratios"]
+    last = len(ratios) - 1
+    return nn.Sequential(
+        _Tokens(columns, arch, width),
+        *(_Block(width, arch["heads"], ratio, first=i == 0, last=i == last) for i, ratio in enumerate(ratios)),
+        nn.Flatten(),
+        nn.LayerNorm(width),
+        nn.ReLU(),
+        nn.Linear(width, num_outputs),
+    )
+
+
+class _Concatenated(nn.Module):
+    """From a table (rows, features) to (rows, width): all embeddings side by side, then the features without one."""
+
+    def __init__(self, columns: Sequence[Any], arch: dict[str, Any]) -> None:
+        super().__init__()
+        numbers, categories = _of_kind(columns, "number"), _of_kind(columns, "category")
+        embeddings: list[Any] = []
+        kept: list[Any] = []
+        if numbers and arch["numbers"]["embedding"] in _NUMBERS:
+            embeddings.append(_Numbers(numbers, arch["numbers"], arch["numbers"]["width"]))
+        else:
+            kept += numbers
+        if categories and arch["category_width"]:
+            embeddings.append(_Categories(categories, arch["category_width"]))
+        else:
+            kept += categories
+        self.embeddings = nn.ModuleList(embeddings)
+        self.kept = _Features(kept)
+        self.width = sum(each.columns * each.width for each in embeddings) + len(self.kept.indices)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([*(embed(x).flatten(1) for embed in self.embeddings), self.kept(x)], dim=1)
+
+
+class _Tokens(nn.Module):
+    """From a table (rows, features) to the class token and the embedding of each column (rows, 1 + columns, width)."""
+
+    def __init__(self, columns: Sequence[Any], arch: dict[str, Any], width: int) -> None:
+        super().__init__()
+        numbers, categories = _of_kind(columns, "number"), _of_kind(columns, "category")
+        self.class_token = nn.Parameter(_uniform(1, width, bound=width**-0.5))
+        self.embeddings = nn.ModuleList()
+        if numbers:
+            self.embeddings.append(_Numbers(numbers, arch["numbers"], width))
+        if categories:
+            self.embeddings.append(_Categories(categories, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.class_token.expand(x.shape[0], 1, -1), *(embed(x) for embed in self.embeddings)], dim=1)
+
+
+class _Categories(nn.Module):
+    """From a table (rows, features) to the embeddings of its categories (rows, columns, width).
+
+    One product with a matrix of blocks embeds all columns at once. A category without a feature, because it was not
+    seen in training, has the embedding zero.
+    """
+
+    of_column: Tensor
+
+    def __init__(self, columns: Sequence[Any], width: int) -> None:
+        super().__init__()
+        self.columns, self.width = len(columns), width
+        self.features = _Features(columns)
+        owners = [i for i, column in enumerate(columns) for _ in range(column.start, column.stop)]
+        self.register_buffer("of_column", functional.one_hot(torch.tensor(owners)).float(), persistent=False)
+        self.weight = nn.Parameter(_uniform(len(owners), width, bound=width**-0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        blocks = self.of_column[:, :, None] * self.weight[:, None]
+        return (self.features(x) @ blocks.flatten(1)).unflatten(1, (self.columns, self.width))
+
+
+class _Numbers(nn.Module):
+    """From a table (rows, features) to the embeddings of its numbers (rows, columns, width)."""
+
+    def __init__(self, columns: Sequence[Any], settings: dict[str, Any], width: int) -> None:
+        super().__init__()
+        self.columns, self.width = len(columns), width
+        self.features = _Features(columns)
+        self.embed = _NUMBERS[settings["embedding"]](len(columns), width, settings)
+
+    def forward(self, x: Tensor) -> Tensor:
+        embedded: Tensor = self.embed(self.features(x))
+        return embedded
+
+
+class _Linear(nn.Module):
+    """Embeds each number by a linear layer of its own and ReLU.
+
+    Source: Gorishniy et al. (2022), section 3.4.
+    """
+
+    def __init__(self, columns: int, width: int, settings: dict[str, Any]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(_uniform(columns, width, bound=width**-0.5))
+        self.bias = nn.Parameter(_uniform(columns, width, bound=width**-0.5))
+
+    @staticmethod
+    def suggest(trial: optuna.Trial) -> dict[str, Any]:
+        return {}
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        return functional.relu(numbers[:, :, None] * self.weight + self.bias)
+
+
+class _Periodic(nn.Module):
+    """Embeds each number by sines and cosines of trained frequencies, a linear layer of its own, and ReLU.
+
+    Source: Gorishniy et al. (2022), section 3.3; `scale` is the standard deviation of the first frequencies.
+    """
+
+    def __init__(self, columns: int, width: int, settings: dict[str, Any]) -> None:
+        super().__init__()
+        count, scale = settings["frequencies"], settings["scale"]
+        self.frequencies = nn.Parameter(torch.empty(columns, count))
+        nn.init.trunc_normal_(self.frequencies, std=scale, a=-3 * scale, b=3 * scale)
+        self.weight = nn.Parameter(_uniform(columns, 2 * count, width, bound=(2 * count) ** -0.5))
+        self.bias = nn.Parameter(_uniform(columns, width, bound=(2 * count) ** -0.5))
+
+    @staticmethod
+    def suggest(trial: optuna.Trial) -> dict[str, Any]:
+        return {
+            "frequencies": trial.suggest_categorical("frequencies", [4, 8, 16]),
+            "scale": trial.suggest_float("frequency_scale", 0.01, 1, log=True),
+        }
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        angles = 2 * math.pi * numbers[:, :, None] * self.frequencies
+        waves = torch.cat([angles.sin(), angles.cos()], dim=2)
+        return functional.relu(torch.einsum("rcf,cfw->rcw", waves, self.weight) + self.bias)
+
+
+class _Features(nn.Module):
+    """From a table (rows, features) to the features of some of its columns."""
+
+    indices: Tensor
+
+    def __init__(self, columns: Sequence[Any]) -> None:
+        super().__init__()
+        indices = [index for column in columns for index in range(column.start, column.stop)]
+        self.register_buffer("indices", torch.tensor(indices, dtype=torch.long), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, self.indices]
+
+
+class _Residual(nn.Module):
+    """Batch norm and an MLP of one hidden layer, added to their input."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.BatchNorm1d(width), nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+class _Block(nn.Module):
+    """Attention and a gated MLP, each normalised before and added to its input.
+
+    The first block does not normalise before its attention. The last one gives the class token only.
+    """
+
+    def __init__(self, width: int, heads: int, hidden_ratio: int, *, first: bool, last: bool) -> None:
+        super().__init__()
+        self.asking = 1 if last else None
+        self.normalise = nn.Identity() if first else nn.LayerNorm(width)
+        self.attention = _Attention(width, heads)
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, 2 * hidden_ratio * width),
+            _GatedReLU(),
+            nn.Linear(hidden_ratio * width, width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.normalise(x)
+        x = x[:, : self.asking] + self.attention(tokens[:, : self.asking], tokens)
+        return x + self.mlp(x)
+
+
+class _Attention(nn.Module):
+    """Attention of some tokens (rows, asking, width) to all tokens (rows, tokens, width)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.project = nn.Linear(width, width)
+
+    def forward(self, asking: Tensor, tokens: Tensor) -> Tensor:
+        query = self.query(asking).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        key, value = self.key_value(tokens).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind()
+        mixed = functional.scaled_dot_product_attention(query, key, value)
+        return self.project(mixed.transpose(1, 2).flatten(2))
+
+
+class _GatedReLU(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        values, gates = x.chunk(2, dim=-1)
+        return values * functional.relu(gates)
+
+
+def _of_kind(columns: Sequence[Any], kind: str) -> list[Any]:
+    return [column for column in columns if column.kind == kind]
+
+
+def _uniform(*shape: int, bound: float) -> Tensor:
+    return torch.empty(*shape).uniform_(-bound, bound)
+
+
+_NUMBERS: dict[str, Any] = {"linear": _Linear, "periodic": _Periodic}
+_SUGGEST = {"mlp": _suggest_mlp, "residual_mlp": _suggest_residual_mlp, "transformer": _suggest_transformer}
+_BUILD = {"mlp": _build_mlp, "residual_mlp": _build_residual_mlp, "transformer": _build_transformer}
