@@ -168,13 +168,20 @@ def test_spaces_lists_what_is_installed_with_choices_and_parameters() -> None:
     answer = autokd("spaces")
     assert (answer.code, answer.err) == (0, "")
     names = [line.split()[0] for line in answer.out.splitlines() if not line.startswith(" ")]
-    assert names == ["hf", "mlp", "mobilenet", "resnet", "timm", "vit"]
-    assert answer.out.count(" choices, ") == 8
+    assert names == ["hf", "mlp", "mobilenet", "resnet", "table", "timm", "vit"]
+    assert answer.out.count(" choices, ") == 10
     assert answer.out.count("It takes settings first: `autokd check '") == 2
     found = {each["name"]: each for each in json.loads(autokd("spaces", "--json").out)}
     assert list(found) == names
     assert (found["hf"]["takes_settings"], found["hf"]["sizes"]) == (True, {})
     assert found["mlp"]["sizes"]["8x8x1"].keys() == SUMMARY
+    assert {name: list(each["sizes"]) for name, each in found.items() if each["sizes"]} == {
+        "mlp": ["8x8x1", "32x32x3", "table"],
+        "mobilenet": ["8x8x1", "32x32x3"],
+        "resnet": ["8x8x1", "32x32x3"],
+        "table": ["table"],
+        "vit": ["8x8x1", "32x32x3"],
+    }
 
 
 @pytest.mark.parametrize("words", ["spaces", "--help"])

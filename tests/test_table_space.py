@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -17,77 +17,49 @@ from torch import Tensor, nn
 
 from autokd.export import export_student
 from autokd.objectives.costs import flops
+from autokd.readings import Column
 from autokd.testing import SearchSpaceContract, TinyTask, check_space, describe_space
 from search_spaces import table
 
 
-@dataclass(frozen=True)
-class Column:
-    name: str
-    kind: str
-    start: int
-    stop: int
+def rows_of(task: TinyTask, count: int, seed: int = 0) -> Tensor:
+    """Random numbers, and one random category in each column of categories."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(count, *task.input_shape, generator=generator)
+    for column in task.columns:
+        if column.kind == "category":
+            size = column.stop - column.start
+            picked = torch.randint(size, (count,), generator=generator)
+            x[:, column.start : column.stop] = nn.functional.one_hot(picked, size)
+    return x
 
 
-@dataclass(frozen=True)
-class Table:
-    """What the space reads of a task."""
-
-    columns: tuple[Column, ...]
-    num_outputs: int = 2
-
-    @property
-    def input_shape(self) -> tuple[int]:
-        return (self.columns[-1].stop,)
-
-    def rows(self, count: int, seed: int = 0) -> Tensor:
-        """Random numbers, and one random category in each column of categories."""
-        generator = torch.Generator().manual_seed(seed)
-        x = torch.randn(count, *self.input_shape, generator=generator)
-        for column in self.columns:
-            if column.kind == "category":
-                size = column.stop - column.start
-                picked = torch.randint(size, (count,), generator=generator)
-                x[:, column.start : column.stop] = nn.functional.one_hot(picked, size)
-        return x
-
-
-@dataclass(frozen=True)
-class TinyTable(TinyTask):
-    """A `TinyTask` whose features have columns; the space takes any numbers for categories."""
-
-    columns: tuple[Column, ...] = ()
+def table_of(columns: tuple[Column, ...], num_outputs: int = 2) -> TinyTask:
+    return TinyTask(input_shape=(columns[-1].stop,), num_outputs=num_outputs, columns=columns)
 
 
 def columns(*sizes: int) -> tuple[Column, ...]:
     """Columns in this order: a number for each 0, a column of so many categories for each other size."""
-    made: list[Column] = []
-    start = 0
-    for i, size in enumerate(sizes):
-        stop = start + max(size, 1)
-        made.append(Column(f"column {i}", "category" if size else "number", start, stop))
-        start = stop
-    return tuple(made)
+    ends = list(accumulate(max(size, 1) for size in sizes))
+    return tuple(
+        Column(f"column {i}", "category" if size else "number", end - max(size, 1), end)
+        for i, (size, end) in enumerate(zip(sizes, ends, strict=True))
+    )
 
 
 MIXED = columns(0, 3, 0, 1, 5, 0)
 ADULT = columns(0, 0, 0, 0, 0, 0, 9, 16, 7, 15, 6, 5, 2, 42)
 
 
-def tiny(*sizes: int, num_outputs: int = 3) -> TinyTable:
-    found = columns(*sizes)
-    return TinyTable(input_shape=(found[-1].stop,), num_outputs=num_outputs, columns=found)
-
-
 @pytest.mark.slow
 class TestTable(SearchSpaceContract):
     space = table
-    tasks = (tiny(0, 3, 0, 1, 5, 0), tiny(0, 0), tiny(4, 2, num_outputs=2), tiny(0))
+    tasks = (table_of(MIXED, 3), table_of(columns(0, 0)), table_of(columns(4, 2), 4), table_of(columns(0)))
 
 
 @pytest.mark.parametrize("sizes", [(0, 3, 0, 1, 5, 0), (4, 2), (0,)], ids=str)
 def test_a_few_architectures_pass_the_check_on_tables_of_each_kind(sizes: tuple[int, ...]) -> None:
-    assert check_space(table, tiny(*sizes), samples=4, seed=1) == []
+    assert check_space(table, table_of(columns(*sizes), 3), samples=4, seed=1) == []
 
 
 PERIODIC = {"embedding": "periodic", "frequencies": 4, "scale": 0.5}
@@ -120,15 +92,15 @@ ARCHS: dict[str, dict[str, Any]] = {
 EACH = pytest.mark.parametrize("arch", ARCHS.values(), ids=list(ARCHS))
 
 
-def network_of(arch: dict[str, Any], task: Table) -> nn.Module:
+def network_of(arch: dict[str, Any], task: TinyTask) -> nn.Module:
     torch.manual_seed(0)
     return table.build(arch, task).eval()
 
 
 @EACH
 def test_the_answer_to_a_row_depends_neither_on_its_place_nor_on_other_rows(arch: dict[str, Any]) -> None:
-    task = Table(MIXED)
-    network, rows, order = network_of(arch, task), task.rows(7), torch.randperm(7)
+    task = table_of(MIXED)
+    network, rows, order = network_of(arch, task), rows_of(task, 7), torch.randperm(7)
     answers = network(rows)
 
     torch.testing.assert_close(network(rows[order]), answers[order])
@@ -137,9 +109,9 @@ def test_the_answer_to_a_row_depends_neither_on_its_place_nor_on_other_rows(arch
 
 @EACH
 def test_every_weight_and_every_feature_counts(arch: dict[str, Any]) -> None:
-    task = Table(MIXED)
+    task = table_of(MIXED)
     network = network_of(arch, task).train()
-    rows = task.rows(64).requires_grad_()
+    rows = rows_of(task, 64).requires_grad_()
 
     network(rows).square().sum().backward()
 
@@ -151,34 +123,33 @@ def test_every_weight_and_every_feature_counts(arch: dict[str, Any]) -> None:
 @EACH
 def test_columns_may_be_in_any_order(arch: dict[str, Any]) -> None:
     """Numbers keep their order among themselves, and so do categories."""
-    mixed = Table(MIXED)
-    moved = [column for kind in ("category", "number") for column in MIXED if column.kind == kind]
-    sorted_columns, start, features = [], 0, []
-    for column in moved:
+    mixed, start = table_of(MIXED), 0
+    moved, features = [], []
+    for column in sorted(MIXED, key=lambda column: column.kind):
         size = column.stop - column.start
-        sorted_columns.append(Column(column.name, column.kind, start, start + size))
+        moved.append(Column(column.name, column.kind, start, start + size))
         features += range(column.start, column.stop)
         start += size
-    rows = mixed.rows(5)
+    rows = rows_of(mixed, 5)
 
-    ours, theirs = network_of(arch, mixed), network_of(arch, Table(tuple(sorted_columns)))
+    ours, theirs = network_of(arch, mixed), network_of(arch, table_of(tuple(moved)))
 
     torch.testing.assert_close(theirs(rows[:, features]), ours(rows))
 
 
 @EACH
 def test_a_category_that_was_not_seen_in_training_has_an_answer(arch: dict[str, Any]) -> None:
-    task = Table(MIXED)
-    rows = task.rows(3)
+    task = table_of(MIXED)
+    rows = rows_of(task, 3)
     rows[:, 1:4] = 0
 
     assert network_of(arch, task)(rows).isfinite().all()
 
 
 def test_the_embedding_of_a_category_is_that_of_an_embedding_layer() -> None:
-    task = Table(columns(3, 0, 5, 1))
+    task = table_of(columns(3, 0, 5, 1))
     embed = table._Categories([task.columns[0], task.columns[2]], 4)
-    rows = task.rows(6)
+    rows = rows_of(task, 6)
     first = nn.Embedding.from_pretrained(embed.weight[:3])
     second = nn.Embedding.from_pretrained(embed.weight[3:])
 
@@ -217,22 +188,20 @@ def test_the_last_block_computes_of_the_class_token_what_a_whole_block_computes(
 
 
 def test_attention_is_counted_as_flops() -> None:
-    task = Table(columns(0, 0, 0))
+    task = table_of(columns(0, 0, 0))
     tokens, width = 4, 4
     linear = (1 + 2 * tokens + 1) * width * width  # query and projection of the class token, keys and values of all
     attention = 2 * tokens * width
     mlp = 3 * width * 2 * width
     head = width * 2
 
-    counted = flops(network_of(ARCHS["one block"], task), task.rows(1))
+    counted = flops(network_of(ARCHS["one block"], task), rows_of(task, 1))
 
     assert counted == 2 * (linear + attention + mlp + head)
 
 
 def test_networks_range_from_hundreds_to_about_a_million_parameters_and_most_are_small() -> None:
-    task = TinyTable(input_shape=(ADULT[-1].stop,), num_outputs=2, columns=ADULT)
-
-    summary = describe_space(table, task, samples=200)
+    summary = describe_space(table, table_of(ADULT), samples=200)
 
     assert summary.parameters_min < 400
     assert summary.parameters_median < 10_000
@@ -242,21 +211,21 @@ def test_networks_range_from_hundreds_to_about_a_million_parameters_and_most_are
 def test_only_kinds_of_columns_that_the_table_has_are_searched() -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
 
-    def names(task: Table) -> set[str]:
+    def names(task: TinyTask) -> set[str]:
         trials = [study.ask() for _ in range(30)]
         for trial in trials:
             table.suggest(trial, task)
         return {name for trial in trials for name in trial.params}
 
-    assert names(Table(MIXED)) - names(Table(columns(3, 4))) == {
+    assert names(table_of(MIXED)) - names(table_of(columns(3, 4))) == {
         "numbers", "number_width", "number_tokens", "frequencies", "frequency_scale"
     }  # fmt: skip
-    assert names(Table(MIXED)) - names(Table(columns(0, 0))) == {"category_width"}
+    assert names(table_of(MIXED)) - names(table_of(columns(0, 0))) == {"category_width"}
 
 
 def test_a_table_of_many_columns_gets_no_transformer() -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    wide = Table(columns(*[0] * (table.MOST_TOKENS + 1)))
+    wide = table_of(columns(*[0] * (table.MOST_TOKENS + 1)))
 
     bodies = {table.suggest(study.ask(), wide)["body"] for _ in range(30)}
 
@@ -268,8 +237,8 @@ def test_a_network_learns_what_needs_a_number_and_a_category_together(name: str)
     def targets(rows: Tensor) -> Tensor:
         return ((rows[:, 0] > 0) == (rows[:, 1] > 0)).long()
 
-    task = Table(columns(0, 2))
-    rows, others = task.rows(256), task.rows(256, seed=1)
+    task = table_of(columns(0, 2))
+    rows, others = rows_of(task, 256), rows_of(task, 256, seed=1)
     network = network_of(ARCHS[name], task).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
     for _ in range(120):
@@ -286,9 +255,9 @@ def test_a_network_learns_what_needs_a_number_and_a_category_together(name: str)
 def test_exported_networks_answer_as_they_do_for_any_batch_size(
     arch: dict[str, Any], suffix: str, tmp_path: Path
 ) -> None:
-    task = Table(MIXED)
+    task = table_of(MIXED)
 
-    line = export_student(network_of(arch, task), task.rows(5), tmp_path / f"student.{suffix}", card=sample_card())
+    line = export_student(network_of(arch, task), rows_of(task, 5), tmp_path / f"student.{suffix}", card=sample_card())
 
     assert "on 5 inputs" in line
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from autokd.errors import InfeasibleError, InputError
+from autokd.readings import Column
 from autokd.testing import (
     TinyTask,
     check_space,
@@ -282,6 +283,20 @@ def test_a_space_of_which_nothing_can_be_built_has_no_summary() -> None:
 def test_tiny_tasks_of_one_seed_are_one_task() -> None:
     assert TinyTask().digest == TinyTask().digest
     assert len({TinyTask().digest, TinyTask(seed=1).digest, TinyTask(views=2).digest}) == 3
+
+
+def test_the_categories_of_a_tiny_table_are_zeros_with_at_most_a_single_one() -> None:
+    columns = (
+        Column("age", "number", 0, 1),
+        Column("city", "category", 1, 4),
+        Column("age is missing", "category", 4, 5),
+    )
+    task = TinyTask(input_shape=(5,), num_outputs=3, columns=columns)
+    inputs = task.inputs(torch.arange(task.num_rows))
+
+    assert len(inputs[:, 0].unique()) == task.num_rows
+    assert set(inputs[:, 1:].unique().tolist()) == {0.0, 1.0}
+    assert set(inputs[:, 1:4].sum(dim=1).tolist()) <= {0.0, 1.0}
 
 
 def test_a_tiny_task_can_be_learnt() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 
 from autokd import registry
-from autokd.errors import AutoKDError
+from autokd.errors import AutoKDError, InputError
+from autokd.readings import Column
 from autokd.registry.lookup import find
 from autokd.tasks import open_task
 from autokd.testing import SpaceSummary, TinyTask, check_space, describe_space
@@ -41,7 +43,7 @@ class InstalledSpace:
     Args:
         name: the name of the plug-in.
         about: the first line of its documentation.
-        sizes: the size of the space, by the kind of images that it is built for.
+        sizes: the size of the space, by the kind of inputs; kinds that the space cannot read are left out.
         takes_settings: whether it needs settings to make a space.
         problem: why it cannot be used; "" if it can.
     """
@@ -75,10 +77,11 @@ def check_lines(found: Check) -> list[str]:
 
 
 def installed_spaces() -> list[InstalledSpace]:
-    """Each installed search space, with its size on 8x8 grey and 32x32 colour images."""
+    """Each installed search space, with its size on 8x8 grey images, on 32x32 colour images and on a table."""
     tasks: Mapping[str, Task] = {
         "8x8x1": TinyTask(input_shape=(1, 8, 8), num_outputs=10, seed=0),
         "32x32x3": TinyTask(input_shape=(3, 32, 32), num_outputs=10, seed=0),
+        "table": _tiny_table(),
     }
     return [_installed_space(name, tasks) for name in registry.installed("search_spaces")]
 
@@ -101,9 +104,26 @@ def _installed_space(name: str, tasks: Mapping[str, Task]) -> InstalledSpace:
         about = next(iter((found.__doc__ or "").strip().splitlines()), "")
         if callable(found):  # such a space builds networks of another library, whose import takes seconds
             return InstalledSpace(name, about, takes_settings=True)
-        return InstalledSpace(name, about, {size: describe_space(found, task) for size, task in tasks.items()})
+        sizes, reasons = {}, []
+        for kind, task in tasks.items():
+            try:
+                sizes[kind] = describe_space(found, task)
+            except InputError as error:
+                reasons.append(str(error))
+        return InstalledSpace(name, about, sizes, problem="" if sizes else reasons[0])
     except AutoKDError as error:
         return InstalledSpace(name, problem=str(error))
+
+
+def _tiny_table() -> TinyTask:
+    """A table of 6 numbers and 8 categories of 2 to 42 values each."""
+    sizes = [1] * 6 + [9, 16, 7, 15, 6, 5, 2, 42]
+    ends = accumulate(sizes)
+    columns = (
+        Column(f"column {i}", "number" if size == 1 else "category", end - size, end)
+        for i, (size, end) in enumerate(zip(sizes, ends, strict=True))
+    )
+    return TinyTask(input_shape=(sum(sizes),), num_outputs=2, columns=tuple(columns))
 
 
 def _words(summary: SpaceSummary) -> str:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from autokd.readings import Column
+
 _SPLITS = {"train": 24, "transfer": 12, "validation": 12, "test": 12, "reserve": 4}
 _NOISE = 0.3
 
@@ -23,12 +25,16 @@ class TinyTask:
         num_outputs: the number of classes, 2 .. 24, so that `train` holds each of them.
         seed: the seed of prototypes and noise.
         views: the number of deterministic augmentations of each row, >= 1.
+        columns: what the features stand for, so that the task is a table; (features,) are their sum. In the features of
+            a category the largest number becomes 1 and each other one 0. If none is above 0, all become 0, as for a
+            category that was not seen in training.
     """
 
     input_shape: tuple[int, ...] = (1, 8, 8)
     num_outputs: int = 10
     seed: int = 0
     views: int = 1
+    columns: tuple[Column, ...] = ()
 
     @property
     def name(self) -> str:
@@ -85,4 +91,10 @@ class TinyTask:
         prototypes = torch.randn(self.num_outputs, *self.input_shape, generator=generator)
         noise = torch.randn(self.views, self.num_rows, *self.input_shape, generator=generator)
         noise[1:] += noise[0]
-        return prototypes[self._targets] + _NOISE * noise
+        inputs = prototypes[self._targets] + _NOISE * noise
+        for column in self.columns:
+            if column.kind == "category":
+                features = inputs[..., column.start : column.stop]
+                largest = features.amax(dim=-1, keepdim=True).clamp(min=0)
+                features.copy_((features == largest).float())
+        return inputs
