@@ -15,6 +15,7 @@ FLOORS = (
     ("files", "losses"),
     ("heads",),
     ("choices", "devices", "frames", "networks", "npy", "urls", "weights"),
+    ("latency",),
     ("objectives", "one_function", "pareto", "readings"),
     ("registry",),
     ("study",),

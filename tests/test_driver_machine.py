@@ -37,8 +37,8 @@ from autokd.checkpoints import (
     write_result,
 )
 from autokd.driver.core import Driver
-from autokd.driver.meter import IN_PROCESS
 from autokd.errors import NoFrontError
+from autokd.latency.meter import IN_PROCESS
 from autokd.record import Record, counts, read_trials
 from autokd.trial import Context, Stretch
 from autokd.types import Arch, Objective, Point

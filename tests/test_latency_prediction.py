@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autokd.objectives.latency_prediction import fit_latency
+from autokd.latency.prediction import fit_latency
 
 
 def drawn(number: int, seed: int = 0) -> list[dict[str, Any]]:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from autokd.errors import InputError
-from autokd.objectives import latency_table
-from autokd.objectives.latency_table import LatencyTable, Measurement, conditions, device_name
+from autokd.latency import table as tables
+from autokd.latency.table import LatencyTable, Measurement, conditions, device_name
 
 KEY = {"device": "a processor", "threads": 1}
 
@@ -104,5 +104,5 @@ def test_conditions_can_be_told_of_a_runtime_that_is_not_installed(monkeypatch: 
     def version(package: str) -> str:
         raise PackageNotFoundError(package)
 
-    monkeypatch.setattr(latency_table, "version", version)
+    monkeypatch.setattr(tables, "version", version)
     assert conditions(runtime="onnx", threads=1, batch=1)["versions"] == {"torch": "", "onnxruntime": ""}

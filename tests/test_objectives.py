@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import copy
-import gc
-import sys
-import time
 from collections.abc import Callable
-from typing import cast
 
 import numpy as np
 import pytest
 import torch
-from conftest import needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 from torch import Tensor, nn
 
 from autokd import objectives
-from autokd.errors import InfeasibleError, InputError
-from autokd.objectives import costs, latency, quality
+from autokd.errors import InfeasibleError
+from autokd.objectives import costs, quality
 from autokd.types import Evaluation, Objective
 
 laws = settings(deadline=None, max_examples=40)
@@ -247,111 +242,3 @@ def test_measuring_leaves_the_student_as_it_was(each: Objective) -> None:
 )
 def test_costs_are_the_same_every_time(each: Objective) -> None:
     assert len({each.measure(chain(), SAMPLE) for _ in range(3)}) == 1
-
-
-# latency
-
-
-class Clock:
-    """A clock that calls move; `slowness` is how loaded the machine is."""
-
-    def __init__(self) -> None:
-        self.now, self.slowness = 0.0, 1.0
-
-    def __call__(self) -> int:
-        return int(self.now)
-
-    def call(self, milliseconds: float, then: Callable[[], None] = lambda: None) -> Callable[[], None]:
-        def run() -> None:
-            self.now += milliseconds * 1e6 * self.slowness
-            then()
-
-        return run
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(time, "thread_time_ns", made)
-    monkeypatch.setattr(latency, "_reference", lambda device: made.call(0.5))
-    return made
-
-
-def test_a_machine_that_slows_down_is_divided_out(clock: Clock) -> None:
-    def slow_down() -> None:
-        clock.slowness *= 1.01
-
-    calls = [clock.call(2.0, slow_down), clock.call(0.1)]
-    found = latency.time_calls(calls, threads=1, seconds=0.5, reference_ms=0.5)
-    assert [timing.median_ms for timing in found] == pytest.approx([2.0, 0.1], rel=0.05)
-    assert all(timing.cv < 0.05 for timing in found)
-    assert latency.time_calls(calls, threads=1, seconds=0.5, reference_ms=None)[0].median_ms > 3
-
-
-def test_a_round_keeps_the_calls_that_were_not_disturbed(clock: Clock) -> None:
-    calls = iter(range(1_000_000))
-
-    def disturb() -> None:
-        clock.now += 9e6 * (next(calls) % 2)
-
-    (timing,) = latency.time_calls([clock.call(1.0, disturb)], threads=1, seconds=0.2, reference_ms=0.5)
-    assert timing.median_ms == pytest.approx(1.0)
-
-
-def test_a_slow_student_still_gets_seven_rounds_and_a_fast_one_stops_in_time(clock: Clock) -> None:
-    slow = latency.time_calls([clock.call(1000.0)], threads=1, seconds=0.1, reference_ms=None)
-    fast = latency.time_calls([clock.call(0.1)], threads=1, seconds=0.1, reference_ms=None)
-    assert slow[0].rounds == 7
-    assert fast[0].rounds == pytest.approx(100, rel=0.01)
-
-
-@pytest.mark.slow
-@needs("onnxruntime")
-def test_onnx_runtime_answers_as_the_student_does_and_is_timed() -> None:
-    student, sample = chain().eval(), torch.randn(1, 4)
-    (answer,) = cast(list[np.ndarray], latency.RUNTIMES["onnx"](student, sample, 1)())
-    assert np.allclose(answer, student(sample).detach(), atol=1e-6)
-    assert latency.latency_ms(student, sample, batch=4, runtime="onnx", seconds=0.02, reference_ms=0.2) > 0
-
-
-@pytest.mark.slow
-def test_every_student_is_compiled_and_none_falls_back_to_eager() -> None:
-    from torch._dynamo.utils import counters
-
-    torch.compiler.reset()
-    counters.clear()
-    students = [nn.Linear(4, width) for width in range(2, 12)]
-    latency.measure_together(students, SAMPLE, runtime="compile", seconds=0.01)
-    assert counters["stats"]["unique_graphs"] == len(students)
-
-
-def test_students_are_timed_together_in_order_and_the_process_is_left_as_it_was() -> None:
-    students = [chain(), chain()]
-    state, collecting = torch.get_rng_state(), gc.isenabled()
-    idle = latency.measure_reference_ms()
-    found = latency.measure_together(students, SAMPLE, batch=2, threads=2, seconds=0.005, reference_ms=idle)
-    assert [timing.rounds >= 7 and timing.median_ms > 0 for timing in found] == [True, True]
-    assert torch.get_num_threads() == 1
-    assert gc.isenabled() == collecting
-    assert not torch.is_inference_mode_enabled()
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-@pytest.mark.parametrize(
-    ("settings_given", "message"),
-    [
-        ({"batch": 0}, "batch >= 1"),
-        ({"threads": 0}, "threads >= 1"),
-        ({"seconds": float("nan")}, "seconds > 0"),
-        ({"runtime": "onx"}, "did you mean 'onnx'"),
-    ],
-)
-def test_bad_settings_are_answered_in_words(settings_given: dict[str, float], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        objectives.latency_ms.measure(chain(), SAMPLE, **settings_given)
-
-
-def test_a_missing_onnx_runtime_is_answered_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(InputError, match=r"pip install 'autokd\[onnx\]'"):
-        latency.latency_ms(chain(), SAMPLE, runtime="onnx")

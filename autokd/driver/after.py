@@ -47,7 +47,6 @@ from autokd.teachers.cache import refuse_damaged
 from autokd.trial import (
     Context,
     Stretch,
-    build_student,
     context_of,
     evaluate,
     load_context,
@@ -329,7 +328,7 @@ def _trial(run: Path, number: int, study: Study | None) -> TrialRecord:
 
 
 def _load_student(context: Context, arch: dict[str, Any], folder: Path) -> nn.Module:
-    student = build_student(context, arch, seed=context.study.seed)
+    student = context.build(arch)
     load_weights(student, folder)
     return student.eval()
 

@@ -155,7 +155,7 @@ def _timed_together(run: Run, students: Sequence[Student]) -> list[Student]:
     students = list(students)
     for objective in (objective for objective in context.objectives if objective.timed):
         archs = [student.arch for student in students]
-        timings = run.meter.measure(context, objective, archs, reference_ms=run.reference_ms)
+        timings = run.meter.measure(context, objective.settings, archs, reference_ms=run.reference_ms)
         students = [
             replace(
                 student,

@@ -25,8 +25,8 @@ from autokd.checkpoints import (
     unrecorded_result,
 )
 from autokd.driver.costs import Costs, random_study
-from autokd.driver.meter import Meter
 from autokd.errors import FOREIGN, InfeasibleError, InputError, LateError, NoFrontError
+from autokd.latency.meter import Meter
 from autokd.record import STOPPED_EARLY, Record, TrialRecord, canonical
 from autokd.trial import Context, Stretch, in_time, reason_of, training_seed
 from autokd.types import Arch, Point, Recipe, Scheduler

@@ -11,10 +11,11 @@ from pathlib import Path
 import optuna
 
 from autokd.checkpoints import deaths, in_mortal_danger
-from autokd.driver.latencies import Latencies
-from autokd.driver.meter import Meter
 from autokd.errors import FOREIGN, InputError, LateError
+from autokd.latency.latencies import Latencies
+from autokd.latency.meter import Meter
 from autokd.record import TrialRecord, canonical, without_log
+from autokd.registry import reference_of, resolve, source_digest
 from autokd.trial import Context, breaks, in_time, reason_of
 from autokd.types import Arch, Objective
 
@@ -44,7 +45,7 @@ class Costs:
     def __init__(self, context: Context, folder: Path, *, meter: Meter, reference_ms: float) -> None:
         self.context = context
         self.latencies = {
-            objective.name: Latencies(context, objective, folder, meter=meter, reference_ms=reference_ms)
+            objective.name: latencies_of(context, objective, folder, meter=meter, reference_ms=reference_ms)
             for objective in context.objectives
             if objective.timed
         }
@@ -89,6 +90,18 @@ class Costs:
         latencies = self.latencies[name]
         known = latencies.known(arch)
         return latencies.measure(arch, seconds=_GLANCE_SECONDS) if known is None else known
+
+
+def latencies_of(
+    context: Context, objective: Objective, folder: Path, *, meter: Meter, reference_ms: float
+) -> Latencies:
+    """The latencies of a timed objective of a run; see `Latencies`."""
+    named = context.study.space
+    while isinstance(named, Mapping):
+        named = named["space"]
+    space = resolve("search_spaces", named)
+    known_by = {"space": source_digest(space), "attribute": (reference_of(space) or "").partition(":")[2]}
+    return Latencies(context, objective, folder, space=known_by, meter=meter, reference_ms=reference_ms)
 
 
 def random_study(seed: int) -> optuna.Study:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-from autokd.driver.costs import draw_archs
-from autokd.driver.latencies import Latencies, idle_reference_ms
+from autokd.driver.costs import draw_archs, latencies_of
 from autokd.driver.places import open_place
 from autokd.errors import FOREIGN, InputError, UnmeasuredError
-from autokd.objectives.latency_prediction import LatencyPrediction
+from autokd.latency.meter import idle_reference_ms
+from autokd.latency.prediction import LatencyPrediction
 from autokd.record import canonical
 from autokd.study import Study, read_task, resolve_objectives, resolve_space
 from autokd.tasks import open_task
@@ -59,7 +59,7 @@ def measure_device(
         task = open_task(read_task(study.task), seed=study.seed, folder=Path(folder) / "task")
         context = Context(study, resolve_space(study), task, torch.empty(0), (timed,))
         reference_ms = idle_reference_ms([timed], place.meter)
-        latencies = Latencies(
+        latencies = latencies_of(
             context, replace(timed, table=str(out)), Path(folder), meter=place.meter, reference_ms=reference_ms
         )
         done, reason = 0, ""

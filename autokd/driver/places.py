@@ -13,10 +13,10 @@ from typing import Any, Protocol
 from autokd.checkpoints import in_mortal_danger
 from autokd.driver.core import Driver
 from autokd.driver.loop import Executors, Work, open_executor, run_trials, train_all
-from autokd.driver.meter import Meter, ThisProcess
 from autokd.driver.progress import Notify
 from autokd.driver.setup import Run
 from autokd.executors import InlineExecutor
+from autokd.latency.meter import Meter
 from autokd.study import RayExecutor, Study
 from autokd.trial import Stretch, refuse_gone, run_stretch_in
 
@@ -48,9 +48,9 @@ class Here:
     executor: Executors
 
     @property
-    def meter(self) -> ThisProcess:
+    def meter(self) -> Meter:
         """A meter in this process, which waits until workers are ready."""
-        return ThisProcess(ready=self.executor.wait_until_ready)
+        return Meter(ready=self.executor.wait_until_ready)
 
     def start(self) -> None:
         """Starts the worker processes, which import for a second or two."""

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from autokd.driver.costs import draw_archs, refuse_hopeless_bounds
-from autokd.driver.latencies import idle_reference_ms
-from autokd.driver.meter import Meter
 from autokd.driver.parts import refuse_hopeless_baselines, refuse_unusable, refuse_unusable_baselines, usable_parts
 from autokd.driver.places import HERE, Place
 from autokd.driver.prior import adopt_prior, refuse_prior
@@ -31,6 +29,7 @@ from autokd.driver.teaching import teacher_and_outputs, teacher_facts
 from autokd.driver.widening import widen
 from autokd.errors import START_OVER, InputError
 from autokd.executors import one_thread
+from autokd.latency.meter import Meter, idle_reference_ms
 from autokd.record import refuse_held
 from autokd.registry import source_digest
 from autokd.study import (

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from autokd.driver.costs import MOST_LOST, Costs, draw_archs
-from autokd.driver.meter import Meter
 from autokd.errors import FOREIGN, InputError, LateError, UnmeasuredError
+from autokd.latency.meter import Meter
 from autokd.objectives.ends import find_ends
 from autokd.record import canonical
 from autokd.trial import Context, as_evaluation, reason_of

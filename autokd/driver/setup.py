@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from autokd.driver.meter import IN_PROCESS, Meter
 from autokd.errors import FOREIGN, OTHER_FOLDER, START_OVER, InputError, said
+from autokd.latency.meter import IN_PROCESS, Meter
 from autokd.record import has_own_database, read_study
 from autokd.study import (
     FORMAT,

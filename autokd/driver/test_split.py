@@ -15,7 +15,7 @@ from autokd.driver.teaching import with_test_answers
 from autokd.driver.test_reads import note_test_read
 from autokd.front import Student
 from autokd.record import TrialRecord
-from autokd.trial import build_student, evaluate, evaluate_outputs
+from autokd.trial import evaluate, evaluate_outputs
 
 
 def read_test(
@@ -39,7 +39,7 @@ def read_test(
         own = whole_checkpoint(run.folder, trials[student.trial])
         values = []
         for folder in folders[student.trial] or ([own] if own else []):
-            network = build_student(context, student.arch, seed=context.study.seed)
+            network = context.build(student.arch)
             load_weights(network, folder)
             values.append(evaluate(context, network, "test"))
         test = {name: fmean(value[name] for value in values) for name in values[0]} if values else {}

@@ -5,7 +5,8 @@ All of them are registered as plug-ins in the entry-point group `autokd.objectiv
 
 from __future__ import annotations
 
-from autokd.objectives import costs, latency, quality
+from autokd.latency import timing
+from autokd.objectives import costs, quality
 from autokd.types import Objective, share_error
 
 accuracy = Objective(
@@ -26,4 +27,4 @@ parameters = Objective("parameters", "minimize", "", False, costs.parameters)
 flops = Objective("flops", "minimize", "", False, costs.flops)
 size_mb = Objective("size_mb", "minimize", "MB", False, costs.size_mb)
 peak_memory_mb = Objective("peak_memory_mb", "minimize", "MB", False, costs.peak_memory_mb)
-latency_ms = Objective("latency_ms", "minimize", "ms", False, latency.latency_ms, timed=True)
+latency_ms = Objective("latency_ms", "minimize", "ms", False, timing.latency_ms, timed=True)

@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from autokd.errors import FOREIGN, InfeasibleError
+from autokd.networks import in_eval_mode
 
 
 def parameters(student: nn.Module, inputs: Tensor) -> float:
@@ -46,7 +47,7 @@ def flops(student: nn.Module, inputs: Tensor) -> float:
     try:
         total = _counted(copy.deepcopy(student).to("meta").eval(), inputs.to("meta"))
     except FOREIGN:  # a forward may raise anything on the meta device; if the fault is its own, it raises again below
-        with evaluating(student), _nothing_fused():
+        with in_eval_mode(student), _nothing_fused():
             total = _counted(student, inputs)
     if total == 0 and any(weight.requires_grad for weight in student.parameters()):
         owners = {type(m).__name__ for m in student.modules() if any(True for _ in m.parameters(recurse=False))}
@@ -94,21 +95,9 @@ def peak_memory_mb(student: nn.Module, inputs: Tensor, *, batch: int = 1) -> flo
     """
     inputs = inputs.expand(batch, *inputs.shape[1:]).contiguous()
     live = _LiveTensors([*_state(student), inputs])
-    with evaluating(student), torch.no_grad(), live:
+    with in_eval_mode(student), torch.no_grad(), live:
         student(inputs)
     return live.peak / 1e6
-
-
-@contextmanager
-def evaluating(student: nn.Module) -> Iterator[None]:
-    """Puts the student into eval mode, and afterwards each module back into its own (a frozen layer may differ)."""
-    modes = [(module, module.training) for module in student.modules()]
-    student.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 class _LiveTensors(TorchDispatchMode):

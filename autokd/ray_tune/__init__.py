@@ -1,7 +1,7 @@
 """Searches on a Ray cluster. Ray Tune places and retries trials and reports them; the driver's record is what counts.
 
 Read the modules in this order: `cluster` (the cluster as the driver sees it), `doors` (Tune's searcher and scheduler),
-`worker` (what runs on a node), `meter` (where latencies are measured). Importing this package does not import Ray.
+`worker` (what runs on a node), `shipment` (what is sent there). Importing this package does not import Ray.
 """
 
 from __future__ import annotations

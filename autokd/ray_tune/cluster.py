@@ -21,13 +21,13 @@ from ray.tune import ResultGrid
 from autokd.checkpoints import drop
 from autokd.driver.core import Driver
 from autokd.driver.loop import finished
-from autokd.driver.meter import Meter
 from autokd.driver.progress import Notify, fresh_seeds
 from autokd.driver.setup import Run
 from autokd.errors import InputError, said
+from autokd.latency.meter import Meter
+from autokd.latency.node import meter_of_cluster
 from autokd.ray_tune.doors import AdvanceScheduler, ProposeSearcher, Search, ShowValues
-from autokd.ray_tune.meter import meter_of_cluster
-from autokd.ray_tune.shipment import ship
+from autokd.ray_tune.shipment import sender, ship
 from autokd.ray_tune.storage import Storage
 from autokd.ray_tune.worker import StretchTrainable, Work, train, with_absolute_paths
 from autokd.study import RayExecutor, Study
@@ -58,7 +58,7 @@ def connected(study: Study) -> Iterator[Cluster]:
         _connect(settings.address)
     try:
         _look_for_room(settings, study.workers)
-        yield Cluster(settings, study.workers, meter_of_cluster(retries=settings.max_failures))
+        yield Cluster(settings, study.workers, meter_of_cluster(retries=settings.max_failures, send=sender()))
     finally:
         if mine:
             ray.shutdown()

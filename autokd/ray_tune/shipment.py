@@ -1,21 +1,28 @@
-"""The parts of a run folder that workers read, shipped once to each node that does not see the folder."""
+"""What is sent to other nodes: the parts of a run folder that workers read, and the students that are timed there."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ray
+import torch
 from filelock import FileLock
+from torch import nn
 
 from autokd.driver.setup import Run
-from autokd.study import SETUP_FILE
+from autokd.latency.meter import Candidates
+from autokd.study import SETUP_FILE, Study, dump, resolve_space
+from autokd.tasks import ArrayTask
+from autokd.trial import Context
+from autokd.types import Arch, Task
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,47 @@ def unpack(shipment: Shipment) -> Path:
             part.write_text(shipment.setup, encoding="utf-8")
             os.replace(part, home / SETUP_FILE)
     return home
+
+
+@dataclass(frozen=True)
+class SentCandidates:
+    """The students of a search, which are built on another node to be timed there.
+
+    Args:
+        study: the study as plain data.
+        sent: a reference to the task in Ray's object store.
+    """
+
+    study: Mapping[str, Any]
+    sent: Any
+
+    @property
+    def task(self) -> Task:
+        """The task for which students are built."""
+        return self._context.task
+
+    def build(self, arch: Arch) -> nn.Module:
+        """The untrained student of an architecture."""
+        return self._context.build(arch)
+
+    @cached_property
+    def _context(self) -> Context:
+        study = Study.model_validate(self.study)
+        return Context(study, resolve_space(study), ray.get(self.sent), torch.empty(0), ())
+
+
+def sender() -> Callable[[Candidates], Candidates]:
+    """A function that gives candidates in a form that can be sent to another node; each task is sent once."""
+    tasks: dict[str, Any] = {}
+
+    def send(candidates: Candidates) -> Candidates:
+        task = candidates.task
+        if task.digest not in tasks:
+            # A copy is sent, because the original may also hold all inputs normalised.
+            tasks[task.digest] = ray.put(replace(task) if isinstance(task, ArrayTask) else task)
+        return SentCandidates(dump(candidates.study), tasks[task.digest])
+
+    return send
 
 
 def _bytes(path: Path) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:

@@ -80,7 +80,7 @@ def why_lost(context: Context, arch: Arch, folder: Path, trained: nn.Module | No
         return ""
     scored = load_tensors(folder / ANSWERS)["answers"]
     try:
-        rebuilt = build_student(context, arch, seed=context.study.seed)
+        rebuilt = context.build(arch)
         load_weights(rebuilt, folder)
         answered = _answers(context, rebuilt.to(context.compute.device))
     except FOREIGN as error:

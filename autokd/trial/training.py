@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autokd.checkpoints import OPTIMIZER, WEIGHTS, is_whole, write_result
 from autokd.devices import Compute, answers_on, on_device, pick_device
@@ -117,6 +117,10 @@ class Context:
         """
         arch = self.suggest_arch(trial)
         return arch, dict(vars(self.study.recipe.suggest(trial, epochs=self.study.budget.rungs[-1])))
+
+    def build(self, arch: Arch) -> nn.Module:
+        """The untrained student of an architecture, with the weights that the study's seed gives."""
+        return build_student(self, arch, seed=self.study.seed)
 
     def costs(self, arch: Arch) -> dict[str, float]:
         """The objectives of an architecture that need no training and no timing, by name; see `exact_costs`."""
@@ -290,7 +294,7 @@ def exact_costs(context: Context, arch: Arch) -> dict[str, float]:
 
 
 def _exact_costs(context: Context, arch: Arch) -> dict[str, float]:
-    student = build_student(context, arch, seed=context.study.seed)
+    student = context.build(arch)
     inputs = torch.zeros(1, *context.task.input_shape)
     costs: dict[str, float] = {}
     for objective in (o for o in context.objectives if not o.trained and not o.timed):

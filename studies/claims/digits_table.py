@@ -42,8 +42,8 @@ from autokd.driver.costs import random_study
 from autokd.driver.preparation import prepare
 from autokd.driver.setup import Run
 from autokd.executors import one_thread
+from autokd.latency.timing import measure_reference_ms, measure_together
 from autokd.objectives.costs import flops, parameters
-from autokd.objectives.latency import measure_reference_ms, measure_together
 from autokd.record import canonical
 from autokd.study import resolve_objectives, resolve_space
 from autokd.trial import Context, Stretch, build_student, evaluate, start_training, training_seed

@@ -36,8 +36,8 @@ from torch import Tensor, nn
 from autokd import devices, search_study
 from autokd.distill import Training
 from autokd.driver.preparation import prepare
+from autokd.latency.timing import time_student
 from autokd.losses import kd
-from autokd.objectives.latency import time_student
 from autokd.record import read_trials
 from autokd.study import Study, override
 from autokd.tasks import from_arrays

@@ -38,8 +38,8 @@ from scipy.stats import kendalltau
 from sklearn.datasets import load_digits
 from torch import nn
 
-from autokd.objectives.latency import RUNTIMES, measure_reference_ms, time_calls
-from autokd.objectives.timers import Call
+from autokd.latency.timers import Call
+from autokd.latency.timing import RUNTIMES, measure_reference_ms, time_calls
 from search_spaces import mlp, mobilenet, resnet
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script

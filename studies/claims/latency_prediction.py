@@ -21,7 +21,7 @@ import typer
 from scipy.stats import spearmanr
 
 from autokd.driver import measure_device
-from autokd.objectives.latency_prediction import fit_latency
+from autokd.latency.prediction import fit_latency
 from autokd.study import load_study
 
 SPACES, RUNTIMES = ("mobilenet", "resnet", "vit", "mlp"), ("onnx", "eager")

@@ -89,8 +89,8 @@ def nodes_that_timed(home: Path) -> list[str]:
 def test_all_latencies_are_measured_on_the_meter_and_none_by_the_driver(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for name in ("conditions", "measure_reference_ms", "measure_together"):
-        monkeypatch.setattr(f"autokd.driver.meter.{name}", lambda *_, **__: pytest.fail("measured by the driver"))
+    for name in ("timing.time_calls", "table.device_name"):  # which only the driver's process replaces
+        monkeypatch.setattr(f"autokd.latency.{name}", lambda *_, **__: pytest.fail("measured by the driver"))
     meter = add_meter(cluster)
     (tmp_path / "kill").touch()  # the process that measures first dies at it
     with caplog.at_level(logging.INFO, "autokd"):
@@ -115,7 +115,7 @@ def test_without_a_meter_the_driver_measures_and_says_so(
 def test_a_search_that_loses_its_meter_goes_on_and_answers_once_there_is_another(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autokd.ray_tune.meter._PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr("autokd.latency.node._PATIENCE_SECONDS", 1.0)
     first, lost = add_meter(cluster), []
 
     def watch(progress: Any) -> None:

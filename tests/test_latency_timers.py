@@ -9,13 +9,12 @@ import pytest
 import torch
 from command_line import refused_search
 
-from autokd.driver.latencies import idle_reference_ms
 from autokd.driver.loop import open_executor
-from autokd.driver.meter import IN_PROCESS
 from autokd.driver.places import Here
 from autokd.errors import InputError
-from autokd.objectives import latency
-from autokd.objectives.timers import timer, timing_device
+from autokd.latency import timing
+from autokd.latency.meter import IN_PROCESS, idle_reference_ms
+from autokd.latency.timers import timer, timing_device
 from autokd.types import Objective
 
 CUDA = torch.device("cuda")
@@ -70,10 +69,10 @@ def test_a_gpu_is_timed_by_its_own_clock_until_the_answer_is_there_and_from_when
 
 
 def test_on_a_gpu_as_on_the_cpu_what_slows_all_is_divided_out(gpu: GPU, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latency, "_reference", lambda device: lambda: gpu.work(1.0))  # it took .5 when idle
+    monkeypatch.setattr(timing, "_reference", lambda device: lambda: gpu.work(1.0))  # it took .5 when idle
     calls = [lambda: gpu.work(4.0), lambda: gpu.work(0.2)]
-    found = latency.time_calls(calls, threads=1, seconds=0.01, reference_ms=0.5, device=CUDA)
-    assert [timing.median_ms for timing in found] == pytest.approx([2.0, 0.1])
+    found = timing.time_calls(calls, threads=1, seconds=0.01, reference_ms=0.5, device=CUDA)
+    assert [each.median_ms for each in found] == pytest.approx([2.0, 0.1])
 
 
 def test_one_thread_is_timed_by_its_own_clock_and_several_by_the_clock_on_the_wall() -> None:

@@ -22,7 +22,7 @@ import torch
 
 from autokd.errors import InputError, said
 from autokd.files import read_bytes
-from autokd.objectives.timers import timing_device
+from autokd.latency.timers import timing_device
 from autokd.types import Arch
 
 

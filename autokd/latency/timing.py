@@ -32,8 +32,8 @@ from torch import Tensor, nn
 
 from autokd.devices import compiled_call
 from autokd.errors import InputError, nearest
-from autokd.objectives.costs import evaluating
-from autokd.objectives.timers import Call, Timer, timer, timing_device
+from autokd.latency.timers import Call, Timer, timer, timing_device
+from autokd.networks import in_eval_mode
 
 _CPU = torch.device("cpu")
 SECONDS = 0.2
@@ -151,7 +151,7 @@ def measure_together(
     inputs = inputs.expand(batch, *inputs.shape[1:]).contiguous().to(place)
     with ExitStack() as stack:
         for student in students:
-            stack.enter_context(evaluating(student))
+            stack.enter_context(in_eval_mode(student))
             stack.callback(student.cpu)
             student.to(place)
         calls = [RUNTIMES[runtime](student, inputs, threads) for student in students]

@@ -12,10 +12,11 @@ from small import small_driver, small_run, write_space
 from test_driver_core import FIXED, propose, to_the_end, told
 
 from autokd.driver import Driver
-from autokd.driver.latencies import Latencies
+from autokd.driver.costs import latencies_of
 from autokd.driver.preparation import Run
 from autokd.errors import InputError
-from autokd.objectives.latency_table import LatencyTable, Measurement
+from autokd.latency.latencies import Latencies
+from autokd.latency.table import LatencyTable, Measurement
 from autokd.record import read_trials
 
 QUICK = {"seconds": 0.001}
@@ -34,14 +35,14 @@ def run_with_table(tmp_path: Path, **overrides: Any) -> Run:
     return small_run(tmp_path, **({"scheduler": "none", "objectives": objectives} | overrides | {"space": space}))
 
 
-def latencies_of(run: Run) -> Latencies:
+def latencies_in(run: Run) -> Latencies:
     objective = next(each for each in run.context.objectives if each.timed)
-    return Latencies(run.context, objective, run.folder, meter=run.meter, reference_ms=run.reference_ms)
+    return latencies_of(run.context, objective, run.folder, meter=run.meter, reference_ms=run.reference_ms)
 
 
 def fill(run: Run, *, number: int = 60, seconds: float = 2.0, scale: float = 1.0) -> None:
     """Puts measurements of some widths into the run's table, `scale` times slower on a machine as much slower."""
-    table = latencies_of(run).table
+    table = latencies_in(run).table
     table.path.unlink()  # what the run itself has measured
     for width in list(WIDTHS)[:: len(WIDTHS) // number or 1][:number]:
         reference_ms = scale * run.reference_ms
@@ -76,11 +77,11 @@ def test_another_source_of_the_space_or_another_batch_is_another_latency(tmp_pat
     fill(run)
     objective = next(each for each in run.context.objectives if each.timed)
     larger = replace(objective, settings=objective.settings | {"batch": 8})
-    other = Latencies(run.context, larger, run.folder, meter=run.meter, reference_ms=1.0)
-    assert latencies_of(run).known({"width": 2}) is not None
+    other = latencies_of(run.context, larger, run.folder, meter=run.meter, reference_ms=1.0)
+    assert latencies_in(run).known({"width": 2}) is not None
     assert other.known({"width": 2}) is None
     write_space(tmp_path, widths=WIDTHS, build="width = width + 1")
-    assert latencies_of(run).known({"width": 2}) is None
+    assert latencies_in(run).known({"width": 2}) is None
 
 
 def test_a_table_is_refused_for_a_space_without_source(tmp_path: Path) -> None:
@@ -92,13 +93,13 @@ def test_a_table_is_refused_for_a_space_without_source(tmp_path: Path) -> None:
     Unknown.__module__ = "nowhere"
     objective = next(each for each in run.context.objectives if each.timed)
     with pytest.raises(InputError, match="the space lives in no source file"):
-        Latencies(replace(run.context, study=study), objective, run.folder, meter=run.meter, reference_ms=1.0)
+        latencies_of(replace(run.context, study=study), objective, run.folder, meter=run.meter, reference_ms=1.0)
 
 
 def test_latencies_are_predicted_once_measuring_is_slow(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = run_with_table(tmp_path)
     fill(run, number=50)
-    latencies = latencies_of(run)
+    latencies = latencies_in(run)
     unknown = {"width": next(width for width in WIDTHS if latencies.known({"width": width}) is None)}
     driver = restarted(run)
     with caplog.at_level(logging.INFO, "autokd"):
@@ -118,19 +119,19 @@ def test_latencies_are_predicted_once_measuring_is_slow(tmp_path: Path, caplog: 
 def test_latencies_are_measured_where_that_is_quick_or_few_were(tmp_path: Path, number: int, seconds: float) -> None:
     run = run_with_table(tmp_path)
     fill(run, number=number, seconds=seconds)
-    assert latencies_of(run).stand_in() is None
+    assert latencies_in(run).stand_in() is None
 
 
 def test_what_cannot_be_ranked_is_measured(tmp_path: Path) -> None:
     run = run_with_table(tmp_path)
     (tmp_path / "table.jsonl").unlink()
-    table, random = latencies_of(run).table, np.random.default_rng(0)
+    table, random = latencies_in(run).table, np.random.default_rng(0)
     for width in WIDTHS:
         table.add(Measurement({"width": width}, float(random.uniform(1, 2)), 0.01, run.reference_ms, 2.0))
-    found = latencies_of(run).prediction()
+    found = latencies_in(run).prediction()
     assert found is not None
     assert found.spearman < 0.8
-    assert latencies_of(run).stand_in() is None
+    assert latencies_in(run).stand_in() is None
 
 
 def predicting(tmp_path: Path, bound: float | None, *, predicted_ms: float = 5.0, **overrides: Any) -> Driver:

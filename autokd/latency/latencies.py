@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
-from typing import Any
 from urllib.parse import quote
 
-from autokd.driver.meter import Meter
 from autokd.errors import InputError
-from autokd.objectives.latency import SECONDS
-from autokd.objectives.latency_prediction import LatencyPrediction, fit_latency
-from autokd.objectives.latency_table import LatencyTable, Measurement
-from autokd.registry import reference_of, resolve, source_digest
-from autokd.trial import Context
+from autokd.latency.meter import Candidates, Meter, conditions_of
+from autokd.latency.prediction import LatencyPrediction, fit_latency
+from autokd.latency.table import LatencyTable, Measurement
+from autokd.latency.timing import SECONDS
 from autokd.types import Arch, Objective
 
 _LOG = logging.getLogger("autokd")
@@ -29,10 +26,12 @@ class Latencies:
     """A timed objective of one run.
 
     Args:
-        context: what the trials share.
+        candidates: builds the students.
         objective: the timed objective; measurements are read from and added to its `table`, or else to a file in the
             run folder.
         folder: the run folder.
+        space: what recognises the search space in a table: `space`, the digest of its source, "" if it has none, and
+            `attribute`, its name in that source.
         meter: measures the latencies.
         reference_ms: the idle time of the reference network on the meter's machine when the run began, in ms.
 
@@ -41,12 +40,29 @@ class Latencies:
     """
 
     def __init__(
-        self, context: Context, objective: Objective, folder: Path, *, meter: Meter, reference_ms: float
+        self,
+        candidates: Candidates,
+        objective: Objective,
+        folder: Path,
+        *,
+        space: Mapping[str, str],
+        meter: Meter,
+        reference_ms: float,
     ) -> None:
-        self.context, self.objective, self.meter, self.reference_ms = context, objective, meter, reference_ms
+        if objective.table and not space["space"]:
+            raise InputError(
+                f"objectives.{objective.name}.table: the space lives in no source file, by which later runs would "
+                "recognise it; put the space into a file, or leave the table out"
+            )
+        self.candidates, self.objective, self.meter, self.reference_ms = candidates, objective, meter, reference_ms
         self.table = LatencyTable(
             Path(objective.table) if objective.table else folder / f"{quote(objective.name, safe='')}.jsonl",
-            _key(context, objective, meter),
+            {
+                **space,
+                "input_shape": list(candidates.task.input_shape),
+                "num_outputs": candidates.task.num_outputs,
+                **meter.conditions(**conditions_of(objective)),
+            },
         )
         self._fitted: LatencyPrediction | None = None
         self._told = False
@@ -59,7 +75,7 @@ class Latencies:
     def measure(self, arch: Arch, *, seconds: float = SECONDS) -> float:
         """Milliseconds, which are timed now for so many seconds and kept in the table."""
         (measured,) = self.meter.measure(
-            self.context, self.objective, [arch], reference_ms=self.reference_ms, seconds=seconds
+            self.candidates, self.objective.settings, [arch], reference_ms=self.reference_ms, seconds=seconds
         )
         self.table.add(measured)
         return measured.median_ms
@@ -98,50 +114,3 @@ class Latencies:
 
     def _scaled(self, measurement: Measurement) -> float:
         return measurement.median_ms / measurement.reference_ms * self.reference_ms
-
-
-def conditions_of(objective: Objective) -> dict[str, Any]:
-    """The settings of a timed objective on which a latency depends."""
-    given = objective.settings
-    return {
-        "runtime": given.get("runtime", "eager"),
-        "threads": given.get("threads", 1),
-        "batch": given.get("batch", 1),
-        "device": given.get("device", "cpu"),
-    }
-
-
-def idle_reference_ms(objectives: Sequence[Objective], meter: Meter) -> float:
-    """The time of the reference network now, on the device of the timed objectives, in ms; 0 if none is timed.
-
-    Raises:
-        InputError: the objectives are timed on several devices, or nothing can be timed on their device.
-    """
-    how = [conditions_of(objective) for objective in objectives if objective.timed]
-    devices = sorted({str(each["device"]) for each in how})
-    if len(devices) > 1:
-        raise InputError(
-            f"objectives are timed on {' and '.join(devices)}; a run times on one device only, so choose one of them"
-        )
-    return meter.reference_ms(threads=max(each["threads"] for each in how), device=devices[0]) if how else 0.0
-
-
-def _key(context: Context, objective: Objective, meter: Meter) -> dict[str, Any]:
-    """Everything except the architecture on which a latency depends; for the space, its source and its name there."""
-    named = context.study.space
-    while isinstance(named, Mapping):
-        named = named["space"]
-    space = resolve("search_spaces", named)
-    digest = source_digest(space)
-    if objective.table and not digest:
-        raise InputError(
-            f"objectives.{objective.name}.table: the space lives in no source file, by which later runs would "
-            "recognise it; put the space into a file, or leave the table out"
-        )
-    return {
-        "space": digest,
-        "attribute": (reference_of(space) or "").partition(":")[2],
-        "input_shape": list(context.task.input_shape),
-        "num_outputs": context.task.num_outputs,
-        **meter.conditions(**conditions_of(objective)),
-    }

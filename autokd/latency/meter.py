@@ -1,0 +1,154 @@
+"""Measures the latencies of a run's students, in this process or on another machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from autokd.errors import InputError
+from autokd.latency.table import Measurement, conditions
+from autokd.latency.timing import SECONDS, measure_reference_ms, measure_together
+from autokd.types import Arch, Objective, Task
+
+
+class Candidates(Protocol):
+    """The students of a search that may be timed; the context that trials share has these members."""
+
+    @property
+    def study(self) -> Any:
+        """The study, which is all that another machine needs besides the task."""
+
+    @property
+    def task(self) -> Task:
+        """The task for which students are built."""
+
+    def build(self, arch: Arch) -> nn.Module:
+        """The untrained student of an architecture.
+
+        Raises:
+            InfeasibleError: the student cannot be built.
+        """
+
+
+def _here(function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
+    return function(*args, **settings)
+
+
+def _as_they_are(candidates: Candidates) -> Candidates:
+    return candidates
+
+
+@dataclass(frozen=True)
+class Meter:
+    """Measures the latencies of a run on one machine, one measurement at a time; by default in this process.
+
+    All methods raise UnmeasuredError if the machine was lost and no machine like it came in time.
+
+    Args:
+        where: the place of the measuring, for the log; "" if it can only be this process.
+        ready: returns when the processes beside the one that measures have started; nothing is timed before that.
+        run: calls a function on the machine that measures, with these arguments, and returns its result.
+        send: gives candidates in a form that `run` can pass to that machine.
+    """
+
+    where: str = ""
+    ready: Callable[[], None] = lambda: None
+    run: Callable[..., Any] = _here
+    send: Callable[[Candidates], Candidates] = _as_they_are
+
+    def conditions(self, *, runtime: str, threads: int, batch: int, device: str = "cpu") -> dict[str, Any]:
+        """Everything besides the student on which a latency there depends; see `table.conditions`."""
+        found: dict[str, Any] = self.run(conditions, runtime=runtime, threads=threads, batch=batch, device=device)
+        return found
+
+    def reference_ms(self, *, threads: int, device: str = "cpu") -> float:
+        """The idle time of the reference network there, in ms; see `timing.measure_reference_ms`."""
+        self.ready()
+        return float(self.run(measure_reference_ms, threads=threads, device=device))
+
+    def measure(
+        self,
+        candidates: Candidates,
+        settings: Mapping[str, Any],
+        archs: Sequence[Arch],
+        *,
+        reference_ms: float,
+        seconds: float = SECONDS,
+    ) -> list[Measurement]:
+        """The latencies of students, timed together there; see `measure_students`."""
+        self.ready()
+        measured: list[Measurement] = self.run(
+            measure_students,
+            self.send(candidates),
+            settings,
+            list(archs),
+            reference_ms=reference_ms,
+            seconds=seconds,
+        )
+        return measured
+
+
+IN_PROCESS = Meter()
+
+
+def measure_students(
+    candidates: Candidates,
+    settings: Mapping[str, Any],
+    archs: Sequence[Arch],
+    *,
+    reference_ms: float,
+    seconds: float = SECONDS,
+) -> list[Measurement]:
+    """Builds students and times them in this process, interleaved, so that they can be compared with each other.
+
+    Args:
+        candidates: builds the students.
+        settings: the settings of the timed objective.
+        archs: the architectures of the students.
+        reference_ms: the idle time of the reference network on this machine when the run began, in ms.
+        seconds: the time for each student, if the settings do not say it.
+
+    Raises:
+        InfeasibleError: a student cannot be built.
+        InputError: a setting of the objective is out of range, or its runtime is not installed.
+    """
+    students = [candidates.build(arch) for arch in archs]
+    inputs = torch.zeros(1, *candidates.task.input_shape)
+    start = time.perf_counter()
+    timings = measure_together(students, inputs, reference_ms=reference_ms, **{"seconds": seconds, **settings})
+    taken = (time.perf_counter() - start) / max(len(students), 1)
+    return [
+        Measurement(arch, timing.median_ms, timing.cv, reference_ms, taken)
+        for arch, timing in zip(archs, timings, strict=True)
+    ]
+
+
+def idle_reference_ms(objectives: Sequence[Objective], meter: Meter) -> float:
+    """The time of the reference network now, on the device of the timed objectives, in ms; 0 if none is timed.
+
+    Raises:
+        InputError: the objectives are timed on several devices, or nothing can be timed on their device.
+    """
+    how = [conditions_of(objective) for objective in objectives if objective.timed]
+    devices = sorted({str(each["device"]) for each in how})
+    if len(devices) > 1:
+        raise InputError(
+            f"objectives are timed on {' and '.join(devices)}; a run times on one device only, so choose one of them"
+        )
+    return meter.reference_ms(threads=max(each["threads"] for each in how), device=devices[0]) if how else 0.0
+
+
+def conditions_of(objective: Objective) -> dict[str, Any]:
+    """The settings of a timed objective on which a latency depends."""
+    given = objective.settings
+    return {
+        "runtime": given.get("runtime", "eager"),
+        "threads": given.get("threads", 1),
+        "batch": given.get("batch", 1),
+        "device": given.get("device", "cpu"),
+    }
