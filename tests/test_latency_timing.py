@@ -16,7 +16,7 @@ from torch import nn
 
 from autokd import objectives
 from autokd.errors import InputError
-from autokd.latency import timing
+from autokd.latency import prediction, timing
 
 SAMPLE = torch.zeros(1, 4)
 
@@ -128,3 +128,10 @@ def test_a_missing_onnx_runtime_is_answered_with_what_to_install(monkeypatch: py
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(InputError, match=r"pip install 'autokd\[onnx\]'"):
         timing.latency_ms(chain(), SAMPLE, runtime="onnx")
+
+
+def test_programs_that_import_from_the_former_places_still_work() -> None:
+    from autokd.objectives import latency, latency_prediction
+
+    assert latency.latency_ms is timing.latency_ms
+    assert latency_prediction.fit_latency is prediction.fit_latency
