@@ -57,6 +57,10 @@ class InfeasibleError(AutoKDError):
     """One student cannot be built or trained on this task. Its trial is recorded, and the search goes on."""
 
 
+class UnlistedError(AutoKDError):
+    """A table has no such student, or no such value of it. The student counts as infeasible, and the search goes on."""
+
+
 class ObjectiveError(AutoKDError):
     """An objective returned no number for one student. Its trial records this, and the search goes on."""
 

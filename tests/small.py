@@ -66,7 +66,7 @@ def small_driver(run: Run) -> Driver:
     study = run.context.study
     record = Record(run.folder, run.context.objectives, sampler_for(run.context, run.reference, study.seed))
     scheduler = resolve("schedulers", study.scheduler)(run.context.objectives, study.budget.rungs)
-    return Driver(run.context, record, scheduler, folder=run.folder, meter=run.meter, reference_ms=run.reference_ms)
+    return Driver(run.context, record, scheduler, folder=run.folder, latencies=run.latencies)
 
 
 def write_space(tmp_path: Path, *, widths: Sequence[int], build: str = "") -> str:

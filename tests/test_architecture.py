@@ -79,6 +79,12 @@ def test_a_file_imports_only_from_floors_below_its_own(file: Path) -> None:
     assert [name for name in sorted(imported) if floor(name) >= height] == []
 
 
+def test_a_search_does_not_ask_whether_it_searches_a_table() -> None:
+    known = {f"autokd.trial.{name}" for name in ("Table", "Tabulated", "read_table", "searched_table")}
+    asking = {str(file) for file in AUTOKD if home(file) != "trial" and known & set(imports(file))}
+    assert asking == {"autokd/driver/tables.py", "autokd/driver/glance.py"}  # the latter reads runs of old versions
+
+
 def test_search_spaces_and_studies_come_in_by_reference() -> None:
     names = {str(file): list(imports(file)) for file in AUTOKD}
     assert [file for file in names for name in names[file] if name.split(".")[0] in ("search_spaces", "studies")] == []

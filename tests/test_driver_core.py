@@ -84,7 +84,7 @@ def test_weights_that_vanished_are_trained_anew(tmp_path: Path) -> None:
         result = trained(first)
         drop(Path(first.folder))
         (following,) = driver.advance(first.trial, result)
-        assert (following.start, following.stop, following.source) == (0, 2, "")
+        assert (following.start, following.stop, following.source) == (1, 2, "")
 
 
 def test_an_error_ends_a_trial_as_failed_and_no_other(tmp_path: Path) -> None:

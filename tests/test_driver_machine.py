@@ -38,7 +38,6 @@ from autokd.checkpoints import (
 )
 from autokd.driver.core import Driver
 from autokd.errors import NoFrontError
-from autokd.latency.meter import IN_PROCESS
 from autokd.record import Record, counts, read_trials
 from autokd.trial import Context, Stretch
 from autokd.types import Arch, Objective, Point
@@ -99,16 +98,14 @@ class DriverMachine(RuleBasedStateMachine):
 
     def open(self) -> None:
         self.record = Record(self.folder, OBJECTIVES, optuna.samplers.RandomSampler(seed=0))
-        self.driver = Driver(
-            self.context, self.record, best_half, folder=self.folder, meter=IN_PROCESS, reference_ms=0.0
-        )
+        self.driver = Driver(self.context, self.record, best_half, folder=self.folder, latencies={})
 
     def taken(self, stretches: Sequence[Stretch]) -> Any:
         for stretch in stretches:
             trial = self.record.trials[stretch.trial]
             assert stretch.trial not in self.running
             kept = checkpoint(self.folder, trial)  # a damaged disk may have lost it: the trial begins anew then
-            assert (stretch.start, stretch.source) == ((trial.epoch, str(kept)) if kept else (0, ""))
+            assert (stretch.start, stretch.source) == (trial.epoch, str(kept or ""))
             assert (stretch.stop, trial.state) == (next(rung for rung in RUNGS if rung > trial.epoch), "running")
             self.running[stretch.trial] = stretch
         return multiple(*stretches)

@@ -12,10 +12,11 @@ from small import small_driver, small_run, write_space
 from test_driver_core import FIXED, propose, to_the_end, told
 
 from autokd.driver import Driver
-from autokd.driver.costs import latencies_of
+from autokd.driver.costs import latencies_of, open_latencies
 from autokd.driver.preparation import Run
 from autokd.errors import InputError
 from autokd.latency.latencies import Latencies
+from autokd.latency.meter import IN_PROCESS
 from autokd.latency.table import LatencyTable, Measurement
 from autokd.record import read_trials
 
@@ -36,8 +37,12 @@ def run_with_table(tmp_path: Path, **overrides: Any) -> Run:
 
 
 def latencies_in(run: Run) -> Latencies:
-    objective = next(each for each in run.context.objectives if each.timed)
-    return latencies_of(run.context, objective, run.folder, meter=run.meter, reference_ms=run.reference_ms)
+    return opened_anew(run)["latency_ms"]
+
+
+def opened_anew(run: Run) -> dict[str, Latencies]:
+    context: Any = run.context
+    return open_latencies(context, run.folder, meter=IN_PROCESS, reference_ms=run.reference_ms)
 
 
 def fill(run: Run, *, number: int = 60, seconds: float = 2.0, scale: float = 1.0) -> None:
@@ -51,7 +56,7 @@ def fill(run: Run, *, number: int = 60, seconds: float = 2.0, scale: float = 1.0
 
 def restarted(run: Run) -> Driver:
     """A driver that reads the table as it is now."""
-    return small_driver(run)
+    return small_driver(replace(run, latencies=opened_anew(run)))
 
 
 def test_a_run_keeps_what_it_measures_even_for_its_reference_point(tmp_path: Path) -> None:
@@ -77,7 +82,7 @@ def test_another_source_of_the_space_or_another_batch_is_another_latency(tmp_pat
     fill(run)
     objective = next(each for each in run.context.objectives if each.timed)
     larger = replace(objective, settings=objective.settings | {"batch": 8})
-    other = latencies_of(run.context, larger, run.folder, meter=run.meter, reference_ms=1.0)
+    other = latencies_of(run.context, larger, run.folder, meter=IN_PROCESS, reference_ms=1.0)
     assert latencies_in(run).known({"width": 2}) is not None
     assert other.known({"width": 2}) is None
     write_space(tmp_path, widths=WIDTHS, build="width = width + 1")
@@ -93,7 +98,7 @@ def test_a_table_is_refused_for_a_space_without_source(tmp_path: Path) -> None:
     Unknown.__module__ = "nowhere"
     objective = next(each for each in run.context.objectives if each.timed)
     with pytest.raises(InputError, match="the space lives in no source file"):
-        latencies_of(replace(run.context, study=study), objective, run.folder, meter=run.meter, reference_ms=1.0)
+        latencies_of(replace(run.context, study=study), objective, run.folder, meter=IN_PROCESS, reference_ms=1.0)
 
 
 def test_latencies_are_predicted_once_measuring_is_slow(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from autokd.driver.preparation import prepare
 from autokd.front import Front
 from autokd.pareto import as_losses, non_dominated, scaled_hypervolume
 from autokd.record import TrialRecord, read_trials
-from autokd.study import Study, dump, override
-from autokd.trial import Stretch, load_context, read_table
+from autokd.study import Study, dump, override, read_setup
+from autokd.trial import Context, Searched, Stretch, Tabulated, files_of, load_context, read_table
 from autokd.types import Recipe
 
 NAMES = ["accuracy", "latency_ms"]
@@ -115,10 +116,24 @@ def test_what_needs_a_student_says_why_not(finished: Path) -> None:
 
 def test_the_run_holds_its_table(finished: Path) -> None:
     context = load_context(str(finished / "run"))
-    assert context.table.digest == read_table(finished / "table.csv.gz").digest  # type: ignore[attr-defined]
+    assert isinstance(context, Tabulated)
+    assert context.table.digest == read_table(finished / "table.csv.gz").digest
     setup = json.loads((finished / "run" / "study.json").read_text())
-    assert setup["digests"]["task"] == context.task.digest
+    assert setup["digests"]["task"] == context.table.digest
     assert dump(Study.model_validate(setup["study"])) == setup["study"]
+
+
+def test_workers_on_other_machines_are_sent_the_table_with_its_description(finished: Path) -> None:
+    run = finished / "run"
+    assert files_of(run, read_setup(run)) == [run / "table.csv.gz", run / "table.json"]
+
+
+def test_a_table_is_searched_without_a_task_a_space_or_a_teacher(finished: Path) -> None:
+    context = load_context(str(finished / "run"))
+    assert {field.name for field in fields(context)} == {"study", "table", "objectives"}  # type: ignore[arg-type]
+    asked = {name for name in vars(Searched) if not name.startswith("_")}
+    assert [name for name in asked if not hasattr(context, name)] == []
+    assert [name for name in asked if not hasattr(Context, name) and name not in Context.__annotations__] == []
 
 
 def test_the_reference_is_the_bound_or_the_worst_of_the_table_and_the_best_is_where_hypervolume_is_full(
@@ -167,8 +182,8 @@ def test_a_row_without_a_value_is_infeasible_and_the_search_goes_on(tmp_path: Pa
     trials = [trial for trial in read_trials(tmp_path / "run") if trial.state != "duplicate"]
     lacking = {trial.reason for trial in trials if trial.state == "infeasible"}
     assert lacking == {
-        "cannot be built: the table has no accuracy in the row of this architecture",
-        "cannot be built: the table has no row for this architecture",
+        "the table has no accuracy in the row of this architecture",
+        "the table has no row for this architecture",
     }
     assert sum(trial.state == "complete" for trial in trials) == 22
 
@@ -195,7 +210,7 @@ def test_a_value_that_is_missing_at_a_rung_fails_there(tmp_path: Path) -> None:
     ).context
     arch = dict(zip(PARAMETERS, cells[23], strict=False))
     stretch = Stretch(0, arch, Recipe(), seed=0, start=0, stop=9, source="", folder="")
-    reason = "cannot be built: the table has no accuracy@9 in the row of this architecture"
+    reason = "the table has no accuracy@9 in the row of this architecture"
     assert context.run(stretch) == {"error": reason}
 
 
@@ -206,7 +221,7 @@ def test_choices_keep_their_type(tmp_path: Path) -> None:
     assert (arch, recipe) == (params, {})
     assert [type(choice) for choice in arch.values()] == [int, str, bool, float]
     assert context.costs(arch) == {"latency_ms": looked_up(arch, "latency_ms")}
-    assert (context.costs_are_free, context.trains) == (True, False)
+    assert (context.costs_are_free, context.reseeds, context.validation_rows) == (True, 0, 0)
 
 
 def test_an_interrupted_search_goes_on_to_the_same_front(tmp_path: Path) -> None:

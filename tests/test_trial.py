@@ -128,6 +128,13 @@ def test_resumed_training_is_the_same_training(space: ModuleType, tmp_path: Path
     assert_resumed_is_uninterrupted(context(space), tmp_path, arch=ARCHS[space])
 
 
+def test_a_stretch_without_the_checkpoint_from_which_it_goes_on_is_trained_from_the_beginning(tmp_path: Path) -> None:
+    whole = run_stretch(context(nothing()), stretch(tmp_path / "2", 0, 2))
+    anew = run_stretch(context(nothing()), stretch(tmp_path / "anew" / "2", 1, 2, source=""))
+    assert anew["values"] == whole["values"]
+    assert "damaged" not in anew
+
+
 @pytest.mark.parametrize("method", ["kd", "dkd", "dist", "logit_std"])
 def test_it_is_with_every_method(method: str, tmp_path: Path) -> None:
     assert_resumed_is_uninterrupted(context(mlp), tmp_path, arch=ARCHS[mlp], recipe=replace(RECIPE, method=method))

@@ -34,7 +34,6 @@ from autokd.study import (
     Study,
     as_let_in,
     changed_since,
-    is_tabulated,
     not_importable,
     read_setup,
     space_itself,
@@ -292,11 +291,6 @@ def _context_to_train(run: Path, setup: Setup, *, measured: bool = True) -> Cont
     Raises:
         InputError: the run is a search on a table, or its data are in no file.
     """
-    if is_tabulated(setup.study.get("task")):
-        raise InputError(
-            f"{run} is a search on a table, which holds numbers and no students: nothing can be trained or exported; "
-            f"`autokd front {quote(str(run))} --csv` has the architectures to build"
-        )
     if not (run / setup.task).exists():
         raise InputError(
             f"{run} holds no data: its task was a Python object that is kept in no file, so that its front can be read "

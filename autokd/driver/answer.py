@@ -16,13 +16,12 @@ from autokd.driver.glance import Measures, front_of
 from autokd.driver.places import Place
 from autokd.driver.progress import Notify
 from autokd.driver.setup import Run
-from autokd.driver.test_split import read_test
 from autokd.errors import NoFrontError
 from autokd.files import write_json
 from autokd.front import Front, Student
 from autokd.pareto import as_losses, near_front
 from autokd.record import TrialRecord, reasons
-from autokd.trial import Stretch, training_seed, why_lost
+from autokd.trial import Stretch, training_seed
 from autokd.types import Recipe
 
 _LOG = logging.getLogger("autokd")
@@ -39,8 +38,8 @@ def finish(
     """The final front, which is also written to `front.json`.
 
     Students within two standard errors of the raw front are trained anew with `budget.reseeds` fresh seeds, so that the
-    luck by which they were chosen does not count. The front is made of the means. (A table has one training of each
-    student, whose values are used.) A student that does not come back from its saved files is left out, and the front's
+    luck by which they were chosen does not count. The front is made of the means, or of the search's own values where
+    nothing is trained anew. A student that does not come back from its saved files is left out, and the front's
     note says so. Then the timed objectives of all these students are measured together while no worker trains. Only the
     students on the front are scored on the test split, once.
 
@@ -67,7 +66,7 @@ def finish(
         s.trial: [Path(stretch.folder) for stretch in stretches[s.trial] if "error" not in results[stretch.folder]]
         for s in students
     }
-    students, teacher = read_test(run, students, folders, {trial.number: trial for trial in trials}, notify)
+    students, teacher = run.read_test(students, folders, {trial.number: trial for trial in trials}, notify)
     setup = run.setup
     if teacher:
         setup = setup.model_copy(update={"teacher": {**setup.teacher, "test": teacher}})
@@ -87,7 +86,7 @@ def _near_front(run: Run, complete: Sequence[TrialRecord]) -> tuple[list[Student
     Raises:
         NoFrontError: no student comes back from its saved files.
     """
-    context, lost, sound = run.context, dict[int, str](), set[int]()
+    context, lost, checked = run.context, dict[int, str](), set[int]()
     while True:
         raw = _measures(run).students([trial for trial in complete if trial.number not in lost])
         if not raw:
@@ -95,23 +94,23 @@ def _near_front(run: Run, complete: Sequence[TrialRecord]) -> tuple[list[Student
         points = as_losses([student.values for student in raw], context.objectives)
         errors = np.array([[student.spread.get(o.name, 0.0) for o in context.objectives] for student in raw])
         near = [raw[i] for i in np.flatnonzero(near_front(points, errors))]
-        for trial in complete if context.trains else ():
-            if trial.number in {student.trial for student in near} - sound:
-                folder = whole_checkpoint(run.folder, trial)
-                reason = why_lost(context, trial.arch or {}, folder) if folder else ""
-                if reason:
-                    lost[trial.number] = reason
-                sound.add(trial.number)
+        unsure = {student.trial for student in near} - checked
+        for trial in (trial for trial in complete if trial.number in unsure):
+            folder = whole_checkpoint(run.folder, trial)
+            reason = context.why_lost(trial.arch or {}, folder) if folder else ""
+            if reason:
+                lost[trial.number] = reason
+        checked |= unsure
         if not any(student.trial in lost for student in near):
             return near, lost
 
 
 def _measures(run: Run) -> Measures:
-    return Measures(run.context.objectives, len(run.context.task.splits["validation"]), run.ideal)
+    return Measures(run.context.objectives, run.context.validation_rows, run.ideal)
 
 
 def _fresh_seeds(run: Run, student: Student) -> list[Stretch]:
-    recipe, reseeds = Recipe(**student.recipe), run.context.study.budget.reseeds if run.context.trains else 0
+    recipe = Recipe(**student.recipe)
     return [
         Stretch(
             trial=student.trial,
@@ -123,7 +122,7 @@ def _fresh_seeds(run: Run, student: Student) -> list[Stretch]:
             source="",
             folder=str(trial_folder(run.folder, student.trial) / f"seed-{repeat}"),
         )
-        for repeat in range(1, reseeds + 1)
+        for repeat in range(1, run.context.reseeds + 1)
     ]
 
 
@@ -151,16 +150,14 @@ def _said_of(lost: Mapping[int, str]) -> list[str]:
 
 def _timed_together(run: Run, students: Sequence[Student]) -> list[Student]:
     """The students with their timed objectives measured anew, interleaved, on the machine that measures latencies."""
-    context = run.context
     students = list(students)
-    for objective in (objective for objective in context.objectives if objective.timed):
-        archs = [student.arch for student in students]
-        timings = run.meter.measure(context, objective.settings, archs, reference_ms=run.reference_ms)
+    for name, latencies in run.latencies.items():
+        timings = latencies.measure_together([student.arch for student in students])
         students = [
             replace(
                 student,
-                values=student.values | {objective.name: timing.median_ms},
-                spread=student.spread | {objective.name: timing.median_ms * timing.cv},
+                values=student.values | {name: timing.median_ms},
+                spread=student.spread | {name: timing.median_ms * timing.cv},
             )
             for student, timing in zip(students, timings, strict=True)
         ]

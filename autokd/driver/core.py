@@ -8,7 +8,7 @@ import itertools
 import logging
 import math
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,15 @@ from autokd.checkpoints import (
     deaths_of_trial,
     drop,
     drop_unknown,
-    in_mortal_danger,
     too_many,
     trial_folder,
     unrecorded_result,
 )
 from autokd.driver.costs import Costs, random_study
-from autokd.errors import FOREIGN, InfeasibleError, InputError, LateError, NoFrontError
-from autokd.latency.meter import Meter
+from autokd.errors import FOREIGN, InputError, LateError, NoFrontError, UnlistedError
+from autokd.latency.latencies import Latencies
 from autokd.record import STOPPED_EARLY, Record, TrialRecord, canonical
-from autokd.trial import Context, Stretch, in_time, reason_of, training_seed
+from autokd.trial import Searched, Stretch, in_time, reason_of, training_seed
 from autokd.types import Arch, Point, Recipe, Scheduler
 
 _LOG = logging.getLogger("autokd")
@@ -41,20 +40,24 @@ class Driver:
     """Decides for one run what is trained next; it does not know where students are trained.
 
     Args:
-        context: what the trials share.
+        context: what is searched.
         record: the open record.
         scheduler: is asked after every stretch whether the trial goes on.
         folder: the run folder; checkpoints go to `trials/` in it.
-        meter: measures latencies.
-        reference_ms: the idle time of the latency reference network, in ms, with which the machine's drift is divided
-            out.
+        latencies: the timed objectives by name.
     """
 
     def __init__(
-        self, context: Context, record: Record, scheduler: Scheduler, *, folder: Path, meter: Meter, reference_ms: float
+        self,
+        context: Searched,
+        record: Record,
+        scheduler: Scheduler,
+        *,
+        folder: Path,
+        latencies: Mapping[str, Latencies],
     ) -> None:
         self.context, self.record, self.scheduler, self.folder = context, record, scheduler, folder
-        self.costs = Costs(context, folder, meter=meter, reference_ms=reference_ms)
+        self.costs = Costs(context, latencies)
         self.ended = ""
         self._measured = {canonical(t.arch): t.costs for t in record.trials if t.arch and t.costs and not t.predicted}
         self._known: dict[str, int] = {}
@@ -198,10 +201,10 @@ class Driver:
         except InputError as error:
             self.record.fail(trial.number, reason_of(error))
             raise
+        except UnlistedError as error:
+            self.record.prune(trial.number, "infeasible", reason_of(error))
+            return False
         except FOREIGN as error:
-            if isinstance(error, InfeasibleError) and not self.context.trains:  # a table has no row of the student
-                self.record.prune(trial.number, "infeasible", reason_of(error))
-                return False
             self.record.fail(trial.number, reason_of(error))
             self._refuse_if_all_fail()
             return False
@@ -209,10 +212,7 @@ class Driver:
         return True
 
     def _in_danger(self, number: int, how: str) -> AbstractContextManager[None]:
-        """Notes a death at that trial, as `in_mortal_danger` does; a table builds nothing, so nothing is noted."""
-        if not self.context.trains:
-            return nullcontext()
-        return in_mortal_danger(trial_folder(self.folder, number), f"with the search, {how}")
+        return self.context.in_danger(trial_folder(self.folder, number), f"with the search, {how}")
 
     def _decide_all(self, trials: Iterable[TrialRecord]) -> list[Stretch]:
         decided = [self._decide(trial) for trial in trials]
@@ -306,7 +306,7 @@ class Driver:
         recipe, source, stop = Recipe(**trial.recipe), checkpoint(self.folder, trial), self._next_rung(trial)
         self._under_way[trial.number] = stop - trial.epoch
         # An attempt belongs to one driver and to one worker of it, so that an earlier worker cannot write into it.
-        died = len(deaths_of_trial(self.folder, trial.number)) if self.context.trains else 0
+        died = len(deaths_of_trial(self.folder, trial.number))
         name = f"attempt-{self.record.session}-{died}" if died else f"attempt-{self.record.session}"
         attempt = trial_folder(self.folder, trial.number) / name
         return Stretch(
@@ -314,7 +314,7 @@ class Driver:
             arch=trial.arch,
             recipe=recipe,
             seed=training_seed(trial.arch, recipe, self.context.study.seed),
-            start=trial.epoch if source or not self.context.trains else 0,
+            start=trial.epoch,
             stop=stop,
             source=str(source or ""),
             folder=str(attempt / f"epoch-{stop:04d}"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from autokd.latency.latencies import Latencies
 from autokd.latency.meter import Meter
 from autokd.record import TrialRecord, canonical, without_log
 from autokd.registry import reference_of, resolve, source_digest
-from autokd.trial import Context, breaks, in_time, reason_of
+from autokd.trial import Context, Searched, breaks, in_time, reason_of
 from autokd.types import Arch, Objective
 
 MOST_LOST = 3
@@ -27,28 +26,15 @@ _GLANCE_SECONDS = 0.05  # the students on the final front are timed anew, for lo
 
 
 class Costs:
-    """The costs of the students of a run; `latencies` has the timed objectives by name.
-
-    A student is not timed if one of its exact costs breaks its bound.
+    """The costs of the students of a run. A student is not timed if one of its exact costs breaks its bound.
 
     Args:
-        context: what the trials share.
-        folder: the run folder.
-        meter: measures latencies.
-        reference_ms: the idle time of the latency reference network, in ms, with which the machine's drift is divided
-            out.
-
-    Raises:
-        InputError: a table of latencies cannot be used.
+        context: what is searched.
+        latencies: the timed objectives by name.
     """
 
-    def __init__(self, context: Context, folder: Path, *, meter: Meter, reference_ms: float) -> None:
-        self.context = context
-        self.latencies = {
-            objective.name: latencies_of(context, objective, folder, meter=meter, reference_ms=reference_ms)
-            for objective in context.objectives
-            if objective.timed
-        }
+    def __init__(self, context: Searched, latencies: Mapping[str, Latencies]) -> None:
+        self.context, self.latencies = context, latencies
 
     def measure(self, arch: Arch) -> dict[str, float]:
         """The untrained objectives of an architecture by name."""
@@ -90,6 +76,12 @@ class Costs:
         latencies = self.latencies[name]
         known = latencies.known(arch)
         return latencies.measure(arch, seconds=_GLANCE_SECONDS) if known is None else known
+
+
+def open_latencies(context: Context, folder: Path, *, meter: Meter, reference_ms: float) -> dict[str, Latencies]:
+    """The timed objectives of a context by name, with what was measured before; see `latencies_of`."""
+    timed = (objective for objective in context.objectives if objective.timed)
+    return {each.name: latencies_of(context, each, folder, meter=meter, reference_ms=reference_ms) for each in timed}
 
 
 def latencies_of(
@@ -147,21 +139,20 @@ def draw_archs(context: Context, number: int, *, folder: Path | None = None) -> 
         raise InputError(f"space {context.study.space!r}: suggest gave nothing in {number} draws; it {reason}")
 
 
-def refuse_hopeless_bounds(context: Context, archs: Iterable[Arch]) -> None:
+def refuse_hopeless_bounds(context: Searched, archs: Iterable[Arch]) -> None:
     """Refuses bounds that none of these architectures meets, as far as this is known without training or timing.
 
     Raises:
         InputError: no architecture meets them; the message says how near they come.
     """
-    exact = tuple(o for o in context.objectives if not o.trained and not o.timed)
-    bounded = [objective for objective in exact if objective.bound is not None]
+    bounded = [o for o in context.objectives if o.bound is not None and not o.trained and not o.timed]
     found: dict[str, dict[str, float]] = {}
     late: set[str] = set()
     for arch in archs if bounded else ():
         if canonical(arch) in found or canonical(arch) in late:
             continue
         try:
-            costs = replace(context, objectives=exact).costs(arch)
+            costs = context.costs(arch)
         except InputError:
             raise
         except LateError:
@@ -169,7 +160,7 @@ def refuse_hopeless_bounds(context: Context, archs: Iterable[Arch]) -> None:
             if len(late) == MOST_LOST:
                 break
             continue
-        except FOREIGN:  # the architecture cannot be built; the search records why
+        except FOREIGN:  # there is no such student; the search records why
             continue
         if not any(breaks(objective, costs) for objective in bounded):
             return

@@ -149,10 +149,6 @@ def _baselines(run: Run, epochs: int, seconds: float | None, tell: Tell) -> dict
     as the search did. A baseline that trains no student to the end with these epochs has an empty front.
     """
     study = run.context.study
-    shared = {
-        "task": run.context.task,
-        "teacher": {"outputs": str(run.folder / run.setup.outputs)},
-    }
     found: dict[str, Any] = {}
     for name, stages in study.baselines.items():
         front: list[Student] = []
@@ -162,7 +158,7 @@ def _baselines(run: Run, epochs: int, seconds: float | None, tell: Tell) -> dict
             part = baseline_study(study, name, stage=stage, epochs=epochs, archs=list(archs.values()))
             # If a search goes on, the front of a stage may change, and the next stage then begins anew.
             own = f"{name}-{stage}-{digest_of(*archs)[:8]}" if stage else f"{name}-{stage}"
-            part = override(part, shared)
+            part = override(part, run.shared)
             folder = _home(run.folder / "baselines" / own, part)
             _LOG.info(
                 "Searching baseline %s, stage %d of %d. %s", name, stage + 1, len(stages), _said_of(stages[stage])

@@ -163,9 +163,9 @@ def _measures_of_before(run: Path, setup: Setup, study: Study | None) -> Measure
         )
     own = Study.model_validate(setup.study)
     if own.table:
-        from autokd.trial import read_table, table_context
+        from autokd.trial import read_table, searched_table
 
-        context = table_context(own, read_table(run / setup.task))
+        context = searched_table(own, read_table(run / setup.task))
         return Measures(context.objectives, 0, setup.ideal_point or context.ideal)
     foreign = [name for name in own.objectives if not installed("objectives").get(name, "").startswith("autokd.")]
     if study is not None:

@@ -10,7 +10,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from autokd.checkpoints import in_mortal_danger
 from autokd.driver.core import Driver
 from autokd.driver.loop import Executors, Work, open_executor, run_trials, train_all
 from autokd.driver.progress import Notify
@@ -69,13 +68,13 @@ class Here:
     def _work(self, run: Run) -> Work:
         if not isinstance(self.executor, InlineExecutor):
             return functools.partial(run_stretch_in, str(run.folder))
-        return functools.partial(_run_here, run) if run.context.trains else run.context.run
+        return functools.partial(_run_here, run)
 
 
 def _run_here(run: Run, stretch: Stretch) -> dict[str, Any]:
-    """Trains in this process. If a student ends the process, and the search with it, the next search counts that."""
+    """Runs a stretch in this process. If a student ends this process and the search, the next search counts that."""
     refuse_gone(run.folder)
-    with in_mortal_danger(Path(stretch.folder), "with the search, which trained it in its own process"):
+    with run.context.in_danger(Path(stretch.folder), "with the search, which trained it in its own process"):
         return run.context.run(stretch)
 
 

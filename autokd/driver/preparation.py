@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from autokd.driver.costs import draw_archs, refuse_hopeless_bounds
+from autokd.driver.costs import draw_archs, open_latencies, refuse_hopeless_bounds
 from autokd.driver.parts import refuse_hopeless_baselines, refuse_unusable, refuse_unusable_baselines, usable_parts
 from autokd.driver.places import HERE, Place
 from autokd.driver.prior import adopt_prior, refuse_prior
@@ -26,6 +27,7 @@ from autokd.driver.setup import (
 )
 from autokd.driver.tables import prepare_table
 from autokd.driver.teaching import teacher_and_outputs, teacher_facts
+from autokd.driver.test_split import read_test
 from autokd.driver.widening import widen
 from autokd.errors import START_OVER, InputError
 from autokd.executors import one_thread
@@ -128,7 +130,14 @@ def prepare(
             }
         )
         write_setup(folder, setup)
-    return Run(folder, context, setup, meter)
+    return Run(
+        folder,
+        context,
+        setup,
+        latencies=open_latencies(context, folder, meter=meter, reference_ms=setup.reference_ms),
+        read_test=functools.partial(read_test, context, folder, setup),
+        shared={"task": task, "teacher": {"outputs": str(folder / setup.outputs)}},
+    )
 
 
 def apart(run: Path, folder: Path, setup: Setup, *, reserve: bool, notify: Notify) -> Path:

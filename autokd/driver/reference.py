@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from autokd.driver.costs import MOST_LOST, Costs, draw_archs
+from autokd.driver.costs import MOST_LOST, Costs, draw_archs, open_latencies
 from autokd.errors import FOREIGN, InputError, LateError, UnmeasuredError
 from autokd.latency.meter import Meter
 from autokd.objectives.ends import find_ends
@@ -79,7 +79,7 @@ def _cost_ends(objective: Objective, sample: list[float]) -> tuple[float, float]
 def _sample(context: Context, folder: Path, meter: Meter, reference_ms: float) -> list[dict[str, float]]:
     """The costs of random architectures, regardless of the bounds; only the first that can be built are timed."""
     free = replace(context, objectives=tuple(replace(objective, bound=None) for objective in context.objectives))
-    measured = Costs(free, folder, meter=meter, reference_ms=reference_ms)
+    measured = Costs(free, open_latencies(free, folder, meter=meter, reference_ms=reference_ms))
     costs: list[dict[str, float]] = []
     reason, late = "", set[str]()
     for arch in draw_archs(context, _SAMPLES, folder=folder):

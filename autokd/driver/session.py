@@ -61,8 +61,7 @@ class Session:
             self.record,
             scheduler,
             folder=run.folder,
-            meter=run.meter,
-            reference_ms=run.reference_ms,
+            latencies=run.latencies,
         )
         self.started = time.monotonic()
         self._account = Account(self.tell, self.record.objectives, self.record.trials)

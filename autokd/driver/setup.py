@@ -8,15 +8,18 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 
+from autokd.driver.progress import Notify
 from autokd.errors import FOREIGN, OTHER_FOLDER, START_OVER, InputError, said
-from autokd.latency.meter import IN_PROCESS, Meter
-from autokd.record import has_own_database, read_study
+from autokd.front import Student
+from autokd.latency.latencies import Latencies
+from autokd.record import TrialRecord, has_own_database, read_study
 from autokd.study import (
     FORMAT,
     SETUP_FILE,
@@ -24,19 +27,48 @@ from autokd.study import (
     STUDY,
     Setup,
     Study,
-    TaskSection,
     changed_keys,
     dump,
-    is_tabulated,
     not_importable,
     read_setup,
     refuse_elsewhere,
 )
+from autokd.study.section import Section
 from autokd.tasks import ArrayTask
-from autokd.trial import Context
+from autokd.trial import Searched
 
 DIGESTS = {"task": "the data", "teacher": "the teacher", "space": "the source of the space"}
 """What the digests of a run stand for, in words."""
+
+
+class ReadTest(Protocol):
+    """Scores the students of a settled front on the test split, after which nothing is chosen."""
+
+    def __call__(
+        self,
+        students: Sequence[Student],
+        folders: Mapping[int, Sequence[Path]],
+        trials: Mapping[int, TrialRecord],
+        notify: Notify,
+    ) -> tuple[list[Student], dict[str, float]]:
+        """The students with their values on the test split, and the teacher's values there.
+
+        Args:
+            students: the students of the front.
+            folders: by trial, the folders of the trainings of which a student's values are means.
+            trials: the record by trial number.
+            notify: is told how far asking the teacher is.
+        """
+
+
+def no_test(
+    students: Sequence[Student],
+    folders: Mapping[int, Sequence[Path]],
+    trials: Mapping[int, TrialRecord],
+    notify: Notify,
+) -> tuple[list[Student], dict[str, float]]:
+    """A `ReadTest` for when there is no test split."""
+    return list(students), {}
 
 
 @dataclass(frozen=True)
@@ -45,15 +77,19 @@ class Run:
 
     Args:
         folder: the run folder.
-        context: what the trials share.
+        context: what is searched.
         setup: the content of `study.json`.
-        meter: measures latencies.
+        latencies: the timed objectives by name.
+        read_test: scores the students of the front on the test split.
+        shared: the study's keys by which its baselines search with the same data and the same teacher's answers.
     """
 
     folder: Path
-    context: Context
+    context: Searched
     setup: Setup
-    meter: Meter = IN_PROCESS
+    latencies: Mapping[str, Latencies] = field(default_factory=dict)
+    read_test: ReadTest = no_test
+    shared: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def reference(self) -> dict[str, float]:
@@ -88,7 +124,7 @@ def record_names(study: Study) -> tuple[str, ...]:
     return (STUDY if study.record == "sqlite" else f"{study.name}-{uuid.uuid4().hex[:8]}",)
 
 
-def ideal_point(setup: Setup, context: Context) -> dict[str, float]:
+def ideal_point(setup: Setup, context: Searched) -> dict[str, float]:
     """The best value by objective from which a run's hypervolume counts; old runs count from `context.ideal`."""
     return dict(setup.ideal_point or context.ideal)
 
@@ -141,7 +177,7 @@ def no_half_folder(folder: Path) -> Iterator[None]:
 
 def unimportable(study: Study) -> list[str]:
     """The sections of a study that worker processes can neither import nor read from the run folder."""
-    kept_in_no_file = not isinstance(study.task, str | TaskSection | ArrayTask) and not is_tabulated(study.task)
+    kept_in_no_file = not isinstance(study.task, str | Section | ArrayTask)
     own = [name for name in not_importable(study) if name not in ("task", "teacher")]  # those travel as files
     return [*(["task"] if kept_in_no_file else []), *own]
 

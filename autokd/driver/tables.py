@@ -10,7 +10,7 @@ from autokd.driver.setup import Run, environment, record_names, refuse_other_dig
 from autokd.record import canonical
 from autokd.registry import resolve
 from autokd.study import SPACE, Digests, Setup, Study, dump, measures, read_setup, write_setup
-from autokd.trial import TableContext, read_table, table_context
+from autokd.trial import Tabulated, read_table, searched_table
 
 _COPY = "table.csv.gz"
 
@@ -22,7 +22,7 @@ def prepare_table(study: Study, folder: Path, prior: Path | None) -> Run:
         InputError: the table cannot be used, or the run was begun with another study or table.
     """
     table = read_table(Path(study.table))
-    context = table_context(study, table)
+    context = searched_table(study, table)
     resolve("schedulers", study.scheduler)(context.objectives, study.budget.rungs)
     setup = setup_to_go_on(folder, study.record)
     refuse_other_study(folder, setup, study, {})
@@ -43,7 +43,7 @@ def prepare_table(study: Study, folder: Path, prior: Path | None) -> Run:
     return Run(folder, context, setup)
 
 
-def _begin(context: TableContext, space: str) -> Setup:
+def _begin(context: Tabulated, space: str) -> Setup:
     table = context.table
     return Setup(
         study=dump(context.study),

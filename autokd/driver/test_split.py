@@ -10,37 +10,39 @@ from statistics import fmean
 from autokd.checkpoints import whole_checkpoint
 from autokd.distill import load_weights
 from autokd.driver.progress import Notify
-from autokd.driver.setup import Run
 from autokd.driver.teaching import with_test_answers
 from autokd.driver.test_reads import note_test_read
 from autokd.front import Student
 from autokd.record import TrialRecord
-from autokd.trial import evaluate, evaluate_outputs
+from autokd.study import Setup
+from autokd.trial import Context, evaluate, evaluate_outputs
 
 
 def read_test(
-    run: Run,
+    context: Context,
+    folder: Path,
+    setup: Setup,
     students: Sequence[Student],
     folders: Mapping[int, Sequence[Path]],
     trials: Mapping[int, TrialRecord],
     notify: Notify,
 ) -> tuple[list[Student], dict[str, float]]:
-    """The students of the front with their numbers on the test split, and those of the teacher.
+    """The students of the front with their values on the test split, and those of the teacher; see `ReadTest`.
 
-    Nothing is chosen after this. The teacher is asked about these rows now, and not before the search.
+    The teacher is asked about these rows now, and not before the search.
     """
-    rows = run.context.task.splits["test"]
+    rows = context.task.splits["test"]
     if not len(rows):
         return list(students), {}
-    note_test_read(run.folder, f"the front: {len(students)} students and the teacher")
-    context = with_test_answers(run.context, run.folder, run.setup, notify, own=run.context.study)
+    note_test_read(folder, f"the front: {len(students)} students and the teacher")
+    context = with_test_answers(context, folder, setup, notify, own=context.study)
     scored = []
     for student in students:
-        own = whole_checkpoint(run.folder, trials[student.trial])
+        own = whole_checkpoint(folder, trials[student.trial])
         values = []
-        for folder in folders[student.trial] or ([own] if own else []):
+        for weights in folders[student.trial] or ([own] if own else []):
             network = context.build(student.arch)
-            load_weights(network, folder)
+            load_weights(network, weights)
             values.append(evaluate(context, network, "test"))
         test = {name: fmean(value[name] for value in values) for name in values[0]} if values else {}
         scored.append(replace(student, test=test))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from urllib.parse import quote
@@ -79,6 +79,10 @@ class Latencies:
         )
         self.table.add(measured)
         return measured.median_ms
+
+    def measure_together(self, archs: Sequence[Arch]) -> list[Measurement]:
+        """The latencies of students, timed together now so that they can be compared with each other."""
+        return self.meter.measure(self.candidates, self.objective.settings, archs, reference_ms=self.reference_ms)
 
     def prediction(self) -> LatencyPrediction | None:
         """The model that predicts latencies on this run's scale; None before 16 architectures were measured.

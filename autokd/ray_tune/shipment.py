@@ -21,7 +21,7 @@ from autokd.driver.setup import Run
 from autokd.latency.meter import Candidates
 from autokd.study import SETUP_FILE, Study, dump, resolve_space
 from autokd.tasks import ArrayTask
-from autokd.trial import Context
+from autokd.trial import Context, files_of
 from autokd.types import Arch, Task
 
 
@@ -44,9 +44,7 @@ def ship(run: Run, *, elsewhere: bool) -> Shipment:
     """The shipment of a run. If there may be other machines, its files are put into the object store, once."""
     folder = run.folder.absolute()
     setup = (folder / SETUP_FILE).read_text(encoding="utf-8")
-    named = [folder / name for name in (run.setup.task, run.setup.outputs) if name]
-    if run.context.study.table:
-        named.append(folder / "table.json")
+    named = files_of(folder, run.setup)
     paths = [path for each in named for path in (each.rglob("*") if each.is_dir() else [each]) if path.is_file()]
     files = {str(path.relative_to(folder)): ray.put(_bytes(path)) for path in paths} if elsewhere else {}
     return Shipment(str(folder), setup, files)

@@ -10,18 +10,18 @@ from optuna.trial import FrozenTrial
 
 from autokd.samplers.cost_aware import CostAwareSampler
 from autokd.study import OWN_SAMPLER, make_sampler
-from autokd.trial import Context
+from autokd.trial import Searched
 
 _BUILT = 8
 
 
 def sampler_for(
-    context: Context, reference: Mapping[str, float], seed: int, prior: Sequence[FrozenTrial] = ()
+    context: Searched, reference: Mapping[str, float], seed: int, prior: Sequence[FrozenTrial] = ()
 ) -> optuna.samplers.BaseSampler:
     """The sampler of a study.
 
     Args:
-        context: what all trials share.
+        context: what is searched.
         reference: the worst value of each objective that still counts, as for the hypervolume of the run.
         seed: 0 .. 2**32 - 1. A resumed search needs another seed, or it repeats its suggestions.
         prior: trials of an earlier run of the same space. Only AutoKD's own sampler learns from them.

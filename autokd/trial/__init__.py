@@ -1,17 +1,25 @@
-"""One trial: the context in which it runs, what it is given, and what it gives back.
+"""One trial: what it is given, and what it gives back.
 
-`training` trains students, and `tabulated` looks them up in a `table`. `loading` opens either context from a run.
+`searched` says what a search asks of that which it searches. `training` trains students, and `tabulated` looks them up
+in a `table`. `loading` opens either from a run.
 """
 
 from autokd.trial.evaluation import as_evaluation, evaluate, evaluate_outputs
-from autokd.trial.loading import context_of, load_context, refuse_changed, refuse_gone, run_stretch_in
+from autokd.trial.loading import (
+    context_of,
+    files_of,
+    load_context,
+    refuse_changed,
+    refuse_gone,
+    run_stretch_in,
+)
 from autokd.trial.patience import in_time
 from autokd.trial.rebuilding import build_student, why_lost
+from autokd.trial.searched import Searched, Stretch
 from autokd.trial.table import Table, read_table
-from autokd.trial.tabulated import TableContext, table_context
+from autokd.trial.tabulated import Tabulated, searched_table
 from autokd.trial.training import (
     Context,
-    Stretch,
     breaks,
     checked,
     exact_costs,
@@ -24,9 +32,10 @@ from autokd.trial.training import (
 
 __all__ = [
     "Context",
+    "Searched",
     "Stretch",
     "Table",
-    "TableContext",
+    "Tabulated",
     "as_evaluation",
     "breaks",
     "build_student",
@@ -35,6 +44,7 @@ __all__ = [
     "evaluate",
     "evaluate_outputs",
     "exact_costs",
+    "files_of",
     "in_time",
     "load_context",
     "read_table",
@@ -44,8 +54,8 @@ __all__ = [
     "resolve_loss",
     "run_stretch",
     "run_stretch_in",
+    "searched_table",
     "start_training",
-    "table_context",
     "training_seed",
     "why_lost",
 ]

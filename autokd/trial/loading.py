@@ -1,10 +1,11 @@
-"""The context of a run, from its folder. A worker gets only the folder and a stretch."""
+"""What a run searches, from its folder. A worker gets only the folder and a stretch."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from autokd.errors import InputError, gone
@@ -12,38 +13,49 @@ from autokd.study import (
     SPACE,
     Setup,
     Study,
-    changed_since,
     read_setup,
     resolve_objectives,
     resolve_space,
-    training_sources,
 )
 from autokd.tasks import load_task
 from autokd.tasks.rows import with_reserve
 from autokd.teachers.cache import open_outputs
-from autokd.trial.table import read_table
-from autokd.trial.tabulated import table_context
-from autokd.trial.training import Context, Stretch
+from autokd.trial.searched import Searched, Stretch
+from autokd.trial.table import description_of, read_table
+from autokd.trial.tabulated import searched_table
+from autokd.trial.training import Context
 from autokd.types import Task
 
 
 @functools.lru_cache(maxsize=4)
-def load_context(run: str) -> Context:
-    """The context of a run from its folder, as `driver.preparation` wrote it; the process keeps it."""
-    return context_of(Path(run), read_setup(Path(run)))
+def load_context(run: str) -> Searched:
+    """What a run searches, from its folder, as `driver.preparation` wrote it; the process keeps it."""
+    return searched_in(Path(run), read_setup(Path(run)))
+
+
+def searched_in(run: Path, setup: Setup) -> Searched:
+    """What a run searches, from its folder and its setup; the parts that the study names are imported."""
+    study = Study.model_validate(setup.study)
+    return searched_table(study, read_table(run / setup.task)) if study.table else context_of(run, setup)
 
 
 def context_of(run: Path, setup: Setup, *, measured: bool = True) -> Context:
-    """The context of a run, from its folder and its setup; the parts that the study names are imported.
+    """The context of a run that trains students; the parts that the study names are imported.
 
     Args:
         run: the run folder.
         setup: what the run was begun with, as `study.as_let_in` gives it, or as the driver of this process wrote it.
         measured: whether students will be measured; if not, no objective is looked up.
+
+    Raises:
+        InputError: the run is a search on a table.
     """
     study = Study.model_validate(setup.study)
     if study.table:
-        return table_context(study, read_table(run / setup.task))
+        raise InputError(
+            f"{run} is a search on a table, which holds numbers and no students: nothing can be trained or exported; "
+            f"`autokd front {quote(str(run))} --csv` has the architectures to build"
+        )
     task: Task = load_task(run / setup.task)
     return Context(
         study=study,
@@ -52,6 +64,12 @@ def context_of(run: Path, setup: Setup, *, measured: bool = True) -> Context:
         teacher=open_outputs(run / setup.outputs),
         objectives=resolve_objectives(study) if measured else (),
     )
+
+
+def files_of(run: Path, setup: Setup) -> list[Path]:
+    """The files and folders of a run, besides `study.json`, that `load_context` reads."""
+    task = run / setup.task
+    return [task, run / setup.outputs] if setup.outputs else [task, description_of(task)]
 
 
 def run_stretch_in(run: str, stretch: Stretch) -> dict[str, Any]:
@@ -81,10 +99,7 @@ def refuse_edited(run: Path) -> None:
     Raises:
         InputError: the source of the space, of a way of distilling or of an objective changed.
     """
-    setup, context = read_setup(run), load_context(str(run))
-    if context.trains:
-        changed = changed_since(setup, training_sources(context.study, context.space), context.space)
-        refuse_changed(run, changed)
+    refuse_changed(run, load_context(str(run)).edited(read_setup(run)))
 
 
 def refuse_changed(run: Path, changed: Mapping[str, str]) -> None:

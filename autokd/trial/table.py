@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError, field_validator
-from torch import nn
 
-from autokd.errors import InfeasibleError, InputError, said
+from autokd.errors import InputError, UnlistedError, said
 from autokd.files import read_bytes, utf8_text
-from autokd.types import Arch, Direction, Objective, Task
+from autokd.types import Arch, Direction, Objective
 
 if TYPE_CHECKING:
     import optuna
@@ -37,7 +36,7 @@ _MOST_BYTES = 200_000_000
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The results of trainings, with one row for each architecture; a search space whose students cannot be built.
+    """The results of trainings, with one row for each architecture.
 
     Args:
         path: the path of the `.csv.gz` file.
@@ -72,10 +71,6 @@ class Table:
             chosen += (str(arch[name]),)
         return arch
 
-    def build(self, arch: Arch, task: Task) -> nn.Module:
-        """Raises `InfeasibleError`, because a table holds numbers and no networks."""
-        raise InfeasibleError("a table holds no networks")
-
     def archs(self) -> Iterator[Arch]:
         """The architecture of each row."""
         by_text = [{str(choice): choice for choice in choices} for choices in self.parameters.values()]
@@ -87,13 +82,13 @@ class Table:
         """The value in a column.
 
         Raises:
-            InfeasibleError: the table has no such row, or the row has no such value.
+            UnlistedError: the table has no such row, or the row has no such value.
         """
         row = self.rows.get(tuple(str(arch[name]) for name in self.parameters))
         if row is None:
-            raise InfeasibleError("the table has no row for this architecture")
+            raise UnlistedError("the table has no row for this architecture")
         if column not in row:
-            raise InfeasibleError(f"the table has no {column} in the row of this architecture")
+            raise UnlistedError(f"the table has no {column} in the row of this architecture")
         return row[column]
 
     def _following(self, chosen: tuple[str, ...]) -> tuple[Choice, ...]:
@@ -131,7 +126,7 @@ def read_table(path: Path) -> Table:
     """
     if not path.name.endswith(".csv.gz"):
         raise InputError(f"task.table: {path} given; write the path of NAME.csv.gz, with NAME.json beside it")
-    beside = path.with_name(path.name.removesuffix(".csv.gz") + ".json")
+    beside = description_of(path)
     try:
         text, described = _unpacked(path).decode("utf-8-sig"), utf8_text(beside)
         description = _Description.model_validate_json(described)
@@ -166,6 +161,11 @@ def read_table(path: Path) -> Table:
         rungs={name: _rungs(name, columns) for name, column in description.objectives.items() if column.trained},
         rows=rows,
     )
+
+
+def description_of(path: Path) -> Path:
+    """The path of the JSON file that describes the table in `NAME.csv.gz`."""
+    return path.with_name(path.name.removesuffix(".csv.gz") + ".json")
 
 
 def _unpacked(path: Path) -> bytes:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import torch
-
-from autokd.errors import InfeasibleError, InputError, nearest
-from autokd.study import Study
-from autokd.tasks import ArrayTask, Augmentation
+from autokd.errors import InputError, UnlistedError, nearest, said
+from autokd.study import Setup, Study
+from autokd.trial.searched import Stretch
 from autokd.trial.table import Table
-from autokd.trial.training import Context, Stretch, reason_of
 from autokd.types import Arch, Objective
 
 if TYPE_CHECKING:
@@ -21,17 +19,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TableContext(Context):
-    """The context of a search on a table; its task has no rows, and its teacher has no answers.
+class Tabulated:
+    """A table that is searched. See `Searched` for what a search asks of it.
 
     Args:
+        study: the study.
         table: the table.
+        objectives: the objectives that are searched, in the study's order.
     """
 
     costs_are_free: ClassVar[bool] = True
-    trains: ClassVar[bool] = False
+    reseeds: ClassVar[int] = 0
+    validation_rows: ClassVar[int] = 0
 
+    study: Study
     table: Table
+    objectives: tuple[Objective, ...]
 
     @property
     def ideal(self) -> dict[str, float]:
@@ -46,24 +49,36 @@ class TableContext(Context):
         """The untrained objectives of an architecture, by name.
 
         Raises:
-            InfeasibleError: the table lacks the architecture, or a value of any objective, trained ones among them.
+            UnlistedError: the table lacks the architecture, or a value of any objective, trained ones among them.
         """
         values = [(objective, self.table.look_up(arch, objective.name)) for objective in self.objectives]
         return {objective.name: value for objective, value in values if not objective.trained}
 
     def run(self, stretch: Stretch) -> dict[str, Any]:
-        """The trained objectives at the epoch at which the stretch stops, in the form of `run_stretch`."""
+        """The trained objectives at the epoch at which the stretch stops."""
         at = "" if stretch.stop == self.study.budget.rungs[-1] else f"@{stretch.stop}"
         names = [objective.name for objective in self.objectives if objective.trained]
         try:
             values = {name: self.table.look_up(stretch.arch, f"{name}{at}") for name in names}
-        except InfeasibleError as error:
-            return {"error": reason_of(error)}
+        except UnlistedError as error:
+            return {"error": said(error)}
         return {"epoch": stretch.stop, "values": values, "seconds": 0.0}
 
+    def in_danger(self, folder: Path, how: str) -> AbstractContextManager[None]:
+        """Notes nothing, because looking up runs no code of the study."""
+        return nullcontext()
 
-def table_context(study: Study, table: Table) -> TableContext:
-    """The context of a study on its table.
+    def why_lost(self, arch: Arch, folder: Path) -> str:
+        """Always "", because the numbers stay in the table."""
+        return ""
+
+    def edited(self, setup: Setup) -> dict[str, str]:
+        """Always empty, because a table names no code."""
+        return {}
+
+
+def searched_table(study: Study, table: Table) -> Tabulated:
+    """The table of a study, to be searched.
 
     Raises:
         InputError: the study names objectives, settings or rungs that the table does not have.
@@ -76,7 +91,7 @@ def table_context(study: Study, table: Table) -> TableContext:
             f"objectives: {', '.join(named)} need no training; add an objective that needs it (this table has {known})"
         )
     _refuse_unknown_rungs(study, [table.rungs[objective.name] for objective in objectives if objective.trained])
-    return TableContext(study, table, _no_rows(table.path.name, table.digest), torch.empty(1, 0, 0), objectives, table)
+    return Tabulated(study, table, objectives)
 
 
 def _objective(table: Table, name: str, given: Mapping[str, Any]) -> Objective:
@@ -100,21 +115,4 @@ def _refuse_unknown_rungs(study: Study, by_objective: list[frozenset[int]]) -> N
     would_do = [*sorted(epoch for epoch in known if epoch < last), last] if known else [1]
     raise InputError(
         f"budget.rungs: {list(study.budget.rungs)} given; this table has values {has}: write budget.rungs={would_do}"
-    )
-
-
-def _no_rows(name: str, digest: str) -> ArrayTask:
-    none = torch.empty(0, dtype=torch.int64)
-    return ArrayTask(
-        name=name,
-        x=np.empty((0, 1), dtype=np.float32),
-        y=none,
-        class_names=(),
-        splits=dict.fromkeys(("train", "transfer", "validation", "test", "reserve"), none),
-        shift=(0.0,),
-        divisor=(1.0,),
-        augmentation=Augmentation(),
-        class_weights=None,
-        label_noise=0.0,
-        digest=digest,
     )

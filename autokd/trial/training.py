@@ -1,4 +1,4 @@
-"""The context that trials share, and the training of one trial: what a worker is given, does, and gives back."""
+"""The context that trained students share, and the training of one trial."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import math
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from autokd.checkpoints import OPTIMIZER, WEIGHTS, is_whole, write_result
+from autokd.checkpoints import OPTIMIZER, WEIGHTS, in_mortal_danger, is_whole, write_result
 from autokd.devices import Compute, answers_on, on_device, pick_device
 from autokd.distill import Training, cosine, one_cycle
 from autokd.errors import (
@@ -26,6 +27,7 @@ from autokd.errors import (
     InputError,
     LateError,
     ObjectiveError,
+    UnlistedError,
     UnmeasuredError,
     named,
     said,
@@ -35,11 +37,12 @@ from autokd.errors import (
 from autokd.objectives.measuring import measured
 from autokd.record import canonical, finite
 from autokd.registry import resolve
-from autokd.study import Study, suggest_arch
+from autokd.study import Setup, Study, changed_since, suggest_arch, training_sources
 from autokd.trial.evaluation import evaluate_outputs, finite_outputs, standard_errors
 from autokd.trial.patience import in_time
 from autokd.trial.process import restored
-from autokd.trial.rebuilding import build_student, keep
+from autokd.trial.rebuilding import build_student, keep, why_lost
+from autokd.trial.searched import Stretch
 from autokd.types import Arch, DistillationLoss, Objective, Recipe, SearchSpace, Task
 
 if TYPE_CHECKING:
@@ -57,7 +60,7 @@ _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @dataclass(frozen=True)
 class Context:
-    """The parts of a search, loaded once in each process; they suggest students, tell their costs and train them.
+    """The parts of a search that trains, loaded once in each process. See `Searched` for what a search asks of it.
 
     Args:
         study: the study.
@@ -68,9 +71,6 @@ class Context:
     """
 
     costs_are_free: ClassVar[bool] = False
-    """Whether costs are known without building anything, so that they may be asked for any number of architectures."""
-    trains: ClassVar[bool] = True
-    """Whether students are trained, so that they have checkpoints, and fresh seeds give other numbers."""
 
     study: Study
     space: SearchSpace
@@ -98,6 +98,16 @@ class Context:
     def ideal(self) -> dict[str, float]:
         """The best value by objective, for a run that does not keep it: 1 if larger is better, else 0."""
         return {o.name: 1.0 if o.direction == "maximize" else 0.0 for o in self.objectives}
+
+    @property
+    def reseeds(self) -> int:
+        """How many times each student near the front is trained again, as the study's budget says."""
+        return self.study.budget.reseeds
+
+    @property
+    def validation_rows(self) -> int:
+        """The number of validation rows."""
+        return len(self.task.splits["validation"])
 
     def suggest_arch(self, trial: optuna.Trial) -> Arch:
         """An architecture, as plain data, picked by `trial`.
@@ -130,30 +140,17 @@ class Context:
         """Trains a stretch and returns its result; see `run_stretch`."""
         return run_stretch(self, stretch)
 
+    def in_danger(self, folder: Path, how: str) -> AbstractContextManager[None]:
+        """Notes a death, because `suggest`, `build` and training run code of the study; see `in_mortal_danger`."""
+        return in_mortal_danger(folder, how)
 
-@dataclass(frozen=True)
-class Stretch:
-    """A piece of one training, as plain data: epochs `start` .. `stop` - 1 of one architecture and recipe.
+    def why_lost(self, arch: Arch, folder: Path) -> str:
+        """Why a student does not come back from a checkpoint; see `rebuilding.why_lost`."""
+        return why_lost(self, arch, folder)
 
-    Args:
-        trial: the trial's number in the record.
-        arch: the architecture.
-        recipe: the recipe; its `epochs` is the full budget.
-        seed: the seed of weights, batches and dropout.
-        start: the number of epochs already trained; 0 begins anew.
-        stop: the number of epochs trained at the end of the stretch.
-        source: the folder with the checkpoint of epoch `start`; "" if `start` is 0.
-        folder: the folder for weights, optimizer state and `result.json`; it belongs to this attempt alone.
-    """
-
-    trial: int
-    arch: Arch
-    recipe: Recipe
-    seed: int
-    start: int
-    stop: int
-    source: str
-    folder: str
+    def edited(self, setup: Setup) -> dict[str, str]:
+        """The edited parts among the space, the ways of distilling and the objectives; see `study.changed_since`."""
+        return changed_since(setup, training_sources(self.study, self.space), self.space)
 
 
 def training_seed(arch: Arch, recipe: Recipe, study_seed: int, repeat: int = 0) -> int:
@@ -188,7 +185,7 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     damaged = {"damaged": stretch.source} if stretch.source and not _can_go_on(stretch) else {}
-    if damaged:
+    if damaged or not stretch.source:
         stretch = replace(stretch, start=0, source="")
     try:
         training = start_training(context, stretch)
@@ -336,7 +333,7 @@ def reason_of(error: BaseException) -> str:
         return f"cannot be built: {message}"
     if isinstance(error, LateError):
         return f"timed out: {message}"
-    if isinstance(error, ObjectiveError):
+    if isinstance(error, ObjectiveError | UnlistedError):
         return message
     if isinstance(error, UnmeasuredError):
         return f"not measured: {message}"

@@ -46,7 +46,7 @@ from autokd.latency.timing import measure_reference_ms, measure_together
 from autokd.objectives.costs import flops, parameters
 from autokd.record import canonical
 from autokd.study import resolve_objectives, resolve_space
-from autokd.trial import Context, Stretch, build_student, evaluate, start_training, training_seed
+from autokd.trial import Context, Stretch, build_student, context_of, evaluate, start_training, training_seed
 from autokd.types import Arch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
@@ -205,8 +205,9 @@ def noise(study: Study, trained: Mapping[str, Mapping[str, float]]) -> dict[str,
 
 def pack(run: Run, trained: Mapping[str, Mapping[str, float]], measured: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Writes NAME.csv.gz and NAME.json into studies/tables. The same numbers give the same bytes."""
-    study, splits = run.context.study, run.context.task.splits
-    found = table(run.context, trained, measured["latency_ms"])
+    context = context_of(run.folder, run.setup)
+    study, splits = context.study, context.task.splits
+    found = table(context, trained, measured["latency_ms"])
     text = io.StringIO()
     writer = csv.DictWriter(text, list(found[0]), lineterminator="\n")
     writer.writeheader()
@@ -279,9 +280,10 @@ def main() -> None:
     trainings, latencies = options.out / "trainings.jsonl", options.out / "latency.json"
     with one_thread():
         if options.step == "train":
-            train_missing({name: run.context for name, run in runs.items()}, trainings, end=end)
+            train_missing({name: context_of(run.folder, run.setup) for name, run in runs.items()}, trainings, end=end)
         elif options.step == "latency":
-            latencies.write_text(json.dumps(measure(runs[NAMES[0]].context), indent=1), encoding="utf-8")
+            first = runs[NAMES[0]]
+            latencies.write_text(json.dumps(measure(context_of(first.folder, first.setup)), indent=1), encoding="utf-8")
         else:
             trained = finished(trainings)
             missing = sum(cell.key not in trained for run in runs.values() for cell in cells(run.context.study))

@@ -42,7 +42,7 @@ from autokd.record import read_trials
 from autokd.study import Study, override
 from autokd.tasks import from_arrays
 from autokd.teachers.networks import NetworkTeacher
-from autokd.trial import Stretch, run_stretch
+from autokd.trial import Stretch, context_of, run_stretch
 from autokd.types import Recipe
 from search_spaces import mlp, resnet
 
@@ -109,7 +109,7 @@ def _study(space: str, **overrides: Any) -> Study:
 
 def _trained(space: str, folder: Path, parts: Sequence[int], **overrides: Any) -> Trained:
     """A student of a space, trained up to the last of `parts` and interrupted at the others."""
-    context = prepare(_study(space, **overrides), folder).context
+    context = context_of(folder, prepare(_study(space, **overrides), folder).setup)
     source, values = "", dict[str, float]()
     for start, stop in zip((0, *parts), parts, strict=False):
         stretch = Stretch(0, dict(ARCHS[space]), RECIPE, 1, start, stop, source, str(folder / f"epoch-{stop}"))

@@ -57,7 +57,7 @@ from autokd.pareto import hypervolume, non_dominated
 from autokd.record import read_study, read_trials
 from autokd.study import Study, dump, override
 from autokd.tasks import ArrayTask
-from autokd.trial import Context
+from autokd.trial import Context, context_of
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
 from studies.claims.cells import Cell, read_cells, run_missing
@@ -120,7 +120,8 @@ def run_cell(arm: str, study: Study, *, seconds: float, folder: Path) -> dict[st
 def write_start(study: Study, home: Path) -> Context:
     """Trains the teacher if this has not been done before, and writes the files with which the arms begin."""
     run = prepare(study, home / "prepared")
-    task, weights = run.context.task, Path(shutil.copy(run.folder / "teacher" / "teacher.safetensors", home))
+    context = context_of(run.folder, run.setup)
+    task, weights = context.task, Path(shutil.copy(run.folder / "teacher" / "teacher.safetensors", home))
     teacher = {key: dump(study)["teacher"][key] for key in ("space", "arch")} | {"weights": str(weights)}
     (home / "study.json").write_text(json.dumps(dump(override(study, {"teacher": teacher}))), encoding="utf-8")
     arrays = {}
@@ -129,7 +130,7 @@ def write_start(study: Study, home: Path) -> Context:
     for name in ("train", "validation"):  # the rival does not see the labels of other rows
         arrays[f"y_{name}"] = task.targets(task.splits[name]).numpy()
     np.savez(home / "data.npz", allow_pickle=False, **arrays)
-    return with_test_answers(run.context, run.folder, run.setup, print, own=study)
+    return with_test_answers(context, run.folder, run.setup, print, own=study)
 
 
 def run_arm(arm: str, home: Path, run: Path, *, seed: int, seconds: float) -> datetime:
