@@ -14,6 +14,7 @@ own took 7 times as long, and 100 times with three objectives.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
 
 import moocore
 import numpy as np
@@ -38,6 +39,26 @@ def non_dominated(points: Floats) -> NDArray[np.bool_]:
     front = np.asarray(~np.isnan(points).any(axis=1))
     front[front] = moocore.is_nondominated(points[front], keep_weakly=True)
     return front
+
+
+class Valued(Protocol):
+    """What has values by objective, such as a trial or a student."""
+
+    @property
+    def values(self) -> Mapping[str, float]:
+        """The values that are known, by objective."""
+
+
+Member = TypeVar("Member", bound=Valued)
+
+
+def undominated(members: Sequence[Member], objectives: Sequence[Objective]) -> list[Member]:
+    """The members that no other dominates, in their order. A member that lacks a value is never among them.
+
+    Members may come in parts, because the front of a front and of new members is the front of them all.
+    """
+    kept = non_dominated(as_losses([member.values for member in members], objectives))
+    return [member for member, keep in zip(members, kept, strict=True) if keep]
 
 
 def hypervolume(points: Floats, reference: Floats) -> float:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -298,3 +299,17 @@ def test_choosing_needs_a_point_without_nan(points: pareto.Floats) -> None:
         pareto.knee(unknown)
     with pytest.raises(ValueError, match="no point without NaN"):
         pareto.weighted(unknown, np.ones(points.shape[1]))
+
+
+@given(_points(), st.data())
+@settings(deadline=None)
+def test_the_front_of_a_front_and_of_new_members_is_the_front_of_them_all(
+    points: pareto.Floats, data: st.DataObject
+) -> None:
+    objectives = [Objective(f"cost_{i}", "minimize", "", trained=False, measure=float) for i in range(points.shape[1])]
+    members = [SimpleNamespace(values={o.name: x for o, x in zip(objectives, row, strict=True)}) for row in points]
+    cut = data.draw(st.integers(0, len(members)))
+    whole = pareto.undominated(members, objectives)
+    parts = pareto.undominated([*pareto.undominated(members[:cut], objectives), *members[cut:]], objectives)
+    assert [id(member) for member in parts] == [id(member) for member in whole]
+    assert len(whole) == pareto.non_dominated(points).sum()

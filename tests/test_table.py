@@ -155,6 +155,17 @@ def test_a_bound_holds(tmp_path: Path) -> None:
     assert front.trials["infeasible"] == 18
 
 
+def test_the_front_that_a_search_tells_is_the_one_that_is_read_from_its_record(tmp_path: Path) -> None:
+    events: list[dict[str, Any]] = []
+    search_study(study_of(write_table(tmp_path), **{"budget.trials": 10}), run=tmp_path / "run", tell=events.append)
+    told = [event for event in events if event["event"] == "front"][-1]
+    (tmp_path / "run" / "front.json").unlink()
+    read = load_front(tmp_path / "run")
+    assert not read.final
+    assert {student.trial for student in read} == {student["trial"] for student in told["front"]}
+    assert read.hypervolume == told["hypervolume"]
+
+
 def test_an_objective_that_never_varies_does_no_harm(tmp_path: Path) -> None:
     cells = [[*row[:5], 1.0, *row[6:]] for row in rows()]
     front = search_study(study_of(write_table(tmp_path, cells=cells)), run=tmp_path / "run")

@@ -19,7 +19,7 @@ from autokd.driver.setup import Run
 from autokd.errors import NoFrontError
 from autokd.files import write_json
 from autokd.front import Front, Student
-from autokd.pareto import as_losses, near_front
+from autokd.pareto import as_losses, near_front, undominated
 from autokd.record import TrialRecord, reasons
 from autokd.trial import Stretch, training_seed
 from autokd.types import Recipe
@@ -59,7 +59,7 @@ def finish(
     for stretch in flat:
         drop(Path(stretch.folder), OPTIMIZER)
     near = [student for student in (_averaged(s, stretches[s.trial], results) for s in near) if student is not None]
-    students = measures.undominated(_timed_together(run, near))
+    students = undominated(_timed_together(run, near), measures.objectives)
     if not students:
         raise NoFrontError("every fresh training of the students near the front failed; see error.txt in their folders")
     folders = {

@@ -12,7 +12,7 @@ from pathlib import Path
 from autokd.driver.test_reads import count_test_reads
 from autokd.errors import START_OVER, InputError
 from autokd.front import Front, Student, marked
-from autokd.pareto import as_losses, non_dominated, scaled_hypervolume
+from autokd.pareto import as_losses, scaled_hypervolume, undominated
 from autokd.record import TrialRecord, counts, reasons
 from autokd.registry import installed, resolve
 from autokd.study import SETUP_FILE, Setup, Study, objectives_of, resolve_objectives
@@ -60,11 +60,6 @@ class Measures:
             found[name] = measured.get(name, 0.0) if formula is None else formula(values[name], self.rows)
         return found
 
-    def undominated(self, students: Sequence[Student]) -> list[Student]:
-        """The students on the front."""
-        kept = non_dominated(as_losses([student.values for student in students], self.objectives))
-        return [student for student, keep in zip(students, kept, strict=True) if keep]
-
     def noise_floor(self, students: Sequence[Student], trials: Sequence[TrialRecord]) -> float:
         """The standard error, at its best value on the front, of the main trained objective, which the report uses."""
         if not students:
@@ -99,7 +94,7 @@ def glance(run: Path, setup: Setup, trials: Sequence[TrialRecord], study: Study 
             raise InputError(
                 f"{run / SETUP_FILE} is damaged (nothing recorded has its objective {objective.name!r}); {START_OVER}"
             )
-    students = measures.undominated(measures.students(complete))
+    students = measures.students(undominated(complete, measures.objectives))
     return front_of(measures, setup, trials, students, run, final=False, note=_PRELIMINARY)
 
 

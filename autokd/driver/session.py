@@ -17,7 +17,7 @@ from autokd.driver.settled import final_front
 from autokd.driver.setup import Run
 from autokd.errors import gone
 from autokd.front import Front
-from autokd.pareto import as_losses, non_dominated, scaled_hypervolume
+from autokd.pareto import scaled_hypervolume, undominated
 from autokd.record import Record, TrialRecord
 from autokd.registry import resolve
 from autokd.samplers import sampler_for
@@ -109,8 +109,7 @@ class Session:
         new = self.record.completed[self._judged :]
         if new:
             rivals = sorted([*self._front, *new], key=lambda trial: trial.number)
-            mask = non_dominated(as_losses([trial.values for trial in rivals], self.record.objectives))
-            before, self._front = self._front, [trial for trial, keep in zip(rivals, mask, strict=True) if keep]
+            before, self._front = self._front, undominated(rivals, self.record.objectives)
             values = [trial.values for trial in self._front]
             self._hypervolume = hypervolume_of(values, self.run)
             self._judged += len(new)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from optuna.distributions import BaseDistribution
 
-from autokd.pareto import Floats, as_losses, hypervolume, non_dominated
+from autokd.pareto import Floats, as_losses, hypervolume, undominated
 from autokd.record import TrialRecord, canonical, finite
 from autokd.samplers.chances import Chances, worth
 from autokd.samplers.features import Encoding
@@ -92,9 +92,8 @@ class Outlook:
         self._encoding, self._rows = Encoding(()), dict[str, Floats]()
 
     def front(self, members: Sequence[Candidate]) -> list[Candidate]:
-        """The members that no other dominates. A member that lacks a value is never among them."""
-        losses = self._losses(members)
-        return [members[i] for i in np.flatnonzero(non_dominated(losses)).tolist()]
+        """The members that no other dominates; see `pareto.undominated`."""
+        return undominated(members, self._objectives)
 
     def learn(
         self,
