@@ -5,10 +5,21 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from command_line import autokd
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from command_line import autokd, write_study
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from autokd.registry import resolve
 
 SMALL = {
     "search": ("executor=inline", "budget.trials=3", "budget.rungs=[1]", "budget.reseeds=1"),
@@ -82,3 +93,52 @@ def _of_this_run(words: list[str]) -> list[str]:
     run = words[words.index("--run") :][:2] if "--run" in words else []
     front = json.loads(autokd("front", words[1], *run, "--json").out)["front"]
     return [*words[: at + 1], str(front[0]["trial"]), *words[at + 2 :]]
+
+
+def follow_in(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Follows a page in an empty folder, which gets the Python files beside the page and what its reader has."""
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    for beside in page.parent.glob("*.py"):
+        shutil.copy(beside, folder)
+    known = set(sys.modules)
+    if page.stem in _NEEDED:
+        _NEEDED[page.stem](page, folder)
+    follow(page)
+    for module in set(sys.modules) - known:  # a page's file may be called as another page's is
+        if str(folder) in str(getattr(sys.modules[module], "__file__", "")):
+            del sys.modules[module]
+
+
+def _zeros_and_ones(page: Path, folder: Path) -> None:
+    """120 images of digits by class under photos/, the same as arrays, and weights for the page's own teacher."""
+    images, labels = load_digits(n_class=2, return_X_y=True)
+    images = (images[:120].reshape(-1, 8, 8) * 15).astype(np.uint8)
+    for i, (image, label) in enumerate(zip(images, labels, strict=False)):
+        at = folder / "photos" / ("cat", "dog")[label]
+        at.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(at / f"{i:03d}.png")
+    np.save(folder / "images.npy", images)
+    np.save(folder / "labels.npy", labels[:120])
+    (folder / "teacher_of_the_page.py").write_text(
+        next(block.text for block in blocks(page) if block.title == "my_teacher.py")
+    )
+    network = resolve("teachers", f"{folder / 'teacher_of_the_page.py'}:network")()
+    inputs, targets = torch.tensor(images / 127.5 - 1).float().unsqueeze(1), torch.tensor(labels[:120])
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
+    for _ in range(60):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(inputs), targets).backward()
+        optimizer.step()
+    safetensors.torch.save_file(network.state_dict(), folder / "my_teacher.safetensors")
+
+
+def _a_run(page: Path, folder: Path) -> None:
+    """`runs/digits`: a run in which students were seen to be better than chance."""
+    objectives = {"accuracy": {}, "latency_ms": {}, "parameters": {"bound": 2000}}
+    study = write_study(folder, {"name": "digits", "objectives": objectives})
+    assert autokd("search", study).code == 0
+
+
+_NEEDED: dict[str, Callable[[Path, Path], None]] = {"own_images": _zeros_and_ones, "choosing": _a_run}
+"""What a reader has already, where a page begins with that."""

@@ -5,26 +5,16 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
-import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import safetensors.torch
-import torch
 import typer
 import yaml
-from command_line import autokd, write_study
 from conftest import ROOT
-from following import blocks, commands, follow
-from PIL import Image
-from sklearn.datasets import load_digits
+from following import blocks, commands, follow_in
 
 from autokd.cli import app
-from autokd.registry import resolve
 from autokd.study import Study
 
 DOCS = ROOT / "docs"
@@ -32,42 +22,6 @@ SHOWN = [*ROOT.glob("*.md"), DOCS / "llms.txt", *DOCS.rglob("*.md")]
 PAGES = {path.relative_to(ROOT).as_posix(): path for path in sorted(SHOWN) if path.name != "CHANGELOG.md"}
 
 
-def zeros_and_ones(folder: Path) -> None:
-    """120 images of digits by class under photos/, the same as arrays, and weights for the page's own teacher."""
-    images, labels = load_digits(n_class=2, return_X_y=True)
-    images = (images[:120].reshape(-1, 8, 8) * 15).astype(np.uint8)
-    for i, (image, label) in enumerate(zip(images, labels, strict=False)):
-        at = folder / "photos" / ("cat", "dog")[label]
-        at.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(at / f"{i:03d}.png")
-    np.save(folder / "images.npy", images)
-    np.save(folder / "labels.npy", labels[:120])
-    page = PAGES["docs/howto/own_images.md"]
-    (folder / "teacher_of_the_page.py").write_text(
-        next(block.text for block in blocks(page) if block.title == "my_teacher.py")
-    )
-    network = resolve("teachers", f"{folder / 'teacher_of_the_page.py'}:network")()
-    inputs, targets = torch.tensor(images / 127.5 - 1).float().unsqueeze(1), torch.tensor(labels[:120])
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
-    for _ in range(60):
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(network(inputs), targets).backward()
-        optimizer.step()
-    safetensors.torch.save_file(network.state_dict(), folder / "my_teacher.safetensors")
-
-
-def a_run(folder: Path) -> None:
-    """`runs/digits`: a run in which students were seen to be better than chance."""
-    objectives = {"accuracy": {}, "latency_ms": {}, "parameters": {"bound": 2000}}
-    study = write_study(folder, {"name": "digits", "objectives": objectives})
-    assert autokd("search", study).code == 0
-
-
-NEEDED: dict[str, Callable[[Path], None]] = {
-    "docs/howto/own_images.md": zeros_and_ones,
-    "docs/howto/choosing.md": a_run,
-}
-"""What a reader has already, where a page begins with that."""
 RUNS = {
     "docs/howto/own_images.md": {"photos", "photos_with_teacher", "search"},
     "docs/howto/choosing.md": {"digits"},
@@ -92,16 +46,7 @@ def followed() -> list[Any]:
 def test_who_does_what_a_page_says_gets_what_it_promises(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    for beside in PAGES[name].parent.glob("*.py"):
-        shutil.copy(beside, tmp_path)
-    known = set(sys.modules)
-    NEEDED.get(name, lambda folder: None)(tmp_path)
-    follow(PAGES[name])
-    for module in set(sys.modules) - known:  # a page's file may be called as another page's is
-        if str(tmp_path) in str(getattr(sys.modules[module], "__file__", "")):
-            del sys.modules[module]
+    follow_in(PAGES[name], tmp_path, monkeypatch)
     if name in RUNS:
         assert {run.name for run in (tmp_path / "runs").iterdir()} == RUNS[name]
 
