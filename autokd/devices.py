@@ -101,10 +101,13 @@ class _OnDevice:
             return self._whole[rows.to(self.device)]
         return self.task.inputs(rows.cpu(), view).to(self.device, non_blocking=True)
 
-    def targets(self, rows: Tensor) -> Tensor:
-        return self._targets[rows.to(self.device)]
+    def targets(self, rows: Tensor) -> Any:
+        rows = rows.to(self.device)
+        if isinstance(self._targets, Tensor):
+            return self._targets[rows]
+        return {name: targets[rows] for name, targets in self._targets.items()}
 
-    def hard_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def hard_loss(self, outputs: Tensor, targets: Any) -> Tensor:
         return self.task.hard_loss(outputs, targets)
 
     @cached_property
@@ -115,5 +118,8 @@ class _OnDevice:
         return self.task.inputs(torch.arange(self.task.num_rows)).to(self.device)
 
     @cached_property
-    def _targets(self) -> Tensor:
-        return self.task.targets(torch.arange(self.task.num_rows)).to(self.device)
+    def _targets(self) -> Tensor | dict[str, Tensor]:
+        targets = self.task.targets(torch.arange(self.task.num_rows))
+        if isinstance(targets, Tensor):
+            return targets.to(self.device)
+        return {name: each.to(self.device) for name, each in targets.items()}

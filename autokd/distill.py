@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from autokd import weights
 from autokd.devices import Compute
 from autokd.errors import InfeasibleError
-from autokd.losses import kd
-from autokd.networks import Laid, as_given, in_fast_format, laid_for
+from autokd.heads import heads_of, soft_losses
+from autokd.networks import Laid, as_given, columns, in_fast_format, laid_for
 
 if TYPE_CHECKING:
     from autokd.types import DistillationLoss, Recipe, Task
@@ -105,7 +105,8 @@ class Training:
         self._forward = compute.forward(self.student)
         fused = all(parameter.is_floating_point() for parameter in parameters)  # complex parameters cannot be fused
         self.optimizer = AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
-        self.takes_labels = "labels" in inspect.signature(loss).parameters
+        self.heads = heads_of(task)
+        self._only = next(iter(self.heads.values())) if len(self.heads) == 1 else None
 
     def run(self, start: int, stop: int) -> None:
         """Trains epochs `start` .. `stop` - 1, and leaves the student in train mode.
@@ -163,36 +164,38 @@ class Training:
             inputs = self._laid(task.inputs(rows, view))
             with self.compute.precision():
                 outputs = self._forward(inputs)
-            outputs = outputs.float()
-            labels = task.targets(rows[:num_labelled])
+            outputs = columns(outputs, self.heads).float()
+            targets = task.targets(rows[:num_labelled])
             soft = answers[rows.to(answers.device)].to(device) if recipe.alpha > 0 else outputs
-            total = self._total_loss(outputs, soft, labels)
+            total = self._total_loss(outputs, soft, targets)
             self.optimizer.zero_grad()
             total.backward()
             self.optimizer.step()
         if not math.isfinite(total.item()):
             raise FloatingPointError(f"the loss is {total.item()} in epoch {epoch}")
 
-    def _total_loss(self, outputs: Tensor, answers: Tensor, labels: Tensor) -> Tensor:
+    def _total_loss(self, outputs: Tensor, answers: Tensor, targets: Any) -> Tensor:
         """alpha * soft + (1 - alpha) * hard, without computing a term of weight 0; the labelled rows come first."""
         alpha = self.recipe.alpha
         if alpha == 0:
-            return self.task.hard_loss(outputs, labels)
-        soft = self._soft_loss(outputs, answers, labels)
+            return self._hard_loss(outputs, targets)
+        soft = self._soft_loss(outputs, answers, targets)
         if alpha == 1:
             return soft
-        return alpha * soft + (1 - alpha) * self.task.hard_loss(outputs[: len(labels)], labels)
+        num_labelled = len(targets if isinstance(targets, Tensor) else next(iter(targets.values())))
+        return alpha * soft + (1 - alpha) * self._hard_loss(outputs[:num_labelled], targets)
 
-    def _soft_loss(self, outputs: Tensor, answers: Tensor, labels: Tensor) -> Tensor:
-        temperature, split = self.recipe.temperature, len(labels)
-        if not self.takes_labels:
-            return self.loss(outputs, answers, temperature=temperature)
-        labelled = self.loss(outputs[:split], answers[:split], temperature=temperature, labels=labels)  # type: ignore[call-arg]
-        if split == len(outputs):
-            return labelled
-        unlabelled = kd(outputs[split:], answers[split:], temperature=temperature)
-        share = split / len(outputs)
-        return share * labelled + (1 - share) * unlabelled
+    def _hard_loss(self, outputs: Tensor, targets: Any) -> Tensor:
+        return self.task.hard_loss(outputs, targets)
+
+    def _soft_loss(self, outputs: Tensor, answers: Tensor, targets: Any) -> Tensor:
+        loss, temperature = self.loss, self.recipe.temperature
+        if self._only is not None:
+            if len(self._only.shape) > 1:
+                outputs, answers = (each.view(len(each), *self._only.shape) for each in (outputs, answers))
+            return self._only.soft_loss(outputs, answers, targets, loss=loss, temperature=temperature)
+        losses = soft_losses(outputs, answers, targets, self.heads, loss=loss, temperature=temperature)
+        return torch.stack([*losses.values()]).mean()
 
 
 def draw(rows: Tensor, steps: int, batch_size: int) -> Tensor:
@@ -210,12 +213,13 @@ def predict(student: nn.Module, task: Task, rows: Tensor, *, batch_size: int = 5
     """The student's outputs in eval mode on unaugmented rows, on the CPU, shape (len(rows), num_outputs)."""
     if not len(rows):
         return torch.empty(0, task.num_outputs)
-    training, device = student.training, next(student.parameters()).device
+    training, device, heads = student.training, next(student.parameters()).device, heads_of(task)
     student.eval()
     try:
         laid = laid_for(student, task.inputs(rows[:2]).to(device))
         with torch.inference_mode():
-            batches = [student(laid(task.inputs(part).to(device))).cpu() for part in rows.split(batch_size)]
+            given = (student(laid(task.inputs(part).to(device))) for part in rows.split(batch_size))
+            batches = [columns(each, heads).cpu() for each in given]
     finally:
         student.train(training)
     return torch.cat(batches).float().clone()

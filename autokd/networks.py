@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from autokd.errors import FOREIGN, InfeasibleError
+from autokd.heads import Heads, flat, width
 
 Laid = Callable[[Tensor], Tensor]
 """A function that gives a batch in the memory format that a network takes."""
@@ -27,6 +28,24 @@ def call(network: Callable[..., Any], batch: Tensor | Mapping[str, Tensor]) -> T
         InfeasibleError: the network gives something in which no single tensor is its answer; see `logits_in`.
     """
     return logits_in(network(**batch) if isinstance(batch, Mapping) else network(batch))
+
+
+def columns(given: object, heads: Heads) -> Tensor:
+    """The answer of a network to all heads, shape (batch, width), from whatever the network gave.
+
+    Raises:
+        InfeasibleError: the answer does not fit the heads, or no single tensor is the answer; see `logits_in`.
+    """
+    if isinstance(given, Mapping) and not heads.keys().isdisjoint(given):
+        return flat(given, heads)
+    answer = given if isinstance(given, Tensor) else logits_in(given)
+    if answer.ndim == 2:
+        return answer
+    shapes = [head.shape for head in heads.values()]
+    if len(shapes) == 1 and tuple(answer.shape[1:]) == shapes[0]:
+        return answer.flatten(1)
+    wanted = f"({', '.join(['batch', *map(str, shapes[0])])}) or " if len(shapes) == 1 and len(shapes[0]) > 1 else ""
+    raise InfeasibleError(f"gives shape {tuple(answer.shape)}; the task needs {wanted}(batch, {width(heads)})")
 
 
 def logits_in(given: object) -> Tensor:

@@ -61,15 +61,16 @@ class Task(Protocol):
     def inputs(self, rows: Tensor, view: int = 0) -> Tensor:
         """Normalised float32 inputs, shape (len(rows), *input_shape)."""
 
-    def targets(self, rows: Tensor) -> Tensor:
-        """The targets with which the hard loss and the score compare, shape (len(rows), ...). If they are class
-        numbers, a row of `transfer` without a label has -1.
+    def targets(self, rows: Tensor) -> Any:
+        """The targets with which the hard loss and the score compare, a tensor of shape (len(rows), ...). If they are
+        class numbers, a row of `transfer` without a label has -1. A task with several heads gives a dict with a tensor
+        for each of them.
         """
 
-    def hard_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The mean over the batch of the loss on labels, shape ()."""
+    def hard_loss(self, outputs: Tensor, targets: Any) -> Tensor:
+        """The mean over the batch of the loss on labels, shape (); `targets` are what `targets` gave."""
 
-    def score(self, outputs: Tensor, targets: Tensor) -> float:
+    def score(self, outputs: Tensor, targets: Any) -> float:
         """The score of outputs; larger is better."""
 
 
@@ -91,6 +92,10 @@ class Head(Protocol):
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the classes, labels or values by number; empty if they have none."""
+
+    @property
+    def words(self) -> str:
+        """What is answered, in a few words for the log."""
 
     @property
     def compares_logits(self) -> bool:
@@ -118,6 +123,13 @@ class Head(Protocol):
 
     def right(self, targets: Tensor) -> Tensor:
         """The outputs that answer with these targets."""
+
+    def as_classes(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """All known questions as questions for a class: logits, shape (questions, classes), and the right classes.
+
+        Raises:
+            InfeasibleError: the head answers with values.
+        """
 
     def in_units(self, outputs: Tensor) -> Tensor:
         """What objectives read: values in the user's unit, and the outputs themselves for all other kinds."""
@@ -205,17 +217,19 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The input of trained objectives: answers on one split, row by row.
+    """The input of trained objectives: the answers of one head on one split, row by row.
 
     Args:
-        outputs: the student's outputs, shape (rows, num_outputs).
+        outputs: the student's outputs, shape (rows, num_outputs); logits, or values in the user's unit.
         targets: the task's targets, shape (rows, ...).
         teacher: the teacher's outputs on the same rows, shape (rows, num_outputs).
+        head: what the outputs mean; None if they are the logits of classes.
     """
 
     outputs: Tensor
     targets: Tensor
     teacher: Tensor
+    head: Head | None = None
 
 
 @dataclass(frozen=True)
@@ -239,6 +253,8 @@ class Objective:
             at the input is measured instead. The hypervolume counts from the ideal to the bound or the worst value.
         standard_error: for a trained objective, gives the standard error of a value on so many rows; if it is None,
             the error is found by measuring rows that are drawn anew, with replacement.
+        heads: for a trained objective, the kinds of heads that it can measure; () for any.
+        head: the name of the head that it measures, where the task has several; AutoKD sets it.
     """
 
     name: str
@@ -253,6 +269,8 @@ class Objective:
     ideal: float | None = None
     worst: float | None = None
     standard_error: Callable[[float, int], float] | None = None
+    heads: tuple[str, ...] = ()
+    head: str = ""
 
 
 def share_error(value: float, rows: int) -> float:

@@ -37,13 +37,15 @@ def chain() -> nn.Sequential:
 
 
 def test_an_objective_is_called_as_the_attribute_it_is() -> None:
-    assert len(ALL) == 12
+    assert len(ALL) == 19
     assert all(getattr(objectives, each.name) is each for each in ALL)
 
 
 def test_trained_objectives_read_an_evaluation_and_the_others_a_student_and_a_sample() -> None:
+    values = Evaluation(torch.randn(4, 2), torch.randn(4, 2), torch.randn(4, 2))
     for each in ALL:
-        number = each.measure(evaluation(0)) if each.trained else each.measure(chain(), SAMPLE)
+        answers = values if each.heads == ("values",) else evaluation(0)
+        number = each.measure(answers) if each.trained else each.measure(chain(), SAMPLE)
         assert type(number) is float
         assert np.isfinite(number)
 
@@ -68,6 +70,8 @@ def test_quality_agrees_with_scikit_learn(seed: int, rows: int, num_outputs: int
     assert quality.error(given_rows) == pytest.approx(1 - metrics.accuracy_score(labels, answers))
     assert quality.balanced_accuracy(given_rows) == pytest.approx(recalls.mean())
     assert quality.f1(given_rows) == pytest.approx(f1)
+    assert quality.miou(given_rows) == pytest.approx(metrics.jaccard_score(labels, answers, average="macro"))
+    assert quality.mcc(given_rows) == pytest.approx(metrics.matthews_corrcoef(labels, answers))
     assert quality.nll(given_rows) == pytest.approx(nll)
 
 

@@ -295,22 +295,22 @@ def test_the_score_is_the_tasks_score_on_the_split(tmp_path: Path) -> None:
     outputs = open_outputs(teacher_outputs(Prototypes(task), task, tmp_path).path)
     assert teacher_score(outputs, task) == 1.0
     assert teacher_score(-outputs, task) == 0.0
-    refuse_chance(teacher_score(outputs, task), task)
+    refuse_chance(outputs, task)
 
 
 def test_the_score_is_nan_where_an_answer_is_missing(tmp_path: Path) -> None:
     task = TinyTask()
     outputs = open_outputs(teacher_outputs(Prototypes(task), task, tmp_path, splits=["train"]).path)
     assert math.isnan(teacher_score(outputs, task))
-    refuse_chance(math.nan, task)
+    refuse_chance(outputs, task)
 
 
 def test_a_teacher_no_better_than_chance_is_refused_with_the_figure() -> None:
     task = TinyTask()
     with pytest.raises(
-        InputError, match=r"scores 0\.167 on validation, and an answer that does not look at the input scores 0\.167"
+        InputError, match=r"scores 0\.083 on validation, and an answer that does not look at the input scores 0\.167"
     ):
-        refuse_chance(task.chance, task)
+        refuse_chance(torch.zeros(1, task.num_rows, task.num_outputs), task)
 
 
 @contextmanager

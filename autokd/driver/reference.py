@@ -10,10 +10,11 @@ import torch
 
 from autokd.driver.costs import MOST_LOST, Costs, draw_archs, open_latencies
 from autokd.errors import FOREIGN, InputError, LateError, UnmeasuredError
+from autokd.heads import by_head, heads_of
 from autokd.latency.meter import Meter
 from autokd.objectives.ends import find_ends
 from autokd.record import canonical
-from autokd.trial import Context, as_evaluation, reason_of
+from autokd.trial import Context, as_evaluations, reason_of
 from autokd.types import Objective
 
 _LOG = logging.getLogger("autokd")
@@ -46,9 +47,8 @@ def end_points(
 def _trained_ends(objective: Objective, context: Context) -> tuple[float, float]:
     task = context.task
     unknown = torch.empty(len(task.splits["validation"]), task.num_outputs)
-    ideal, worst = find_ends(
-        objective, as_evaluation(context, unknown, "validation"), task.targets(task.splits["train"])
-    )
+    learnt = by_head(task.targets(task.splits["train"]), heads_of(task))[objective.head]
+    ideal, worst = find_ends(objective, as_evaluations(context, unknown, "validation")[objective.head], learnt)
     if objective.ideal is None or (objective.worst is None and objective.bound is None):
         best = "the score of right answers" if objective.ideal is None else "its ideal"
         least = "the score of answers that ignore the input" if objective.worst is None else "its worst value"

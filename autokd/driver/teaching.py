@@ -25,7 +25,7 @@ from autokd.tasks.rows import all_labels
 from autokd.teachers.asking import questions
 from autokd.teachers.cache import SPLITS, open_outputs, teacher_outputs
 from autokd.teachers.doubts import doubts
-from autokd.teachers.scores import compares_with_teacher, refuse_chance, refuse_unanswered, teacher_score
+from autokd.teachers.scores import compares_with_teacher, refuse_chance, refuse_unanswered
 from autokd.teachers.sources import load_teacher, placed
 from autokd.teachers.trained import Train
 from autokd.trial import Context, evaluate_outputs, refuse_changed
@@ -106,7 +106,7 @@ def teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
     )
     said = f" ({notes[0]})" if notes else ""
     _LOG.info("The teacher is %s. On validation it has %s%s.", teacher.name, shown, said)
-    refuse_chance(teacher_score(context.teacher, context.task), context.task)
+    refuse_chance(context.teacher, context.task)
     for doubt in doubts(context.teacher, context.task):
         _LOG.warning("The teacher, %s, may have little to teach: %s.", teacher.name, doubt)
         notes.append(doubt)

@@ -12,9 +12,20 @@ from typing import Any
 from autokd.errors import InputError
 from autokd.heads.classes import Classes
 from autokd.heads.labels import Labels
-from autokd.heads.own import Own
+from autokd.heads.own import Own, blind_answer, right_answers
 from autokd.heads.positions import Positions
-from autokd.heads.together import Heads, apart, flat, hard_losses, soft_losses, width
+from autokd.heads.together import (
+    Heads,
+    apart,
+    blind_scores,
+    by_head,
+    flat,
+    hard_losses,
+    known_rows,
+    scores,
+    soft_losses,
+    width,
+)
 from autokd.heads.values import Values
 from autokd.types import Head, Task
 
@@ -26,10 +37,16 @@ __all__ = [
     "Positions",
     "Values",
     "apart",
+    "blind_answer",
+    "blind_scores",
+    "by_head",
     "flat",
     "hard_losses",
     "head_of",
     "heads_of",
+    "known_rows",
+    "right_answers",
+    "scores",
     "soft_losses",
     "width",
 ]

@@ -41,6 +41,11 @@ class Classes:
         """One logit for each class."""
         return (len(self.names),)
 
+    @property
+    def words(self) -> str:
+        """What is answered, in a few words for the log."""
+        return f"{len(self.names)} classes ({self.names[0]} .. {self.names[-1]})" if self.names else "no classes"
+
     def hard_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The cross-entropy in nats, as a mean over the known rows (a weighted mean with class weights), shape ()."""
         weights = None if self._weights is None else self._weights.to(outputs.device)
@@ -68,6 +73,11 @@ class Classes:
     def right(self, targets: Tensor) -> Tensor:
         """A large logit for the class of each row."""
         return CERTAIN * F.one_hot(targets, len(self.names)).float()
+
+    def as_classes(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows whose class is known."""
+        known = self.known(targets)
+        return (outputs, targets) if bool(known.all()) else (outputs[known], targets[known])
 
     def in_units(self, outputs: Tensor) -> Tensor:
         """The logits themselves."""

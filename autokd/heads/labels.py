@@ -40,6 +40,11 @@ class Labels:
         """One logit for each label."""
         return (len(self.names),)
 
+    @property
+    def words(self) -> str:
+        """What is answered, in a few words for the log."""
+        return f"{len(self.names)} labels ({', '.join(self.names[:4])}{', ...' * (len(self.names) > 4)})"
+
     def hard_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The binary cross-entropy in nats, as a mean over the known labels, shape ()."""
         is_known = ~targets.isnan()
@@ -76,6 +81,11 @@ class Labels:
     def right(self, targets: Tensor) -> Tensor:
         """A large logit where a label holds, a large negative one where it does not, and 0 where it is not known."""
         return CERTAIN * (2 * targets - 1).nan_to_num().float()
+
+    def as_classes(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Each known label as a question of two classes: it does not hold (0), or it holds (1)."""
+        is_known = ~targets.isnan()
+        return _pairs(outputs[is_known]).flip(1), (targets[is_known] > 0.5).long()
 
     def in_units(self, outputs: Tensor) -> Tensor:
         """The logits themselves."""

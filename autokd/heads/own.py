@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from autokd.errors import InfeasibleError
 from autokd.heads.classes import CERTAIN, RARE, mean_of_probabilities
 from autokd.losses import soft_term
 from autokd.types import DistillationLoss, Task
@@ -38,6 +39,11 @@ class Own:
         """The outputs of the task."""
         return (self.task.num_outputs,)
 
+    @property
+    def words(self) -> str:
+        """What is answered, in a few words for the log."""
+        return f"{self.task.num_outputs} outputs"
+
     def hard_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The task's loss."""
         return self.task.hard_loss(outputs, targets)
@@ -59,29 +65,16 @@ class Own:
         return mean_of_probabilities(answers, weights)
 
     def blind(self, targets: Tensor) -> Tensor:
-        """The logarithms of the shares of the classes, or the means of numeric targets.
-
-        Raises:
-            ValueError: the targets are neither classes nor one number for each output.
-        """
-        if self._are_classes(targets):
-            counts = targets.bincount(minlength=self.task.num_outputs).float().clamp(min=RARE)
-            return (counts / counts.sum()).log()
-        if targets.shape[1:] == self.shape:
-            return targets.float().nanmean(0)
-        raise ValueError(f"targets of shape {tuple(targets.shape)} have no best blind answer that AutoKD knows")
+        """The logarithms of the shares of the classes, or the means of numeric targets; see `blind_answer`."""
+        return blind_answer(targets, self.task.num_outputs)
 
     def right(self, targets: Tensor) -> Tensor:
-        """A large logit for the class of each row, or the numeric targets themselves.
+        """A large logit for the class of each row, or the numeric targets themselves; see `right_answers`."""
+        return right_answers(targets, self.task.num_outputs)
 
-        Raises:
-            ValueError: the targets are neither classes nor one number for each output.
-        """
-        if self._are_classes(targets):
-            return CERTAIN * F.one_hot(targets, self.task.num_outputs).float()
-        if targets.shape[1:] == self.shape:
-            return targets.float()
-        raise ValueError(f"targets of shape {tuple(targets.shape)} have no right answer that AutoKD knows")
+    def as_classes(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The outputs and the targets themselves."""
+        return outputs, targets
 
     def in_units(self, outputs: Tensor) -> Tensor:
         """The outputs themselves."""
@@ -99,6 +92,33 @@ class Own:
         """The number of outputs, which is all that is known of them."""
         return {"kind": self.kind, "outputs": self.task.num_outputs}
 
-    @staticmethod
-    def _are_classes(targets: Tensor) -> bool:
-        return targets.ndim == 1 and not targets.is_floating_point() and bool((targets >= 0).all())
+
+def blind_answer(targets: Tensor, num_outputs: int) -> Tensor:
+    """The best answer that does not look at the input: the logarithms of shares, or the means of numeric targets.
+
+    Raises:
+        InfeasibleError: the targets are neither classes nor one number for each output.
+    """
+    if _are_classes(targets):
+        counts = targets.bincount(minlength=num_outputs).float().clamp(min=RARE)
+        return (counts / counts.sum()).log()
+    if targets.shape[1:] == (num_outputs,):
+        return targets.float().nanmean(0)
+    raise InfeasibleError(f"targets of shape {tuple(targets.shape)} have no best blind answer that AutoKD knows")
+
+
+def right_answers(targets: Tensor, num_outputs: int) -> Tensor:
+    """The outputs that answer every row with its target.
+
+    Raises:
+        InfeasibleError: the targets are neither classes nor one number for each output.
+    """
+    if _are_classes(targets):
+        return CERTAIN * F.one_hot(targets, num_outputs).float()
+    if targets.shape[1:] == (num_outputs,):
+        return targets.float()
+    raise InfeasibleError(f"targets of shape {tuple(targets.shape)} have no right answer that AutoKD knows")
+
+
+def _are_classes(targets: Tensor) -> bool:
+    return targets.ndim == 1 and not targets.is_floating_point() and bool((targets >= 0).all())

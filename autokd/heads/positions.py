@@ -41,6 +41,12 @@ class Positions:
         """One logit for each class and position: (classes, *positions)."""
         return (len(self.names), *self.positions)
 
+    @property
+    def words(self) -> str:
+        """What is answered, in a few words for the log."""
+        places = "x".join(map(str, self.positions))
+        return f"{len(self.names)} classes ({self.names[0]} .. {self.names[-1]}) at {places} positions"
+
     def hard_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The cross-entropy in nats, as a mean over the places that count, shape ()."""
         return F.cross_entropy(outputs, targets, ignore_index=self.ignored)
@@ -76,6 +82,11 @@ class Positions:
         counts = targets != self.ignored
         hot = F.one_hot(targets.where(counts, 0), len(self.names)) * counts.unsqueeze(-1)
         return CERTAIN * hot.movedim(-1, 1).float()
+
+    def as_classes(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The places that count."""
+        counts = targets != self.ignored
+        return _places(outputs)[counts.flatten()], targets[counts]
 
     def in_units(self, outputs: Tensor) -> Tensor:
         """The logits themselves."""

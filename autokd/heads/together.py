@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,6 +31,34 @@ def apart(outputs: Tensor, heads: Heads) -> dict[str, Tensor]:
         name: part if len(head.shape) == 1 else part.reshape(len(part), *head.shape)
         for (name, head), part in zip(heads.items(), columns, strict=True)
     }
+
+
+def by_head(given: Any, heads: Heads) -> dict[str, Any]:
+    """Targets, or what else a task gives, by head; where there is one head, a task gives it without its name."""
+    return dict(given) if isinstance(given, Mapping) else {next(iter(heads)): given}
+
+
+def known_rows(targets: Any, heads: Heads) -> Tensor:
+    """Which rows have a known target in any head, bool, shape (rows,)."""
+    known = [heads[name].known(wanted) for name, wanted in by_head(targets, heads).items()]
+    return known[0] if len(known) == 1 else torch.stack(known).any(dim=0)
+
+
+def scores(outputs: Tensor, targets: Any, heads: Heads) -> dict[str, float]:
+    """The score of each head, on the rows of which it knows a target; NaN where it knows none."""
+    found = {}
+    for name, given in apart(outputs, heads).items():
+        wanted = by_head(targets, heads)[name]
+        known = heads[name].known(wanted)
+        found[name] = heads[name].score(given[known], wanted[known]) if bool(known.any()) else math.nan
+    return found
+
+
+def blind_scores(targets: Any, heads: Heads) -> dict[str, float]:
+    """The score of each head for the best answer that does not look at the input."""
+    wanted = by_head(targets, heads)
+    blind = {name: head.blind(wanted[name]).expand(len(wanted[name]), *head.shape) for name, head in heads.items()}
+    return scores(flat(blind, heads), targets, heads)
 
 
 def flat(given: Mapping[str, Tensor], heads: Heads) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autokd.errors import InfeasibleError
 from autokd.types import DistillationLoss
 
 _LEAST_VARIANCE = 1e-4
@@ -43,6 +44,13 @@ class Values:
     def shape(self) -> tuple[int, ...]:
         """One number for each value, or two with `variance`."""
         return (len(self.names) * (2 if self.variance else 1),)
+
+    @property
+    def words(self) -> str:
+        """What is answered, in a few words for the log."""
+        count = "1 value" if len(self.names) == 1 else f"{len(self.names)} values"
+        variance = ", each with its variance" if self.variance else ""
+        return f"{count} ({', '.join(self.names[:4])}{', ...' * (len(self.names) > 4)}{variance})"
 
     def hard_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The mean over all known values of the squared error, or of the Gaussian's negative log-likelihood, shape ().
@@ -108,6 +116,10 @@ class Values:
     def right(self, targets: Tensor) -> Tensor:
         """The targets as outputs, with the smallest variance; an unknown value is answered with the centre."""
         return self.from_units(targets.nan_to_num(nan=0.0) + targets.isnan() * self._centre)
+
+    def as_classes(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Raises `InfeasibleError`, because values are no classes."""
+        raise InfeasibleError("values are no classes; measure them with rmse, mae or r2")
 
     def in_units(self, outputs: Tensor) -> Tensor:
         """The values in the user's unit, float64, shape (rows, values); variances are left out."""

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from autokd.errors import FOREIGN, InputError
+from autokd.errors import FOREIGN, InfeasibleError, InputError
+from autokd.heads import blind_answer, right_answers
 from autokd.objectives.measuring import measured
-from autokd.types import Evaluation, Objective
-
-_CERTAIN = 20.0
-"""The logit of a right answer, where all others have 0: nearly certain, and all probabilities still have logarithms."""
-_RARE = 0.5
-"""A class without a training row counts as this many rows, so that its probability has a logarithm."""
+from autokd.types import Evaluation, Head, Objective
 
 
 def find_ends(objective: Objective, evaluation: Evaluation, learnt: Tensor) -> tuple[float, float]:
     """The ideal value of a trained objective, and the worst value that counts.
 
     The worst value is the objective's bound, or else the declared one. If there is neither, it is the score of the best
-    answer that ignores the input: the classes' shares among the training labels, or the means of numeric targets. If
+    answer that ignores the input, such as the classes' shares among the training labels, or the means of values. If
     that score is no finite number, or no worse than the ideal (such an answer may be well calibrated), the worst value
     is the score of random answers.
 
@@ -73,22 +69,24 @@ def _score(objective: Objective, evaluation: Evaluation, outputs: Tensor | None)
 
 def _right(evaluation: Evaluation) -> Tensor | None:
     """The outputs that answer every row with its target; None if these are not known."""
-    targets, outputs = evaluation.targets, evaluation.outputs
-    if _are_classes(targets):
-        return _CERTAIN * F.one_hot(targets, outputs.shape[1]).float()
-    return targets.float() if targets.shape == outputs.shape else None
+    head, targets = evaluation.head, evaluation.targets
+    try:
+        if head is None:
+            return right_answers(targets, evaluation.outputs.shape[1])
+        return head.in_units(head.right(targets))
+    except InfeasibleError:
+        return None
 
 
 def _unseeing(evaluation: Evaluation, learnt: Tensor) -> Iterator[Tensor]:
     """Outputs that ignore the input: the best outputs that are the same for every row, if known, and random ones."""
-    rows, num_outputs = evaluation.outputs.shape
-    if _are_classes(learnt):
-        counts = learnt.bincount(minlength=num_outputs).float().clamp(min=_RARE)
-        yield (counts / counts.sum()).log().expand(rows, num_outputs).clone()
-    elif learnt.shape[1:] == (num_outputs,):
-        yield learnt.float().nanmean(0).expand(rows, num_outputs).clone()
-    yield torch.randn(rows, num_outputs, generator=torch.Generator().manual_seed(0))
+    head, rows = evaluation.head, len(evaluation.outputs)
+    shape = evaluation.outputs.shape[1:] if head is None else head.shape
+    with suppress(InfeasibleError):
+        best = blind_answer(learnt, shape[0]) if head is None else head.blind(learnt)
+        yield _in_units(head, best.expand(rows, *shape).clone())
+    yield _in_units(head, torch.randn(rows, *shape, generator=torch.Generator().manual_seed(0)))
 
 
-def _are_classes(targets: Tensor) -> bool:
-    return targets.ndim == 1 and not targets.is_floating_point() and bool((targets >= 0).all())
+def _in_units(head: Head | None, outputs: Tensor) -> Tensor:
+    return outputs if head is None else head.in_units(outputs)

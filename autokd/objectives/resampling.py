@@ -28,7 +28,8 @@ def resampled_error(objective: Objective, evaluation: Evaluation) -> float:
     size, values = min(rows, _MOST_ROWS), []
     for _ in range(_RESAMPLES if rows else 0):
         drawn = torch.randint(rows, (size,), generator=generator)
-        sample = Evaluation(evaluation.outputs[drawn], evaluation.targets[drawn], evaluation.teacher[drawn])
+        parts = (evaluation.outputs[drawn], evaluation.targets[drawn], evaluation.teacher[drawn])
+        sample = Evaluation(*parts, evaluation.head)
         try:
             values.append(measured(objective, sample))
         except FOREIGN:  # the objective works on all rows; a plug-in may raise anything on a sample

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autokd.heads import heads_of, known_rows
 from autokd.types import Task
 
 
@@ -25,8 +26,7 @@ class _Resplit:
 
 def labelled(task: Task, rows: Tensor) -> Tensor:
     """The rows that have a label, whether students may see it or not."""
-    targets = task.targets(rows)
-    return rows[targets >= 0] if targets.dtype == torch.int64 and targets.ndim == 1 else rows
+    return rows[known_rows(task.targets(rows), heads_of(task))]
 
 
 def all_labels(task: Task) -> Task:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from autokd.errors import InputError, named, nearest, said
 from autokd.files import open_file, read_json, sync
+from autokd.heads import head_of
 from autokd.npy import open_npy
 from autokd.study.explanation import wanted
 from autokd.study.task import TaskSection, read_task
@@ -30,7 +31,8 @@ from autokd.tasks.splits import SPLITS
 from autokd.tasks.task import ArrayTask, Augmentation
 
 FORMAT = 1
-"""The format of the folder: x.npy, y.npy, split_<name>.npy and, written last, task.json with the SHA-256 of each."""
+"""The format of the folder: x.npy, y.npy (or y_<number>.npy for each of several heads), split_<name>.npy and, written
+last, task.json with the SHA-256 of each."""
 
 _DEFAULT = TaskSection(data="")
 _TORCHVISION = "torchvision:"
@@ -113,8 +115,9 @@ def load_task(folder: str | Path) -> ArrayTask:
         return ArrayTask(
             name=described["name"],
             x=x,
-            y=_in_memory(folder / "y.npy"),
+            y=_targets(folder, described),
             class_names=tuple(described["class_names"]),
+            own_heads={name: head_of(plain) for name, plain in described.get("heads", {}).items()},
             splits={name: _in_memory(folder / f"split_{name}.npy") for name in SPLITS},
             shift=tuple(described["shift"]),
             divisor=tuple(described["divisor"]),
@@ -163,6 +166,14 @@ def find_source(data: str, *, max_gb: float = _DEFAULT.max_gb) -> Source | Array
 
 def _in_memory(file: Path) -> Tensor:
     return torch.from_numpy(np.array(open_npy(file)))
+
+
+def _targets(folder: Path, described: Mapping[str, Any]) -> Tensor | dict[str, Tensor]:
+    """The targets of a task, in one file, or in a file for each head."""
+    names = list(described.get("heads", {"": None}))
+    if names == [""]:
+        return _in_memory(folder / "y.npy")
+    return {name: _in_memory(folder / f"y_{number}.npy") for number, name in enumerate(names)}
 
 
 def _file_digest(file: Path) -> str:
@@ -221,7 +232,11 @@ def _writing(folder: Path) -> Iterator[Path]:
 
 
 def _write_all_but_inputs(task: ArrayTask, folder: Path, origin: Mapping[str, Any] | None) -> None:
-    np.save(folder / "y.npy", task.y.numpy())
+    if isinstance(task.y, Tensor):
+        np.save(folder / "y.npy", task.y.numpy())
+    else:
+        for number, targets in enumerate(task.y.values()):
+            np.save(folder / f"y_{number}.npy", targets.numpy())
     for name, rows in task.splits.items():
         np.save(folder / f"split_{name}.npy", rows.numpy())
     described = {
@@ -237,5 +252,6 @@ def _write_all_but_inputs(task: ArrayTask, folder: Path, origin: Mapping[str, An
         "digest": task.digest,
         "sha256": {file.name: _file_digest(file) for file in sorted(folder.glob("*.npy"))},
         "origin": origin,
+        **({"heads": {name: head.plain() for name, head in task.own_heads.items()}} if task.own_heads else {}),
     }
     (folder / "task.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autokd.teachers.scores import teacher_score
+from autokd.heads import heads_of
+from autokd.teachers.scores import scores_and_chances, teacher_score
 from autokd.types import Task
 
 _ROWS = 1000
@@ -29,8 +30,12 @@ def doubts(outputs: Tensor, task: Task) -> list[str]:
 
     Args:
         outputs: as `open_outputs` gives them, shape (views, num_rows, num_outputs).
-        task: gives targets and the score; if the targets are not classes, the list is empty.
+        task: gives targets and the score. If it has other heads than one of classes, the scores alone are compared; if
+            its own targets are not classes, the list is empty.
     """
+    heads = heads_of(task)
+    if len(heads) > 1 or next(iter(heads.values())).kind not in ("", "classes"):
+        return _hardly_above_chance(outputs, task)
     targets = task.targets(task.splits["validation"])
     score = teacher_score(outputs, task)
     if targets.dtype != torch.int64 or targets.ndim != 1 or task.num_outputs < 2 or not 0 <= score <= 1:
@@ -48,6 +53,16 @@ def doubts(outputs: Tensor, task: Task) -> list[str]:
             f"it scores {score:.3f} on validation, below a linear model on the same labels, which scores {linear:.3f}"
         )
     return found
+
+
+def _hardly_above_chance(outputs: Tensor, task: Task) -> list[str]:
+    """A sentence for each head whose score lies less than a twentieth above chance, of what lies between it and 1."""
+    return [
+        f"it scores {score:.3f} on validation{name and f' of {name}'}, hardly above {chance:.3f}, the score of an "
+        "answer that does not look at the input"
+        for name, (score, chance) in scores_and_chances(outputs, task).items()
+        if score < chance + 0.05 * (1 - chance)
+    ]
 
 
 def linear_score(task: Task) -> float:

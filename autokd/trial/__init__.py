@@ -4,7 +4,7 @@
 in a `table`. `loading` opens either from a run.
 """
 
-from autokd.trial.evaluation import as_evaluation, evaluate, evaluate_outputs
+from autokd.trial.evaluation import as_evaluations, evaluate, evaluate_outputs
 from autokd.trial.loading import (
     context_of,
     files_of,
@@ -36,7 +36,7 @@ __all__ = [
     "Stretch",
     "Table",
     "Tabulated",
-    "as_evaluation",
+    "as_evaluations",
     "breaks",
     "build_student",
     "checked",

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from autokd.distill import predict
 from autokd.errors import FOREIGN, AutoKDError, ObjectiveError, named
+from autokd.heads import apart, by_head, heads_of
 from autokd.objectives.measuring import measured
 from autokd.objectives.resampling import resampled_error
 from autokd.types import Evaluation, share_error
@@ -44,11 +45,11 @@ def evaluate_outputs(context: Context, outputs: Tensor, split: str) -> dict[str,
     Raises:
         ObjectiveError: an objective raises an error, or gives no number.
     """
-    evaluation = as_evaluation(context, outputs, split)
+    evaluations = as_evaluations(context, outputs, split)
     values = {}
     for objective in (objective for objective in context.objectives if objective.trained):
         try:
-            values[objective.name] = measured(objective, evaluation)
+            values[objective.name] = measured(objective, evaluations[objective.head])
         except (AutoKDError, FloatingPointError, MemoryError):
             raise
         except FOREIGN as error:  # a plug-in may raise anything
@@ -57,10 +58,23 @@ def evaluate_outputs(context: Context, outputs: Tensor, split: str) -> dict[str,
     return values
 
 
-def as_evaluation(context: Context, outputs: Tensor, split: str) -> Evaluation:
-    """What trained objectives read: outputs on a split, with the targets and the teacher's answers there."""
-    rows = context.task.splits[split]
-    return Evaluation(outputs, context.task.targets(rows), context.teacher[0][rows])
+def as_evaluations(context: Context, outputs: Tensor, split: str) -> dict[str, Evaluation]:
+    """What trained objectives read, by head: outputs on a split, with the targets and the teacher's answers there.
+
+    If a task has several heads, each evaluation has only the rows of which its head knows a target.
+    """
+    rows, heads = context.task.splits[split], heads_of(context.task)
+    answers = context.teacher[0][rows]
+    given, taught = apart(outputs, heads), apart(answers, heads)
+    targets = by_head(context.task.targets(rows), heads)
+    found = {}
+    for name, head in heads.items():
+        student, wanted, teacher = head.in_units(given[name]), targets[name], head.in_units(taught[name])
+        if len(heads) > 1:
+            known = head.known(wanted)
+            student, wanted, teacher = student[known], wanted[known], teacher[known]
+        found[name] = Evaluation(student, wanted, teacher, head)
+    return found
 
 
 def standard_errors(context: Context, outputs: Tensor, values: Mapping[str, float]) -> dict[str, float]:
@@ -68,10 +82,12 @@ def standard_errors(context: Context, outputs: Tensor, values: Mapping[str, floa
 
     Objectives that are shares of rows are left out, because their errors follow from the values.
     """
-    evaluation = as_evaluation(context, outputs, "validation")
+    evaluations = as_evaluations(context, outputs, "validation")
     rows = len(context.task.splits["validation"])
     return {
-        o.name: resampled_error(o, evaluation) if o.standard_error is None else o.standard_error(values[o.name], rows)
+        o.name: resampled_error(o, evaluations[o.head])
+        if o.standard_error is None
+        else o.standard_error(values[o.name], rows)
         for o in context.objectives
         if o.trained and o.standard_error is not share_error
     }

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from autokd.checkpoints import ANSWERS
 from autokd.distill import Training, load_weights, predict
 from autokd.errors import FOREIGN, InfeasibleError, named
+from autokd.heads import heads_of
+from autokd.networks import columns
 from autokd.trial.process import restored
 from autokd.types import Arch
 from autokd.weights import load_tensors, save_tensors
@@ -45,7 +47,11 @@ def build_student(context: Context, arch: Arch, *, seed: int) -> nn.Module:
             raise InfeasibleError(f"build gave a {type(student).__name__}, not a torch.nn.Module")
         student.eval()
         with torch.no_grad():
-            shape = tuple(student(torch.zeros(1, *task.input_shape)).shape)
+            given = student(torch.zeros(1, *task.input_shape))
+    try:
+        shape = tuple(columns(given, heads_of(task)).shape)
+    except InfeasibleError as error:
+        raise InfeasibleError(f"the network that build gave {error}") from None
     if shape != (1, task.num_outputs):
         raise InfeasibleError(f"build gave outputs of shape {shape}; the task has (1, {task.num_outputs})")
     return student.train()
