@@ -97,11 +97,15 @@ def miou(evaluation: Evaluation) -> float:
 
 
 def mcc(evaluation: Evaluation) -> float:
-    """Matthews' correlation of answers and classes, by scikit-learn: 1 if all are right, and 0 for blind answers."""
-    from sklearn.metrics import matthews_corrcoef
+    """Matthews' correlation of answers and classes: 1 if all are right, and 0 if answers or classes are all the same.
 
-    answers, targets = _answers(evaluation)
-    return float(matthews_corrcoef(targets.numpy(), answers.numpy()))
+    Source: Gorodkin (2004), https://doi.org/10.1016/j.compbiolchem.2004.09.006, equation 8.
+    """
+    counts = _confusion(evaluation)
+    wanted, given, rows = counts.sum(1), counts.sum(0), counts.sum()
+    covariance = counts.trace() * rows - wanted @ given
+    spread = (rows**2 - wanted @ wanted) * (rows**2 - given @ given)
+    return float(covariance / spread.sqrt()) if spread > 0 else 0.0
 
 
 def auc(evaluation: Evaluation) -> float:
