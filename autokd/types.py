@@ -243,7 +243,7 @@ class Objective:
         trained: True if `measure` takes an `Evaluation`; False if the number is known before training, and `measure`
             takes (student, inputs), where inputs are a batch of one sample, shape (1, *input_shape).
         measure: gives the number; keyword parameters after the first arguments are settings that a study may give.
-        timed: True if `measure` times the student; it is then measured against a reference network, and again for the
+        timed: True if `measure` times the student; it is then measured against a calibration network, and again for the
             final front.
         bound: the worst value that a student may have; None accepts any value.
         table: for a timed objective, the file that keeps measurements for other runs; "" keeps them in the run folder.

@@ -42,7 +42,7 @@ def latencies_in(run: Run) -> Latencies:
 
 def opened_anew(run: Run) -> dict[str, Latencies]:
     context: Any = run.context
-    return open_latencies(context, run.folder, meter=IN_PROCESS, reference_ms=run.reference_ms)
+    return open_latencies(context, run.folder, meter=IN_PROCESS, calibration_ms=run.calibration_ms)
 
 
 def fill(run: Run, *, number: int = 60, seconds: float = 2.0, scale: float = 1.0) -> None:
@@ -50,8 +50,8 @@ def fill(run: Run, *, number: int = 60, seconds: float = 2.0, scale: float = 1.0
     table = latencies_in(run).table
     table.path.unlink()  # what the run itself has measured
     for width in list(WIDTHS)[:: len(WIDTHS) // number or 1][:number]:
-        reference_ms = scale * run.reference_ms
-        table.add(Measurement({"width": width}, scale * ms(width), 0.01, reference_ms, seconds))
+        calibration_ms = scale * run.calibration_ms
+        table.add(Measurement({"width": width}, scale * ms(width), 0.01, calibration_ms, seconds))
 
 
 def restarted(run: Run) -> Driver:
@@ -82,7 +82,7 @@ def test_another_source_of_the_space_or_another_batch_is_another_latency(tmp_pat
     fill(run)
     objective = next(each for each in run.context.objectives if each.timed)
     larger = replace(objective, settings=objective.settings | {"batch": 8})
-    other = latencies_of(run.context, larger, run.folder, meter=IN_PROCESS, reference_ms=1.0)
+    other = latencies_of(run.context, larger, run.folder, meter=IN_PROCESS, calibration_ms=1.0)
     assert latencies_in(run).known({"width": 2}) is not None
     assert other.known({"width": 2}) is None
     write_space(tmp_path, widths=WIDTHS, build="width = width + 1")
@@ -98,7 +98,7 @@ def test_a_table_is_refused_for_a_space_without_source(tmp_path: Path) -> None:
     Unknown.__module__ = "nowhere"
     objective = next(each for each in run.context.objectives if each.timed)
     with pytest.raises(InputError, match="the space lives in no source file"):
-        latencies_of(replace(run.context, study=study), objective, run.folder, meter=IN_PROCESS, reference_ms=1.0)
+        latencies_of(replace(run.context, study=study), objective, run.folder, meter=IN_PROCESS, calibration_ms=1.0)
 
 
 def test_latencies_are_predicted_once_measuring_is_slow(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -132,7 +132,7 @@ def test_what_cannot_be_ranked_is_measured(tmp_path: Path) -> None:
     (tmp_path / "table.jsonl").unlink()
     table, random = latencies_in(run).table, np.random.default_rng(0)
     for width in WIDTHS:
-        table.add(Measurement({"width": width}, float(random.uniform(1, 2)), 0.01, run.reference_ms, 2.0))
+        table.add(Measurement({"width": width}, float(random.uniform(1, 2)), 0.01, run.calibration_ms, 2.0))
     found = latencies_in(run).prediction()
     assert found is not None
     assert found.spearman < 0.8
@@ -150,7 +150,7 @@ def predicting(tmp_path: Path, bound: float | None, *, predicted_ms: float = 5.0
     for width in WIDTHS:
         median_ms = predicted_ms * (1 + width / 1000) * float(random.uniform(0.98, 1.02))
         key = f"not {width}"  # it is fitted on, and not found
-        known[key] = Measurement({"width": width}, median_ms, 0.01, run.reference_ms, 2.0)
+        known[key] = Measurement({"width": width}, median_ms, 0.01, run.calibration_ms, 2.0)
     return driver
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -15,7 +16,15 @@ KEY = {"device": "a processor", "threads": 1}
 
 
 def measurement(width: int, median_ms: float = 1.0) -> Measurement:
-    return Measurement({"width": width}, median_ms, cv=0.01, reference_ms=0.5, seconds=2.0)
+    return Measurement({"width": width}, median_ms, cv=0.01, calibration_ms=0.5, seconds=2.0)
+
+
+def test_a_line_has_the_keys_that_files_of_earlier_versions_have(tmp_path: Path) -> None:
+    path = tmp_path / "latencies.jsonl"
+    LatencyTable(path, KEY).add(measurement(4))
+    line = json.loads(path.read_text())
+    assert list(line) == ["key", "arch", "median_ms", "cv", "reference_ms", "seconds"]
+    assert (line["key"], line["reference_ms"]) == (KEY, 0.5)
 
 
 def test_what_one_run_measured_another_finds(tmp_path: Path) -> None:

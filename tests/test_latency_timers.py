@@ -13,7 +13,7 @@ from autokd.driver.loop import open_executor
 from autokd.driver.places import Here
 from autokd.errors import InputError
 from autokd.latency import timing
-from autokd.latency.meter import IN_PROCESS, idle_reference_ms
+from autokd.latency.meter import IN_PROCESS, idle_calibration_ms
 from autokd.latency.timers import timer, timing_device
 from autokd.types import Objective
 
@@ -69,9 +69,9 @@ def test_a_gpu_is_timed_by_its_own_clock_until_the_answer_is_there_and_from_when
 
 
 def test_on_a_gpu_as_on_the_cpu_what_slows_all_is_divided_out(gpu: GPU, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "_reference", lambda device: lambda: gpu.work(1.0))  # it took .5 when idle
+    monkeypatch.setattr(timing, "_calibration", lambda device: lambda: gpu.work(1.0))  # it took .5 when idle
     calls = [lambda: gpu.work(4.0), lambda: gpu.work(0.2)]
-    found = timing.time_calls(calls, threads=1, seconds=0.01, reference_ms=0.5, device=CUDA)
+    found = timing.time_calls(calls, threads=1, seconds=0.01, calibration_ms=0.5, device=CUDA)
     assert [each.median_ms for each in found] == pytest.approx([2.0, 0.1])
 
 
@@ -99,8 +99,8 @@ def test_a_search_that_times_on_a_gpu_is_refused_where_there_is_none(tmp_path: P
 def test_a_run_times_on_one_device() -> None:
     timed = [Objective(d, "minimize", "ms", False, len, timed=True, settings={"device": d}) for d in ("cpu", "cuda")]
     with pytest.raises(InputError, match="timed on cpu and cuda"):
-        idle_reference_ms(timed, IN_PROCESS)
-    assert idle_reference_ms([], IN_PROCESS) == 0
+        idle_calibration_ms(timed, IN_PROCESS)
+    assert idle_calibration_ms([], IN_PROCESS) == 0
 
 
 def test_nothing_is_timed_while_workers_start() -> None:
@@ -108,5 +108,5 @@ def test_nothing_is_timed_while_workers_start() -> None:
         place = Here(executor)
         meter = place.meter
         place.start()
-        assert meter.reference_ms(threads=1) > 0
+        assert meter.calibration_ms(threads=1) > 0
         assert [executor.submit(abs, -1).result(timeout=1) for _ in range(2)] == [1, 1]

@@ -46,7 +46,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(time, "thread_time_ns", made)
-    monkeypatch.setattr(timing, "_reference", lambda device: made.call(0.5))
+    monkeypatch.setattr(timing, "_calibration", lambda device: made.call(0.5))
     return made
 
 
@@ -55,10 +55,10 @@ def test_a_machine_that_slows_down_is_divided_out(clock: Clock) -> None:
         clock.slowness *= 1.01
 
     calls = [clock.call(2.0, slow_down), clock.call(0.1)]
-    found = timing.time_calls(calls, threads=1, seconds=0.5, reference_ms=0.5)
+    found = timing.time_calls(calls, threads=1, seconds=0.5, calibration_ms=0.5)
     assert [each.median_ms for each in found] == pytest.approx([2.0, 0.1], rel=0.05)
     assert all(each.cv < 0.05 for each in found)
-    assert timing.time_calls(calls, threads=1, seconds=0.5, reference_ms=None)[0].median_ms > 3
+    assert timing.time_calls(calls, threads=1, seconds=0.5, calibration_ms=None)[0].median_ms > 3
 
 
 def test_a_round_keeps_the_calls_that_were_not_disturbed(clock: Clock) -> None:
@@ -67,13 +67,13 @@ def test_a_round_keeps_the_calls_that_were_not_disturbed(clock: Clock) -> None:
     def disturb() -> None:
         clock.now += 9e6 * (next(calls) % 2)
 
-    (found,) = timing.time_calls([clock.call(1.0, disturb)], threads=1, seconds=0.2, reference_ms=0.5)
+    (found,) = timing.time_calls([clock.call(1.0, disturb)], threads=1, seconds=0.2, calibration_ms=0.5)
     assert found.median_ms == pytest.approx(1.0)
 
 
 def test_a_slow_student_still_gets_seven_rounds_and_a_fast_one_stops_in_time(clock: Clock) -> None:
-    slow = timing.time_calls([clock.call(1000.0)], threads=1, seconds=0.1, reference_ms=None)
-    fast = timing.time_calls([clock.call(0.1)], threads=1, seconds=0.1, reference_ms=None)
+    slow = timing.time_calls([clock.call(1000.0)], threads=1, seconds=0.1, calibration_ms=None)
+    fast = timing.time_calls([clock.call(0.1)], threads=1, seconds=0.1, calibration_ms=None)
     assert slow[0].rounds == 7
     assert fast[0].rounds == pytest.approx(100, rel=0.01)
 
@@ -84,7 +84,7 @@ def test_onnx_runtime_answers_as_the_student_does_and_is_timed() -> None:
     student, sample = chain().eval(), torch.randn(1, 4)
     (answer,) = cast(list[np.ndarray], timing.RUNTIMES["onnx"](student, sample, 1)())
     assert np.allclose(answer, student(sample).detach(), atol=1e-6)
-    assert timing.latency_ms(student, sample, batch=4, runtime="onnx", seconds=0.02, reference_ms=0.2) > 0
+    assert timing.latency_ms(student, sample, batch=4, runtime="onnx", seconds=0.02, calibration_ms=0.2) > 0
 
 
 @pytest.mark.slow
@@ -101,8 +101,8 @@ def test_every_student_is_compiled_and_none_falls_back_to_eager() -> None:
 def test_students_are_timed_together_in_order_and_the_process_is_left_as_it_was() -> None:
     students = [chain(), chain()]
     state, collecting = torch.get_rng_state(), gc.isenabled()
-    idle = timing.measure_reference_ms()
-    found = timing.measure_together(students, SAMPLE, batch=2, threads=2, seconds=0.005, reference_ms=idle)
+    idle = timing.measure_calibration_ms()
+    found = timing.measure_together(students, SAMPLE, batch=2, threads=2, seconds=0.005, calibration_ms=idle)
     assert [each.rounds >= 7 and each.median_ms > 0 for each in found] == [True, True]
     assert torch.get_num_threads() == 1
     assert gc.isenabled() == collecting

@@ -16,7 +16,7 @@ SETUP = Setup(
     task="task",
     outputs="teacher/outputs.npy",
     teacher={"name": "forest", "values": {"accuracy": 0.9}, "note": ""},
-    reference_ms=0.0,
+    calibration_ms=0.0,
     reference_point={"accuracy": 0.0, "parameters": 20_000},
     environment={"python": "3.11"},
 )
@@ -46,6 +46,14 @@ def test_a_run_of_before_there_were_formats_is_read(tmp_path: Path) -> None:
     assert read_setup(tmp_path) == SETUP.model_copy(update={"format": 0})
     write_setup(tmp_path, read_setup(tmp_path))
     assert read_setup(tmp_path) == SETUP
+
+
+def test_the_time_of_the_calibration_network_keeps_its_key_in_the_file(tmp_path: Path) -> None:
+    write_setup(tmp_path, SETUP.model_copy(update={"calibration_ms": 0.25}))
+    written = json.loads((tmp_path / "study.json").read_text())
+    assert written["reference_ms"] == 0.25
+    assert "calibration_ms" not in written
+    assert read_setup(tmp_path).calibration_ms == 0.25
 
 
 def test_a_run_of_a_later_format_is_refused_by_its_version(tmp_path: Path) -> None:

@@ -78,14 +78,16 @@ class Costs:
         return latencies.measure(arch, seconds=_GLANCE_SECONDS) if known is None else known
 
 
-def open_latencies(context: Context, folder: Path, *, meter: Meter, reference_ms: float) -> dict[str, Latencies]:
+def open_latencies(context: Context, folder: Path, *, meter: Meter, calibration_ms: float) -> dict[str, Latencies]:
     """The timed objectives of a context by name, with what was measured before; see `latencies_of`."""
     timed = (objective for objective in context.objectives if objective.timed)
-    return {each.name: latencies_of(context, each, folder, meter=meter, reference_ms=reference_ms) for each in timed}
+    return {
+        each.name: latencies_of(context, each, folder, meter=meter, calibration_ms=calibration_ms) for each in timed
+    }
 
 
 def latencies_of(
-    context: Context, objective: Objective, folder: Path, *, meter: Meter, reference_ms: float
+    context: Context, objective: Objective, folder: Path, *, meter: Meter, calibration_ms: float
 ) -> Latencies:
     """The latencies of a timed objective of a run; see `Latencies`."""
     named = context.study.space
@@ -93,7 +95,7 @@ def latencies_of(
         named = named["space"]
     space = resolve("search_spaces", named)
     known_by = {"space": source_digest(space), "attribute": (reference_of(space) or "").partition(":")[2]}
-    return Latencies(context, objective, folder, space=known_by, meter=meter, reference_ms=reference_ms)
+    return Latencies(context, objective, folder, space=known_by, meter=meter, calibration_ms=calibration_ms)
 
 
 def random_study(seed: int) -> optuna.Study:

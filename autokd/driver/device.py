@@ -13,7 +13,7 @@ import torch
 from autokd.driver.costs import draw_archs, latencies_of
 from autokd.driver.places import open_place
 from autokd.errors import FOREIGN, InputError, UnmeasuredError
-from autokd.latency.meter import idle_reference_ms
+from autokd.latency.meter import idle_calibration_ms
 from autokd.latency.prediction import LatencyPrediction
 from autokd.record import canonical
 from autokd.study import Study, read_task, resolve_objectives, resolve_space
@@ -58,9 +58,9 @@ def measure_device(
     with tempfile.TemporaryDirectory(prefix="autokd-") as folder, open_place(study) as place:
         task = open_task(read_task(study.task), seed=study.seed, folder=Path(folder) / "task")
         context = Context(study, resolve_space(study), task, torch.empty(0), (timed,))
-        reference_ms = idle_reference_ms([timed], place.meter)
+        calibration_ms = idle_calibration_ms([timed], place.meter)
         latencies = latencies_of(
-            context, replace(timed, table=str(out)), Path(folder), meter=place.meter, reference_ms=reference_ms
+            context, replace(timed, table=str(out)), Path(folder), meter=place.meter, calibration_ms=calibration_ms
         )
         done, reason = 0, ""
         for arch in islice(_different(context, number), number):

@@ -31,7 +31,7 @@ from autokd.driver.test_split import read_test
 from autokd.driver.widening import widen
 from autokd.errors import START_OVER, InputError
 from autokd.executors import one_thread
-from autokd.latency.meter import Meter, idle_reference_ms
+from autokd.latency.meter import Meter, idle_calibration_ms
 from autokd.record import refuse_held
 from autokd.registry import source_digest
 from autokd.study import (
@@ -134,7 +134,7 @@ def prepare(
         folder,
         context,
         setup,
-        latencies=open_latencies(context, folder, meter=meter, reference_ms=setup.reference_ms),
+        latencies=open_latencies(context, folder, meter=meter, calibration_ms=setup.calibration_ms),
         read_test=functools.partial(read_test, context, folder, setup),
         shared={"task": task, "teacher": {"outputs": str(folder / setup.outputs)}},
     )
@@ -170,15 +170,15 @@ def _begin(
     context: Context, teacher: Teacher, facts: Mapping[str, Any], folder: Path, outputs: Path, meter: Meter
 ) -> Setup:
     refuse_hopeless_bounds(context, draw_archs(context, _BOUNDED_SAMPLES, folder=folder))
-    reference_ms, space = idle_reference_ms(context.objectives, meter), space_itself(context.space)
-    ideal, worst = end_points(context, folder, meter, reference_ms)
+    calibration_ms, space = idle_calibration_ms(context.objectives, meter), space_itself(context.space)
+    ideal, worst = end_points(context, folder, meter, calibration_ms)
     return Setup(
         study=dump(context.study),
         digests=Digests(task=context.task.digest, teacher=teacher.digest, space=source_digest(space)),
         task="task",
         outputs=str(outputs),
         teacher=dict(facts),
-        reference_ms=reference_ms,
+        calibration_ms=calibration_ms,
         reference_point=worst,
         ideal_point=ideal,
         environment=environment(),
@@ -189,7 +189,7 @@ def _begin(
 def _widened(context: Context, folder: Path, setup: Setup, meter: Meter) -> Setup:
     """The setup of the run with its wider space; the ends of the hypervolume include those of the wider space."""
     names = widen(folder, context, setup)
-    ideal, worst = end_points(context, folder, meter, setup.reference_ms)
+    ideal, worst = end_points(context, folder, meter, setup.calibration_ms)
     before, ideal_before = setup.reference_point, ideal_point(setup, context)
     farthest = {o.name: max if o.direction == "minimize" else min for o in context.objectives}
     nearest = {o.name: min if o.direction == "minimize" else max for o in context.objectives}

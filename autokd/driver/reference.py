@@ -23,7 +23,7 @@ _TIMED_SAMPLES = 16
 
 
 def end_points(
-    context: Context, folder: Path, meter: Meter, reference_ms: float
+    context: Context, folder: Path, meter: Meter, calibration_ms: float
 ) -> tuple[dict[str, float], dict[str, float]]:
     """The ideal value, and the worst value that counts, each by objective.
 
@@ -34,7 +34,7 @@ def end_points(
     Raises:
         InputError: no architecture of the sample can be built, or the ends of an objective cannot be found.
     """
-    costs = _sample(context, folder, meter, reference_ms)
+    costs = _sample(context, folder, meter, calibration_ms)
     found: dict[str, tuple[float, float]] = {}
     for objective in context.objectives:
         if objective.trained:
@@ -76,10 +76,10 @@ def _cost_ends(objective: Objective, sample: list[float]) -> tuple[float, float]
     return ideal if objective.ideal is None else objective.ideal, worst if objective.bound is None else objective.bound
 
 
-def _sample(context: Context, folder: Path, meter: Meter, reference_ms: float) -> list[dict[str, float]]:
+def _sample(context: Context, folder: Path, meter: Meter, calibration_ms: float) -> list[dict[str, float]]:
     """The costs of random architectures, regardless of the bounds; only the first that can be built are timed."""
     free = replace(context, objectives=tuple(replace(objective, bound=None) for objective in context.objectives))
-    measured = Costs(free, open_latencies(free, folder, meter=meter, reference_ms=reference_ms))
+    measured = Costs(free, open_latencies(free, folder, meter=meter, calibration_ms=calibration_ms))
     costs: list[dict[str, float]] = []
     reason, late = "", set[str]()
     for arch in draw_archs(context, _SAMPLES, folder=folder):

@@ -102,9 +102,9 @@ class Run:
         return ideal_point(self.setup, self.context)
 
     @property
-    def reference_ms(self) -> float:
-        """The idle time of the latency reference network when the run began, in ms; 0 if nothing is timed."""
-        return self.setup.reference_ms
+    def calibration_ms(self) -> float:
+        """The idle time of the calibration network when the run began, in ms; 0 if nothing is timed."""
+        return self.setup.calibration_ms
 
 
 def environment() -> dict[str, str]:

@@ -51,7 +51,7 @@ def _begin(context: Tabulated, space: str) -> Setup:
         task=_COPY,
         outputs="",
         teacher={},
-        reference_ms=0.0,
+        calibration_ms=0.0,
         reference_point={o.name: table.worst[o.name] if o.bound is None else o.bound for o in context.objectives},
         ideal_point=context.ideal,
         environment=environment(),

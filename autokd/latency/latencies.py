@@ -33,7 +33,7 @@ class Latencies:
         space: what recognises the search space in a table: `space`, the digest of its source, "" if it has none, and
             `attribute`, its name in that source.
         meter: measures the latencies.
-        reference_ms: the idle time of the reference network on the meter's machine when the run began, in ms.
+        calibration_ms: the idle time of the calibration network on the meter's machine when the run began, in ms.
 
     Raises:
         InputError: the table cannot be used.
@@ -47,14 +47,14 @@ class Latencies:
         *,
         space: Mapping[str, str],
         meter: Meter,
-        reference_ms: float,
+        calibration_ms: float,
     ) -> None:
         if objective.table and not space["space"]:
             raise InputError(
                 f"objectives.{objective.name}.table: the space lives in no source file, by which later runs would "
                 "recognise it; put the space into a file, or leave the table out"
             )
-        self.candidates, self.objective, self.meter, self.reference_ms = candidates, objective, meter, reference_ms
+        self.candidates, self.objective, self.meter, self.calibration_ms = candidates, objective, meter, calibration_ms
         self.table = LatencyTable(
             Path(objective.table) if objective.table else folder / f"{quote(objective.name, safe='')}.jsonl",
             {
@@ -75,14 +75,14 @@ class Latencies:
     def measure(self, arch: Arch, *, seconds: float = SECONDS) -> float:
         """Milliseconds, which are timed now for so many seconds and kept in the table."""
         (measured,) = self.meter.measure(
-            self.candidates, self.objective.settings, [arch], reference_ms=self.reference_ms, seconds=seconds
+            self.candidates, self.objective.settings, [arch], calibration_ms=self.calibration_ms, seconds=seconds
         )
         self.table.add(measured)
         return measured.median_ms
 
     def measure_together(self, archs: Sequence[Arch]) -> list[Measurement]:
         """The latencies of students, timed together now so that they can be compared with each other."""
-        return self.meter.measure(self.candidates, self.objective.settings, archs, reference_ms=self.reference_ms)
+        return self.meter.measure(self.candidates, self.objective.settings, archs, calibration_ms=self.calibration_ms)
 
     def prediction(self) -> LatencyPrediction | None:
         """The model that predicts latencies on this run's scale; None before 16 architectures were measured.
@@ -117,4 +117,4 @@ class Latencies:
         return found
 
     def _scaled(self, measurement: Measurement) -> float:
-        return measurement.median_ms / measurement.reference_ms * self.reference_ms
+        return measurement.median_ms / measurement.calibration_ms * self.calibration_ms

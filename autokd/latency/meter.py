@@ -12,7 +12,7 @@ from torch import nn
 
 from autokd.errors import InputError
 from autokd.latency.table import Measurement, conditions
-from autokd.latency.timing import SECONDS, measure_reference_ms, measure_together
+from autokd.latency.timing import SECONDS, measure_calibration_ms, measure_together
 from autokd.types import Arch, Objective, Task
 
 
@@ -66,10 +66,10 @@ class Meter:
         found: dict[str, Any] = self.run(conditions, runtime=runtime, threads=threads, batch=batch, device=device)
         return found
 
-    def reference_ms(self, *, threads: int, device: str = "cpu") -> float:
-        """The idle time of the reference network there, in ms; see `timing.measure_reference_ms`."""
+    def calibration_ms(self, *, threads: int, device: str = "cpu") -> float:
+        """The idle time of the calibration network there, in ms; see `timing.measure_calibration_ms`."""
         self.ready()
-        return float(self.run(measure_reference_ms, threads=threads, device=device))
+        return float(self.run(measure_calibration_ms, threads=threads, device=device))
 
     def measure(
         self,
@@ -77,7 +77,7 @@ class Meter:
         settings: Mapping[str, Any],
         archs: Sequence[Arch],
         *,
-        reference_ms: float,
+        calibration_ms: float,
         seconds: float = SECONDS,
     ) -> list[Measurement]:
         """The latencies of students, timed together there; see `measure_students`."""
@@ -87,7 +87,7 @@ class Meter:
             self.send(candidates),
             settings,
             list(archs),
-            reference_ms=reference_ms,
+            calibration_ms=calibration_ms,
             seconds=seconds,
         )
         return measured
@@ -101,7 +101,7 @@ def measure_students(
     settings: Mapping[str, Any],
     archs: Sequence[Arch],
     *,
-    reference_ms: float,
+    calibration_ms: float,
     seconds: float = SECONDS,
 ) -> list[Measurement]:
     """Builds students and times them in this process, interleaved, so that they can be compared with each other.
@@ -110,7 +110,7 @@ def measure_students(
         candidates: builds the students.
         settings: the settings of the timed objective.
         archs: the architectures of the students.
-        reference_ms: the idle time of the reference network on this machine when the run began, in ms.
+        calibration_ms: the idle time of the calibration network on this machine when the run began, in ms.
         seconds: the time for each student, if the settings do not say it.
 
     Raises:
@@ -120,16 +120,16 @@ def measure_students(
     students = [candidates.build(arch) for arch in archs]
     inputs = torch.zeros(1, *candidates.task.input_shape)
     start = time.perf_counter()
-    timings = measure_together(students, inputs, reference_ms=reference_ms, **{"seconds": seconds, **settings})
+    timings = measure_together(students, inputs, calibration_ms=calibration_ms, **{"seconds": seconds, **settings})
     taken = (time.perf_counter() - start) / max(len(students), 1)
     return [
-        Measurement(arch, timing.median_ms, timing.cv, reference_ms, taken)
+        Measurement(arch, timing.median_ms, timing.cv, calibration_ms, taken)
         for arch, timing in zip(archs, timings, strict=True)
     ]
 
 
-def idle_reference_ms(objectives: Sequence[Objective], meter: Meter) -> float:
-    """The time of the reference network now, on the device of the timed objectives, in ms; 0 if none is timed.
+def idle_calibration_ms(objectives: Sequence[Objective], meter: Meter) -> float:
+    """The time of the calibration network now, on the device of the timed objectives, in ms; 0 if none is timed.
 
     Raises:
         InputError: the objectives are timed on several devices, or nothing can be timed on their device.
@@ -140,7 +140,7 @@ def idle_reference_ms(objectives: Sequence[Objective], meter: Meter) -> float:
         raise InputError(
             f"objectives are timed on {' and '.join(devices)}; a run times on one device only, so choose one of them"
         )
-    return meter.reference_ms(threads=max(each["threads"] for each in how), device=devices[0]) if how else 0.0
+    return meter.calibration_ms(threads=max(each["threads"] for each in how), device=devices[0]) if how else 0.0
 
 
 def conditions_of(objective: Objective) -> dict[str, Any]:

@@ -25,6 +25,9 @@ from autokd.files import read_bytes
 from autokd.latency.timers import timing_device
 from autokd.types import Arch
 
+_CALIBRATION = "reference_ms"
+"""The name of the field `calibration_ms` in the file, which keeps the name of earlier versions."""
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -34,7 +37,7 @@ class Measurement:
         arch: architecture.
         median_ms: milliseconds per batch.
         cv: spread between rounds as a fraction of the median.
-        reference_ms: the time of the reference network on the idle machine in that run. Figures of two runs are
+        calibration_ms: the time of the calibration network on the idle machine in that run. Figures of two runs are
             compared as multiples of it.
         seconds: how long measuring took in all, export or compilation included.
     """
@@ -42,7 +45,7 @@ class Measurement:
     arch: Arch
     median_ms: float
     cv: float
-    reference_ms: float
+    calibration_ms: float
     seconds: float
 
 
@@ -87,7 +90,7 @@ class LatencyTable:
             InputError: the file cannot be written.
         """
         self.known[_as_json(measurement.arch)] = measurement
-        line = json.dumps({"key": self.key, **asdict(measurement)}).encode() + b"\n"
+        line = json.dumps({"key": self.key, **_written(measurement)}).encode() + b"\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a+b", buffering=0) as file:
@@ -136,12 +139,16 @@ def _version(package: str) -> str:
         return ""
 
 
+def _written(measurement: Measurement) -> dict[str, Any]:
+    return {_CALIBRATION if name == "calibration_ms" else name: value for name, value in asdict(measurement).items()}
+
+
 def _read(line: bytes) -> tuple[Any, Measurement] | None:
     try:
         data = json.loads(line)
         key = data.pop("key")
-        found = Measurement(**data)
-        numbers = (found.median_ms, found.reference_ms, found.seconds)
+        found = Measurement(calibration_ms=data.pop(_CALIBRATION), **data)
+        numbers = (found.median_ms, found.calibration_ms, found.seconds)
         return (key, found) if all(math.isfinite(number) and number > 0 for number in numbers) else None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None

@@ -1,16 +1,16 @@
 """How long a student takes to answer, measured so that the figure can be trusted.
 
-A round calls the reference network and the students in turn, several times, and keeps the fastest call of each. The
-latency is the median over rounds of student / reference, times the time of the reference on the idle machine. If the
-processor slows down, both calls slow down, and the ratio stays.
+A round calls the calibration network and the students in turn, several times, and keeps the fastest call of each. The
+latency is the median over rounds of student / calibration network, times the time of the calibration network on the
+idle machine. If the processor slows down, both calls slow down, and the ratio stays.
 
 Two choices come from measuring 20 students on two cores. With one thread the clock is the processor time of that
 thread, which equals wall time on an idle core and stops while another process has the core. With two processes
 training, the spread of the worst student was 3 %, and 8 % in wall time. With several threads the clock is wall time,
 because processor time of one thread does not include the work of the others. The second choice is that a round has ten
 calls. If eight processes share the two cores, most calls are slowed down, and those of a student more than those of
-the reference. The median of the fastest of ten calls then agreed better between repeats (Kendall tau .96) than that
-of the fastest of two (.93).
+the calibration network. The median of the fastest of ten calls then agreed better between repeats (Kendall tau .96)
+than that of the fastest of two (.93).
 
 On a GPU only the clock differs: CUDA events time a call from an idle GPU until its answer is there.
 """
@@ -68,7 +68,7 @@ def latency_ms(
     runtime: str = "eager",
     device: str = "cpu",
     seconds: float = SECONDS,
-    reference_ms: float | None = None,
+    calibration_ms: float | None = None,
 ) -> float:
     """The median time to answer one batch, in milliseconds per batch (not per sample); see `time_student`."""
     timing = time_student(
@@ -79,7 +79,7 @@ def latency_ms(
         runtime=runtime,
         device=device,
         seconds=seconds,
-        reference_ms=reference_ms,
+        calibration_ms=calibration_ms,
     )
     return timing.median_ms
 
@@ -93,7 +93,7 @@ def time_student(
     runtime: str = "eager",
     device: str = "cpu",
     seconds: float = SECONDS,
-    reference_ms: float | None = None,
+    calibration_ms: float | None = None,
 ) -> Timing:
     """Times one student; the same as `measure_together` with this student alone."""
     return measure_together(
@@ -104,7 +104,7 @@ def time_student(
         runtime=runtime,
         device=device,
         seconds=seconds,
-        reference_ms=reference_ms,
+        calibration_ms=calibration_ms,
     )[0]
 
 
@@ -117,7 +117,7 @@ def measure_together(
     runtime: str = "eager",
     device: str = "cpu",
     seconds: float = SECONDS,
-    reference_ms: float | None = None,
+    calibration_ms: float | None = None,
 ) -> list[Timing]:
     """Times students interleaved, in rounds that call all of them, so that they can be compared with each other.
 
@@ -129,8 +129,9 @@ def measure_together(
         runtime: a name in `RUNTIMES`.
         device: cpu, cuda, cuda:1 or auto. Students are moved there for the time of measuring.
         seconds: the time spent on each student; there are 7 rounds at least.
-        reference_ms: the result of `measure_reference_ms` on the idle machine for this device and this number of
-            threads. None measures without the reference network; drift and load of the machine then affect the figures.
+        calibration_ms: the result of `measure_calibration_ms` on the idle machine for this device and this number of
+            threads. None measures without the calibration network, so that drift and load of the machine affect the
+            figures.
 
     Returns:
         a timing for each student, in the order of `students`.
@@ -155,22 +156,24 @@ def measure_together(
             stack.callback(student.cpu)
             student.to(place)
         calls = [RUNTIMES[runtime](student, inputs, threads) for student in students]
-        return time_calls(calls, threads=threads, seconds=seconds * len(calls), reference_ms=reference_ms, device=place)
+        return time_calls(
+            calls, threads=threads, seconds=seconds * len(calls), calibration_ms=calibration_ms, device=place
+        )
 
 
-def measure_reference_ms(*, threads: int = 1, device: str = "cpu") -> float:
-    """The time of the reference network, in milliseconds. Measure it once, before any worker trains."""
+def measure_calibration_ms(*, threads: int = 1, device: str = "cpu") -> float:
+    """The time of the calibration network, in milliseconds. Measure it once, before any worker trains."""
     place = timing_device(device, runtime="eager")
-    calls = [_reference(place)]
-    return time_calls(calls, threads=threads, seconds=2 * SECONDS, reference_ms=None, device=place)[0].median_ms
+    calls = [_calibration(place)]
+    return time_calls(calls, threads=threads, seconds=2 * SECONDS, calibration_ms=None, device=place)[0].median_ms
 
 
 def time_calls(
-    calls: Sequence[Call], *, threads: int, seconds: float, reference_ms: float | None, device: torch.device = _CPU
+    calls: Sequence[Call], *, threads: int, seconds: float, calibration_ms: float | None, device: torch.device = _CPU
 ) -> list[Timing]:
     """Times calls interleaved, for `seconds` in all. `measure_together` calls this when its students are ready."""
     timed = timer(device, threads=threads)
-    lanes = list(calls) if reference_ms is None else [*calls, _reference(device)]
+    lanes = list(calls) if calibration_ms is None else [*calls, _calibration(device)]
     rounds: list[list[int]] = []
     with _undisturbed(threads):
         for call in lanes:
@@ -181,8 +184,8 @@ def time_calls(
             turns = [[_fastest_of_two(call, timed) for call in lanes] for _ in range(_TURNS_A_ROUND)]
             rounds.append([min(spent) for spent in zip(*turns, strict=True)])
     times = np.array(rounds) / 1e6
-    if reference_ms is not None:
-        times = times[:, :-1] / times[:, -1:] * reference_ms
+    if calibration_ms is not None:
+        times = times[:, :-1] / times[:, -1:] * calibration_ms
     low, median, high = np.quantile(times, [0.25, 0.5, 0.75], axis=0)
     spread = (high - low) / 1.349 / median
     return [Timing(float(m), float(cv), len(rounds)) for m, cv in zip(median, spread, strict=True)]
@@ -208,7 +211,7 @@ def _undisturbed(threads: int) -> Iterator[None]:
             gc.enable()
 
 
-def _reference(device: torch.device) -> Call:
+def _calibration(device: torch.device) -> Call:
     """A small convolutional network, always the same. Like small students, it takes part arithmetic, part overhead."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from autokd.errors import START_OVER, InputError, said
 from autokd.files import read_json, write_json
@@ -25,6 +25,9 @@ SETUP_FILE = "study.json"
 
 FORMAT = 1
 """The version of the file format that this version of AutoKD writes."""
+
+_CALIBRATION = "reference_ms"
+"""The name of the field `calibration_ms` in the file, which keeps the name of earlier versions."""
 
 
 class Digests(BaseModel):
@@ -75,7 +78,7 @@ class TeacherFacts(BaseModel):
 class Setup(BaseModel):
     """What a run began with, and where its parts are in the run folder."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     format: int = FORMAT
     """The format of the file that this was read from, or will be written to."""
@@ -91,8 +94,8 @@ class Setup(BaseModel):
     """The file of the teacher's answers, relative to the run folder; "" if a table is searched."""
     teacher: Mapping[str, Any]
     """The known fields of `TeacherFacts`; empty if a table is searched."""
-    reference_ms: float
-    """The time of the latency reference network on the idle machine when the run began, in ms; 0 without timing."""
+    calibration_ms: float = Field(validation_alias=_CALIBRATION, serialization_alias=_CALIBRATION)
+    """The time of the calibration network on the idle machine when the run began, in ms; 0 without timing."""
     reference_point: Mapping[str, int | float]
     """The worst value of each objective, for the hypervolume."""
     ideal_point: Mapping[str, int | float] = {}
@@ -148,7 +151,7 @@ def read_setup(folder: str | Path) -> Setup:
 
 def write_setup(folder: Path, setup: Setup) -> None:
     """Writes the file; a reader sees all of it, or the file that was there before."""
-    write_json(folder / SETUP_FILE, {**setup.model_dump(), "format": FORMAT})
+    write_json(folder / SETUP_FILE, {**setup.model_dump(by_alias=True), "format": FORMAT})
 
 
 def measures(objectives: Sequence[Objective]) -> tuple[Measure, ...]:

@@ -120,23 +120,23 @@ def latency() -> str:
     parts = [label(58, 45, "one round")]
     for turn in range(3):
         x = 150 + 196 * turn
-        parts.append(box(x, 40, "ref", KEPT, width=44, height=40))
+        parts.append(box(x, 40, "cal", KEPT, width=44, height=40))
         parts.append(box(x + 50, 40, "A", width=40, height=40))
         parts.append(box(x + 96, 40, "B", width=40, height=40))
         parts.append(box(x + 142, 40, "C", width=40, height=40))
     parts += [
         arrow((380, 66), (380, 104)),
-        box(380, 132, "The fastest call of each is kept,\nand divided by that of the reference network", width=360),
+        box(380, 132, "The fastest call of each is kept,\nand divided by that of the calibration network", width=360),
         arrow((380, 160), (380, 198), said="several rounds", at=(450, 184)),
         box(
             380,
             226,
-            "The median over the rounds, times what the\nreference takes on the idle machine",
+            "The median over the rounds, times what the\ncalibration network takes on the idle machine",
             DECISION,
             width=360,
         ),
     ]
-    return picture(760, 270, "Students and a reference network are timed by turns", parts)
+    return picture(760, 270, "Students and a calibration network are timed by turns", parts)
 
 
 def honesty() -> str:

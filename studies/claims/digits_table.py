@@ -42,7 +42,7 @@ from autokd.driver.costs import random_study
 from autokd.driver.preparation import prepare
 from autokd.driver.setup import Run
 from autokd.executors import one_thread
-from autokd.latency.timing import measure_reference_ms, measure_together
+from autokd.latency.timing import measure_calibration_ms, measure_together
 from autokd.objectives.costs import flops, parameters
 from autokd.record import canonical
 from autokd.study import resolve_objectives, resolve_space
@@ -145,13 +145,13 @@ def measure(context: Context) -> dict[str, Any]:
     archs = {canonical(cell.arch): cell.arch for _, cell in rows(context.study)}
     inputs = torch.zeros(1, *context.task.input_shape)
     load = os.getloadavg()[0]
-    reference_ms = measure_reference_ms()
+    calibration_ms = measure_calibration_ms()
     students = [build_student(context, arch, seed=0) for arch in archs.values()]
-    timings = measure_together(students, inputs, seconds=2.0, reference_ms=reference_ms)
+    timings = measure_together(students, inputs, seconds=2.0, calibration_ms=calibration_ms)
     return {
         "machine": {**machine(), "batch": 1, "threads": 1, "runtime": "eager"},
         "latency": {
-            "reference_ms": reference_ms,
+            "reference_ms": calibration_ms,
             "rounds": timings[0].rounds,
             "load_average": load,
             "median_cv": median(timing.cv for timing in timings),

@@ -39,7 +39,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from autokd.latency.timers import Call
-from autokd.latency.timing import RUNTIMES, measure_reference_ms, time_calls
+from autokd.latency.timing import RUNTIMES, measure_calibration_ms, time_calls
 from search_spaces import mlp, mobilenet, resnet
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
@@ -70,9 +70,9 @@ def main(
     torch.set_num_threads(1)
     lines = read_cells(out)
     if not lines:
-        lines.append({"machine": machine(), "reference_ms": measure_reference_ms()})
+        lines.append({"machine": machine(), "reference_ms": measure_calibration_ms()})
         append_cell(out, lines[0])
-    reference_ms = lines[0]["reference_ms"]
+    calibration_ms = lines[0]["reference_ms"]
     done = {(line["load"], line["runtime"], line["repeat"]): line["ms"] for line in lines[1:]}
     students = sample_students()
     for load, runtime in product(ASKED, RUNTIMES_SHOWN):
@@ -84,7 +84,7 @@ def main(
             for repeat in missing:
                 if time.monotonic() > deadline:
                     break
-                done[load, runtime, repeat] = ms = measure(calls, reference_ms)
+                done[load, runtime, repeat] = ms = measure(calls, calibration_ms)
                 append_cell(out, {"load": load, "runtime": runtime, "repeat": repeat, "ms": ms})
     report(lines[0], done, students)
 
@@ -101,9 +101,9 @@ def sample_students() -> list[nn.Module]:
     return students
 
 
-def measure(calls: Sequence[Call], reference_ms: float) -> list[float]:
+def measure(calls: Sequence[Call], calibration_ms: float) -> list[float]:
     """Milliseconds of each student, measured one after the other as in a search."""
-    return [time_calls([call], threads=1, seconds=0.2, reference_ms=reference_ms)[0].median_ms for call in calls]
+    return [time_calls([call], threads=1, seconds=0.2, calibration_ms=calibration_ms)[0].median_ms for call in calls]
 
 
 @contextmanager
@@ -145,7 +145,7 @@ def train(stop: Any, started: Any) -> None:
 def report(header: dict[str, Any], done: dict[Key, list[float]], students: list[nn.Module]) -> None:
     """Prints agreement and spread for each load and runtime, each student's median, and the missing cells."""
     print(f"{STUDENTS} students, {REPEATS} repeats, one thread, batch 1, on {header['machine']}")
-    print(f"reference network: {header['reference_ms']:.3f} ms\n")
+    print(f"calibration network: {header['reference_ms']:.3f} ms\n")
     print("load      runtime  repeats  tau mean  tau min  CV median  CV max   asked")
     medians = {}
     for load, runtime in product(ASKED, RUNTIMES_SHOWN):
