@@ -45,6 +45,8 @@ def change(run: Path, **sections: Any) -> None:
     path = run / "study.json"
     setup = json.loads(path.read_text())
     setup["study"] |= sections
+    if "task" in sections:
+        setup["task"] = ""  # no file holds the task
     path.write_text(json.dumps(setup))
 
 
@@ -58,6 +60,8 @@ CODE: dict[str, Callable[[str, str], dict[str, Any]]] = {
     "a file as its space": lambda file, _: {"space": file},
     "a command as its space": lambda _, ran: {"space": f"os:system(command='touch {ran}')"},
     "an adapted space": lambda file, _: {"space": f"nni:{file}"},
+    "a function that makes its task": lambda file, _: {"task": {"task": f"{file}:make"}},
+    "a command as its task": lambda _, ran: {"task": {"task": "os:system", "args": {"command": f"touch {ran}"}}},
     "architectures of a space": lambda file, _: {"space": {"space": file, "archs": [{"width": 4}]}},
 }
 ALSO: dict[str, Callable[[str, str], dict[str, Any]]] = {
@@ -103,9 +107,10 @@ def test_a_student_is_not_built_by_code_that_a_run_folder_names(run: Path, tmp_p
     before = contents(tmp_path)
     for words in (["retrain", run], ["export", run, tmp_path / "student.onnx"]):
         said = refused(*words, "--trial", "0")
-        assert "the space is '" in said
+        part = "task" if "task" in kind else "space"
+        assert f"the {part} is '" in said
         assert "which is not an installed plug-in, and AutoKD does not import code" in said
-        assert "--space FILE (from Python: space='file.py')" in said
+        assert f"--{part} FILE (from Python: {part}='file.py')" in said
     assert contents(tmp_path) == before
 
 

@@ -106,7 +106,7 @@ BAD_FILES = [
     (GOOD.replace("2.0e+4", ".inf"), "9: objectives.parameters: bound inf given; it should be a number"),
     (
         "name: a\n",
-        " task: this key is missing; write {data: digits, labels: 100}, a plug-in's name, a reference, or {table",
+        " task: this key is missing; write {data: digits, labels: 100}, a plug-in's name, a reference, {task: a",
     ),
 ]
 

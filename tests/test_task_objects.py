@@ -37,7 +37,9 @@ def test_so_are_its_baselines(tmp_path: Path) -> None:
 
 
 def test_worker_processes_cannot_have_it(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a TinyTask is in no file; use executor='inline', or make the task with"):
+    with pytest.raises(
+        InputError, match=r"a TinyTask is in no file; use executor='inline', name a function that makes"
+    ):
         search(tmp_path, executor="processes")
     assert list(tmp_path.iterdir()) == []
 

@@ -46,6 +46,15 @@ OwnSpace = Annotated[
         "search, give a copy of the file as the search used it.",
     ),
 ]
+OwnTask = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="FILE",
+        help="The Python file with your own task, if the study names a function that makes the task. If you edited the "
+        "file since the search, give a copy of the file as the search used it.",
+    ),
+]
 TrialNumber = Annotated[
     int, typer.Option(metavar="NUMBER", help="The trial of the student; `autokd front` shows the numbers.")
 ]
@@ -61,9 +70,15 @@ def import_from_here() -> None:
         sys.path.append(os.getcwd())
 
 
-def opened(given: Path, folder: Path | None, space: str | None = None) -> tuple[Path, Study | None]:
-    """The run folder that was given; or that of the study file that was, and the study, whose code may be imported."""
-    if space is not None:
+def opened(given: Path, folder: Path | None, *own: str | None) -> tuple[Path, Study | None]:
+    """The run folder that was given; or that of the study file that was, and the study, whose code may be imported.
+
+    Args:
+        given: the run folder or the study file.
+        folder: the run folder of a study file.
+        own: files of the caller's own code, or None for each that was not given.
+    """
+    if any(own):
         import_from_here()
     if given.is_file():
         from autokd.study import load_study

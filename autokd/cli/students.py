@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from autokd.cli.answers import say, say_json
-from autokd.cli.given import AsJson, FolderOfStudy, OwnSpace, RunFolder, TrialNumber, notifying, opened
+from autokd.cli.given import AsJson, FolderOfStudy, OwnSpace, OwnTask, RunFolder, TrialNumber, notifying, opened
 from autokd.cli.imports import importing
 from autokd.cli.words import read_numbers
 from autokd.errors import InputError
@@ -94,6 +94,7 @@ def _uses_own_code(run: Path) -> bool:
     recipe, objectives = setup.study.get("recipe"), setup.study.get("objectives")
     methods = recipe.get("method") if isinstance(recipe, dict) else None
     named = [("search_spaces", setup.study.get("space"))]
+    named += [] if setup.task else [("tasks", setup.study.get("task"))]
     named += [("losses", each) for each in (methods if isinstance(methods, list) else [methods])]
     named += [("objectives", each) for each in (objectives if isinstance(objectives, dict) else [None])]
     if all(isinstance(each, str) and is_installed(group, each) for group, each in named):
@@ -120,6 +121,7 @@ def retrain_student(
         bool, typer.Option("--reserve", help="Also train on the training rows that the search left out.")
     ] = False,
     space: OwnSpace = None,
+    task: OwnTask = None,
     folder: FolderOfStudy = None,
     workers: Annotated[int, typer.Option(min=1, help="How many trainings run at once.")] = 2,
     as_json: AsJson = False,
@@ -133,7 +135,7 @@ def retrain_student(
     """
     from rich.console import Console
 
-    at, study = opened(run, folder, space)
+    at, study = opened(run, folder, space, task)
     with importing(context, workers=True):
         from autokd.driver import retrain
 
@@ -146,6 +148,7 @@ def retrain_student(
             reserve=reserve,
             study=study,
             space=space,
+            task=task,
             workers=workers,
             notify=notifying(status),
         )
@@ -174,6 +177,7 @@ def export_student(
     ],
     trial: TrialNumber,
     space: OwnSpace = None,
+    task: OwnTask = None,
     folder: FolderOfStudy = None,
     as_json: AsJson = False,
 ) -> None:
@@ -185,11 +189,11 @@ def export_student(
 
     With `--json` the keys are `trial`, `out` and `message`.
     """
-    at, study = opened(run, folder, space)
+    at, study = opened(run, folder, space, task)
     from autokd.driver import export_trial
     from autokd.errors import without_secrets
 
-    message = export_trial(at, trial, out, study=study, space=space)
+    message = export_trial(at, trial, out, study=study, space=space, task=task)
     found = {"trial": trial, "out": without_secrets(out), "message": message}
     if as_json:
         say_json(found)

@@ -21,7 +21,7 @@ from autokd.driver.preparation import apart
 from autokd.driver.progress import Notify, tell_nobody
 from autokd.driver.teaching import with_test_answers
 from autokd.driver.test_reads import note_test_read
-from autokd.errors import InputError, said
+from autokd.errors import START_OVER, InputError, said
 from autokd.export import export_student
 from autokd.files import given_path, read_json, write_json
 from autokd.record import TrialRecord, read_trials
@@ -38,7 +38,7 @@ from autokd.study import (
     read_setup,
     space_itself,
     space_sources,
-    training_sources,
+    task_sources,
 )
 from autokd.study.explanation import read
 from autokd.tasks import ArrayTask
@@ -66,6 +66,7 @@ def retrain(
     reserve: bool = False,
     study: Study | None = None,
     space: object = None,
+    task: object = None,
     workers: int = 2,
     notify: Notify = tell_nobody,
 ) -> dict[str, Any]:
@@ -82,8 +83,11 @@ def retrain(
         space: the search space of the run: the file that holds the space as it was in the search, a reference, or the
             space itself. It is needed if the space is not an installed plug-in and `study` does not name it, or if the
             space was edited since.
-        workers: the number of trainings at once; if no other process can import the space, they run one after another
-            in this process.
+        task: the task of the run, if no file in the run folder holds the task: the file that makes the task, a
+            reference, or the task itself. It is needed if the task is not an installed plug-in and `study` does not
+            name it, or if its code was edited since.
+        workers: the number of trainings at once; if no other process can import the space or the task, they run one
+            after another in this process.
         notify: is told how many trainings are done, about twice a second.
 
     Returns:
@@ -101,14 +105,15 @@ def retrain(
     epochs = read(Annotated[int, Field(ge=1)] | None, epochs, key="epochs")
     trial = _trial(run, number, study)
     parts = TO_TRAIN | TO_TEACH if reserve else TO_TRAIN
-    setup = as_let_in(run, read_setup(run), parts, study=study, space=space)
-    here = "space" in not_importable(Study.model_validate(setup.study))  # worker processes cannot import it
+    setup = as_let_in(run, read_setup(run), parts, study=study, space=space, task=task)
+    lost = not_importable(Study.model_validate(setup.study))
+    here = "space" in lost or ("task" in lost and not setup.task)  # worker processes cannot import it
     context = _context_to_train(run, setup)
     refuse_damaged(run / setup.outputs)
-    refuse_changed(run, changed_since(setup, training_sources(context.study, context.space), context.space))
+    refuse_changed(run, context.edited(setup))
     home = run / "retrained" / f"{number:05d}"
-    apart_is_needed = reserve or (space is not None and not here)
-    data = apart(run, home, setup, reserve=reserve, notify=notify) if apart_is_needed else run
+    apart_is_needed = reserve or ((space is not None or task is not None) and not here)
+    data = apart(run, home, setup, context.task, reserve=reserve, notify=notify) if apart_is_needed else run
     if reserve:
         context = context_of(data, read_setup(data).model_copy(update={"study": setup.study}))
     recipe = Recipe(**trial.recipe)
@@ -158,7 +163,9 @@ def retrain(
     return summary
 
 
-def load_trial(run: str | Path, number: int, *, study: Study | None = None, space: object = None) -> nn.Module:
+def load_trial(
+    run: str | Path, number: int, *, study: Study | None = None, space: object = None, task: object = None
+) -> nn.Module:
     """One student with its weights, in eval mode, on the CPU: the retrained one if any, else the search's own.
 
     Args:
@@ -166,16 +173,23 @@ def load_trial(run: str | Path, number: int, *, study: Study | None = None, spac
         number: the number of the trial.
         study: as `retrain` takes it.
         space: as `retrain` takes it.
+        task: as `retrain` takes it.
 
     Raises:
         InputError: there is no such trial, its space may not be imported or was edited, or its weights are gone.
     """
-    kept = _kept(given_path("run", run).absolute(), number, study, space)
+    kept = _kept(given_path("run", run).absolute(), number, study, space, task)
     return _load_student(kept.context, kept.arch, kept.folder)
 
 
 def export_trial(
-    run: str | Path, number: int, out: str | Path, *, study: Study | None = None, space: object = None
+    run: str | Path,
+    number: int,
+    out: str | Path,
+    *,
+    study: Study | None = None,
+    space: object = None,
+    task: object = None,
 ) -> str:
     """Writes the student that `load_trial` gives to `out`, and returns a line that says which student this is.
 
@@ -185,12 +199,13 @@ def export_trial(
         out: a path or a URL, as `export_student` takes it.
         study: as `retrain` takes it.
         space: as `retrain` takes it.
+        task: as `retrain` takes it.
 
     Raises:
         InputError: the student cannot be loaded, as `load_trial` says, or the file cannot be written or differs from
             the student.
     """
-    kept = _kept(given_path("run", run).absolute(), number, study, space)
+    kept = _kept(given_path("run", run).absolute(), number, study, space, task)
     context, setup = kept.context, kept.setup
     rows = context.task.splits["validation"][:64]
     said = export_student(
@@ -244,10 +259,12 @@ class _Kept:
     repeat: int
 
 
-def _kept(run: Path, number: int, study: Study | None, space: object) -> _Kept:
-    trial, setup = _trial(run, number, study), as_let_in(run, read_setup(run), TO_BUILD, study=study, space=space)
+def _kept(run: Path, number: int, study: Study | None, space: object, task: object) -> _Kept:
+    trial = _trial(run, number, study)
+    setup = as_let_in(run, read_setup(run), TO_BUILD, study=study, space=space, task=task)
     context = _context_to_train(run, setup, measured=False)
-    refuse_changed(run, changed_since(setup, space_sources(context.space), context.space))
+    sources = space_sources(context.space) | ({} if setup.task else task_sources(context.study))
+    refuse_changed(run, changed_since(setup, sources, context.space))
     arch, summary = trial.arch or {}, run / "retrained" / f"{number:05d}" / "retrained.json"
     if summary.is_file():
         folder, values, recipe = _retrained(summary, trial)
@@ -289,12 +306,12 @@ def _context_to_train(run: Path, setup: Setup, *, measured: bool = True) -> Cont
     """The context of a run whose students are used, as `context_of` gives it, loaded anew each time.
 
     Raises:
-        InputError: the run is a search on a table, or its data are in no file.
+        InputError: the run is a search on a table, or its data are gone.
     """
     if not (run / setup.task).exists():
         raise InputError(
-            f"{run} holds no data: its task was a Python object that is kept in no file, so that its front can be read "
-            "and no more; search a task of autokd.tasks to retrain and export"
+            f"{run} holds no data: the folder {setup.task} is gone, so that its front can be read and no more; put the "
+            f"folder back, or {START_OVER}"
         )
     load_context.cache_clear()  # another run may have been put in this run's place
     return context_of(run, setup, measured=measured)

@@ -29,6 +29,7 @@ from autokd.files import write_json
 from autokd.front import Front, Student
 from autokd.record import canonical, read_trials, shown_url
 from autokd.study import Study, baseline_study, changed_keys, dump, not_importable, override, read_setup
+from autokd.tasks import ArrayTask
 from autokd.teachers.files import digest_of
 
 _LOG = logging.getLogger("autokd")
@@ -90,8 +91,10 @@ def search_study(
         ) from error
     tell({"event": "search_ended", **front.to_dict()})
     space = study.space["space"] if isinstance(study.space, Mapping) else study.space
-    # A space that no other process can import lies in no file; the study has a reference to any other space.
-    return front.with_door(RunDoor(folder, study, space if "space" in not_importable(study) else None))
+    # What no other process can import lies in no file; the study has a reference to all else.
+    lost = not_importable(study)
+    task = study.task if "task" in lost and not isinstance(study.task, ArrayTask) else None
+    return front.with_door(RunDoor(folder, study, space if "space" in lost else None, task))
 
 
 def _reason(error: Exception) -> str:

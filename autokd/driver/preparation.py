@@ -37,6 +37,7 @@ from autokd.registry import source_digest
 from autokd.study import (
     TEACHER,
     Digests,
+    MadeTaskSection,
     Setup,
     Study,
     TaskSection,
@@ -47,10 +48,12 @@ from autokd.study import (
     read_setup,
     space_itself,
     study_sources,
+    task_sources,
     teacher_sources,
     write_setup,
 )
-from autokd.tasks import ArrayTask, load_task, open_task, save_task
+from autokd.tasks import ArrayTask, open_task, save_task
+from autokd.tasks.made import refuse_no_task
 from autokd.teachers.cache import open_outputs
 from autokd.trial import Context, refuse_changed
 from autokd.types import Task, Teacher
@@ -105,6 +108,10 @@ def prepare(
             refuse_other_digests(folder, setup, task=study.task.digest)
         place.start()  # workers import for seconds while the data are read and the teacher answers
         task = _open_task(study, folder)
+        if not isinstance(task, ArrayTask):  # no file holds the task, so its code counts as that of the space does
+            sources |= task_sources(study)
+            edited = changed_since(setup, task_sources(study), space) if setup is not None else {}
+            refuse_other_study(folder, setup, study, edited, widened=widened)
         _LOG.info("The task is %s.", task.summary() if isinstance(task, ArrayTask) else task.name)
         refuse_other_digests(folder, setup, task=task.digest)
         teacher, outputs = teacher_and_outputs(study, task, folder, notify=notify)
@@ -136,12 +143,20 @@ def prepare(
         setup,
         latencies=open_latencies(context, folder, meter=meter, calibration_ms=setup.calibration_ms),
         read_test=functools.partial(read_test, context, folder, setup),
-        shared={"task": task, "teacher": {"outputs": str(folder / setup.outputs)}},
+        shared={"task": task if setup.task else study.task, "teacher": {"outputs": str(folder / setup.outputs)}},
     )
 
 
-def apart(run: Path, folder: Path, setup: Setup, *, reserve: bool, notify: Notify) -> Path:
+def apart(run: Path, folder: Path, setup: Setup, task: Task, *, reserve: bool, notify: Notify) -> Path:
     """A folder from which workers train what `setup` says; with `reserve`, the rows that the search left out are used.
+
+    Args:
+        run: the run folder.
+        folder: the folder to write.
+        setup: what the run was begun with.
+        task: the task of the run.
+        reserve: whether the rows that the search left out are used, too.
+        notify: is told how far the teacher's answers are.
 
     Raises:
         InputError: the search left no rows out, or the teacher is not the one from which the search learnt.
@@ -149,11 +164,10 @@ def apart(run: Path, folder: Path, setup: Setup, *, reserve: bool, notify: Notif
     study = Study.model_validate(setup.study)
     paths: dict[str, Any] = {
         "study": dump(study),
-        "task": str((run / setup.task).absolute()),
+        "task": str((run / setup.task).absolute()) if setup.task else "",
         "outputs": str((run / setup.outputs).absolute()),
     }
     if reserve:
-        task = load_task(run / setup.task)
         if not len(task.splits["reserve"]):
             raise InputError(f"the search in {run} left no training rows out; retrain without `reserve`")
         refuse_changed(run, changed_sources(setup.sources, {TEACHER: teacher_sources(study)}))
@@ -175,7 +189,7 @@ def _begin(
     return Setup(
         study=dump(context.study),
         digests=Digests(task=context.task.digest, teacher=teacher.digest, space=source_digest(space)),
-        task="task",
+        task="task" if isinstance(context.task, ArrayTask) else "",
         outputs=str(outputs),
         teacher=dict(facts),
         calibration_ms=calibration_ms,
@@ -204,21 +218,21 @@ def _widened(context: Context, folder: Path, setup: Setup, meter: Meter) -> Setu
 
 
 def _open_task(study: Study, folder: Path) -> Task:
-    """The study's task, opened from files in the run folder if the task can be kept in files."""
+    """The study's task, opened from files in the run folder if the task can be kept in files.
+
+    Raises:
+        InputError: the data cannot be read, a reference leads to no task, or worker processes cannot have the task.
+    """
     if isinstance(study.task, ArrayTask):
         return save_task(study.task, folder / "task")
-    if isinstance(study.task, str | TaskSection):
+    if isinstance(study.task, str | TaskSection | MadeTaskSection):
         return open_task(study.task, seed=study.seed, folder=folder / "task")
     kind = type(study.task).__name__
-    lacking = [name for name in vars(Task) if not name.startswith("_") and not hasattr(study.task, name)]
-    if lacking:
-        raise InputError(
-            f"a {kind} is not a task (it has no '{lacking[0]}'); give what autokd.tasks.from_arrays or from_dataset "
-            "makes, or an object with all that autokd.types.Task names"
-        )
+    refuse_no_task(study.task, f"a {kind}")
     if study.executor != "inline":
         raise InputError(
-            f"task: worker processes read the task from files, and a {kind} is in no file; use executor='inline', or "
-            "make the task with autokd.tasks.from_arrays"
+            f"task: worker processes cannot have this object, because a {kind} is in no file; use executor='inline', "
+            "name a function that makes the task, as in task='my_tasks.py:make', or make the task with "
+            "autokd.tasks.from_arrays"
         )
     return cast(Task, study.task)

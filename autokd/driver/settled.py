@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from autokd.study import Study
 
 
-def load_front(run: str | Path, *, study: Study | None = None, space: object = None) -> Front:
+def load_front(run: str | Path, *, study: Study | None = None, space: object = None, task: object = None) -> Front:
     """The front of a run: the final front in `front.json` if no trial was added since, else the raw front so far.
 
     Nothing that the run names is imported until a student is loaded, retrained or exported.
@@ -29,6 +29,8 @@ def load_front(run: str | Path, *, study: Study | None = None, space: object = N
         space: the search space of the run, to load, retrain or export students: the file that holds the space, a
             reference, or the space itself. It is needed if the space is not an installed plug-in and `study` does not
             name it, or if the space was edited since.
+        task: the task of the run, for the same purposes, if no file in the run folder holds the task: the file that
+            makes the task, a reference, or the task itself.
 
     Raises:
         InputError: `run` is not a run folder, or its record is elsewhere.
@@ -40,7 +42,7 @@ def load_front(run: str | Path, *, study: Study | None = None, space: object = N
         from autokd.driver.glance import glance
 
         front = glance(run, setup, read_trials(run, record), study)
-    return front.with_door(RunDoor(run.absolute(), study, space))
+    return front.with_door(RunDoor(run.absolute(), study, space, task))
 
 
 def final_front(run: Path) -> Front | None:

@@ -32,17 +32,19 @@ if TYPE_CHECKING:
     from autokd.study.sampler import OWN_SAMPLER, make_sampler
     from autokd.study.sources import (
         SPACE,
+        TASK,
         TEACHER,
         Sources,
         changed_since,
         changed_sources,
         space_sources,
         study_sources,
+        task_sources,
         teacher_sources,
         training_sources,
     )
     from autokd.study.starter import write_starter
-    from autokd.study.task import TaskSection, is_tabulated, read_task
+    from autokd.study.task import MadeTaskSection, TaskSection, is_tabulated, named_in_task, read_task
     from autokd.study.teacher import TeacherSection, read_teacher
 
 __all__ = [
@@ -53,12 +55,14 @@ __all__ = [
     "SETUP_FILE",
     "SPACE",
     "STUDY",
+    "TASK",
     "TEACHER",
     "TO_BUILD",
     "TO_TEACH",
     "TO_TRAIN",
     "Budget",
     "Digests",
+    "MadeTaskSection",
     "Range",
     "RayExecutor",
     "RecipeSpace",
@@ -78,6 +82,7 @@ __all__ = [
     "load_study",
     "make_sampler",
     "measures",
+    "named_in_task",
     "not_importable",
     "objectives_of",
     "override",
@@ -92,6 +97,7 @@ __all__ = [
     "space_sources",
     "study_sources",
     "suggest_arch",
+    "task_sources",
     "teacher_sources",
     "training_sources",
     "write_setup",
@@ -144,19 +150,23 @@ _HOMES = {
     ),
     "sources": (
         "SPACE",
+        "TASK",
         "TEACHER",
         "Sources",
         "changed_since",
         "changed_sources",
         "space_sources",
         "study_sources",
+        "task_sources",
         "teacher_sources",
         "training_sources",
     ),
     "starter": ("write_starter",),
     "task": (
+        "MadeTaskSection",
         "TaskSection",
         "is_tabulated",
+        "named_in_task",
         "read_task",
     ),
     "teacher": (

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from autokd import registry
 from autokd.errors import InputError
 from autokd.study.model import Study
-from autokd.study.parts import space_in
+from autokd.study.parts import file_in, space_in
 from autokd.study.run import SETUP_FILE, Setup
-from autokd.study.sources import SPACE, TEACHER, named_in_teacher
-from autokd.study.task import is_dumped_object
+from autokd.study.sources import SPACE, TASK, TEACHER, named_in_teacher
+from autokd.study.task import is_dumped_object, named_in_task
 
-TO_BUILD = frozenset({"search_spaces"})
+TO_BUILD = frozenset({"search_spaces", "tasks"})
 """The kinds of parts, by entry-point group, that are needed to build a student."""
 TO_TRAIN = TO_BUILD | {"losses", "objectives"}
 """The kinds of parts that are needed to train a student."""
@@ -23,13 +24,19 @@ TO_TEACH = frozenset({"teachers"})
 
 
 def as_let_in(
-    run: Path, setup: Setup, parts: Collection[str], *, study: Study | None = None, space: object = None
+    run: Path,
+    setup: Setup,
+    parts: Collection[str],
+    *,
+    study: Study | None = None,
+    space: object = None,
+    task: object = None,
 ) -> Setup:
     """The setup of a run, if all code that these parts name may be imported. Call this before resolving anything.
 
     Installed plug-ins may be imported, and objects need no import. Code that the caller names may be imported, too: in
-    a study of the caller's own, or as the space. Worker processes need not check again, because they only train
-    students that were checked here or that a search began.
+    a study of the caller's own, or as the space or the task. Worker processes need not check again, because they only
+    train students that were checked here or that a search began.
 
     Args:
         run: the run folder.
@@ -37,38 +44,74 @@ def as_let_in(
         parts: `TO_BUILD`, `TO_TRAIN`, `TO_TEACH` or several of them.
         study: the caller's own study of this run.
         space: the search space: a file that holds it, another reference, or the space itself.
+        task: the task, if no file in the run folder holds it: a file that makes it, another reference, or the task
+            itself.
 
     Raises:
-        InputError: the data of the run are elsewhere, only the run folder names a part, the file does not exist, or
-            the space was an object and none is given.
+        InputError: the data of the run are elsewhere, only the run folder names a part, the file does not exist, the
+            space or the task was an object and none is given, or a task is given and the run folder holds one.
     """
     refuse_elsewhere(run, setup)
-    section = setup.study.get("space")
-    held = section["space"] if isinstance(section, Mapping) and "archs" in section else section
-    lost = is_dumped_object(held)
-    if lost and space is None and "search_spaces" in parts:
-        raise InputError(
-            f"{run}: its space was a Python object that is in no file; pass the object from Python: space=..."
-        )
-    if isinstance(space, Path) or (isinstance(space, str) and Path(space).suffix == ".py"):
-        section = space_in(space, "" if lost else section)
-    elif space is not None:
-        section = {**section, "space": space} if isinstance(section, Mapping) and "archs" in section else space
-    told = Study.model_validate({**setup.study, "space": "lost" if lost and space is None else section})
+    section, lost = _space_section(run, setup, space, needed="search_spaces" in parts)
+    told = {**setup.study, "space": section}
+    if "tasks" in parts or task is not None:
+        told["task"] = _task_section(run, setup, task)
+    read = Study.model_validate({**told, "space": "lost" if lost and space is None else section})
     known = set() if study is None else {(part, _written(each)) for part, _, _, each in _named(study)}
-    for part, words, group, reference in _named(told):
-        given = space is not None and part == "search_spaces"
-        if part not in parts or given or not isinstance(reference, str) or (part, reference) in known:
+    given = {"search_spaces": space is not None, "tasks": task is not None or bool(setup.task)}
+    for part, words, group, reference in _named(read):
+        if part not in parts or given.get(part) or not isinstance(reference, str) or (part, reference) in known:
             continue
         if not registry.is_installed(group, reference):
-            also = ", or the file alone: --space FILE (from Python: space='file.py')" if words == SPACE else ""
+            option = {SPACE: "space", TASK: "task"}.get(words)
+            also = f", or the file alone: --{option} FILE (from Python: {option}='file.py')" if option else ""
             raise InputError(
                 f"{run}: {words} is '{reference}', which is not an installed plug-in, and AutoKD does not "
                 "import code because a run folder names it; give the study file that names it: STUDY.yaml --run "
                 "RUN (from Python: "
                 f"study=load_study('study.yaml')){also}"
             )
-    return setup if space is None else setup.model_copy(update={"study": {**setup.study, "space": section}})
+    own_task = {} if task is None else {"task": ""}
+    return setup if space is None and task is None else setup.model_copy(update={"study": told, **own_task})
+
+
+def _space_section(run: Path, setup: Setup, space: object, *, needed: bool) -> tuple[Any, bool]:
+    """The section `space` of a run, with the caller's own space in it; and whether the run's own was an object."""
+    section = setup.study.get("space")
+    held = section["space"] if isinstance(section, Mapping) and "archs" in section else section
+    lost = is_dumped_object(held)
+    if lost and space is None and needed:
+        raise InputError(
+            f"{run}: its space was a Python object that is in no file; pass the object from Python: space=..."
+        )
+    if isinstance(space, str | Path) and _is_file(space):
+        section = space_in(space, "" if lost else section)
+    elif space is not None:
+        section = {**section, "space": space} if isinstance(section, Mapping) and "archs" in section else space
+    return section, lost
+
+
+def _task_section(run: Path, setup: Setup, task: object) -> Any:
+    """The section `task` of a run, with the caller's own task in it."""
+    held = setup.study.get("task")
+    if task is None:
+        if is_dumped_object(held) and not (setup.task and (run / setup.task).exists()):
+            raise InputError(
+                f"{run}: its task was a Python object that is kept in no file, so that its front can be read and no "
+                "more; pass the object from Python: task=..., or search a task that a reference names or that "
+                "autokd.tasks made"
+            )
+        return held
+    if setup.task and (run / setup.task).exists():
+        raise InputError(f"{run} holds its data in files, so that it takes no other task; leave the task out")
+    named = held.get("task", held.get("data")) if isinstance(held, Mapping) else held
+    given = file_in(task, named, what="task") if isinstance(task, str | Path) and _is_file(task) else task
+    args = held.get("args", {}) if isinstance(held, Mapping) else {}
+    return {"task": given, "args": args} if isinstance(given, str) else given
+
+
+def _is_file(given: str | Path) -> bool:
+    return isinstance(given, Path) or Path(given).suffix == ".py"
 
 
 def refuse_elsewhere(run: Path, setup: Setup) -> None:
@@ -91,6 +134,9 @@ def _named(study: Study) -> Iterator[tuple[str, str, str, object]]:
         return
     space = study.space["space"] if isinstance(study.space, Mapping) else study.space
     yield "search_spaces", SPACE, "search_spaces", space
+    named = named_in_task(study.task)
+    if named is not None:
+        yield "tasks", TASK, "tasks", named[0]
     for method in study.recipe.methods:
         yield "losses", f"the method {method}", "losses", method
     for name in study.objectives:

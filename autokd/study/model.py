@@ -135,9 +135,9 @@ class Study(Section):
     name: str
     """The name of the study and of its run folder. Write letters, digits, '.', '_' and '-'."""
     task: Task
-    """The data and the score. Write {data: digits, labels: 100}, a plug-in's name, a reference, or {table:
-    file.csv.gz}. A table holds the results of trainings that are already done; nothing is trained then, and the keys
-    teacher, space and recipe are left out."""
+    """The data and the score. Write {data: digits, labels: 100}, a plug-in's name, a reference, {task: a reference,
+    args: {...}}, or {table: file.csv.gz}. A table holds the results of trainings that are already done; nothing is
+    trained then, and the keys teacher, space and recipe are left out."""
     teacher: Teacher
     """The teacher that students learn from. Write {space: resnet, arch: {...}, epochs: 30}, a reference, or a list of
     them. The probabilities of several teachers are averaged."""

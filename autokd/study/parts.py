@@ -45,19 +45,31 @@ def space_in(file: str | Path, section: Any) -> Any:
     """
     if isinstance(section, Mapping):
         return {**section, "space": space_in(file, section["space"])}
+    adapter, colon, inner = section.partition(":") if isinstance(section, str) else ("", "", "")
+    before = f"{adapter}:" if colon and adapter in registry.installed("space_adapters") else ""
+    return f"{before}{file_in(file, inner if before else section, what='space')}"
+
+
+def file_in(file: str | Path, reference: object, *, what: str) -> str:
+    """A reference with its code read from another file: the attribute and the settings after the file stay.
+
+    Args:
+        file: the other file.
+        reference: the reference; the file alone is named if this is no text.
+        what: what the reference names, for messages.
+
+    Raises:
+        InputError: the file is not a Python file.
+    """
     path = Path(os.path.expanduser(file))
     if path.suffix != ".py" or not os.path.isfile(path):
         raise InputError(
-            f"space {file}: there is no such file; give the .py file that holds the space as it was in the search"
+            f"{what} {file}: there is no such file; give the .py file that holds the {what} as it was in the search"
         )
-    if not isinstance(section, str):
-        return os.path.abspath(path)
-    adapter, colon, inner = section.partition(":")
-    before = f"{adapter}:" if colon and adapter in registry.installed("space_adapters") else ""
-    named = inner if before else section
+    named = reference if isinstance(reference, str) else ""
     was_file = re.match(r".+?\.py(?=[:(]|$)", named)  # names of folders may contain brackets
     after = re.search(r"[:(].*", named[was_file.end() :] if was_file else named, re.DOTALL)  # an attribute and settings
-    return f"{before}{os.path.abspath(path)}{after[0] if after else ''}"
+    return f"{os.path.abspath(path)}{after[0] if after else ''}"
 
 
 def space_itself(space: SearchSpace) -> SearchSpace:

@@ -89,7 +89,8 @@ class Setup(BaseModel):
     sources: Mapping[str, Mapping[str, str]] = {}
     """Digests of the code of its parts, as `study_sources` gives them; empty in runs of earlier versions."""
     task: str
-    """The folder of the data, or the file of the table, relative to the run folder."""
+    """The folder of the data, or the file of the table, relative to the run folder; "" if the study's task is in no
+    file, so that each process makes it again."""
     outputs: str
     """The file of the teacher's answers, relative to the run folder; "" if a table is searched."""
     teacher: Mapping[str, Any]

@@ -9,14 +9,14 @@ from autokd.errors import InputError
 from autokd.study.model import Study
 from autokd.study.parts import space_itself
 from autokd.study.run import Setup
-from autokd.study.task import TaskSection, is_dumped_object
+from autokd.study.task import is_dumped_object, named_in_task
 from autokd.study.teacher import TeacherSection
 from autokd.types import SearchSpace
 
 Sources = dict[str, dict[str, str]]
 """For each part of a study, the digests of its files and code by name."""
 
-SPACE, TEACHER = "the space", "the teacher"
+SPACE, TASK, TEACHER = "the space", "the task", "the teacher"
 
 _TEACHERS = {"network": "teachers", "sklearn": "teachers", "space": "search_spaces"}
 """The keys of a teacher's section that name code, with the group in which the code is looked up."""
@@ -49,9 +49,20 @@ def study_sources(study: Study, space: SearchSpace) -> Sources:
     """
     found = training_sources(study, space) | {"the scheduler": _sources("schedulers", study.scheduler)}
     found[TEACHER] = teacher_sources(study)
-    if not isinstance(study.task, str | TaskSection | Mapping):
-        found["the task"] = registry.sources_of(study.task, code_only=True)
+    if named_in_task(study.task) is None:
+        found |= task_sources(study)
     return {part: digests for part, digests in found.items() if digests}
+
+
+def task_sources(study: Study) -> Sources:
+    """Digests of the code of a task that each process makes again, because no file in the run folder holds the task.
+
+    Raises:
+        InputError: the task cannot be found.
+    """
+    named = named_in_task(study.task)
+    found = study.task if named is None else registry.resolve("tasks", named[0])
+    return {} if is_dumped_object(found) else {TASK: registry.sources_of(found, code_only=True)}
 
 
 def teacher_sources(study: Study) -> dict[str, str]:

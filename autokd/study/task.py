@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from autokd.study.explanation import read, shown
@@ -129,6 +130,32 @@ class TableSection(Section):
         return given
 
 
+class MadeTaskSection(Section):
+    """A task of your own, which a function makes. A plain string that names it stands for `{task: string}`."""
+
+    keeps_defaults: ClassVar[bool] = False
+
+    task: str = Field(min_length=1)
+    """What makes the task. Write a reference to a function or a class, or to the task itself: module:attr,
+    path/to/file.py:attr, or a plug-in's name."""
+    args: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments for that function or class. Write a mapping of plain data, such as {rows: 1000}."""
+
+    @field_validator("args")
+    @classmethod
+    def _are_plain(cls, args: dict[str, Any]) -> dict[str, Any]:
+        try:
+            plain = json.loads(json.dumps(args)) == args
+        except (TypeError, ValueError):
+            plain = False
+        if not plain:
+            raise ValueError(
+                f"{shown(args)} given; write numbers, texts, true, false, null, lists and mappings, because each "
+                "process makes the task again from them"
+            )
+        return args
+
+
 def is_tabulated(task: object) -> bool:
     """Whether a `task:` section, read or not, names a table."""
     return isinstance(task, TableSection) or (isinstance(task, Mapping) and "table" in task)
@@ -142,6 +169,8 @@ def is_dumped_object(given: object) -> bool:
 def _kind(given: Any) -> str:
     if is_tabulated(given):
         return "TableSection"
+    if isinstance(given, MadeTaskSection) or (isinstance(given, Mapping) and "task" in given):
+        return "MadeTaskSection"
     if isinstance(given, TaskSection) or (isinstance(given, Mapping) and not is_dumped_object(given)):
         return "TaskSection"
     return "name" if isinstance(given, str) else "object"
@@ -150,11 +179,12 @@ def _kind(given: Any) -> str:
 Task = Annotated[
     Annotated[str, Tag("name")]
     | Annotated[TaskSection, Tag("TaskSection")]
+    | Annotated[MadeTaskSection, Tag("MadeTaskSection")]
     | Annotated[TableSection, Tag("TableSection")]
     | Annotated[SkipJsonSchema[object], Tag("object")],
     Discriminator(_kind),
 ]
-"""The value of `task` in a study: data by name, data with settings, a table, or an object that is a task."""
+"""The value of `task` in a study: data or a task by name, with or without settings, a table, or a task itself."""
 
 
 def read_task(given: object) -> TaskSection:
@@ -167,3 +197,15 @@ def read_task(given: object) -> TaskSection:
         TaskSection, {"data": str(given)} if isinstance(given, str | Path) else given, key="task"
     )
     return section
+
+
+def named_in_task(task: object) -> tuple[str, Mapping[str, Any]] | None:
+    """The reference to code that a `task:` section may hold, and its keyword arguments; None if it can hold none.
+
+    A string may also name data, such as a file; only who opens the task can tell.
+    """
+    if isinstance(task, str):
+        return task, {}
+    if isinstance(task, MadeTaskSection):
+        return task.task, task.args
+    return (task.data, {}) if isinstance(task, TaskSection) else None

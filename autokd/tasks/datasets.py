@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from autokd.errors import InputError, named, nearest, said
+from autokd.errors import FOREIGN, InputError, named, nearest, said
 from autokd.registry import resolve, sources_of
 from autokd.tasks.arrays import inputs_of, is_image, labels_of
 from autokd.tasks.labels import one_a_row
@@ -21,23 +21,30 @@ from autokd.tasks.sources import Array, Part, Source, rows_in_chunk
 PARTS = ("train", "validation", "test")
 
 
-def referenced(reference: str) -> tuple[Any, str]:
+def referenced(reference: str, args: Mapping[str, Any]) -> tuple[Any, str]:
     """The Dataset, the datasets by part, or the task that a reference names, and a digest of its code.
 
-    A function or class is called without arguments.
+    Args:
+        reference: names the object itself, or a function or class that makes it.
+        args: keyword arguments for that function or class.
 
     Raises:
-        InputError: nothing is found, or the call fails.
+        InputError: nothing is found, the call fails, or what is found takes no arguments.
     """
     found = resolve("tasks", reference)
     if not callable(found) or _map_style(found):
+        if args:
+            raise InputError(
+                f"task.args: '{reference}' is of type {type(found).__name__} and takes no arguments; leave args out, "
+                "or name a function"
+            )
         return found, _code(found)
     try:
-        return found(), _code(found)
-    except Exception as error:
+        return found(**args), _code(found)
+    except FOREIGN as error:
+        given = f" with {', '.join(f'{name}={value!r}' for name, value in args.items())}" if args else ""
         raise InputError(
-            f"task.data: calling '{reference}' failed: {named(error)}; it must return a Dataset "
-            "without being given anything"
+            f"task: calling '{reference}'{given} failed: {named(error)}; it must return a task or a Dataset"
         ) from error
 
 

@@ -21,14 +21,16 @@ from autokd.files import open_file, read_json, sync
 from autokd.heads import head_of
 from autokd.npy import open_npy
 from autokd.study.explanation import wanted
-from autokd.study.task import TaskSection, read_task
+from autokd.study.task import MadeTaskSection, TaskSection, read_task
 from autokd.tasks import datasets, files
 from autokd.tasks.arrays import digits
 from autokd.tasks.assembly import assemble
 from autokd.tasks.images import images
+from autokd.tasks.made import lacking, made
 from autokd.tasks.sources import Source, on_disk
 from autokd.tasks.splits import SPLITS
 from autokd.tasks.task import ArrayTask, Augmentation
+from autokd.types import Task
 
 FORMAT = 1
 """The format of the folder: x.npy, y.npy (or y_<number>.npy for each of several heads), split_<name>.npy and, written
@@ -39,12 +41,13 @@ _TORCHVISION = "torchvision:"
 _TORCHVISION_ROOT = Path("data")
 
 
-def open_task(spec: TaskSection | Mapping[str, Any] | str, *, seed: int, folder: str | Path) -> ArrayTask:
+def open_task(spec: TaskSection | MadeTaskSection | Mapping[str, Any] | str, *, seed: int, folder: str | Path) -> Task:
     """The task that a study's `task:` section describes, opened from `folder`. If needed, it is written there first.
 
     A folder that holds the same data, settings and seed is used as it is. A half-written folder is written again. If a
     file of the data has another size or time, the data are read again, and refused only if they differ. Data that are
-    already a task (a folder with a task, or a reference to one) are copied unchanged.
+    already a task (a folder with a task, or a reference to one) are copied unchanged. A task of another kind than
+    `ArrayTask`, to which a reference leads, is kept in no file; each process makes the task again, see `made_again`.
 
     Args:
         spec: the settings, or the data alone.
@@ -54,11 +57,15 @@ def open_task(spec: TaskSection | Mapping[str, Any] | str, *, seed: int, folder:
     Raises:
         InputError: the data or the settings are not valid, or the folder holds another task or cannot be written.
     """
-    settings, folder = read_task(spec), Path(folder)
+    folder = Path(folder)
+    if isinstance(spec, MadeTaskSection):
+        own = made(spec.task, spec.args)
+        return save_task(own, folder) if isinstance(own, ArrayTask) else own
+    settings = read_task(spec)
     found = find_source(settings.data, max_gb=settings.max_gb)
-    if isinstance(found, ArrayTask):
+    if not isinstance(found, Source):
         _refuse_settings(settings)
-        return save_task(found, folder)
+        return save_task(found, folder) if isinstance(found, ArrayTask) else found
     given = {**settings.model_dump(mode="json", exclude={"max_gb"}), "seed": seed}
     there = load_task(folder) if _is_task(folder) else None
     if there is not None and _read_origin(folder, given) == found.fingerprint:
@@ -134,8 +141,8 @@ def load_task(folder: str | Path) -> ArrayTask:
         ) from error
 
 
-def find_source(data: str, *, max_gb: float = _DEFAULT.max_gb) -> Source | ArrayTask:
-    """The source that `data` names, see `TaskSection.data`, or an `ArrayTask` if `data` names a finished task.
+def find_source(data: str, *, max_gb: float = _DEFAULT.max_gb) -> Source | Task:
+    """The source that `data` names, see `TaskSection.data`, or the task itself if `data` names a finished one.
 
     Raises:
         InputError: nothing is found, or it cannot be read.
@@ -160,8 +167,8 @@ def find_source(data: str, *, max_gb: float = _DEFAULT.max_gb) -> Source | Array
         raise InputError(f"task.data: {data} {problem}; write {wanted(TaskSection.model_fields['data'])}")
     if hint := nearest(data, ["digits"]):
         raise InputError(f"task.data: '{data}' is unknown{hint}")
-    found, code = datasets.referenced(data)
-    return found if isinstance(found, ArrayTask) else datasets.dataset_source(_short(data), found, code=code)
+    found, code = datasets.referenced(data, {})
+    return found if not lacking(found) else datasets.dataset_source(_short(data), found, code=code)
 
 
 def _in_memory(file: Path) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 from autokd.errors import InputError, gone
 from autokd.study import (
     SPACE,
+    TASK,
     Setup,
     Study,
     read_setup,
@@ -18,13 +19,13 @@ from autokd.study import (
     resolve_space,
 )
 from autokd.tasks import load_task
+from autokd.tasks.made import made_again
 from autokd.tasks.rows import with_reserve
 from autokd.teachers.cache import open_outputs
 from autokd.trial.searched import Searched, Stretch
 from autokd.trial.table import description_of, read_table
 from autokd.trial.tabulated import searched_table
 from autokd.trial.training import Context
-from autokd.types import Task
 
 
 @functools.lru_cache(maxsize=4)
@@ -56,7 +57,8 @@ def context_of(run: Path, setup: Setup, *, measured: bool = True) -> Context:
             f"{run} is a search on a table, which holds numbers and no students: nothing can be trained or exported; "
             f"`autokd front {quote(str(run))} --csv` has the architectures to build"
         )
-    task: Task = load_task(run / setup.task)
+    kept_in_files = bool(setup.task)
+    task = load_task(run / setup.task) if kept_in_files else made_again(study.task, digest=setup.digests.task)
     return Context(
         study=study,
         space=resolve_space(study),
@@ -97,7 +99,7 @@ def refuse_edited(run: Path) -> None:
     """Refuses to train in a run whose code was edited since it was begun; each process checks this once.
 
     Raises:
-        InputError: the source of the space, of a way of distilling or of an objective changed.
+        InputError: the source of the space, of a way of distilling, of an objective or of the task changed.
     """
     refuse_changed(run, load_context(str(run)).edited(read_setup(run)))
 
@@ -110,8 +112,8 @@ def refuse_changed(run: Path, changed: Mapping[str, str]) -> None:
         changed: the parts whose code changed, as `study.changed_since` gives them.
     """
     if changed:
-        old = ", or give the file as it was with --space OLD_FILE (from Python: space='old_file.py')"
+        option = {SPACE: "space", TASK: "task"}.get(next(iter(changed)), "") if len(changed) == 1 else ""
+        old = f", or give the file as it was with --{option} OLD_FILE (from Python: {option}='old_file.py')"
         raise InputError(
-            f"{run}: {', '.join(changed.values())} changed since the search; undo the change"
-            f"{old if set(changed) == {SPACE} else ''}"
+            f"{run}: {', '.join(changed.values())} changed since the search; undo the change{old if option else ''}"
         )

@@ -37,7 +37,7 @@ from autokd.errors import (
 from autokd.objectives.measuring import measured
 from autokd.record import canonical, finite
 from autokd.registry import resolve
-from autokd.study import Setup, Study, changed_since, suggest_arch, training_sources
+from autokd.study import Setup, Study, changed_since, suggest_arch, task_sources, training_sources
 from autokd.trial.evaluation import evaluate_outputs, finite_outputs, standard_errors
 from autokd.trial.patience import in_time
 from autokd.trial.process import restored
@@ -149,8 +149,10 @@ class Context:
         return why_lost(self, arch, folder)
 
     def edited(self, setup: Setup) -> dict[str, str]:
-        """The edited parts among the space, the ways of distilling and the objectives; see `study.changed_since`."""
-        return changed_since(setup, training_sources(self.study, self.space), self.space)
+        """The edited parts among all that trains students; see `study.changed_since`."""
+        sources = training_sources(self.study, self.space)
+        sources |= {} if setup.task else task_sources(self.study)  # its data are in files, and nobody reads its code
+        return changed_since(setup, sources, self.space)
 
 
 def training_seed(arch: Arch, recipe: Recipe, study_seed: int, repeat: int = 0) -> int:
