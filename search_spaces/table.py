@@ -7,6 +7,9 @@ matrix is the embedding of the category. That a number is missing is a column of
 Sources: Gorishniy, Rubachev, Babenko (2022), "On Embeddings for Numerical Features in Tabular Deep Learning",
 https://arxiv.org/abs/2203.05556, sections 3.3 and 3.4, and Gorishniy, Rubachev, Khrulkov, Babenko (2021), "Revisiting
 Deep Learning Models for Tabular Data", https://arxiv.org/abs/2106.11959, sections 3.1 to 3.3, without dropout.
+
+MLPs have SiLU in place of ReLU. Networks of ReLU that are a few units wide often ended training with one answer to all
+rows, because no unit was active any more.
 """
 
 from __future__ import annotations
@@ -99,7 +102,7 @@ def _build_mlp(arch: dict[str, Any], columns: Sequence[Any], num_outputs: int) -
     layers: list[nn.Module] = []
     width_in = embedded.width
     for _ in range(arch["depth"]):
-        layers += [nn.Linear(width_in, arch["width"]), nn.ReLU()]
+        layers += [nn.Linear(width_in, arch["width"]), nn.SiLU()]
         width_in = arch["width"]
     return nn.Sequential(embedded, *layers, nn.Linear(width_in, num_outputs))
 
@@ -113,7 +116,7 @@ def _build_residual_mlp(arch: dict[str, Any], columns: Sequence[Any], num_output
         nn.Linear(embedded.width, width),
         *(_Residual(width, width * arch["hidden_ratio"]) for _ in range(arch["blocks"])),
         nn.BatchNorm1d(width),
-        nn.ReLU(),
+        nn.SiLU(),
         nn.Linear(width, num_outputs),
     )
 
@@ -275,7 +278,7 @@ class _Residual(nn.Module):
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.BatchNorm1d(width), nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width)
+            nn.BatchNorm1d(width), nn.Linear(width, hidden), nn.SiLU(), nn.Linear(hidden, width)
         )
 
     def forward(self, x: Tensor) -> Tensor:
