@@ -125,7 +125,10 @@ def test_the_run_holds_its_table(finished: Path) -> None:
 
 def test_workers_on_other_machines_are_sent_the_table_with_its_description(finished: Path) -> None:
     run = finished / "run"
-    assert files_of(run, read_setup(run)) == [run / "table.csv.gz", run / "table.json"]
+    setup = read_setup(run)
+    assert files_of(run, setup) == [run / "table.csv.gz", run / "table.json"]
+    made_again = setup.model_copy(update={"task": "", "outputs": "teacher/outputs.npy"})
+    assert files_of(run, made_again) == [run / "teacher" / "outputs.npy"]
 
 
 def test_a_table_is_searched_without_a_task_a_space_or_a_teacher(finished: Path) -> None:

@@ -70,8 +70,9 @@ def context_of(run: Path, setup: Setup, *, measured: bool = True) -> Context:
 
 def files_of(run: Path, setup: Setup) -> list[Path]:
     """The files and folders of a run, besides `study.json`, that `load_context` reads."""
-    task = run / setup.task
-    return [task, run / setup.outputs] if setup.outputs else [task, description_of(task)]
+    if not setup.outputs:
+        return [run / setup.task, description_of(run / setup.task)]
+    return [run / name for name in (setup.task, setup.outputs) if name]  # a task that is made again is in no file
 
 
 def run_stretch_in(run: str, stretch: Stretch) -> dict[str, Any]:
