@@ -101,7 +101,7 @@ def run_cell(against: Path, key: Key, *, turns: int) -> dict[str, Any]:
     steps = EPOCHS * math.ceil(ROWS / batch)
     with ExitStack() as stack:
         study = study_of(network, batch, turns)
-        said = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(2)]
+        said = [stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in range(2)]
         sides = [_Side(*each, study, stack) for each in zip((HERE, against), said, strict=True)]
         seconds: tuple[list[float], list[float]] = ([], [])
         same = True
@@ -129,7 +129,7 @@ class _Side:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,
-                text=True,
+                encoding="utf-8",
             )
         )
         stack.callback(self.process.kill)
