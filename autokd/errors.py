@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import unquote
@@ -98,6 +98,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A hint to append to a message: `; did you mean 'resnet'?`, or "" if no known name is close."""
     match = get_close_matches(name, list(known), n=1)
     return f"; did you mean '{match[0]}'?" if match else ""
+
+
+def listed(names: Sequence[str], *, most: int = 12) -> str:
+    """Names as a part of a sentence, like "a, b and c"; of more than `most` names the first, and how many follow."""
+    shown = [*names] if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1:,} more"]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
 def said(error: BaseException, *, first_line: bool = False) -> str:

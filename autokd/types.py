@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
     import optuna
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
 Arch = dict[str, Any]
@@ -134,6 +136,16 @@ class Head(Protocol):
     def in_units(self, outputs: Tensor) -> Tensor:
         """What objectives read: values in the user's unit, and the outputs themselves for all other kinds."""
 
+    def predicted(self, outputs: Tensor) -> Any:
+        """What the outputs say in the user's terms, one answer for each row, as a numpy array or a list."""
+
+    def probabilities(self, outputs: Tensor) -> NDArray[np.float32] | None:
+        """The probabilities of what the head may answer, of the shape of the outputs; None if they are no logits."""
+
+    @property
+    def words(self) -> str:
+        """What the answer to a row is, for people: "one of the classes cat and dog"."""
+
     def from_units(self, answers: Tensor) -> Tensor:
         """The outputs that stand for answers in the user's unit: the opposite of `in_units`."""
 
@@ -152,6 +164,10 @@ class Reading(Protocol):
 
     def graph(self) -> nn.Module | None:
         """A network without weights from a tensor of raw rows to inputs; None if raw rows are no tensor."""
+
+    @property
+    def words(self) -> str:
+        """What raw rows are, for people: "a table with the columns age and town"."""
 
     def plain(self) -> dict[str, Any]:
         """The reading as plain data, from which `autokd.readings.reading_of` makes it again."""

@@ -41,7 +41,8 @@ def fitted() -> Columns:
 @pytest.mark.parametrize("shape", [(9, 3, 4, 5), (9, 7)])
 def test_the_graph_of_pixels_gives_the_inputs_of_the_batch(dtype: str, shape: tuple[int, ...]) -> None:
     raw = (np.random.default_rng(0).random(shape) * 255).astype(dtype)
-    reading = Pixels(tuple(np.linspace(3, 90, shape[1])), tuple(np.linspace(1, 60, shape[1])))
+    shift, divisor = np.linspace(3, 90, shape[1]), np.linspace(1, 60, shape[1])
+    reading = Pixels(tuple(shift), tuple(divisor), dtype, shape[1:])
     inputs = reading.batch(raw)
     assert inputs.dtype == torch.float32
     assert torch.equal(reading.graph()(torch.from_numpy(raw)), inputs)
@@ -49,7 +50,7 @@ def test_the_graph_of_pixels_gives_the_inputs_of_the_batch(dtype: str, shape: tu
 
 
 def test_images_have_the_memory_format_channels_last() -> None:
-    inputs = Pixels((1.0,) * 3, (2.0,) * 3).batch(np.zeros((2, 3, 4, 5), np.uint8))
+    inputs = Pixels((1.0,) * 3, (2.0,) * 3, "uint8", (3, 4, 5)).batch(np.zeros((2, 3, 4, 5), np.uint8))
     assert inputs.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -60,7 +61,9 @@ def test_the_inputs_of_a_task_are_what_its_reading_makes_of_raw_rows() -> None:
     assert torch.equal(task.reading.batch(task.raw(rows)), task.inputs(rows))
 
 
-@pytest.mark.parametrize("reading", [Pixels((0.1, 2.0), (0.3, 1 / 3)), fitted()], ids=["pixels", "columns"])
+@pytest.mark.parametrize(
+    "reading", [Pixels((0.1, 2.0), (0.3, 1 / 3), "float32", (2,)), fitted()], ids=["pixels", "columns"]
+)
 def test_a_reading_survives_json(reading: Pixels | Columns) -> None:
     assert reading_of(json.loads(json.dumps(reading.plain()))) == reading
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
+from autokd.errors import listed
 from autokd.losses import log_probabilities, soft_term
 from autokd.types import DistillationLoss
 
@@ -82,6 +85,19 @@ class Classes:
     def in_units(self, outputs: Tensor) -> Tensor:
         """The logits themselves."""
         return outputs
+
+    def predicted(self, outputs: Tensor) -> NDArray[np.str_]:
+        """The name of the class with the largest logit of each row."""
+        return np.array(self.names)[outputs.argmax(dim=1).cpu().numpy()]
+
+    def probabilities(self, outputs: Tensor) -> NDArray[np.float32]:
+        """The probability of each class."""
+        return outputs.softmax(dim=1).cpu().numpy()
+
+    @property
+    def words(self) -> str:
+        """One of these classes."""
+        return f"one of the classes {listed(self.names)}"
 
     def from_units(self, answers: Tensor) -> Tensor:
         """The logits themselves."""

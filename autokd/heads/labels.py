@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
+from autokd.errors import listed
 from autokd.heads.classes import CERTAIN, RARE
 from autokd.losses import dist, kd, logit_std, takes_labels
 from autokd.types import DistillationLoss
@@ -90,6 +93,21 @@ class Labels:
     def in_units(self, outputs: Tensor) -> Tensor:
         """The logits themselves."""
         return outputs
+
+    def predicted(self, outputs: Tensor) -> list[tuple[str, ...]]:
+        """The names of the labels of each row that are more likely to hold than not."""
+        return [
+            tuple(name for name, holds in zip(self.names, row, strict=True) if holds) for row in (outputs > 0).tolist()
+        ]
+
+    def probabilities(self, outputs: Tensor) -> NDArray[np.float32]:
+        """The probability that each label holds."""
+        return outputs.sigmoid().cpu().numpy()
+
+    @property
+    def words(self) -> str:
+        """Those of these labels that hold."""
+        return f"those of the labels {listed(self.names)} that hold"
 
     def from_units(self, answers: Tensor) -> Tensor:
         """The logits themselves."""

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autokd.errors import InfeasibleError
+from autokd.errors import InfeasibleError, InputError
 from autokd.heads.classes import CERTAIN, RARE, mean_of_probabilities
 from autokd.losses import soft_term
 from autokd.types import DistillationLoss, Task
@@ -79,6 +79,19 @@ class Own:
     def in_units(self, outputs: Tensor) -> Tensor:
         """The outputs themselves."""
         return outputs
+
+    def predicted(self, outputs: Tensor) -> Any:
+        """Refuses, because the task does not say what its outputs mean."""
+        raise InputError("the task of this student does not say what its outputs mean; call outputs(rows)")
+
+    def probabilities(self, outputs: Tensor) -> Any:
+        """Refuses, because the task does not say what its outputs mean."""
+        return self.predicted(outputs)
+
+    @property
+    def words(self) -> str:
+        """The number of outputs."""
+        return f"{self.task.num_outputs} numbers"
 
     def from_units(self, answers: Tensor) -> Tensor:
         """The answers themselves."""

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
+from autokd.errors import listed
 from autokd.heads.classes import CERTAIN, RARE, mean_of_probabilities
 from autokd.losses import soft_term
 from autokd.types import DistillationLoss
@@ -91,6 +94,19 @@ class Positions:
     def in_units(self, outputs: Tensor) -> Tensor:
         """The logits themselves."""
         return outputs
+
+    def predicted(self, outputs: Tensor) -> NDArray[np.str_]:
+        """The name of the class with the largest logit at each position, shape (rows, *positions)."""
+        return np.array(self.names)[outputs.argmax(dim=1).cpu().numpy()]
+
+    def probabilities(self, outputs: Tensor) -> NDArray[np.float32]:
+        """The probability of each class at each position."""
+        return outputs.softmax(dim=1).cpu().numpy()
+
+    @property
+    def words(self) -> str:
+        """One of these classes at each position."""
+        return f"one of the classes {listed(self.names)} at each of {'x'.join(map(str, self.positions))} positions"
 
     def from_units(self, answers: Tensor) -> Tensor:
         """The logits themselves."""

@@ -22,13 +22,16 @@ def width(heads: Heads) -> int:
 
 
 def apart(outputs: Tensor, heads: Heads) -> dict[str, Tensor]:
-    """The outputs of each head, shape (rows, *head.shape), from the columns of all of them."""
+    """The outputs of each head, shape (rows, *head.shape), from the columns of all of them.
+
+    The number of rows is taken from the shape, because `len` would fix it in a graph that is traced.
+    """
     if len(heads) == 1:
         ((name, head),) = heads.items()
-        return {name: outputs if len(head.shape) == 1 else outputs.reshape(len(outputs), *head.shape)}
+        return {name: outputs if len(head.shape) == 1 else outputs.reshape(outputs.shape[0], *head.shape)}
     columns = outputs.split([math.prod(head.shape) for head in heads.values()], dim=1)
     return {
-        name: part if len(head.shape) == 1 else part.reshape(len(part), *head.shape)
+        name: part if len(head.shape) == 1 else part.reshape(part.shape[0], *head.shape)
         for (name, head), part in zip(heads.items(), columns, strict=True)
     }
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from autokd.errors import InfeasibleError
+from autokd.errors import InfeasibleError, listed
 from autokd.types import DistillationLoss
 
 _LEAST_VARIANCE = 1e-4
@@ -124,6 +126,20 @@ class Values:
     def in_units(self, outputs: Tensor) -> Tensor:
         """The values in the user's unit, float64, shape (rows, values); variances are left out."""
         return self._means(outputs).double() * self._scale.to(outputs.device) + self._centre.to(outputs.device)
+
+    def predicted(self, outputs: Tensor) -> NDArray[np.float64]:
+        """The values in the user's unit, shape (rows, values), or (rows,) if there is one value."""
+        given = self.in_units(outputs).cpu().numpy()
+        return given[:, 0] if len(self.names) == 1 else given
+
+    def probabilities(self, outputs: Tensor) -> None:
+        """Values have none."""
+        return None
+
+    @property
+    def words(self) -> str:
+        """The names of the values."""
+        return f"the {'value' if len(self.names) == 1 else 'values'} of {listed(self.names)}"
 
     def from_units(self, answers: Tensor) -> Tensor:
         """The outputs that stand for values in the user's unit, float32.

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autokd.errors import InputError, nearest
+from autokd.errors import InputError, listed, nearest
 from autokd.frames import pandas_for_tables
 
 if TYPE_CHECKING:
@@ -170,6 +170,11 @@ class Columns:
             scaler.scale_ = np.array([each.scale for each in self.numbers])
             scaler.var_ = scaler.scale_**2
         return encoder
+
+    @property
+    def words(self) -> str:
+        """What raw rows are."""
+        return f"a table (a DataFrame) with the columns {listed(self.names)}"
 
     def graph(self) -> None:
         """There is no graph of torch from the columns as they are, because tensors hold no texts."""

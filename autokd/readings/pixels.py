@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from autokd.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -19,18 +21,25 @@ class Pixels:
     Args:
         shift: one number for each channel or feature, in the units of the raw values.
         divisor: one number for each channel or feature, in the units of the raw values.
+        raw: the type of the raw values: `uint8`, `float32` or `float64`.
+        shape: the shape of one row: (channels, height, width) or (features,).
     """
 
     shift: tuple[float, ...]
     divisor: tuple[float, ...]
+    raw: str
+    shape: tuple[int, ...]
 
-    def batch(self, rows: ArrayLike) -> Tensor:
-        """Normalised float32 inputs of the same shape. Images have the channels_last memory format.
+    def batch(self, rows: Any) -> Tensor:
+        """Normalised float32 inputs, shape (rows, *shape). Images have the channels_last memory format.
 
         Args:
-            rows: raw values, shape (rows, channels, height, width) or (rows, features).
+            rows: raw values, shape (rows, *shape); images may have their channels last, and grey ones may lack them.
+
+        Raises:
+            InputError: the rows have another shape, or values that are not of the raw type.
         """
-        raw = np.asarray(rows)
+        raw = self.laid(rows)
         images = raw.ndim == 4
         if images:
             raw = raw.transpose(0, 2, 3, 1)
@@ -40,21 +49,59 @@ class Pixels:
         x = x.sub_(shift).div_(divisor).float()
         return x.permute(0, 3, 1, 2) if images else x
 
+    def laid(self, rows: Any) -> NDArray[Any]:
+        """Raw rows as an array of the raw type, shape (rows, *shape). Rows that are such an array are not copied."""
+        raw = np.asarray(rows)
+        if raw.shape[1:] != self.shape or not raw.ndim:
+            raw = self._channels_first(raw)
+        return raw if raw.dtype == self.raw else self._of_raw_type(raw)
+
+    @property
+    def words(self) -> str:
+        """What raw rows are."""
+        order = ", in the order channels, height, width" if len(self.shape) == 3 else ""
+        return f"an array of {self.raw}, shape (rows, {', '.join(map(str, self.shape))}){order}"
+
     def graph(self) -> nn.Module:
         """A network without weights that turns a tensor of raw values into the inputs, for exports."""
         return _Normalise(self.shift, self.divisor)
 
     def plain(self) -> dict[str, Any]:
         """The reading as plain data."""
-        return {"kind": "pixels", "shift": list(self.shift), "divisor": list(self.divisor)}
+        constants = {"shift": list(self.shift), "divisor": list(self.divisor)}
+        return {"kind": "pixels", "raw": self.raw, "shape": list(self.shape), **constants}
+
+    def _channels_first(self, raw: NDArray[Any]) -> NDArray[Any]:
+        channels, *sides = self.shape
+        if len(sides) == 2 and raw.shape[1:] == (*sides, channels):
+            return raw.transpose(0, 3, 1, 2)
+        if channels == 1 and raw.ndim == 3 and raw.shape[1:] == tuple(sides):
+            return raw[:, np.newaxis]
+        raise InputError(f"these rows have shape {raw.shape}; give {self.words}, and a single row as rows[:1]")
+
+    def _of_raw_type(self, raw: NDArray[Any]) -> NDArray[Any]:
+        """The same values in the raw type."""
+        if raw.dtype.kind not in "biuf":
+            raise InputError(f"these rows are of type {raw.dtype}; give {self.words}")
+        with np.errstate(invalid="ignore"):
+            given = raw.astype(self.raw)
+        if self.raw == "uint8" and not np.array_equal(given, raw):
+            raise InputError(
+                f"these rows hold values between {raw.min():.6g} and {raw.max():.6g} that are no {self.raw}; give raw "
+                "rows, which the student normalises by itself"
+            )
+        return given
 
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any]) -> Pixels:
         """The reading that gave these plain data."""
         shift, divisor = (tuple(float(each) for each in plain[key]) for key in ("shift", "divisor"))
-        if len(shift) != len(divisor):
-            raise ValueError(f"{len(shift)} shifts and {len(divisor)} divisors")
-        return cls(shift, divisor)
+        raw, shape = str(plain["raw"]), tuple(int(each) for each in plain["shape"])
+        if not len(shift) == len(divisor) == shape[0]:
+            raise ValueError(f"{len(shift)} shifts and {len(divisor)} divisors for rows of shape {shape}")
+        if raw not in ("uint8", "float32", "float64"):
+            raise ValueError(f"raw values of type {raw}")
+        return cls(shift, divisor, raw, shape)
 
 
 class _Normalise(nn.Module):

@@ -211,4 +211,4 @@ class ArrayTask:
 
     @cached_property
     def _normalised(self) -> Pixels:
-        return Pixels(self.shift, self.divisor)
+        return Pixels(self.shift, self.divisor, self.x.dtype.name, self.input_shape)
