@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         ObjectiveError,
         UnmeasuredError,
     )
-    from autokd.export import load_student
+    from autokd.export import load_predictor, load_student
     from autokd.front import Front, Student
     from autokd.record import trials_dataframe
     from autokd.searching import search, search_study
@@ -44,6 +44,7 @@ __all__ = [
     "Study",
     "UnmeasuredError",
     "load_front",
+    "load_predictor",
     "load_student",
     "load_study",
     "retrain",
@@ -63,7 +64,7 @@ _HOMES = {
         "ObjectiveError",
         "UnmeasuredError",
     ),
-    "export": ("load_student",),
+    "export": ("load_predictor", "load_student"),
     "front": ("Front", "Student"),
     "record": ("trials_dataframe",),
     "searching": ("search", "search_study"),

@@ -58,7 +58,8 @@ def test_the_card_says_how_to_use_the_student(tmp_path: Path, inputs: Tensor) ->
     export_student(sample_student(), inputs, tmp_path / "small.safetensors", card=sample_card())
     page = (tmp_path / "README.md").read_text()
     assert "| accuracy | 0.93 |" in page
-    assert "shape (batch, 1, 8, 8), normalised" in page
+    assert "Rows are float32 inputs, normalised as in training" in page
+    assert "float32 inputs of shape\n(batch, 1, 8, 8), and returns outputs of shape (batch, 10)" in page
     assert json.loads((tmp_path / "config.json").read_text())["weights"] == "small.safetensors"
 
 

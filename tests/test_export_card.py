@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from small import small_study
-from torch import Tensor
 
+from autokd.distill import predict
 from autokd.driver import export_trial, load_front, retrain, search_study
 from autokd.export import load_student
 from autokd.tasks import ArrayTask
 from autokd.trial import Stretch, load_context, run_stretch
+from autokd.trial.evaluation import evaluate_outputs
 from autokd.types import Recipe
 from autokd.weights import load_tensors
 
@@ -79,24 +83,48 @@ def test_the_card_says_how_raw_rows_become_inputs(run: Path, tmp_path: Path) -> 
     _, card = exported(run, tmp_path)
     task = load_context(str(run)).task
     assert isinstance(task, ArrayTask)
-    assert card["inputs"] == {
+    assert card["reading"] == {
+        "kind": "pixels",
         "raw": "uint8",
-        "order": ["channels", "height", "width"],
+        "shape": [1, 8, 8],
         "shift": list(task.shift),
         "divisor": list(task.divisor),
     }
-    assert card["task"]["classes"] == list(task.class_names)
-    code = re.findall(r"```python\n(.*?)```", (tmp_path / "README.md").read_text(), re.DOTALL)[0]
-    scope: dict[str, Any] = {"raw": task.x[:5].copy()}
+    assert card["task"]["outputs"] == card["task"]["heads"][""]["names"] == list(task.class_names)
+    page = (tmp_path / "README.md").read_text()
+    assert "Rows are an array of uint8, shape (rows, 1, 8, 8), in the order channels, height, width. The" in page
+    assert "The answer to each row is one of the classes 0, 1, 2, 3, 4, 5, 6, 7, 8 and 9." in page
+    code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
+    scope: dict[str, Any] = {"rows": task.x[:5].copy()}
     exec(code.replace("this/folder", str(tmp_path)), scope)
-    outputs: Tensor = scope["outputs"]
     with torch.no_grad():
-        assert torch.allclose(outputs, load_student(tmp_path)(task.inputs(torch.arange(5))), atol=1e-5)
+        outputs = load_student(tmp_path)(task.inputs(torch.arange(5)))
+    assert scope["answers"].tolist() == [task.class_names[best] for best in outputs.argmax(dim=1)]
+
+
+FRESH = """
+import sys, numpy, autokd
+student = autokd.load_predictor(sys.argv[1])
+numpy.save(sys.argv[3], student.outputs(numpy.load(sys.argv[2])))
+"""
+
+
+@pytest.mark.slow
+def test_a_fresh_process_answers_raw_rows_as_the_search_did(run: Path, tmp_path: Path) -> None:
+    _, card = exported(run, tmp_path)
+    context = load_context(str(run))
+    rows = context.task.splits["validation"]
+    np.save(tmp_path / "rows.npy", context.task.raw(rows))
+    files = [str(tmp_path / name) for name in ("", "rows.npy", "outputs.npy")]
+    subprocess.run([sys.executable, "-c", FRESH, *files], check=True)
+    outputs = torch.from_numpy(np.load(tmp_path / "outputs.npy"))
+    assert torch.equal(outputs, predict(load_front(run).front[0].load(), context.task, rows))
+    assert evaluate_outputs(context, outputs, "validation")["accuracy"] == card["values"]["accuracy"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["onnx", "pt2"])
-def test_graphs_hold_the_constants_too(run: Path, tmp_path: Path, suffix: str) -> None:
+def test_graphs_hold_the_card_too(run: Path, tmp_path: Path, suffix: str) -> None:
     _, card = exported(run, tmp_path / "folder")
     out = tmp_path / f"student.{suffix}"
     export_trial(run, load_front(run).front[0].trial, out)
@@ -107,4 +135,9 @@ def test_graphs_hold_the_constants_too(run: Path, tmp_path: Path, suffix: str) -
         files = {"autokd.json": ""}
         torch.export.load(out, extra_files=files)
         held = files["autokd.json"]
-    assert json.loads(held)["inputs"] == card["inputs"]
+    assert json.loads(held) == card_of_graph(card)
+
+
+def card_of_graph(card: dict[str, Any]) -> dict[str, Any]:
+    of_folder = ("format", "weights", "weights_sha256")
+    return {key: value for key, value in card.items() if key not in of_folder} | {"takes": "raw rows"}

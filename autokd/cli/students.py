@@ -183,9 +183,9 @@ def export_student(
 ) -> None:
     """Write one student to a file: with its retrained weights if there are any, else with those of the search.
 
-    `.safetensors` writes the weights with a model card and `config.json` beside them, for `autokd.load_student`.
-    `.pt2` is PyTorch's exported program. `.onnx` needs the extra `onnx`: `pip install 'autokd[onnx]'`. The outputs of a
-    `.pt2` or `.onnx` file are compared with the student's, and a file that differs is not written.
+    `.safetensors` writes the weights with a model card and `config.json` beside them, for `autokd.load_predictor`.
+    `.pt2` is PyTorch's exported program. `.onnx` needs the extra `onnx`: `pip install 'autokd[onnx]'`. Both take raw
+    rows, such as uint8 pixels. Their outputs are compared with the student's, and a file that differs is not written.
 
     With `--json` the keys are `trial`, `out` and `message`.
     """

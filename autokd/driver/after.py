@@ -22,7 +22,7 @@ from autokd.driver.progress import Notify, tell_nobody
 from autokd.driver.teaching import with_test_answers
 from autokd.driver.test_reads import note_test_read
 from autokd.errors import START_OVER, InputError, said
-from autokd.export import export_student
+from autokd.export import export_student, task_shape
 from autokd.files import given_path, read_json, write_json
 from autokd.record import TrialRecord, read_trials
 from autokd.registry import reference_of, source_digest
@@ -41,7 +41,6 @@ from autokd.study import (
     task_sources,
 )
 from autokd.study.explanation import read
-from autokd.tasks import ArrayTask
 from autokd.teachers.cache import refuse_damaged
 from autokd.trial import (
     Context,
@@ -54,7 +53,7 @@ from autokd.trial import (
     training_seed,
     why_lost,
 )
-from autokd.types import Recipe, Task
+from autokd.types import Recipe
 
 
 def retrain(
@@ -208,6 +207,7 @@ def export_trial(
     kept = _kept(given_path("run", run).absolute(), number, study, space, task)
     context, setup = kept.context, kept.setup
     rows = context.task.splits["validation"][:64]
+    reading, raw = (getattr(context.task, name, None) for name in ("reading", "raw"))
     said = export_student(
         _load_student(context, kept.arch, kept.folder),
         context.task.inputs(rows),
@@ -217,19 +217,15 @@ def export_trial(
             "space_digest": source_digest(space_itself(context.space)),
             "arch": kept.arch,
             "recipe": kept.recipe,
-            "task": {
-                "name": context.task.name,
-                "input_shape": list(context.task.input_shape),
-                "num_outputs": context.task.num_outputs,
-                "classes": [str(name) for name in getattr(context.task, "class_names", ())],
-            },
+            "task": task_shape(context.task),
             "values": kept.values,
             "seeds": [training_seed(kept.arch, Recipe(**kept.recipe), context.study.seed, kept.repeat)],
-            "inputs": _inputs(context.task),
+            "reading": None if reading is None else reading.plain(),
             "origin": kept.origin,
             "teacher": {**setup.teacher, "digest": setup.digests.teacher},
             "versions": {k: v for k, v in setup.environment.items() if k in ("autokd", "torch", "python")},
         },
+        rows=None if raw is None else raw(rows),
     )
     return f"trial {number} ({kept.origin}): {said}"
 
@@ -342,14 +338,6 @@ def _load_student(context: Context, arch: dict[str, Any], folder: Path) -> nn.Mo
     student = context.build(arch)
     load_weights(student, folder)
     return student.eval()
-
-
-def _inputs(task: Task) -> dict[str, Any] | None:
-    """How a task's raw rows become inputs, for the model card; None if the task is not an array of raw rows."""
-    if not isinstance(task, ArrayTask):
-        return None
-    order = ("channels", "height", "width") if len(task.input_shape) == 3 else ("features",)
-    return {"raw": str(task.x.dtype), "order": order, "shift": task.shift, "divisor": task.divisor}
 
 
 def _space_reference(context: Context) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import tempfile
 from collections.abc import Mapping
@@ -14,17 +15,22 @@ from torch import Tensor, nn
 
 from autokd import registry
 from autokd.errors import InfeasibleError, InputError, nearest, without_secrets
-from autokd.export.card import Card, reason
+from autokd.export.card import Card, reason, task_shape
 from autokd.export.folder import load_student, read_config
+from autokd.export.predictor import Predictor, load_predictor
 from autokd.files import given_path
 from autokd.networks import laid_for
 from autokd.urls import files_at, is_url
 
-__all__ = ["Exporter", "export_student", "load_student"]
+__all__ = ["Exporter", "Predictor", "export_student", "load_predictor", "load_student", "task_shape"]
 
 
 class Exporter(Protocol):
-    """Writes one format. A plug-in is an entry point in `autokd.exporters`, named like the suffix without its dot."""
+    """Writes one format. A plug-in is an entry point in `autokd.exporters`, named like the suffix without its dot.
+
+    An exporter with a keyword parameter `rows` gets the raw rows of which the inputs were made, or None if the task has
+    no raw rows. `card.reading` makes inputs of them.
+    """
 
     def __call__(self, student: nn.Module, inputs: Tensor, path: Path, card: Card) -> str:
         """Writes `path`, and the files that belong to it into the same, empty folder; returns a line on what it did.
@@ -34,7 +40,9 @@ class Exporter(Protocol):
         """
 
 
-def export_student(student: nn.Module, inputs: Tensor, out: str | Path, *, card: Mapping[str, Any]) -> str:
+def export_student(
+    student: nn.Module, inputs: Tensor, out: str | Path, *, card: Mapping[str, Any], rows: Any = None
+) -> str:
     """Writes a student in the format that the suffix of `out` names, and returns a line on what was written.
 
     An existing file is replaced only once the new one is complete. The student is left in eval mode.
@@ -45,6 +53,7 @@ def export_student(student: nn.Module, inputs: Tensor, out: str | Path, *, card:
         out: a name that ends in `.safetensors`, `.pt2`, `.onnx` or the suffix of a plug-in: a path or, as text, an
             fsspec URL like `s3://bucket/student/student.onnx`. Missing folders are created.
         card: the fields of `Card`.
+        rows: the raw rows of which `card.reading` makes the inputs; None if there are none.
 
     Raises:
         InputError: no exporter has that suffix, the student cannot be exported, the file's answers would differ from
@@ -66,7 +75,8 @@ def export_student(student: nn.Module, inputs: Tensor, out: str | Path, *, card:
         with tempfile.TemporaryDirectory(dir=home, prefix=".export-") as folder, torch.no_grad():
             written = Path(folder, Path(out).name)
             inputs = laid_for(student.eval(), inputs)(inputs)
-            done = exporter(student, inputs, written, Card.model_validate(card))
+            settings = {"rows": rows} if "rows" in inspect.signature(exporter).parameters else {}
+            done = exporter(student, inputs, written, Card.model_validate(card), **settings)
             if url:
                 _upload(written, url)
             else:

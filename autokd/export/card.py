@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import pydantic
 
 from autokd.errors import said
+from autokd.heads import Classes, head_of
+from autokd.readings import Column, reading_of
+from autokd.types import Head, Task
+
+
+def _made(given: Any, make: Any) -> Any:
+    return make(given) if isinstance(given, Mapping) else given
+
+
+PlainHead = Annotated[
+    Any,
+    pydantic.BeforeValidator(lambda given: _made(given, head_of)),
+    pydantic.PlainSerializer(lambda head: head.plain()),
+]
+"""A `Head`, which is plain data in files."""
+
+PlainReading = Annotated[
+    Any,
+    pydantic.BeforeValidator(lambda given: _made(given, reading_of)),
+    pydantic.PlainSerializer(lambda reading: reading and reading.plain()),
+]
+"""A `Reading`, which is plain data in files, or None."""
 
 
 class TaskShape(pydantic.BaseModel):
@@ -17,30 +40,18 @@ class TaskShape(pydantic.BaseModel):
         name: the name of the task.
         input_shape: the shape of one sample, without the batch.
         num_outputs: the length of the network's output.
-        classes: the names of the outputs in order; empty if they have none.
+        outputs: the names of the columns of the answers in a graph; empty if they have none.
+        heads: what the outputs mean, by the name of each head; None if the task does not say.
+        columns: the columns of the table from which the features of a sample are; empty if they are of no table.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
     name: str
     input_shape: tuple[int, ...]
     num_outputs: int
-    classes: tuple[str, ...] = ()
-
-
-class Inputs(pydantic.BaseModel):
-    """How raw rows become inputs of the student: `(raw - shift) / divisor`, as float32.
-
-    Args:
-        raw: the type of the raw numbers, such as `uint8`.
-        order: the order of the dimensions of a sample: channels, height, width; or features.
-        shift, divisor: one number of each for every channel or feature.
-    """
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-    raw: str
-    order: tuple[str, ...]
-    shift: tuple[pydantic.FiniteFloat, ...]
-    divisor: tuple[pydantic.FiniteFloat, ...]
+    outputs: tuple[str, ...] = ()
+    heads: dict[str, PlainHead] | None = None
+    columns: tuple[Column, ...] = ()
 
 
 class Card(pydantic.BaseModel):
@@ -56,7 +67,8 @@ class Card(pydantic.BaseModel):
         seeds: the seeds with which these weights were trained.
         teacher: the teacher's name, digest and values, as far as they are known.
         versions: the versions of the packages that trained the student, by name.
-        inputs: how raw rows become inputs; None if the task does not say.
+        reading: how raw rows become inputs; None if the task does not say.
+        takes: what the file takes; `inputs` are raw rows after the reading.
         origin: when the weights were trained, in words; "" if unknown.
     """
 
@@ -70,29 +82,73 @@ class Card(pydantic.BaseModel):
     seeds: tuple[int, ...]
     teacher: dict[str, Any]
     versions: dict[str, str]
-    inputs: Inputs | None = None
+    reading: PlainReading = None
+    takes: Literal["raw rows", "inputs"] = "inputs"
     origin: str = ""
 
 
 class Config(Card):
     """The card together with its weights, as `config.json` holds them."""
 
-    format: Literal["autokd-student-1"]
+    format: Literal["autokd-student-1", "autokd-student-2"]
     weights: str = pydantic.Field(pattern=r"^[^/\\]+\.safetensors$")
     weights_sha256: str
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _of_format_1(cls, given: Any) -> Any:
+        """What the first format held: the names of the classes, and for arrays the shift and the divisor."""
+        if not isinstance(given, dict) or given.get("format") != "autokd-student-1":
+            return given
+        config = {**given, "task": dict(given["task"]) if isinstance(given.get("task"), dict) else given.get("task")}
+        inputs = config.pop("inputs", None)
+        if isinstance(config["task"], dict):
+            names = config["task"].pop("classes", ())
+            if names and len(names) == config["task"].get("num_outputs"):
+                config["task"] |= {"heads": {"": {"kind": "classes", "names": names}}, "outputs": names}
+            if isinstance(inputs, dict):
+                shape = config["task"].get("input_shape")
+                config["reading"] = {"kind": "pixels", **inputs, "shape": shape}
+                config["reading"].pop("order", None)
+        return config
+
+
+def task_shape(task: Task) -> TaskShape:
+    """The facts about a task that are kept with a student."""
+    heads: dict[str, Head] | None = getattr(task, "heads", None)
+    classes = tuple(map(str, getattr(task, "class_names", ())))
+    if heads is None and len(classes) == task.num_outputs:
+        heads = {"": Classes(classes)}
+    return TaskShape(
+        name=task.name,
+        input_shape=tuple(task.input_shape),
+        num_outputs=task.num_outputs,
+        outputs=_columns(heads or {}),
+        heads=heads,
+        columns=getattr(task, "columns", ()),
+    )
+
+
+def _columns(heads: Mapping[str, Head]) -> tuple[str, ...]:
+    """The names of the columns in which a graph answers."""
+    if any(len(head.shape) > 1 for head in heads.values()):
+        return ()
+    names = ((name, column) for name, head in heads.items() for column in getattr(head, "names", ()))
+    return tuple(f"{name}.{column}" if name else column for name, column in names)
 
 
 def model_card(card: Card) -> str:
     """The card as a page for people: Markdown with the head that model hubs read."""
-    task, shape = card.task, ", ".join(str(size) for size in card.task.input_shape)
+    task = card.task
     values = "\n".join(f"| {name} | {value:.6g} |" for name, value in card.values.items())
+    plain = card.model_dump(mode="json")
     details = {
         "architecture": card.arch,
         "recipe": card.recipe,
         "teacher": card.teacher,
         "seeds": list(card.seeds),
-        "inputs": card.inputs and card.inputs.model_dump(mode="json"),
-        "classes": list(task.classes),
+        "reading": plain["reading"],
+        "heads": plain["task"]["heads"],
         "versions": card.versions,
     }
     return f"""---
@@ -110,14 +166,9 @@ AutoKD distilled this student from a larger teacher. Its architecture is from th
 Scores were measured with these weights on the validation split.{_words_on_origin(card)}
 
 ## Use
-```python
-{_imports(card)}
-
-student = autokd.load_student("this/folder")  # in eval mode
 {_use(card)}
-```
-{_words_on_inputs(card, shape)}
-The student returns outputs of shape (batch, {task.num_outputs}).
+The network itself is `autokd.load_student("this/folder")`, in eval mode. It takes float32 inputs of shape
+(batch, {", ".join(map(str, task.input_shape))}), and returns outputs of shape (batch, {task.num_outputs}).
 
 ## How it was made
 ```json
@@ -130,34 +181,28 @@ def _words_on_origin(card: Card) -> str:
     return f" Origin of the weights: {card.origin}." if card.origin else ""
 
 
-def _imports(card: Card) -> str:
-    return (
-        "import autokd"
-        if card.inputs is None
-        else "import json\nfrom pathlib import Path\n\nimport autokd\nimport torch"
-    )
-
-
 def _use(card: Card) -> str:
-    """Code that turns raw rows into inputs."""
-    if card.inputs is None:
-        return "outputs = student(inputs)"
-    dims = ", 1" * (len(card.task.input_shape) - 1)
-    return f"""how = json.loads(Path("this/folder/config.json").read_text())["inputs"]
-shift, divisor = (torch.tensor(how[key], dtype=torch.float64).reshape(-1{dims}) for key in ("shift", "divisor"))
-inputs = ((torch.as_tensor(raw).double() - shift) / divisor).float()
-outputs = student(inputs)"""
-
-
-def _words_on_inputs(card: Card, shape: str) -> str:
-    if card.inputs is None:
-        return f"The student takes float32 inputs of shape (batch, {shape}), normalised as in training."
-    order, each = ", ".join(card.inputs.order), "channel" if len(card.inputs.order) > 1 else "feature"
-    return (
-        f"Raw rows are {card.inputs.raw} of shape (batch, {shape}), in the order {order}. They become inputs by "
-        f"`(raw - shift) / divisor` in float32. Each {each} has its own shift and divisor; they stand in "
-        "`config.json` and below."
+    """Code that answers rows, and what these are."""
+    heads = card.task.heads
+    means = "" if not heads else " ".join(_words_on_head(name, head) for name, head in heads.items())
+    answers = "answers = student.predict(rows)" if heads else "outputs = student.outputs(rows)"
+    rows = (
+        "Rows are float32 inputs, normalised as in training; the task does not say how they are made from raw rows."
+        if card.reading is None
+        else f"Rows are {card.reading.words}."
     )
+    return f"""```python
+import autokd
+
+student = autokd.load_predictor("this/folder")
+{answers}
+```
+{rows} {means}
+"""
+
+
+def _words_on_head(name: str, head: Any) -> str:
+    return f"The answer{f' `{name}`' if name else ''} to each row is {head.words}."
 
 
 def reason(error: BaseException) -> str:

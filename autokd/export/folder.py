@@ -23,13 +23,13 @@ from autokd.weights import load_weights, save_weights
 
 
 def safetensors_folder(student: nn.Module, inputs: Tensor, path: Path, card: Card) -> str:
-    """Writes weights as safetensors, `config.json` and a model card; `load_student` loads the student from these."""
+    """Writes weights as safetensors, `config.json` and a model card; `load_predictor` loads the student from these."""
     save_weights(student, path, shared_once=True)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    config = Config(format="autokd-student-1", weights=path.name, weights_sha256=digest, **dict(card))
+    config = Config(format="autokd-student-2", weights=path.name, weights_sha256=digest, **dict(card))
     path.with_name("config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
     path.with_name("README.md").write_text(model_card(card), encoding="utf-8")
-    return f"{path.stat().st_size:,} bytes, with config.json and README.md; autokd.load_student(folder) loads it"
+    return f"{path.stat().st_size:,} bytes, with config.json and README.md; autokd.load_predictor(folder) loads it"
 
 
 def load_student(folder: str | Path, *, space: object = None) -> nn.Module:
@@ -45,6 +45,11 @@ def load_student(folder: str | Path, *, space: object = None) -> nn.Module:
     Raises:
         InputError: the folder is not an exported student, its space is not installed, or the weights do not fit.
     """
+    return load_exported(folder, space=space)[0]
+
+
+def load_exported(folder: str | Path, *, space: object) -> tuple[nn.Module, Config]:
+    """The network that `load_student` gives, and what `config.json` says of it."""
     if is_url(folder):
         return _load_from_url(str(folder), space)
     place = given_path("folder", folder)
@@ -74,10 +79,10 @@ def load_student(folder: str | Path, *, space: object = None) -> nn.Module:
         load_weights(student, weights)
     except (RuntimeError, safetensors.SafetensorError) as error:
         raise InputError(f"'{weights}' does not fit search space '{config.space}': {reason(error)}") from error
-    return student.eval()
+    return student.eval(), config
 
 
-def _load_from_url(url: str, space: object) -> nn.Module:
+def _load_from_url(url: str, space: object) -> tuple[nn.Module, Config]:
     files, at = files_at(url, what="cannot load:")
     with tempfile.TemporaryDirectory(prefix="autokd-") as copied:
         try:
@@ -88,7 +93,7 @@ def _load_from_url(url: str, space: object) -> nn.Module:
             raise
         except Exception as error:  # each file system has errors of its own
             raise InputError(f"'{url}' is no exported student: {reason(error)}; name the folder itself") from error
-        return load_student(copied, space=space)
+        return load_exported(copied, space=space)
 
 
 def read_config(folder: Path) -> Config:
