@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import optuna
     from numpy.typing import NDArray
+    from onnx import ModelProto
     from torch import Tensor, nn
 
 Arch = dict[str, Any]
@@ -142,10 +143,6 @@ class Head(Protocol):
     def probabilities(self, outputs: Tensor) -> NDArray[np.float32] | None:
         """The probabilities of what the head may answer, of the shape of the outputs; None if they are no logits."""
 
-    @property
-    def words(self) -> str:
-        """What the answer to a row is, for people: "one of the classes cat and dog"."""
-
     def from_units(self, answers: Tensor) -> Tensor:
         """The outputs that stand for answers in the user's unit: the opposite of `in_units`."""
 
@@ -164,6 +161,12 @@ class Reading(Protocol):
 
     def graph(self) -> nn.Module | None:
         """A network without weights from a tensor of raw rows to inputs; None if raw rows are no tensor."""
+
+    def onnx(self, rows: Any, *, opset: int) -> tuple[ModelProto, dict[str, NDArray[Any]]] | None:
+        """A model of ONNX from raw rows to one output, the inputs, and these rows as the model takes them.
+
+        None if `graph` is not None, or if ONNX has no such model.
+        """
 
     @property
     def words(self) -> str:

@@ -185,7 +185,8 @@ def export_student(
 
     `.safetensors` writes the weights with a model card and `config.json` beside them, for `autokd.load_predictor`.
     `.pt2` is PyTorch's exported program. `.onnx` needs the extra `onnx`: `pip install 'autokd[onnx]'`. Both take raw
-    rows, such as uint8 pixels. Their outputs are compared with the student's, and a file that differs is not written.
+    rows, such as uint8 pixels; only the `.pt2` of a table takes encoded features. Their outputs are compared with the
+    student's, and a file that differs is not written.
 
     With `--json` the keys are `trial`, `out` and `message`.
     """

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from autokd.errors import said
+from autokd.errors import listed, said
 from autokd.heads import Classes, head_of
 from autokd.readings import Column, reading_of
 from autokd.types import Head, Task
@@ -184,7 +184,6 @@ def _words_on_origin(card: Card) -> str:
 def _use(card: Card) -> str:
     """Code that answers rows, and what these are."""
     heads = card.task.heads
-    means = "" if not heads else " ".join(_words_on_head(name, head) for name, head in heads.items())
     answers = "answers = student.predict(rows)" if heads else "outputs = student.outputs(rows)"
     rows = (
         "Rows are float32 inputs, normalised as in training; the task does not say how they are made from raw rows."
@@ -197,12 +196,14 @@ import autokd
 student = autokd.load_predictor("this/folder")
 {answers}
 ```
-{rows} {means}
+{rows} {_words_on_heads(heads) if heads else ""}
 """
 
 
-def _words_on_head(name: str, head: Any) -> str:
-    return f"The answer{f' `{name}`' if name else ''} to each row is {head.words}."
+def _words_on_heads(heads: Mapping[str, Head]) -> str:
+    """What the answers are, as a sentence."""
+    named = [f"`{name}`: {head.words}" if name else head.words for name, head in heads.items()]
+    return f"The student answers {listed(named)}."
 
 
 def reason(error: BaseException) -> str:

@@ -6,67 +6,57 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autokd.errors import InputError
 from autokd.export.card import Card, reason
 from autokd.heads import Heads, apart, heads_of
-from autokd.networks import call, contiguous
+from autokd.networks import columns, contiguous
 from autokd.types import Task
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 LARGEST_RELATIVE_DIFFERENCE = 1e-4
 """The outputs of an exported network may differ from the student's by this share of the student's largest output."""
 
 
-@dataclass(frozen=True)
-class Graph:
-    """What is written as a graph.
-
-    Args:
-        network: the student; with its reading before it, if the reading can be part of a graph.
-        given: a batch of what `network` takes, contiguous, as a user's batches are, whatever the student trained with.
-        card: the card, which says whether `network` takes raw rows.
-    """
-
-    network: Answering
-    given: Tensor
-    card: Card
-
-    def said(self, path: Path, difference: str) -> str:
-        """The line on a written file."""
-        kind, shape = str(self.given.dtype).removeprefix("torch."), ", ".join(map(str, self.given.shape[1:]))
-        return f"{path.stat().st_size:,} bytes, takes {self.card.takes} ({kind}, shape (batch, {shape})), {difference}"
-
-
 def pt2(student: nn.Module, inputs: Tensor, path: Path, card: Card, *, rows: Any = None) -> str:
     """Writes a `torch.export` archive for any batch size, with the card as the extra file `autokd.json`."""
-    graph = graph_of(student, inputs, card, rows)
-    with quiet(), refusing("torch.export"):
+    network, given, card = _traced(student, inputs, card, rows)
+    with _quiet(), _refusing("torch.export"):
         batch = torch.export.Dim("batch")
-        program = torch.export.export(graph.network, (graph.given,), dynamic_shapes=({0: batch},))
-        torch.export.save(program, path, extra_files={"autokd.json": graph.card.model_dump_json()})
+        program = torch.export.export(network, (given,), dynamic_shapes=({0: batch},))
+        torch.export.save(program, path, extra_files={"autokd.json": card.model_dump_json()})
         exported = torch.export.load(path).module()
-    return graph.said(path, compared(student, inputs, graph.network.heads, exported, graph.given))
+    difference = _compared(student, inputs, network.heads, lambda part: exported(given[part]))
+    return _said(path, card, _form(given), difference)
 
 
 def onnx(student: nn.Module, inputs: Tensor, path: Path, card: Card, *, rows: Any = None) -> str:
-    """Writes an ONNX file for any batch size, checked with ONNX Runtime, with the card as metadata `autokd`."""
+    """Writes an ONNX file for any batch size, checked with ONNX Runtime, with the card as metadata `autokd`.
+
+    It takes raw rows: one tensor, or the columns of a table, each as an input of its own. It takes inputs if the rows
+    have no form in ONNX.
+    """
     try:
+        import onnx
         import onnxruntime
         import onnxscript  # noqa: F401  (torch.onnx needs it)
     except ImportError as error:
         raise InputError(f"exporting to ONNX needs {error.name}; run: pip install 'autokd[onnx]'") from None
-    graph = graph_of(student, inputs, card, rows)
-    with quiet(), refusing("torch.onnx"):
+    network, given, card = _traced(student, inputs, card, rows)
+    taken: dict[str, NDArray[Any]] = {"input": given.numpy()}
+    with _quiet(), _refusing("torch.onnx"):
         program = torch.onnx.export(
-            graph.network,
-            (graph.given,),
+            network,
+            (given,),
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             input_names=["input"],
@@ -74,29 +64,59 @@ def onnx(student: nn.Module, inputs: Tensor, path: Path, card: Card, *, rows: An
             verbose=False,
         )
         assert program is not None
-        program.model.metadata_props["autokd"] = graph.card.model_dump_json()
-        program.save(path, external_data=False)
+        model = program.model_proto
+        (opset,) = (each.version for each in model.opset_import if not each.domain)
+        before = None if rows is None or card.reading is None else card.reading.onnx(rows, opset=opset)
+        if before is not None:
+            model, taken = _after(before[0], model), before[1]
+            card = card.model_copy(update={"takes": "raw rows"})
+        onnx.helper.set_model_props(model, {"autokd": card.model_dump_json()})
+        onnx.save(model, path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
-    def exported(given: Tensor) -> Tensor:
-        return torch.from_numpy(session.run(["output"], {"input": given.numpy()})[0])
+    def exported(part: slice) -> Tensor:
+        (answers,) = session.run(["output"], {name: values[part] for name, values in taken.items()})
+        return torch.from_numpy(answers)
 
-    return graph.said(path, compared(student, inputs, graph.network.heads, exported, graph.given))
+    form = _form(given) if before is None else f"each of {len(taken)} columns, shape (batch, 1)"
+    return _said(path, card, form, _compared(student, inputs, network.heads, exported))
 
 
-def graph_of(student: nn.Module, inputs: Tensor, card: Card, rows: Any) -> Graph:
-    """The graph of a student. It takes raw rows, or inputs if there are no rows or the reading has no graph."""
+def _traced(student: nn.Module, inputs: Tensor, card: Card, rows: Any) -> tuple[_Answering, Tensor, Card]:
+    """The network that is traced, a batch of what it takes, and the card that says so.
+
+    The network takes raw rows, or inputs if there are no rows or the reading has no graph. The batch is contiguous, as
+    those of a user are, whatever memory format the student was trained in.
+    """
     heads = heads_of(cast(Task, card.task))
     reading = None if rows is None or card.reading is None else card.reading.graph()
     if reading is None:
-        return Graph(Answering(nn.Identity(), student, heads), contiguous(inputs), card)
+        return _Answering(nn.Identity(), student, heads), contiguous(inputs), card
     raw = torch.from_numpy(np.ascontiguousarray(rows))
-    return Graph(Answering(reading, student, heads), raw, card.model_copy(update={"takes": "raw rows"}))
+    return _Answering(reading, student, heads), raw, card.model_copy(update={"takes": "raw rows"})
 
 
-class Answering(nn.Module):
+def _after(reading: ModelProto, student: ModelProto) -> ModelProto:
+    """One model that gives the output of the first to the second. Only the names of the second change."""
+    from onnx import compose
+
+    reading.ir_version = student.ir_version
+    student = compose.add_prefix(student, "student/", rename_outputs=False)
+    return compose.merge_models(reading, student, [(reading.graph.output[0].name, student.graph.input[0].name)])
+
+
+def _said(path: Path, card: Card, form: str, difference: str) -> str:
+    """The line on a written file."""
+    return f"{path.stat().st_size:,} bytes, takes {card.takes} ({form}), {difference}"
+
+
+def _form(given: Tensor) -> str:
+    return f"{str(given.dtype).removeprefix('torch.')}, shape (batch, {', '.join(map(str, given.shape[1:]))})"
+
+
+class _Answering(nn.Module):
     """A student with its reading before it. It answers one float32 tensor, with values in the user's unit.
 
     The shape is (batch, *head.shape) for one head, and otherwise (batch, columns) with the heads side by side.
@@ -116,27 +136,29 @@ class Answering(nn.Module):
 
     def by_head(self, given: Tensor) -> dict[str, Tensor]:
         """The answer of each head to a batch."""
-        parts = apart(call(self.student, self.reading(given)), self.heads)
+        parts = apart(columns(self.student(self.reading(given)), self.heads), self.heads)
         return {name: self.heads[name].in_units(part).float() for name, part in parts.items()}
 
 
-def compared(student: nn.Module, inputs: Tensor, heads: Heads, exported: Callable[[Any], Tensor], given: Any) -> str:
+def _compared(student: nn.Module, inputs: Tensor, heads: Heads, exported: Callable[[slice], Tensor]) -> str:
     """A phrase on the largest difference between the outputs of both networks; values are compared standardised.
 
     Args:
         student: the student.
         inputs: what the student takes.
         heads: what the outputs mean.
-        exported: the exported network.
-        given: the same rows, as the exported network takes them. The first of them is given alone, too.
+        exported: gives the answers of the exported network to a part of the same rows.
 
     Raises:
         InputError: the difference is too large.
     """
-    expected, answers = _standardised(student, contiguous(inputs), heads, exported(given))
-    first = _standardised(student, contiguous(inputs[:1]), heads, exported(given[:1]))
-    absolute = max((answers - expected).abs().max().item(), (first[1] - first[0]).abs().max().item())
-    relative = absolute / max(expected.abs().max().item(), torch.finfo(expected.dtype).tiny)
+    differences, largest = [], 0.0
+    for part in (slice(None), slice(1)):
+        expected, answers = _standardised(student, contiguous(inputs[part]), heads, exported(part))
+        differences.append((answers - expected).flatten())
+        largest = max(largest, expected.abs().max().item())
+    absolute = torch.cat(differences).abs().max().item()
+    relative = absolute / max(largest, torch.finfo(torch.float32).tiny)
     said = f"largest difference from torch {absolute:.1e} ({relative:.1e} of the largest output)"
     if not relative <= LARGEST_RELATIVE_DIFFERENCE:  # NaN is refused, too
         raise InputError(
@@ -148,9 +170,9 @@ def compared(student: nn.Module, inputs: Tensor, heads: Heads, exported: Callabl
 
 def _standardised(student: nn.Module, inputs: Tensor, heads: Heads, answers: Tensor) -> tuple[Tensor, Tensor]:
     """The student's answers and those of the exported network, with values standardised, shape (rows, columns)."""
-    expected = Answering(nn.Identity(), student, heads).by_head(inputs)
-    columns = answers.flatten(1).split([part.flatten(1).shape[1] for part in expected.values()], dim=1)
-    given = {name: part.view_as(expected[name]) for name, part in zip(expected, columns, strict=True)}
+    expected = _Answering(nn.Identity(), student, heads).by_head(inputs)
+    found = answers.flatten(1).split([part.flatten(1).shape[1] for part in expected.values()], dim=1)
+    given = {name: part.view_as(expected[name]) for name, part in zip(expected, found, strict=True)}
     both = (
         torch.cat([heads[name].from_units(part[name]).flatten(1) for name in heads], 1) for part in (expected, given)
     )
@@ -158,7 +180,7 @@ def _standardised(student: nn.Module, inputs: Tensor, heads: Heads, answers: Ten
 
 
 @contextlib.contextmanager
-def refusing(exporter: str) -> Iterator[None]:
+def _refusing(exporter: str) -> Iterator[None]:
     """Turns what an exporter raises into a refusal of one line."""
     try:
         yield
@@ -171,7 +193,7 @@ def refusing(exporter: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def _quiet() -> Iterator[None]:
     """Hides torch's warnings about its own deprecations and about optional packages."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

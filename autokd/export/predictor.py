@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from autokd.errors import InputError
 from autokd.export.folder import load_exported
 from autokd.heads import Heads, apart, heads_of, width
-from autokd.networks import call, laid_for
+from autokd.networks import columns, laid_for
 from autokd.types import Reading, Task
 
 _STEP = 512
@@ -79,7 +79,7 @@ class Predictor:
         if len(inputs):
             laid = laid_for(self.network, inputs[:2])
             with torch.inference_mode():
-                answers = [call(self.network, laid(part)).float() for part in inputs.split(_STEP)]
+                answers = [columns(self.network(laid(part)), self.heads).float() for part in inputs.split(_STEP)]
         return apart(torch.cat(answers).clone(), self.heads)
 
     def _inputs(self, rows: Any) -> Tensor:

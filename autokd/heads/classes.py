@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autokd.errors import listed
 from autokd.losses import log_probabilities, soft_term
 from autokd.types import DistillationLoss
 
@@ -93,11 +92,6 @@ class Classes:
     def probabilities(self, outputs: Tensor) -> NDArray[np.float32]:
         """The probability of each class."""
         return outputs.softmax(dim=1).cpu().numpy()
-
-    @property
-    def words(self) -> str:
-        """One of these classes."""
-        return f"one of the classes {listed(self.names)}"
 
     def from_units(self, answers: Tensor) -> Tensor:
         """The logits themselves."""

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autokd.errors import listed
 from autokd.heads.classes import CERTAIN, RARE
 from autokd.losses import dist, kd, logit_std, takes_labels
 from autokd.types import DistillationLoss
@@ -103,11 +102,6 @@ class Labels:
     def probabilities(self, outputs: Tensor) -> NDArray[np.float32]:
         """The probability that each label holds."""
         return outputs.sigmoid().cpu().numpy()
-
-    @property
-    def words(self) -> str:
-        """Those of these labels that hold."""
-        return f"those of the labels {listed(self.names)} that hold"
 
     def from_units(self, answers: Tensor) -> Tensor:
         """The logits themselves."""

@@ -88,11 +88,6 @@ class Own:
         """Refuses, because the task does not say what its outputs mean."""
         return self.predicted(outputs)
 
-    @property
-    def words(self) -> str:
-        """The number of outputs."""
-        return f"{self.task.num_outputs} numbers"
-
     def from_units(self, answers: Tensor) -> Tensor:
         """The answers themselves."""
         return answers

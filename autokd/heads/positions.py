@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autokd.errors import listed
 from autokd.heads.classes import CERTAIN, RARE, mean_of_probabilities
 from autokd.losses import soft_term
 from autokd.types import DistillationLoss
@@ -102,11 +101,6 @@ class Positions:
     def probabilities(self, outputs: Tensor) -> NDArray[np.float32]:
         """The probability of each class at each position."""
         return outputs.softmax(dim=1).cpu().numpy()
-
-    @property
-    def words(self) -> str:
-        """One of these classes at each position."""
-        return f"one of the classes {listed(self.names)} at each of {'x'.join(map(str, self.positions))} positions"
 
     def from_units(self, answers: Tensor) -> Tensor:
         """The logits themselves."""

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autokd.errors import InfeasibleError, listed
+from autokd.errors import InfeasibleError
 from autokd.types import DistillationLoss
 
 _LEAST_VARIANCE = 1e-4
@@ -135,11 +135,6 @@ class Values:
     def probabilities(self, outputs: Tensor) -> None:
         """Values have none."""
         return None
-
-    @property
-    def words(self) -> str:
-        """The names of the values."""
-        return f"the {'value' if len(self.names) == 1 else 'values'} of {listed(self.names)}"
 
     def from_units(self, answers: Tensor) -> Tensor:
         """The outputs that stand for values in the user's unit, float32.

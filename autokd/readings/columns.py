@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from autokd.errors import InputError, listed, nearest
 from autokd.frames import pandas_for_tables
+from autokd.readings.columns_onnx import columns_model
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
     from pandas import DataFrame, Series
     from sklearn.compose import ColumnTransformer
 
@@ -179,6 +182,16 @@ class Columns:
     def graph(self) -> None:
         """There is no graph of torch from the columns as they are, because tensors hold no texts."""
         return None
+
+    def onnx(self, rows: object, *, opset: int) -> tuple[ModelProto, dict[str, NDArray[Any]]]:
+        """A model that takes the columns, each of shape (batch, 1), and these rows as it takes them.
+
+        Numbers are float64 and categories are texts without blanks around them; a text of `MISSING` is a missing one.
+        """
+        frame = with_missing_texts(self.cleaned(rows))
+        taken = {each.name: frame[[each.name]].to_numpy(np.float64) for each in self.numbers}
+        texts = {each.name: frame[[each.name]].to_numpy(object) for each in self.categories}
+        return columns_model(self.numbers, self.categories, missing=MISSING, opset=opset), {**taken, **texts}
 
     def plain(self) -> dict[str, Any]:
         """The reading as plain data."""

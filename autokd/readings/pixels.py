@@ -66,6 +66,10 @@ class Pixels:
         """A network without weights that turns a tensor of raw values into the inputs, for exports."""
         return _Normalise(self.shift, self.divisor)
 
+    def onnx(self, rows: Any, *, opset: int) -> None:
+        """No model, because `graph` becomes a part of the network's own."""
+        return None
+
     def plain(self) -> dict[str, Any]:
         """The reading as plain data."""
         constants = {"shift": list(self.shift), "divisor": list(self.divisor)}
