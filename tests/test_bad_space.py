@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import autokd, refused, refused_search, write_study
 
@@ -57,8 +58,8 @@ SUGGESTED = [
     ("{'width': np.int64(width)}", "the space's suggest returned {'width': np.int64("),
     ("{1: width}", "text keys"),
     ("{'lr': float('nan')}", "the space's suggest returned {'lr': nan}"),
-    ("1 / 0", "suggest gave nothing in 500 draws; it raised ZeroDivisionError"),
-    ("{'width': trial.suggest_int('other', 8, 4)}", "suggest gave nothing in 500 draws; it raised ValueError: `low <="),
+    ("1 / 0", "suggest gave nothing in 64 draws; it raised ZeroDivisionError"),
+    ("{'width': trial.suggest_int('other', 8, 4)}", "suggest gave nothing in 64 draws; it raised ValueError: `low <="),
 ]
 
 
@@ -72,7 +73,7 @@ def test_a_suggestion_that_is_no_plain_dict_is_refused(tmp_path: Path, suggested
 
 BUILT = [
     ("nn.Sequential(nn.Flatten(), nn.Linear(64, 7))", "outputs of shape (1, 7); the task has (1, 10)"),
-    ("nn.Conv2d(1, 10, 3)", "outputs of shape (1, 10, 6, 6); the task has (1, 10)"),
+    ("nn.Conv2d(1, 10, 3)", "gives shape (1, 10, 6, 6); the task needs (batch, 10)"),
     ("'a network'", "build gave a str, not a torch.nn.Module"),
     ("None", "build gave a NoneType, not a torch.nn.Module"),
     ("nn.Linear(-3, 10)", "none of 64 random architectures can be built for this task; the last one is {'width': "),
@@ -84,6 +85,37 @@ BUILT = [
 @pytest.mark.parametrize(("built", "words"), BUILT)
 def test_a_space_that_builds_no_student_is_refused(tmp_path: Path, built: str, words: str) -> None:
     assert words in refused_search(tmp_path, {"space": write_space(tmp_path, built=built)})
+
+
+def features_npz(folder: Path) -> str:
+    """Features, not images, with two classes."""
+    classes = np.arange(60) % 2
+    features = classes[:, None] + np.random.default_rng(0).normal(0, 0.1, size=(60, 5))
+    np.savez(folder / "features.npz", x_train=features.astype(np.float32), y_train=classes)
+    return str(folder / "features.npz")
+
+
+@pytest.mark.parametrize(
+    ("space", "able", "unable"),
+    [("vit", ("mlp",), ("mobilenet", "resnet")), ("space.py", ("mlp",), ("vit",))],
+)
+def test_a_space_that_cannot_read_the_data_is_refused_before_a_teacher_is_made(
+    tmp_path: Path, space: str, able: tuple[str, ...], unable: tuple[str, ...]
+) -> None:
+    write_space(tmp_path)  # its networks take 64 features and give 10 classes
+    (tmp_path / "teaching.py").write_text("raise SystemExit('a teacher was made')")
+    changes = {"space": space, "task": {"data": features_npz(tmp_path)}, "teacher": {"sklearn": "teaching.py:make"}}
+    said = refused_search(tmp_path, changes)
+    assert "none of 64 random architectures can be built for this task; the last one is {" in said
+    named = said.partition("`autokd check` says more, and these installed spaces can read the task: ")[2].split(", ")
+    assert set(able) <= set(named)
+    assert not {space, *unable} & set(named)
+
+
+def test_bounds_that_no_student_meets_are_refused_before_a_teacher_is_made(tmp_path: Path) -> None:
+    (tmp_path / "teaching.py").write_text("raise SystemExit('a teacher was made')")
+    changes = {"objectives.parameters": {"bound": 3}, "teacher": {"sklearn": "teaching.py:make"}}
+    assert "parameters bound 3, the nearest has" in refused_search(tmp_path, changes)
 
 
 UNTRAINABLE = [

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from autokd.devices import pick_device
 from autokd.driver.costs import draw_archs, refuse_hopeless_bounds
 from autokd.driver.setup import refuse_unimportable
-from autokd.errors import FOREIGN, InputError
+from autokd.driver.spaces import refuse_unbuildable
+from autokd.errors import InputError
 from autokd.record import refuse_record
 from autokd.registry import resolve
 from autokd.study import OWN_SAMPLER, Study, baseline_study, make_sampler, resolve_objectives, resolve_space
-from autokd.trial import Context, reason_of, resolve_loss
-from autokd.types import Arch, Objective, SearchSpace
+from autokd.trial import Context, resolve_loss
+from autokd.types import Objective, SearchSpace
 
 _SAMPLES = 64
 _LONGEST_NAME = 200
@@ -83,21 +83,7 @@ def refuse_hopeless_baselines(context: Context, folder: Path) -> None:
             own = replace(context, study=part, space=resolve_space(part), objectives=resolve_objectives(part))
             try:
                 own_folder = folder / "baselines" / f"{name}-{stage}"
-                _refuse_unbuildable(own, draw_archs(own, _SAMPLES, folder=own_folder))
+                refuse_unbuildable(own, own_folder)
                 refuse_hopeless_bounds(own, draw_archs(own, _SAMPLES, folder=own_folder))
             except InputError as error:
                 raise InputError(f"baselines.{name}: {error}") from error
-
-
-def _refuse_unbuildable(context: Context, archs: Iterable[Arch]) -> None:
-    reason = ""
-    for arch in archs:
-        try:
-            context.costs(arch)
-        except InputError:
-            raise
-        except FOREIGN as error:
-            reason = f"{arch}: {reason_of(error)}"
-        else:
-            return
-    raise InputError(f"none of {_SAMPLES} random architectures can be built for this task; the last one is {reason}")

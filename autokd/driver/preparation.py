@@ -5,8 +5,11 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+
+import torch
 
 from autokd.driver.costs import draw_archs, open_latencies, refuse_hopeless_bounds
 from autokd.driver.parts import refuse_hopeless_baselines, refuse_unusable, refuse_unusable_baselines, usable_parts
@@ -25,6 +28,7 @@ from autokd.driver.setup import (
     searches_otherwise,
     setup_to_go_on,
 )
+from autokd.driver.spaces import refuse_unbuildable
 from autokd.driver.tables import prepare_table
 from autokd.driver.teaching import teacher_and_outputs, teacher_facts
 from autokd.driver.test_split import read_test
@@ -114,11 +118,15 @@ def prepare(
             refuse_other_study(folder, setup, study, edited, widened=widened)
         _LOG.info("The task is %s.", task.summary() if isinstance(task, ArrayTask) else task.name)
         refuse_other_digests(folder, setup, task=task.digest)
+        untaught = Context(study, space, task, torch.empty(0), objectives)
+        if setup is None:  # a teacher may take long, so what needs none is refused before
+            refuse_unbuildable(untaught, folder)
+            refuse_hopeless_bounds(untaught, draw_archs(untaught, _BOUNDED_SAMPLES, folder=folder))
+        refuse_hopeless_baselines(untaught, folder)
         teacher, outputs = teacher_and_outputs(study, task, folder, notify=notify)
         refuse_other_digests(folder, setup, teacher=teacher.digest)
-        context = Context(study, space, task, open_outputs(outputs), objectives)
+        context = replace(untaught, teacher=open_outputs(outputs))
         facts = teacher_facts(context, teacher)
-        refuse_hopeless_baselines(context, folder)
         meter = place.meter
         if meter.where and any(objective.timed for objective in objectives):
             _LOG.info("Latencies are measured %s.", meter.where)
@@ -183,7 +191,6 @@ def apart(run: Path, folder: Path, setup: Setup, task: Task, *, reserve: bool, n
 def _begin(
     context: Context, teacher: Teacher, facts: Mapping[str, Any], folder: Path, outputs: Path, meter: Meter
 ) -> Setup:
-    refuse_hopeless_bounds(context, draw_archs(context, _BOUNDED_SAMPLES, folder=folder))
     calibration_ms, space = idle_calibration_ms(context.objectives, meter), space_itself(context.space)
     ideal, worst = end_points(context, folder, meter, calibration_ms)
     return Setup(
