@@ -97,7 +97,7 @@ class Head(Protocol):
         """The names of the classes, labels or values by number; empty if they have none."""
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """What is answered, in a few words for the log."""
 
     @property

@@ -44,7 +44,7 @@ class Classes:
         return (len(self.names),)
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """What is answered, in a few words for the log."""
         return f"{len(self.names)} classes ({self.names[0]} .. {self.names[-1]})" if self.names else "no classes"
 

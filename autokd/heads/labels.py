@@ -43,7 +43,7 @@ class Labels:
         return (len(self.names),)
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """What is answered, in a few words for the log."""
         return f"{len(self.names)} labels ({', '.join(self.names[:4])}{', ...' * (len(self.names) > 4)})"
 

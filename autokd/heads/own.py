@@ -40,7 +40,7 @@ class Own:
         return (self.task.num_outputs,)
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """What is answered, in a few words for the log."""
         return f"{self.task.num_outputs} outputs"
 

@@ -44,7 +44,7 @@ class Positions:
         return (len(self.names), *self.positions)
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """What is answered, in a few words for the log."""
         places = "x".join(map(str, self.positions))
         return f"{len(self.names)} classes ({self.names[0]} .. {self.names[-1]}) at {places} positions"

@@ -48,7 +48,7 @@ class Values:
         return (len(self.names) * (2 if self.variance else 1),)
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """What is answered, in a few words for the log."""
         count = "1 value" if len(self.names) == 1 else f"{len(self.names)} values"
         variance = ", each with its variance" if self.variance else ""

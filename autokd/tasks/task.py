@@ -183,7 +183,7 @@ class ArrayTask:
         without = f" ({unknown:,} rows have no label)" if unknown else ""
         noise = f", {self.label_noise:.0%} of the training labels changed" if self.label_noise else ""
         views = f", {self.views} views" if self.views > 1 else ""
-        answers = "; ".join(f"{name}: {head.words}" if name else head.words for name, head in self.heads.items())
+        answers = "; ".join(f"{name}: {head.summary}" if name else head.summary for name, head in self.heads.items())
         return (
             f"{self.name}: {self.num_rows:,} rows of {'x'.join(map(str, self.input_shape))} {self.x.dtype}{views}, "
             f"{answers}; {rows}{without}; "
