@@ -10,7 +10,7 @@ import pandas
 import pytest
 
 from autokd.errors import InputError
-from autokd.tasks.kinds import as_kinds, column_kinds, described
+from autokd.tasks.kinds import as_numbers, column_kinds, described
 
 
 def kinds_of(
@@ -46,9 +46,9 @@ def test_a_user_overrides_the_guess() -> None:
     columns = {"zip": [53111, 53112], "income": ["1", "none of your business"], "age": [3, 4]}
     kinds, _ = kinds_of(columns, categories=["zip"], numbers=["income"])
     assert kinds == {"zip": "category", "income": "number", "age": "number"}
-    frame, said = as_kinds(pandas.DataFrame(columns), kinds, ["income"])  # type: ignore[arg-type]
+    frame, said = as_numbers(pandas.DataFrame(columns), ["income"])
     assert frame["income"].isna().tolist() == [False, True]
-    assert said == ["Column 'income' has 1 values that are no number; they count as missing."]
+    assert said == ["Column 'income' has values that are no number in 1 rows. They count as missing."]
 
 
 @pytest.mark.parametrize(

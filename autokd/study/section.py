@@ -49,12 +49,14 @@ class Section(BaseModel, metaclass=_InOneLine):
 
 
 def as_data(value: object) -> Any:
-    """A section as a dict, and the sections in it likewise. Other values stay as they are."""
+    """A section as a dict, and the sections in it, in tuples and in dicts likewise. Other values stay as they are."""
     if isinstance(value, Section):
         kept = type(value).model_fields if value.keeps_defaults else value.model_fields_set
         return {name: as_data(getattr(value, name)) for name in type(value).model_fields if name in kept}
     if type(value) is tuple:
         return tuple(as_data(each) for each in value)
+    if type(value) is dict:
+        return {key: as_data(each) for key, each in value.items()}
     return value
 
 

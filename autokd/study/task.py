@@ -21,6 +21,14 @@ Labels = Annotated[tuple[int | str, ...], BeforeValidator(as_tuple)]
 Weights = Annotated[tuple[AboveZero, ...], BeforeValidator(as_tuple)]
 
 
+def as_names(given: Any) -> Any:
+    """A list of names, of one name if it is not a list."""
+    return (given,) if isinstance(given, str) else as_tuple(given)
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(as_names)]
+
+
 class AugmentSection(Section):
     """How training images are varied. The data must be images, not features."""
 
@@ -54,6 +62,41 @@ class NormaliseSection(Section):
     """What the result is divided by. Write a list of numbers > 0, one for each channel (or feature)."""
 
 
+class HeadSection(Section):
+    """What one answer of a student means, with settings. The word for its kind alone stands for `{kind: word}`."""
+
+    keeps_defaults: ClassVar[bool] = False
+
+    kind: Literal["classes", "labels", "values", "positions"]
+    """The kind of answer. Write 'classes' (one class a row), 'labels' (several may hold at once), 'values' (real
+    numbers), or 'positions' (one class at each position of a row)."""
+    variance: bool = False
+    """Whether students also answer how far a value may lie from the answer; for values only. Write true or false."""
+    ignored: int = -100
+    """The target of places that do not count; for positions only. Write a whole number."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_word(cls, given: Any) -> Any:
+        return {"kind": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _fits(self) -> HeadSection:
+        for key, kind in (("variance", "values"), ("ignored", "positions")):
+            if key in self.model_fields_set and self.kind != kind:
+                raise ValueError(f"'{key}' is for {kind}, and these are {self.kind}; leave it out")
+        return self
+
+
+def _one_or_several(given: Any) -> str:
+    several = isinstance(given, Mapping) and "kind" not in given
+    return "several" if several else "none" if given is None else "one"
+
+
+def _names_or_mapping(given: Any) -> str:
+    return "mapping" if isinstance(given, Mapping) else "list" if isinstance(given, list | tuple) else "word"
+
+
 def _word_or_section(given: Any) -> str:
     return "section" if isinstance(given, Mapping | NormaliseSection) else "word"
 
@@ -63,14 +106,49 @@ def _word_or_list(given: Any) -> str:
 
 
 class TaskSection(Section):
-    """A classification task on arrays. A plain string stands for `{data: string}`."""
+    """Data with their targets and splits: arrays, images or a table. A plain string stands for `{data: string}`."""
 
     keeps_defaults: ClassVar[bool] = False
 
     data: str
-    """The data. Write digits, a .npz file, a folder (or prefix) of idx files, a folder class/name.png,
-    torchvision:NAME, a folder in which a task was saved, or a reference to a torch Dataset (module:attr,
-    file.py:attr)."""
+    """The data. Write digits, a .npz file, a table (.csv, .csv.gz, .parquet), a folder (or prefix) of idx files, a
+    folder class/name.png, torchvision:NAME, a folder in which a task was saved, or a reference to a torch Dataset or a
+    DataFrame (module:attr, file.py:attr)."""
+    target: Annotated[
+        Annotated[str | None, Tag("word")]
+        | Annotated[Names, Tag("list")]
+        | Annotated[dict[str, Names], Tag("mapping")],
+        Discriminator(_names_or_mapping),
+    ] = None
+    """What students learn to answer from a table. Write a column, a list of columns that are answered together, or a
+    mapping {head: column} or {head: [columns]} for several answers. These columns are no inputs."""
+    heads: Annotated[
+        Annotated[None, Tag("none")]
+        | Annotated[HeadSection, Tag("one")]
+        | Annotated[dict[str, HeadSection], Tag("several")],
+        Discriminator(_one_or_several),
+    ] = None
+    """What the targets mean. Write null to have this guessed (the log tells the guess), 'classes', 'labels', 'values',
+    'positions', or a mapping {head: kind} where there are several. With settings, a kind is written as {kind: values,
+    variance: true} or {kind: positions, ignored: 255}. Guessed are values where targets have fractions, and classes
+    elsewhere; in a table, also values for whole numbers of more than 20 kinds, and labels for several columns of 0 and
+    1."""
+    drop: Names = ()
+    """Columns of a table that are not used. Write a list of columns."""
+    categories: Names = ()
+    """Columns of a table that hold categories, although they look like numbers. Write a list of columns."""
+    numbers: Names = ()
+    """Columns of a table that hold numbers; what is no number there counts as missing. Write a list of columns."""
+    split: str | None = None
+    """What assigns the rows of a table to splits, by the words train, validation and test. Write a column, or a file
+    (.csv, .parquet) with one column and a row for each row of the table. Rows for validation are drawn from those of
+    train if no row is assigned to it; so are those for test."""
+    group: str | None = None
+    """What rows of a table belong together, such as those of one patient. Write a column; rows with the same value in
+    this column are always in the same split. The column is no input."""
+    order: str | None = None
+    """The time of the rows of a table. Write a column of numbers or dates; the last rows are for test, those before
+    them for validation, and the first ones for training. The column is no input."""
     labels: Count | FractionOrAll | None = None
     """How many training labels are used, with every class in proportion. Write a count, a fraction in (0, 1], or null
     for all. All other training rows become the transfer set: students see what the teacher answers, but no label."""

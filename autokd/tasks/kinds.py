@@ -64,17 +64,17 @@ def column_kinds(
     return kinds, doubts
 
 
-def as_kinds(frame: DataFrame, kinds: Mapping[str, Kind], numbers: Sequence[str]) -> tuple[DataFrame, list[str]]:
-    """The frame with texts in columns that a user calls numbers as missing, and a sentence about each such column."""
+def as_numbers(frame: DataFrame, numbers: Sequence[str]) -> tuple[DataFrame, list[str]]:
+    """The frame without the texts in columns that a user calls numbers, and a sentence about each such column."""
     pandas = pandas_for_tables()
-    found, said = frame[list(kinds)].copy(), []
+    found, said = frame.copy(deep=False), []
     for name in numbers:
         if is_number_like(frame[name]):
             continue
         texts = as_texts(frame[name])
         values = pandas.to_numeric(texts.replace({"True": "1", "False": "0"}), errors="coerce")
         if count := int((values.isna() & texts.notna()).sum()):
-            said.append(f"Column '{name}' has {count:,} values that are no number; they count as missing.")
+            said.append(f"Column '{name}' has values that are no number in {count:,} rows. They count as missing.")
         found[name] = values.astype("float64")
     return found, said
 

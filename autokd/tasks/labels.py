@@ -69,6 +69,8 @@ def numbered(
     parts: Mapping[str, NDArray[np.int64]],
     class_names: Sequence[str],
     unlabelled: object,
+    *,
+    every_known: bool = True,
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """The class number of each row, from 0, or `UNLABELLED`, and the names of the classes.
 
@@ -82,6 +84,7 @@ def numbered(
         parts: the row numbers of `train`, and of `validation` and `test` if the data have them.
         class_names: the names of the classes by number, or matched with labels by name; empty if the data have none.
         unlabelled: the value in the `task:` section. It may name a class by its label or by its class name.
+        every_known: whether each row of validation and test must have a label.
 
     Raises:
         InputError: a label is no class, a class has no training rows, or a row of validation or test has no label.
@@ -90,7 +93,7 @@ def numbered(
     hidden = _hidden(source, distinct, codes[parts["train"]], class_names, unlabelled)
     known = ~hidden[codes]
     for part, rows in parts.items():
-        if part != "train" and not known[rows].all():
+        if part != "train" and every_known and not known[rows].all():
             raise InputError(
                 f"{source}: {int((~known[rows]).sum())} of {len(rows)} {part} rows have no label; drop them, or put "
                 "them among the training rows, where only the teacher is asked about them"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from autokd.errors import InputError
 from autokd.study.task import TaskSection
 
 Rows = NDArray[np.int64]
+Draw = Callable[..., tuple[Rows, Rows]]
+"""A function that takes rows out of a pool, and gives the drawn rows and the remaining rows; see `Stratified`."""
 
 SPLITS = ("train", "transfer", "validation", "test", "reserve")
 
@@ -25,6 +27,8 @@ def split_rows(
     *,
     seed: int,
     class_names: Sequence[str],
+    draw: Draw | None = None,
+    held_out: Draw | None = None,
 ) -> dict[str, Rows]:
     """The row numbers of each split in `SPLITS`, ascending.
 
@@ -37,17 +41,20 @@ def split_rows(
         spec: the settings.
         seed: the seed of the draws, >= 0.
         class_names: the names of the classes, for messages.
+        draw: takes rows out of a pool in place of a stratified draw.
+        held_out: takes the rows for test and validation, if they are to be drawn in another way.
 
     Raises:
         InputError: a class has too few rows, or a count is larger than the number of rows.
     """
-    draw = _Draw(labels, class_names)
+    draw = draw or Stratified(labels, class_names)
+    held_out = held_out or draw
     pool = parts["train"]
     if "test" in parts:
         test = parts["test"]
     else:
         keep = 1 if "validation" in parts else 2  # one row for train and one for validation
-        test, pool = draw("test", pool, spec.test, seed=0, stream=_TEST, leave=keep)
+        test, pool = held_out("test", pool, spec.test, seed=0, stream=_TEST, leave=keep)
     own_validation = parts.get("validation")
     validation = own_validation
     if own_validation is not None and spec.validation_from == "labels":
@@ -55,11 +62,11 @@ def split_rows(
             "task.validation_from: 'labels', but the data come with validation rows of their own; leave it out"
         )
     if validation is None and spec.validation_from == "train":
-        validation, pool = draw("validation", pool, spec.validation, seed, _VALIDATION, leave=1)
+        validation, pool = held_out("validation", pool, spec.validation, seed, _VALIDATION, leave=1)
     used, reserve = draw("rows", pool, spec.rows, seed, _ROWS, leave=0)
     train, transfer = draw("labels", used, spec.labels, seed, _LABELS, leave=0)
     if validation is None:
-        validation, train = draw("validation", train, spec.validation, seed, _VALIDATION, leave=1)
+        validation, train = held_out("validation", train, spec.validation, seed, _VALIDATION, leave=1)
     found = {"train": train, "transfer": transfer, "validation": validation, "test": test, "reserve": reserve}
     for name in ("train", "validation", "test"):
         if len(found[name]) == 0:
@@ -97,7 +104,7 @@ def noisy_labels(
     The seed fixes the order in which rows are changed, so more noise changes the same rows and further ones. Rows
     without a label (a class number below 0) stay without one.
     """
-    random = _generator(seed, _NOISE)
+    random = generator(seed, _NOISE)
     order = random.permutation(len(labels))
     shift = random.integers(1, num_classes, size=len(labels))
     changed = labels.copy()
@@ -110,7 +117,7 @@ def noisy_labels(
     return changed
 
 
-class _Draw:
+class Stratified:
     """Takes stratified rows out of a pool. It holds the labels and the class names for all draws."""
 
     def __init__(self, labels: NDArray[np.int64], class_names: Sequence[str]) -> None:
@@ -127,7 +134,7 @@ class _Draw:
         self._check(what, pool, size, count, leave)
         labels = self._labels[pool]
         quotas = stratified(labels, count, len(self._class_names), leave=leave)
-        shuffled = _generator(seed, stream).permutation(len(pool))
+        shuffled = generator(seed, stream).permutation(len(pool))
         by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
         having = np.bincount(labels, minlength=len(quotas))
         rank = np.arange(len(pool)) - np.repeat(np.cumsum(having) - having, having)
@@ -153,5 +160,6 @@ class _Draw:
             )
 
 
-def _generator(seed: int, stream: int) -> np.random.Generator:
+def generator(seed: int, stream: int) -> np.random.Generator:
+    """The random numbers of one purpose."""
     return np.random.default_rng(np.random.SeedSequence([seed, stream]))

@@ -20,6 +20,7 @@ from autokd.errors import InputError, named, nearest, said
 from autokd.files import open_file, read_json, sync
 from autokd.heads import head_of
 from autokd.npy import open_npy
+from autokd.readings import Columns
 from autokd.study.explanation import wanted
 from autokd.study.task import MadeTaskSection, TaskSection, read_task
 from autokd.tasks import datasets, files
@@ -29,12 +30,18 @@ from autokd.tasks.images import images
 from autokd.tasks.made import lacking, made
 from autokd.tasks.sources import Source, on_disk
 from autokd.tasks.splits import SPLITS
+from autokd.tasks.table import TableTask, content_digest, is_frame
+from autokd.tasks.table_assembly import TableSource, assemble_table, refuse_table_keys
+from autokd.tasks.table_files import is_table_file, read_table
 from autokd.tasks.task import ArrayTask, Augmentation
-from autokd.types import Task
+from autokd.types import Head, Task
 
-FORMAT = 1
-"""The format of the folder: x.npy, y.npy (or y_<number>.npy for each of several heads), split_<name>.npy and, written
-last, task.json with the SHA-256 of each."""
+FORMATS = (1, 2)
+"""The formats of the folder: x.npy, y.npy, split_<name>.npy and, written last, task.json with the SHA-256 of each.
+
+Format 1 is of one head of classes. Format 2 names the heads; where there are several, y_0.npy, y_1.npy and so on hold
+their targets. The folder of a table also holds rows.parquet and, where rows belong together, groups.npy.
+"""
 
 _DEFAULT = TaskSection(data="")
 _TORCHVISION = "torchvision:"
@@ -63,21 +70,29 @@ def open_task(spec: TaskSection | MadeTaskSection | Mapping[str, Any] | str, *, 
         return save_task(own, folder) if isinstance(own, ArrayTask) else own
     settings = read_task(spec)
     found = find_source(settings.data, max_gb=settings.max_gb)
-    if not isinstance(found, Source):
+    if not isinstance(found, Source | TableSource):
         _refuse_settings(settings)
         return save_task(found, folder) if isinstance(found, ArrayTask) else found
     given = {**settings.model_dump(mode="json", exclude={"max_gb"}), "seed": seed}
+    fingerprint = _fingerprint(found, settings)
     there = load_task(folder) if _is_task(folder) else None
-    if there is not None and _read_origin(folder, given) == found.fingerprint:
+    if there is not None and _read_origin(folder, given) == fingerprint:
         return there
     with _writing(folder) as unfinished:
-        task = assemble(found, settings, seed=seed, into=on_disk(unfinished / "x.npy"))
+        into = on_disk(unfinished / "x.npy")
+        task: ArrayTask
+        if isinstance(found, TableSource):
+            task = assemble_table(found, settings, seed=seed)
+            into(task.x.shape, task.x.dtype, iter([task.x]))
+        else:
+            refuse_table_keys(settings)
+            task = assemble(found, settings, seed=seed, into=into)
         if there is not None and task.digest != there.digest:
             raise InputError(
                 f"{folder} holds the task of other data: {settings.data} is not what it was; put it back or start in a "
                 "new folder"
             )
-        _write_all_but_inputs(task, unfinished, {"settings": given, "source": found.fingerprint})
+        _write_all_but_inputs(task, unfinished, {"settings": given, "source": fingerprint})
     return load_task(folder)
 
 
@@ -110,29 +125,15 @@ def load_task(folder: str | Path) -> ArrayTask:
         raise InputError(f"{folder} holds no task (no task.json); give a folder that a search or save_task wrote")
     try:
         described = read_json(folder / "task.json")
-        if described["format"] != FORMAT or "origin" not in described:
-            raise ValueError(f"it is not of format {FORMAT}")
+        if described["format"] not in FORMATS or "origin" not in described:
+            raise ValueError(f"it is not of format {' or '.join(map(str, FORMATS))}")
         x = open_npy(folder / "x.npy")
         if [list(x.shape), x.dtype.str] != described["x"]:
             raise ValueError("x.npy is not the one it was written with")
         for name, digest in described.get("sha256", {}).items():  # tasks of earlier versions have none
             if _file_digest(folder / Path(name).name) != digest:
                 raise ValueError(f"{name} is not the file that was written, by its sha256")
-        weights = described["class_weights"]
-        return ArrayTask(
-            name=described["name"],
-            x=x,
-            y=_targets(folder, described),
-            class_names=tuple(described["class_names"]),
-            own_heads={name: head_of(plain) for name, plain in described.get("heads", {}).items()},
-            splits={name: _in_memory(folder / f"split_{name}.npy") for name in SPLITS},
-            shift=tuple(described["shift"]),
-            divisor=tuple(described["divisor"]),
-            augmentation=Augmentation(**described["augmentation"]),
-            class_weights=None if weights is None else tuple(weights),
-            label_noise=described["label_noise"],
-            digest=described["digest"],
-        )
+        return _task(folder, described, x)
     except InputError:
         raise
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -141,7 +142,7 @@ def load_task(folder: str | Path) -> ArrayTask:
         ) from error
 
 
-def find_source(data: str, *, max_gb: float = _DEFAULT.max_gb) -> Source | Task:
+def find_source(data: str, *, max_gb: float = _DEFAULT.max_gb) -> Source | TableSource | Task:
     """The source that `data` names, see `TaskSection.data`, or the task itself if `data` names a finished one.
 
     Raises:
@@ -156,11 +157,15 @@ def find_source(data: str, *, max_gb: float = _DEFAULT.max_gb) -> Source | Task:
         return datasets.torchvision_source(data.removeprefix(_TORCHVISION), root=_TORCHVISION_ROOT)
     if path.suffix == ".npz":
         return files.npz(path, max_gb=max_gb)
+    if is_table_file(path) and os.path.exists(path):
+        name = path.name.partition(".")[0]
+        return TableSource(name, lambda: read_table(path, max_gb=max_gb), files.stamp([path]))
     if (prefix := files.idx_prefix(path)) is not None:
         return files.idx(prefix, max_gb=max_gb)
     if os.path.isdir(path):
         return images(path)
-    if path.suffix != ".py" and (os.path.isfile(path) or ("/" in data and ".py:" not in data)):
+    named_as_file = is_table_file(path) or ("/" in data and ".py:" not in data)
+    if path.suffix != ".py" and (os.path.isfile(path) or named_as_file):
         problem = (
             "is no kind of file that tasks are read from" if os.path.exists(path) else "is neither a file nor a folder"
         )
@@ -168,19 +173,54 @@ def find_source(data: str, *, max_gb: float = _DEFAULT.max_gb) -> Source | Task:
     if hint := nearest(data, ["digits"]):
         raise InputError(f"task.data: '{data}' is unknown{hint}")
     found, code = datasets.referenced(data, {})
-    return found if not lacking(found) else datasets.dataset_source(_short(data), found, code=code)
+    if not lacking(found):
+        return found
+    if is_frame(found):
+        return TableSource(_short(data), lambda: found, f"{code} {content_digest(found).hex()}")
+    return datasets.dataset_source(_short(data), found, code=code)
+
+
+def _task(folder: Path, described: Mapping[str, Any], x: Any) -> ArrayTask:
+    """The task of a folder whose files are those that were written."""
+    weights = described["class_weights"]
+    heads = {name: head_of(plain) for name, plain in described.get("heads", {}).items()}
+    files = _target_files(heads)
+    y = {name: _in_memory(folder / file) for name, file in files.items()}
+    settings: dict[str, Any] = {
+        "name": described["name"],
+        "x": x,
+        "y": y if len(y) > 1 else next(iter(y.values())),
+        "class_names": tuple(described["class_names"]),
+        "splits": {name: _in_memory(folder / f"split_{name}.npy") for name in SPLITS},
+        "shift": tuple(described["shift"]),
+        "divisor": tuple(described["divisor"]),
+        "augmentation": Augmentation(**described["augmentation"]),
+        "class_weights": None if weights is None else tuple(weights),
+        "label_noise": described["label_noise"],
+        "digest": described["digest"],
+        "own_heads": heads,
+    }
+    if "reading" not in described:
+        return ArrayTask(**settings)
+    groups = _in_memory(folder / "groups.npy") if "groups.npy" in described["sha256"] else None
+    encoding = Columns.of_plain(described["reading"])
+    return TableTask(**settings, encoding=encoding, table=folder / "rows.parquet", groups=groups)
+
+
+def _target_files(heads: Mapping[str, Head]) -> dict[str, str]:
+    """The name of the file that holds the targets of each head."""
+    return {name: f"y_{i}.npy" for i, name in enumerate(heads)} if len(heads) > 1 else {next(iter(heads), ""): "y.npy"}
+
+
+def _fingerprint(found: Source | TableSource, settings: TaskSection) -> str:
+    """What changes when the data do: the source, and the file that assigns its rows to splits, if there is one."""
+    split = Path(os.path.expanduser(settings.split or ""))
+    also = files.stamp([split]) if settings.split and is_table_file(split) and split.is_file() else ""
+    return found.fingerprint + also
 
 
 def _in_memory(file: Path) -> Tensor:
     return torch.from_numpy(np.array(open_npy(file)))
-
-
-def _targets(folder: Path, described: Mapping[str, Any]) -> Tensor | dict[str, Tensor]:
-    """The targets of a task, in one file, or in a file for each head."""
-    names = list(described.get("heads", {"": None}))
-    if names == [""]:
-        return _in_memory(folder / "y.npy")
-    return {name: _in_memory(folder / f"y_{number}.npy") for number, name in enumerate(names)}
 
 
 def _file_digest(file: Path) -> str:
@@ -239,15 +279,18 @@ def _writing(folder: Path) -> Iterator[Path]:
 
 
 def _write_all_but_inputs(task: ArrayTask, folder: Path, origin: Mapping[str, Any] | None) -> None:
-    if isinstance(task.y, Tensor):
-        np.save(folder / "y.npy", task.y.numpy())
-    else:
-        for number, targets in enumerate(task.y.values()):
-            np.save(folder / f"y_{number}.npy", targets.numpy())
+    for name, file in _target_files(task.own_heads).items():
+        targets = task.y if isinstance(task.y, Tensor) else task.y[name]
+        np.save(folder / file, targets.numpy())
     for name, rows in task.splits.items():
         np.save(folder / f"split_{name}.npy", rows.numpy())
+    if isinstance(task, TableTask):
+        task.frame.to_parquet(folder / "rows.parquet")
+        if task.groups is not None:
+            np.save(folder / "groups.npy", task.groups.numpy())
+    plain = not task.own_heads and not isinstance(task, TableTask)
     described = {
-        "format": FORMAT,
+        "format": 1 if plain else 2,
         "name": task.name,
         "x": [list(task.x.shape), task.x.dtype.str],
         "class_names": task.class_names,
@@ -257,8 +300,9 @@ def _write_all_but_inputs(task: ArrayTask, folder: Path, origin: Mapping[str, An
         "class_weights": task.class_weights,
         "label_noise": task.label_noise,
         "digest": task.digest,
-        "sha256": {file.name: _file_digest(file) for file in sorted(folder.glob("*.npy"))},
-        "origin": origin,
         **({"heads": {name: head.plain() for name, head in task.own_heads.items()}} if task.own_heads else {}),
+        **({"reading": task.encoding.plain()} if isinstance(task, TableTask) else {}),
+        "sha256": {file.name: _file_digest(file) for file in sorted(folder.iterdir())},
+        "origin": origin,
     }
     (folder / "task.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,281 @@
+"""Makes a task from the rows of a table: finds targets, kinds and splits, fits the encoding, and digests it all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+
+from autokd.errors import InputError
+from autokd.readings.columns import as_frame, clean_frame, fit_columns
+from autokd.study.task import HeadSection, TaskSection, read_task
+from autokd.tasks.held_together import Grouped, Latest, refuse_straddling, refuse_unseen
+from autokd.tasks.kinds import as_numbers, column_kinds, described
+from autokd.tasks.splits import SPLITS, Rows, noisy_labels, split_rows
+from autokd.tasks.table import TableTask, content_digest, storable
+from autokd.tasks.table_columns import Uses, groups_of, guess_of, parts_of, target_values, times_of, uses_of
+from autokd.tasks.targets import Target, asked_of, heads_from, strata, target_of
+from autokd.tasks.task import Augmentation
+from autokd.types import Head
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+_DEFAULT = TaskSection(data="")
+_FOR_ARRAYS = ("augment", "layout", "normalise")
+_FOR_TABLES = ("target", "drop", "categories", "numbers", "split", "group", "order")
+_LOG = logging.getLogger("autokd")
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """The rows of a table before any check.
+
+    Args:
+        name: the name of the data in tables and messages.
+        read: gives the rows.
+        fingerprint: a text that changes when the source does, and is cheap to compute.
+    """
+
+    name: str
+    read: Callable[[], DataFrame]
+    fingerprint: str = ""
+
+
+def from_frame(
+    frame: DataFrame,
+    *,
+    target: str | Sequence[str] | Mapping[str, str | Sequence[str]],
+    heads: str | HeadSection | Mapping[str, Any] | None = _DEFAULT.heads,
+    drop: Sequence[str] = _DEFAULT.drop,
+    categories: Sequence[str] = _DEFAULT.categories,
+    numbers: Sequence[str] = _DEFAULT.numbers,
+    split: str | None = _DEFAULT.split,
+    group: str | None = _DEFAULT.group,
+    order: str | None = _DEFAULT.order,
+    name: str = "table",
+    seed: int = 0,
+    labels: int | float | None = _DEFAULT.labels,
+    rows: int | None = _DEFAULT.rows,
+    validation: int | float = _DEFAULT.validation,
+    validation_from: Literal["train", "labels"] = _DEFAULT.validation_from,
+    test: float = _DEFAULT.test,
+    label_noise: float = _DEFAULT.label_noise,
+    unlabelled: int | str | Sequence[int | str] | None = _DEFAULT.unlabelled,
+    class_weights: Literal["balanced"] | Sequence[float] | None = _DEFAULT.class_weights,
+    max_gb: float = _DEFAULT.max_gb,
+) -> TableTask:
+    """A task in memory from a DataFrame of pandas. Rows are numbered in the order of the frame, from 0.
+
+    All arguments but the frame, the name and the seed are the keys of the section `task` of a study file.
+
+    Args:
+        frame: numbers, texts, truth values and categories, and the targets.
+        name: the name of the task in tables and reports.
+        seed: the seed of validation, labels and noise, >= 0.
+
+    Raises:
+        InputError: the rows or the settings are not valid.
+    """
+    given = {
+        "target": target,
+        "heads": heads,
+        "drop": drop,
+        "categories": categories,
+        "numbers": numbers,
+        "split": split,
+        "group": group,
+        "order": order,
+        "labels": labels,
+        "rows": rows,
+        "validation": validation,
+        "validation_from": validation_from,
+        "test": test,
+        "label_noise": label_noise,
+        "unlabelled": unlabelled,
+        "class_weights": class_weights,
+        "max_gb": max_gb,
+    }
+    return assemble_table(TableSource(name, lambda: frame), read_task({"data": name, **given}), seed=seed)
+
+
+def assemble_table(source: TableSource, spec: TaskSection, *, seed: int) -> TableTask:
+    """The task that the rows of a table make with these settings. The log says what the columns are taken for.
+
+    Raises:
+        InputError: the rows or the settings are not valid.
+    """
+    if seed < 0:
+        raise InputError(f"seed: {seed} is negative; give a whole number >= 0")
+    for key in _FOR_ARRAYS:
+        if getattr(spec, key) != getattr(_DEFAULT, key):
+            raise InputError(f"task.{key}: this is for arrays, and {source.name} is a table; leave it out")
+    frame = _numbered_rows(source)
+    uses = uses_of(source.name, list(frame.columns), spec)
+    parts = parts_of(source.name, frame, spec)
+    targets = _targets(source.name, frame, spec, uses, parts)
+    kinds, doubts = column_kinds(
+        frame[list(uses.inputs)], source=source.name, categories=spec.categories, numbers=spec.numbers
+    )
+    answers = [name for columns in uses.targets.values() for name in columns]
+    kept, said = as_numbers(storable(frame.drop(columns=answers)), spec.numbers)
+    raw = clean_frame(kept, kinds)
+    splits, groups = _splits(source.name, frame, spec, targets, parts, seed)
+    y = {name: _noisy(target, splits, spec, seed) for name, target in targets.items()}
+    heads, tensors = heads_from(source.name, y, splits, spec.class_weights)
+    seen = np.sort(np.concatenate([splits["train"], splits["transfer"]]))
+    encoding = fit_columns(raw.iloc[seen], kinds)
+    if not encoding.columns:
+        raise InputError(f"{source.name}: no column holds values that several training rows share; give others")
+    left_out = [
+        f"Column '{name}' has no value that is frequent in training." for name in kinds if name not in encoding.names
+    ]
+    _refuse_large(source.name, len(raw), encoding.columns[-1].stop, spec.max_gb)
+    _LOG.info("%s", described(kinds, raw))
+    for sentence in [*doubts, *said, *left_out]:
+        _LOG.warning("%s", sentence)
+    x = encoding.batch(kept).numpy()
+    one = len(tensors) == 1
+    return TableTask(
+        name=source.name,
+        x=x,
+        y=next(iter(tensors.values())) if one else tensors,
+        own_heads=heads,
+        splits={name: torch.from_numpy(splits[name]) for name in SPLITS},
+        shift=(0.0,) * x.shape[1],
+        divisor=(1.0,) * x.shape[1],
+        augmentation=Augmentation(),
+        label_noise=spec.label_noise,
+        digest=_digest(kept, encoding.plain(), heads, [*(each.numpy() for each in tensors.values()), *splits.values()]),
+        encoding=encoding,
+        table=kept,
+        groups=None if groups is None else torch.from_numpy(groups),
+    )
+
+
+def refuse_table_keys(spec: TaskSection) -> None:
+    """Refuses keys that only a table can have, for data of another kind.
+
+    Raises:
+        InputError: such a key is given.
+    """
+    for key in _FOR_TABLES:
+        if getattr(spec, key) != getattr(_DEFAULT, key):
+            raise InputError(
+                f"task.{key}: this is for tables (.csv, .csv.gz, .parquet, or a DataFrame), and {spec.data} is none; "
+                "leave it out"
+            )
+
+
+def _numbered_rows(source: TableSource) -> DataFrame:
+    frame = as_frame(source.read())
+    if len(frame) == 0:
+        raise InputError(f"{source.name} has no rows; give a table with rows")
+    if frame.columns.nlevels > 1:
+        raise InputError(f"{source.name} has {frame.columns.nlevels} lines of names of columns; give it one")
+    return frame.set_axis([str(name) for name in frame.columns], axis=1).reset_index(drop=True)
+
+
+def _targets(
+    source: str, frame: DataFrame, spec: TaskSection, uses: Uses, parts: Mapping[str, Rows]
+) -> dict[str, Target]:
+    asked = asked_of(spec.heads, list(uses.targets))
+    found = {}
+    for name, columns in uses.targets.items():
+        given = target_values(source, frame, columns)
+        head = asked[name] or guess_of(source, given, name)
+        if head.kind == "positions":
+            raise InputError(
+                f"task.heads: a table has no positions; write classes, labels or values for '{columns[0]}'"
+            )
+        if head.kind == "classes" and len(columns) > 1:
+            raise InputError(
+                f"task.heads: {len(columns)} columns cannot be one class; write a mapping {{head: column}} to target, "
+                "or heads: labels"
+            )
+        if asked[name] is None:
+            _LOG.info(
+                "The target %s is taken for %s. Where this is wrong, write `heads`.", ", ".join(columns), head.kind
+            )
+        found[name] = target_of(
+            f"{source}, target {', '.join(columns)}",
+            given,
+            head,
+            parts=parts,
+            names=() if head.kind == "classes" else columns,
+            unlabelled=spec.unlabelled,
+            every_known=len(uses.targets) == 1,
+        )
+    return found
+
+
+def _splits(
+    source: str,
+    frame: DataFrame,
+    spec: TaskSection,
+    targets: Mapping[str, Target],
+    parts: Mapping[str, Rows],
+    seed: int,
+) -> tuple[dict[str, Rows], Any]:
+    """The rows of each split, and the group of each row or None."""
+    known = np.any([target.known for target in targets.values()], axis=0)
+    unlabelled = np.flatnonzero(~known)
+    if others := [part for part, rows in parts.items() if part != "train" and not known[rows].all()]:
+        raise InputError(f"{source}: some {others[0]} rows have no target; drop them, or put them into train")
+    parts = {**parts, "train": np.setdiff1d(parts["train"], unlabelled)}
+    labels, names = strata(targets, np.concatenate([*parts.values()]))
+    grouped, times = groups_of(frame, spec), times_of(source, frame, spec)
+    if times is not None and (grouped is not None or spec.split is not None):
+        other = "group" if grouped is not None else "split"
+        raise InputError(f"task.order: rows are split by time or by task.{other}, not by both; leave one out")
+    if times is not None:
+        assert spec.order is not None
+        splits = split_rows(labels, parts, spec, seed=seed, class_names=names, held_out=Latest(times, spec.order))
+        start = times[np.concatenate([splits["validation"], splits["test"]])].min()
+        unlabelled = unlabelled[times[unlabelled] < start]
+        refuse_unseen(labels, splits, names, "task.order")
+    elif grouped is not None:
+        assert spec.group is not None
+        groups, group_names = grouped
+        refuse_straddling(groups, parts, column=spec.group, names=group_names)
+        splits = split_rows(labels, parts, spec, seed=seed, class_names=names, draw=Grouped(labels, groups, spec.group))
+        held = np.isin(groups, groups[np.concatenate([rows for name, rows in splits.items() if name != "transfer"])])
+        unlabelled = unlabelled[~held[unlabelled]]
+        refuse_unseen(labels, splits, names, "task.group")
+    else:
+        splits = split_rows(labels, parts, spec, seed=seed, class_names=names)
+    splits["transfer"] = np.sort(np.concatenate([splits["transfer"], unlabelled]))
+    return splits, None if grouped is None else grouped[0]
+
+
+def _noisy(target: Target, splits: Mapping[str, Rows], spec: TaskSection, seed: int) -> Target:
+    if target.head.kind != "classes":
+        if spec.label_noise:
+            raise InputError(f"task.label_noise: this is for classes, and these are {target.head.kind}; leave it out")
+        return target
+    changed = noisy_labels(target.y, splits, spec.label_noise, seed=seed, num_classes=len(target.names))
+    return Target(target.head, target.names, changed)
+
+
+def _refuse_large(name: str, rows: int, features: int, max_gb: float) -> None:
+    if (gigabytes := rows * features * 4 / 1e9) > max_gb:
+        raise InputError(
+            f"task.max_gb: {name} would take {gigabytes:.3g} GB as {features} features, more than {max_gb:g}; raise it "
+            "or give less data"
+        )
+
+
+def _digest(kept: DataFrame, encoding: object, heads: Mapping[str, Head], rows: Sequence[Any]) -> str:
+    settings = [encoding, {name: head.plain() for name, head in heads.items()}]
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    digest.update(content_digest(kept))
+    for each in rows:
+        digest.update(f"{each.shape}\0".encode())
+        digest.update(np.ascontiguousarray(each).data)
+    return digest.hexdigest()
