@@ -20,8 +20,9 @@ from autokd.driver.progress import Notify, steps
 from autokd.errors import FOREIGN, InputError, said
 from autokd.losses import kd
 from autokd.study import TEACHER, TO_TEACH, Setup, Study, TeacherSection, as_let_in, changed_sources, teacher_sources
-from autokd.study.teacher import TrainedSection
+from autokd.study.teacher import TrainedSection, members_of
 from autokd.tasks.rows import all_labels
+from autokd.teachers.answers import rows_at_once
 from autokd.teachers.asking import questions
 from autokd.teachers.cache import SPLITS, open_outputs, teacher_outputs
 from autokd.teachers.doubts import doubts
@@ -56,7 +57,8 @@ def teacher_and_outputs(
     splits = (*SPLITS, *also)
     told = steps(f"Asking the teacher about {questions(task, also or SPLITS)}", notify)
     kept = _copied(home, home / "-".join(also)) if also else home
-    return teacher, teacher_outputs(teacher, task, kept, splits=splits, told=told).path
+    batch_size = rows_at_once(teacher)
+    return teacher, teacher_outputs(teacher, task, kept, splits=splits, batch_size=batch_size, told=told).path
 
 
 def with_test_answers(context: Context, folder: Path, setup: Setup, notify: Notify, *, own: Study | None) -> Context:
@@ -94,8 +96,7 @@ def teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
         InputError: the teacher is no better than chance, or lacks answers with which an objective compares.
     """
     refuse_unanswered(context.teacher, context.task, context.objectives)
-    given = context.study.teacher
-    members = given if isinstance(given, tuple) else (given,)
+    members = members_of(context.study.teacher)
     saw = any(isinstance(member, TeacherSection) and member.saw_training_rows for member in members)
     notes = ["its validation score is on rows it was trained on"] if saw else []
     answers = context.teacher[0][context.task.splits["validation"]]
@@ -132,7 +133,8 @@ def _ask_test(context: Context, folder: Path, setup: Setup, notify: Notify, own:
         raise InputError("it differs from the teacher with which the search began")
     teacher = placed(teacher, pick_device(study.device))
     told = steps(f"Asking the teacher about {questions(task, ['test'])} of the test split", notify)
-    return teacher_outputs(teacher, task, home, splits=["test"], told=told).path
+    batch_size = rows_at_once(teacher)
+    return teacher_outputs(teacher, task, home, splits=["test"], batch_size=batch_size, told=told).path
 
 
 def _training(task: Task, study: Study, notify: Notify) -> Train:

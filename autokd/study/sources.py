@@ -10,7 +10,7 @@ from autokd.study.model import Study
 from autokd.study.parts import space_itself
 from autokd.study.run import Setup
 from autokd.study.task import is_dumped_object, named_in_task
-from autokd.study.teacher import TeacherSection
+from autokd.study.teacher import TeacherSection, members_of
 from autokd.types import SearchSpace
 
 Sources = dict[str, dict[str, str]]
@@ -75,12 +75,14 @@ def teacher_sources(study: Study) -> dict[str, str]:
 
 def named_in_teacher(teacher: object) -> list[tuple[str, object]]:
     """The code that a teacher's section names, with its group, or the teacher itself if it is an object."""
-    if isinstance(teacher, list | tuple):
-        return [named for member in teacher for named in named_in_teacher(member)]
-    if isinstance(teacher, TeacherSection):
-        named = [(group, getattr(teacher, key, None)) for key, group in _TEACHERS.items()]
-        return [(group, each) for group, each in named if each]
-    return [] if is_dumped_object(teacher) else [("teachers", teacher)]
+    found: list[tuple[str, object]] = []
+    for member in members_of(teacher):
+        if isinstance(member, TeacherSection):
+            named = [(group, getattr(member, key, None)) for key, group in _TEACHERS.items()]
+            found += [(group, each) for group, each in named if each]
+        elif not is_dumped_object(member):
+            found.append(("teachers", member))
+    return found
 
 
 def changed_sources(was: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]) -> dict[str, str]:

@@ -108,11 +108,13 @@ class OnnxSection(TeacherSection):
 
 
 class SklearnSection(TeacherSection):
-    """A scikit-learn classifier by reference. It gets inputs flattened to (batch, features)."""
+    """A model of scikit-learn by reference: a classifier, or a regressor for values. It gets inputs flattened to
+    (batch, features). From a task whose data are a table, it gets the rows of the table as a DataFrame."""
 
     sklearn: str
-    """A classifier, or a class or function that makes one. Write module:attr. AutoKD fits an unfitted classifier on all
-    training labels; each of these rows is answered by a model that was fitted without that row."""
+    """A model, or a class or function that makes one. Write module:attr. AutoKD fits an unfitted model on all training
+    labels; each of these rows is answered by a model that was fitted without that row, and without the rows of its
+    group. An unfitted model gets categories of a table in the dtype 'category' of pandas and all numbers as float64."""
     args: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments for that class or function."""
     folds: int = Field(default=5, ge=2)
@@ -129,6 +131,14 @@ class OutputsSection(TeacherSection):
     """What the numbers mean. Write logits or probabilities."""
 
 
+class HeadsSection(TeacherSection):
+    """A teacher for each head of a task with several heads."""
+
+    heads: Annotated[dict[str, Teacher], Field(min_length=1)]
+    """The teachers by head. Write a mapping {head: teacher} that names each head of the task, where a teacher is
+    written as it would be for that head alone."""
+
+
 _FORMS: Mapping[str, type[TeacherSection]] = {
     "network": NetworkSection,
     "timm": TimmSection,
@@ -136,6 +146,7 @@ _FORMS: Mapping[str, type[TeacherSection]] = {
     "onnx": OnnxSection,
     "sklearn": SklearnSection,
     "outputs": OutputsSection,
+    "heads": HeadsSection,
     "weights": SpaceSection,
     "space": TrainedSection,
 }
@@ -164,14 +175,15 @@ Member = Annotated[
     | Annotated[OnnxSection, Tag("OnnxSection")]
     | Annotated[SklearnSection, Tag("SklearnSection")]
     | Annotated[OutputsSection, Tag("OutputsSection")]
+    | Annotated[HeadsSection, Tag("HeadsSection")]
     | Annotated[SpaceSection, Tag("SpaceSection")]
     | Annotated[TrainedSection, Tag("TrainedSection")]
     | Annotated[SkipJsonSchema[object], Tag("object")],
     Discriminator(
         _form,
         custom_error_type="teacher_form",
-        custom_error_message="a mapping with one of the keys network, timm, torchvision, onnx, sklearn, outputs or "
-        "space (with arch, and epochs or weights)",
+        custom_error_message="a mapping with one of the keys network, timm, torchvision, onnx, sklearn, outputs, "
+        "heads or space (with arch, and epochs or weights)",
     ),
 ]
 """One teacher: a reference, a section, or an object that is a teacher or becomes one."""
@@ -183,6 +195,18 @@ Teacher = Annotated[
     AfterValidator(_alone),
 ]
 """One teacher, or several: an ensemble."""
+
+
+HeadsSection.model_rebuild()
+
+
+def members_of(teacher: object) -> list[object]:
+    """The single teachers that a section names, in ensembles and by head as well."""
+    if isinstance(teacher, list | tuple):
+        return [each for member in teacher for each in members_of(member)]
+    if isinstance(teacher, HeadsSection):
+        return [each for member in teacher.heads.values() for each in members_of(member)]
+    return [teacher]
 
 
 def read_teacher(given: object) -> Any:

@@ -25,6 +25,14 @@ class RowTeacher(Protocol):
         """The same as a teacher's `outputs`, shape (len(rows), num_outputs); a row without an answer is NaN."""
 
 
+def rows_at_once(teacher: Teacher) -> int:
+    """The number of rows in one question to a teacher: its own `rows_at_once` if it has one, or else 256.
+
+    The last bits of what a network answers may depend on this number.
+    """
+    return getattr(teacher, "rows_at_once", 256)
+
+
 def ask(teacher: Teacher, task: Task, rows: Tensor, view: int) -> Tensor:
     """A teacher's answers on rows of a task, float32, shape (len(rows), task.num_outputs).
 

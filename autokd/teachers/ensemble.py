@@ -10,7 +10,7 @@ from torch import Tensor
 
 from autokd.errors import InputError
 from autokd.losses import log_probabilities
-from autokd.teachers.answers import ask
+from autokd.teachers.answers import ask, rows_at_once
 from autokd.types import Task, Teacher
 
 
@@ -50,6 +50,11 @@ class Ensemble:
         """SHA-256 over the members' digests and shares."""
         parts = sorted(zip((member.digest for member in self.members), self._shares(), strict=True))
         return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    @property
+    def rows_at_once(self) -> int:
+        """The number of rows in one question: as many as suit every member."""
+        return min(map(rows_at_once, self.members))
 
     def outputs(self, inputs: Tensor) -> Tensor:
         """Logarithm of the weighted mean of the members' probabilities, shape (batch, num_outputs)."""

@@ -11,8 +11,10 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from autokd.errors import InputError
+from autokd.heads import heads_of
 from autokd.registry import resolve
 from autokd.study.teacher import (
+    HeadsSection,
     NetworkSection,
     OnnxSection,
     OutputsSection,
@@ -25,6 +27,7 @@ from autokd.study.teacher import (
     read_teacher,
 )
 from autokd.teachers.answers_file import from_outputs
+from autokd.teachers.by_head import ByHead, OneHead, refuse_heads
 from autokd.teachers.ensemble import Ensemble
 from autokd.teachers.networks import (
     NetworkTeacher,
@@ -45,13 +48,13 @@ def load_teacher(source: object, task: Task, *, folder: Path, train: Train, seed
 
     Args:
         source: a study's `teacher:` section, parsed or not; a torch module or an exported program; a
-            scikit-learn classifier; an object that is a `Teacher`; a reference to one of these; the file of a
+            model of scikit-learn; an object that is a `Teacher`; a reference to one of these; the file of a
             program, of TorchScript or `torch.export`; or a list of any of these, whose probabilities are averaged
             (see `Ensemble`).
         task: the task whose rows the teacher must answer.
         folder: keeps a teacher that AutoKD trains; member i of a list has the folder `i` in it.
         train: trains a network in place, for sections that ask for training.
-        seed: the seed of initial weights and of unfitted classifiers; member i of a list has seed + i, so that members
+        seed: the seed of initial weights and of unfitted models; member i of a list has seed + i, so that members
             with equal settings still differ.
 
     Raises:
@@ -66,6 +69,8 @@ def placed(teacher: Teacher, device: torch.device) -> Teacher:
         return replace(teacher, device=device)
     if isinstance(teacher, Ensemble):
         return replace(teacher, members=tuple(placed(member, device) for member in teacher.members))
+    if isinstance(teacher, ByHead):
+        return replace(teacher, members={name: placed(member, device) for name, member in teacher.members.items()})
     return teacher
 
 
@@ -75,6 +80,13 @@ def _loaded(source: Any, task: Task, folder: Path, train: Train, seed: int) -> T
         members = tuple(_loaded(member, task, folder / str(i), train, seed + i) for i, member in enumerate(source))
         weights = tuple(member.weight if isinstance(member, TeacherSection) else 1.0 for member in source)
         return Ensemble(members, weights)
+    if isinstance(source, HeadsSection):
+        refuse_heads(source.heads, task)
+        by_head = {
+            name: _loaded(source.heads[name], one, folder / str(i), train, seed + i)
+            for i, (name, one) in enumerate((name, OneHead(task, name)) for name in heads_of(task))
+        }
+        return ByHead(by_head)
     if isinstance(source, TeacherSection):
         return _from_section(source, task, folder, train, seed)
     if _is_program(source):
@@ -106,7 +118,7 @@ def _from_section(spec: TeacherSection, task: Task, folder: Path, train: Train, 
         case OnnxSection():
             return from_onnx(spec)
         case SklearnSection():
-            from autokd.teachers.classifier import from_sklearn  # scikit-learn is slow to import
+            from autokd.teachers.estimator import from_sklearn  # scikit-learn is slow to import
 
             return from_sklearn(spec, task, seed=seed)
         case OutputsSection():
@@ -121,12 +133,12 @@ def _from_object(found: Any, task: Task, seed: int) -> Teacher:
         return _network(type(found).__name__, found)
     if isinstance(found, ExportedProgram):
         return from_exported("ExportedProgram", found)
-    if hasattr(found, "predict_proba") and not isinstance(found, type):
-        from autokd.teachers.classifier import from_classifier
+    if (hasattr(found, "predict_proba") or hasattr(found, "predict")) and not isinstance(found, type):
+        from autokd.teachers.estimator import from_estimator
 
-        return from_classifier(found, task, seed=seed)
+        return from_estimator(found, task, seed=seed)
     raise InputError(
-        f"a {type(found).__name__} is not a teacher; give a torch module, a classifier with predict_proba, an object "
+        f"a {type(found).__name__} is not a teacher; give a torch module, a model of scikit-learn, an object "
         "with name, digest and outputs(inputs), or a section such as {'outputs': 'file.npy'}"
     )
 
