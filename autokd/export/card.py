@@ -202,7 +202,7 @@ student = autokd.load_predictor("this/folder")
 
 def _words_on_heads(heads: Mapping[str, Head]) -> str:
     """What the answers are, as a sentence."""
-    named = [f"`{name}`: {head.words}" if name else head.words for name, head in heads.items()]
+    named = [f"`{name}`: {head.summary}" if name else head.summary for name, head in heads.items()]
     return f"The student answers {listed(named)}."
 
 
