@@ -14,13 +14,15 @@ from torch import Tensor, nn
 from autokd import weights
 from autokd.devices import Compute
 from autokd.errors import InfeasibleError
-from autokd.heads import heads_of, soft_losses
+from autokd.heads import Weighing, hard_losses, heads_of, soft_losses, weighing
 from autokd.networks import Laid, as_given, columns, in_fast_format, laid_for
 
 if TYPE_CHECKING:
     from autokd.types import DistillationLoss, Recipe, Task
 
 _ON_CPU = Compute()
+_HEAD_WEIGHTS = "head_weights"
+"""The name of learned weights of heads beside the optimizer's state; they are no part of the student."""
 Schedule = Callable[[float], float]
 """The learning rate as a share of its peak, at a share (0 .. 1) of the full budget."""
 
@@ -68,7 +70,7 @@ class Training:
 
     Args:
         student: is trained in place.
-        task: gives inputs, labels and the hard loss.
+        task: gives inputs, labels, what the outputs mean, and the hard loss.
         teacher: the teacher's outputs by view and row, shape (views, rows, num_outputs); not read if `recipe.alpha` is
             0.
         recipe: how to train.
@@ -78,7 +80,7 @@ class Training:
         compute: the device and the precision; `task` must give its inputs on this device, as `devices.on_device` does.
 
     Raises:
-        InfeasibleError: the student has no trainable parameters.
+        InfeasibleError: the student has no trainable parameters, or the weights of all heads are 0.
     """
 
     def __init__(
@@ -104,9 +106,11 @@ class Training:
         self.seed, self.schedule, self.compute = seed, schedule, compute
         self._forward = compute.forward(self.student)
         fused = all(parameter.is_floating_point() for parameter in parameters)  # complex parameters cannot be fused
-        self.optimizer = AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
         self.heads = heads_of(task)
         self._only = next(iter(self.heads.values())) if len(self.heads) == 1 else None
+        self._weigh = None if self._only is not None else weighing(recipe.head_weights, [*self.heads], compute.device)
+        parameters += self._learned_weights
+        self.optimizer = AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
 
     def run(self, start: int, stop: int) -> None:
         """Trains epochs `start` .. `stop` - 1, and leaves the student in train mode.
@@ -130,6 +134,7 @@ class Training:
         weights.save_weights(self.student, folder / "weights.safetensors")
         state = self.optimizer.state_dict()["state"]
         flat = {f"{i}.{key}": value for i, entry in state.items() for key, value in entry.items()}
+        flat |= {f"{_HEAD_WEIGHTS}.{i}": weight.detach() for i, weight in enumerate(self._learned_weights)}
         weights.save_tensors(flat, folder / "optimizer.safetensors")
 
     def restore(self, folder: Path) -> None:
@@ -139,6 +144,9 @@ class Training:
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in weights.load_tensors(folder / "optimizer.safetensors").items():
             index, key = name.split(".", 1)
+            if index == _HEAD_WEIGHTS:
+                self._learned_weights[int(key)].data.copy_(value)
+                continue
             like = group[int(index)]  # files hold no memory format, so the parameter's is used
             moment = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
             state.setdefault(int(index), {})[key] = moment
@@ -174,28 +182,39 @@ class Training:
         if not math.isfinite(total.item()):
             raise FloatingPointError(f"the loss is {total.item()} in epoch {epoch}")
 
+    @property
+    def _learned_weights(self) -> list[nn.Parameter]:
+        return [] if self._weigh is None else self._weigh.learned
+
     def _total_loss(self, outputs: Tensor, answers: Tensor, targets: Any) -> Tensor:
         """alpha * soft + (1 - alpha) * hard, without computing a term of weight 0; the labelled rows come first."""
+        if self._weigh is not None:
+            return self._total_of_heads(outputs, answers, targets, self._weigh)
         alpha = self.recipe.alpha
         if alpha == 0:
-            return self._hard_loss(outputs, targets)
+            return self.task.hard_loss(outputs, targets)
         soft = self._soft_loss(outputs, answers, targets)
         if alpha == 1:
             return soft
-        num_labelled = len(targets if isinstance(targets, Tensor) else next(iter(targets.values())))
-        return alpha * soft + (1 - alpha) * self._hard_loss(outputs[:num_labelled], targets)
+        return alpha * soft + (1 - alpha) * self.task.hard_loss(outputs[: len(targets)], targets)
 
-    def _hard_loss(self, outputs: Tensor, targets: Any) -> Tensor:
-        return self.task.hard_loss(outputs, targets)
+    def _soft_loss(self, outputs: Tensor, answers: Tensor, targets: Tensor) -> Tensor:
+        head, loss, temperature = self._only, self.loss, self.recipe.temperature
+        assert head is not None
+        if len(head.shape) > 1:
+            outputs, answers = (each.view(len(each), *head.shape) for each in (outputs, answers))
+        return head.soft_loss(outputs, answers, targets, loss=loss, temperature=temperature)
 
-    def _soft_loss(self, outputs: Tensor, answers: Tensor, targets: Any) -> Tensor:
-        loss, temperature = self.loss, self.recipe.temperature
-        if self._only is not None:
-            if len(self._only.shape) > 1:
-                outputs, answers = (each.view(len(each), *self._only.shape) for each in (outputs, answers))
-            return self._only.soft_loss(outputs, answers, targets, loss=loss, temperature=temperature)
-        losses = soft_losses(outputs, answers, targets, self.heads, loss=loss, temperature=temperature)
-        return torch.stack([*losses.values()]).mean()
+    def _total_of_heads(self, outputs: Tensor, answers: Tensor, targets: dict[str, Tensor], weigh: Weighing) -> Tensor:
+        """The weighted sum of the total of each head, which is alpha * soft + (1 - alpha) * hard, as for one head."""
+        alpha, loss, temperature = self.recipe.alpha, self.loss, self.recipe.temperature
+        if alpha == 0:
+            return weigh(hard_losses(outputs, targets, self.heads))
+        soft = soft_losses(outputs, answers, targets, self.heads, loss=loss, temperature=temperature)
+        if alpha == 1:
+            return weigh(soft)
+        hard = hard_losses(outputs[: len(next(iter(targets.values())))], targets, self.heads)
+        return weigh({name: alpha * soft[name] + (1 - alpha) * hard[name] for name in self.heads})
 
 
 def draw(rows: Tensor, steps: int, batch_size: int) -> Tensor:

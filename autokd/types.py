@@ -197,8 +197,11 @@ class Teacher(Protocol):
     def digest(self) -> str:
         """A hex digest of everything on which the answers depend."""
 
-    def outputs(self, inputs: Tensor) -> Tensor:
-        """Logits, or log-probabilities if the teacher has no logits, float32, shape (batch, num_outputs)."""
+    def outputs(self, inputs: Tensor) -> Any:
+        """Logits, or log-probabilities if the teacher has no logits, float32, shape (batch, num_outputs).
+
+        Values are in the user's unit. For a task of several heads, a dict may hold a tensor for each of them.
+        """
 
 
 class DistillationLoss(Protocol):
@@ -223,6 +226,8 @@ class Recipe:
         weight_decay: the weight decay of AdamW.
         batch_size: the number of rows in a step, >= 2; labelled and unlabelled rows each have a batch of this size.
         epochs: the full budget, from which the learning-rate schedule is computed.
+        head_weights: how much the loss of each head counts where a task has several, by name: numbers of 0 or more, of
+            which the ratios count, and 1 for a head that is left out; or `uncertainty`, which learns the weights.
     """
 
     alpha: float = 0.9
@@ -232,6 +237,18 @@ class Recipe:
     weight_decay: float = 1e-4
     batch_size: int = 64
     epochs: int = 27
+    head_weights: Mapping[str, float] | str = field(default_factory=dict)
+
+
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """The settings of a recipe as plain data. Those that came later are left out where they have their default.
+
+    So the recipes of earlier versions keep their seeds, and are told apart from others as before.
+    """
+    settings = dict(vars(recipe))
+    if not recipe.head_weights:
+        del settings["head_weights"]
+    return settings
 
 
 @dataclass(frozen=True)

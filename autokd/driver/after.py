@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from statistics import fmean, stdev
@@ -53,7 +53,7 @@ from autokd.trial import (
     training_seed,
     why_lost,
 )
-from autokd.types import Recipe
+from autokd.types import Recipe, settings_of
 
 
 def retrain(
@@ -158,7 +158,7 @@ def retrain(
         "epochs": recipe.epochs,
         "weights": str(best),
     }
-    write_json(home / "retrained.json", summary | {"seed": best.name, "values": values, "recipe": asdict(recipe)})
+    write_json(home / "retrained.json", summary | {"seed": best.name, "values": values, "recipe": settings_of(recipe)})
     return summary
 
 

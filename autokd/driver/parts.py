@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,22 @@ from autokd.driver.costs import draw_archs, refuse_hopeless_bounds
 from autokd.driver.setup import refuse_unimportable
 from autokd.driver.spaces import refuse_unbuildable
 from autokd.errors import InputError
+from autokd.heads import heads_of
 from autokd.record import refuse_record
 from autokd.registry import resolve
-from autokd.study import OWN_SAMPLER, Study, baseline_study, make_sampler, resolve_objectives, resolve_space
+from autokd.study import (
+    OWN_SAMPLER,
+    Study,
+    baseline_study,
+    make_sampler,
+    named_objectives,
+    resolve_objectives,
+    resolve_space,
+)
 from autokd.trial import Context, resolve_loss
-from autokd.types import Objective, SearchSpace
+from autokd.types import Objective, SearchSpace, Task
+
+_LOG = logging.getLogger("autokd")
 
 _SAMPLES = 64
 _LONGEST_NAME = 200
@@ -41,6 +53,21 @@ def usable_parts(study: Study) -> tuple[SearchSpace, tuple[Objective, ...]]:
     space, objectives = resolve_space(study), resolve_objectives(study)
     resolve("schedulers", study.scheduler)(objectives, study.budget.rungs)
     return space, objectives
+
+
+def fitting_objectives(study: Study, task: Task) -> tuple[Objective, ...]:
+    """The objectives of a study, for the heads of its task.
+
+    Raises:
+        InputError: an objective or a weight of the recipe does not fit the heads.
+    """
+    heads = heads_of(task)
+    study.recipe.refuse_heads(heads)
+    objectives = resolve_objectives(study, heads)
+    names = [objective.name for objective in objectives]
+    if list(study.objectives) != list(named_objectives(study, heads)):
+        _LOG.info("The objectives are %s, because the task has other answers than one class a row.", ", ".join(names))
+    return objectives
 
 
 def refuse_unusable_baselines(study: Study, folder: Path, objectives: tuple[Objective, ...]) -> None:
@@ -80,7 +107,9 @@ def refuse_hopeless_baselines(context: Context, folder: Path) -> None:
             if "space" not in kinds and not ("objectives" in kinds and stage == 0):
                 continue
             part = baseline_study(study, name, stage=stage, epochs=0, archs=[{}])
-            own = replace(context, study=part, space=resolve_space(part), objectives=resolve_objectives(part))
+            own = replace(
+                context, study=part, space=resolve_space(part), objectives=fitting_objectives(part, context.task)
+            )
             try:
                 own_folder = folder / "baselines" / f"{name}-{stage}"
                 refuse_unbuildable(own, own_folder)

@@ -12,7 +12,13 @@ from typing import Any, cast
 import torch
 
 from autokd.driver.costs import draw_archs, open_latencies, refuse_hopeless_bounds
-from autokd.driver.parts import refuse_hopeless_baselines, refuse_unusable, refuse_unusable_baselines, usable_parts
+from autokd.driver.parts import (
+    fitting_objectives,
+    refuse_hopeless_baselines,
+    refuse_unusable,
+    refuse_unusable_baselines,
+    usable_parts,
+)
 from autokd.driver.places import HERE, Place
 from autokd.driver.prior import adopt_prior, refuse_prior
 from autokd.driver.progress import Notify, tell_nobody
@@ -118,6 +124,7 @@ def prepare(
             refuse_other_study(folder, setup, study, edited, widened=widened)
         _LOG.info("The task is %s.", task.summary() if isinstance(task, ArrayTask) else task.name)
         refuse_other_digests(folder, setup, task=task.digest)
+        objectives = fitting_objectives(study, task)
         untaught = Context(study, space, task, torch.empty(0), objectives)
         if setup is None:  # a teacher may take long, so what needs none is refused before
             refuse_unbuildable(untaught, folder)

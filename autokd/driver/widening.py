@@ -66,6 +66,10 @@ def _in_wider_space(trial: FrozenTrial, context: Context) -> FrozenTrial:
     """The trial with the distributions of the wider space."""
     record = as_record(trial)
     known = {f"recipe.{key}": value for key, value in record.recipe.items()} | dict(record.arch or {})
+    weights = record.recipe.get("head_weights")
+    known |= (
+        {f"recipe.head_weights.{name}": weight for name, weight in weights.items()} if isinstance(weights, dict) else {}
+    )
     wished = {**known, **trial.params}
     asked: dict[str, BaseDistribution] = {}
     for seed in range(_REPLAYS):  # a new parameter may decide whether an old one is suggested

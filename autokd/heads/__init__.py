@@ -27,6 +27,7 @@ from autokd.heads.together import (
     width,
 )
 from autokd.heads.values import Values
+from autokd.heads.weighing import Weighing, weighing
 from autokd.types import Head, Task
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Own",
     "Positions",
     "Values",
+    "Weighing",
     "apart",
     "blind_answer",
     "blind_scores",
@@ -48,6 +50,7 @@ __all__ = [
     "right_answers",
     "scores",
     "soft_losses",
+    "weighing",
     "width",
 ]
 

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from autokd.study.foreign import TO_BUILD, TO_TEACH, TO_TRAIN, as_let_in, refuse_elsewhere
     from autokd.study.load import load_study
     from autokd.study.model import Study, baseline_study, override
-    from autokd.study.parts import resolve_objectives, resolve_space, space_in, space_itself, suggest_arch
+    from autokd.study.parts import (
+        named_objectives,
+        resolve_objectives,
+        resolve_space,
+        space_in,
+        space_itself,
+        suggest_arch,
+    )
     from autokd.study.plain import MAY_CHANGE, changed_keys, dump, not_importable
     from autokd.study.recipe import Range, RecipeSpace, WholeRange
     from autokd.study.run import (
@@ -83,6 +90,7 @@ __all__ = [
     "make_sampler",
     "measures",
     "named_in_task",
+    "named_objectives",
     "not_importable",
     "objectives_of",
     "override",
@@ -116,6 +124,7 @@ _HOMES = {
         "override",
     ),
     "parts": (
+        "named_objectives",
         "resolve_objectives",
         "resolve_space",
         "space_in",

@@ -10,7 +10,7 @@ from typing import Any
 from autokd import registry
 from autokd.errors import InputError
 from autokd.study.model import Study
-from autokd.study.parts import file_in, space_in
+from autokd.study.parts import file_in, head_and_objective, space_in
 from autokd.study.run import SETUP_FILE, Setup
 from autokd.study.sources import SPACE, TASK, TEACHER, named_in_teacher
 from autokd.study.task import is_dumped_object, named_in_task
@@ -140,7 +140,7 @@ def _named(study: Study) -> Iterator[tuple[str, str, str, object]]:
     for method in study.recipe.methods:
         yield "losses", f"the method {method}", "losses", method
     for name in study.objectives:
-        yield "objectives", f"the objective {name}", "objectives", name
+        yield "objectives", f"the objective {name}", "objectives", head_and_objective(name)[1]
     for group, reference in named_in_teacher(study.teacher):
         yield "teachers", TEACHER, group, reference
 

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,22 @@ from autokd import registry
 from autokd.choices import take_any_choice
 from autokd.errors import InputError, nearest
 from autokd.study.model import Study
-from autokd.types import Arch, Objective, SearchSpace, Task
+from autokd.types import Arch, Objective, SearchSpace, Task, share_error
 
 if TYPE_CHECKING:
     import optuna
     from torch import nn
+
+    from autokd.heads import Heads
+
+DEFAULTS: Mapping[str, str] = {
+    "": "accuracy",
+    "classes": "accuracy",
+    "labels": "auc",
+    "values": "rmse",
+    "positions": "miou",
+}
+"""The objective of a head that stands for accuracy where a study names no objectives, by kind."""
 
 
 def resolve_space(study: Study) -> SearchSpace:
@@ -89,13 +101,20 @@ def _takes_task(suggest: Callable[..., Any]) -> bool:
     return "task" in inspect.signature(suggest).parameters
 
 
-def resolve_objectives(study: Study) -> tuple[Objective, ...]:
+def resolve_objectives(study: Study, heads: Heads | None = None) -> tuple[Objective, ...]:
     """The study's objectives in its order, with their bounds and settings.
 
+    Args:
+        study: the study.
+        heads: the heads of its task, for which the objectives must be; None if the task is not open yet. If the study
+            names the default objectives and the task has other heads than one of classes, the defaults of these heads
+            take the place of accuracy; see `named_objectives`.
+
     Raises:
-        InputError: an objective cannot be found or lacks a setting, two have the same name, or none needs training.
+        InputError: an objective cannot be found, lacks a setting or does not fit the head, two have the same name, or
+            none needs training.
     """
-    objectives = tuple(_objective(name, given) for name, given in study.objectives.items())
+    objectives = tuple(_objective(name, given, heads) for name, given in named_objectives(study, heads).items())
     names = [objective.name for objective in objectives]
     for name in names:
         if names.count(name) > 1:
@@ -106,6 +125,34 @@ def resolve_objectives(study: Study) -> tuple[Objective, ...]:
             "that needs training, such as accuracy"
         )
     return objectives
+
+
+def named_objectives(study: Study, heads: Heads | None) -> Mapping[str, Mapping[str, Any]]:
+    """The objectives that a study names, or the defaults of the heads where it names the default ones.
+
+    The default of classes is accuracy, of labels auc, of values rmse, and of classes at positions miou.
+    """
+    default = Study.model_fields["objectives"].get_default(call_default_factory=True)
+    if heads is None or study.objectives != default:
+        return study.objectives
+    quality: dict[str, Mapping[str, Any]] = {
+        f"{name}.{DEFAULTS[head.kind]}" if name else DEFAULTS[head.kind]: {} for name, head in heads.items()
+    }
+    return {**quality, **{name: given for name, given in default.items() if name != DEFAULTS["classes"]}}
+
+
+def head_and_objective(name: str) -> tuple[str, str]:
+    """The head that an objective of a study names, or "", and the reference to the objective.
+
+    A name such as `size.rmse` is split if the part after its first dot is a plug-in, or is `module:attr` and the part
+    before the dot is no module.
+    """
+    head, dot, rest = name.partition(".")
+    if not dot or not head.isidentifier() or rest.startswith("py:") or rest == "py":
+        return "", name
+    if rest in registry.installed("objectives"):
+        return head, rest
+    return (head, rest) if ":" in rest and find_spec(head) is None else ("", name)
 
 
 @dataclass(frozen=True)
@@ -123,8 +170,9 @@ class _Shortlist:
         return self.inner.build(arch, task)
 
 
-def _objective(name: str, given: Mapping[str, Any]) -> Objective:
-    found = registry.resolve("objectives", name)
+def _objective(name: str, given: Mapping[str, Any], heads: Heads | None) -> Objective:
+    head, reference = head_and_objective(name)
+    found = registry.resolve("objectives", reference)
     if not isinstance(found, Objective):
         raise InputError(
             f"objectives.{name}: this is of type {type(found).__name__}; it should be an autokd.types.Objective"
@@ -138,7 +186,48 @@ def _objective(name: str, given: Mapping[str, Any]) -> Objective:
             raise InputError(f"objectives.{name}.{key}: there is no such setting{hint}")
     settings = {key: value for key, value in given.items() if key not in own}
     read = {key: value for key, value in given.items() if key in own}
-    return dataclasses.replace(found, settings={**found.settings, **settings}, **read)
+    found = dataclasses.replace(found, settings={**found.settings, **settings}, **read)
+    if head or (heads is not None and found.trained):
+        return _of_head(name, found, head, heads)
+    return found
+
+
+def _of_head(name: str, objective: Objective, head: str, heads: Heads | None) -> Objective:
+    """The objective of one head, under the head's name if there are several.
+
+    Its standard error follows from the number of rows only where each row is one question that is answered.
+    """
+    if not objective.trained:
+        raise InputError(f"objectives.{name}: {objective.name} is not measured on a head; write {objective.name}")
+    named = dataclasses.replace(objective, name=f"{head}.{objective.name}" if head else objective.name, head=head)
+    if heads is None:
+        return named
+    if head not in heads:
+        several = [f"{each}.{objective.name}" for each in heads if each]
+        would_do = f"the task has the heads {', '.join(heads)}; write {' or '.join(several)}"
+        raise InputError(
+            f"objectives.{name}: {would_do if several else f'the task has one head; write {objective.name}'}"
+        )
+    kind = heads[head].kind
+    if kind and objective.heads and kind not in objective.heads:
+        fitting = ", ".join(f"{head}.{each}" if head else each for each in _objectives_for(kind))
+        what = f"head '{head}' answers with {kind}" if head else f"the task's answers are {kind}"
+        raise InputError(
+            f"objectives.{name}: {objective.name} is for {' and '.join(objective.heads)}, and {what}; write one of "
+            f"{fitting}"
+        )
+    by_rows = len(heads) == 1 and kind in ("", "classes")
+    return (
+        named
+        if by_rows or objective.standard_error is not share_error
+        else dataclasses.replace(named, standard_error=None)
+    )
+
+
+def _objectives_for(kind: str) -> list[str]:
+    """The names of the installed objectives that are for this kind of head."""
+    found = {name: registry.resolve("objectives", name) for name in registry.installed("objectives")}
+    return [name for name, each in found.items() if isinstance(each, Objective) and each.trained and kind in each.heads]
 
 
 def _refuse_exchanged_ends(name: str, objective: Objective) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from autokd.errors import InputError, nearest
 from autokd.study.section import Section, as_tuple
-from autokd.types import Recipe
+from autokd.types import Head, Recipe
 
 if TYPE_CHECKING:
     import optuna
@@ -151,6 +152,8 @@ NameSetting = Annotated[
 class RecipeSpace(Section):
     """How students may be trained: each setting a fixed value, a list of choices, or a range."""
 
+    later_keys: ClassVar[frozenset[str]] = frozenset({"head_weights"})
+
     temperature: Annotated[Setting, AfterValidator(_above_zero)] = Range(low=1, high=16, log=True)
     """The temperature T that softens the outputs of teacher and student. Write numbers above 0."""
     alpha: Annotated[Setting, AfterValidator(_weight)] = Range(low=0, high=1, step=0.05)
@@ -164,32 +167,70 @@ class RecipeSpace(Section):
     """The weight decay of AdamW. Write numbers of 0 or more."""
     batch_size: Annotated[WholeSetting, AfterValidator(_at_least_two)] = Recipe.batch_size
     """How many rows each training step has. Write whole numbers of 2 or more."""
+    head_weights: Annotated[
+        Annotated[Literal["uncertainty"], Tag("word")]
+        | Annotated[dict[str, Annotated[Setting, AfterValidator(_at_least_zero)]], Tag("mapping")],
+        Discriminator(lambda value: "word" if isinstance(value, str) else "mapping"),
+    ] = Field(default_factory=dict)
+    """How much the loss of each head counts, where the task has several. Write a mapping {head: number of 0 or more},
+    whose ratios count and in which a head that is left out has 1, or 'uncertainty' to have the weights learned."""
 
     @property
     def methods(self) -> tuple[str, ...]:
         """The distillation losses that a recipe may name."""
         return self.method if isinstance(self.method, tuple) else (self.method,)
 
-    def suggest(self, trial: optuna.Trial, *, epochs: int) -> Recipe:
+    def suggest(self, trial: optuna.Trial, *, epochs: int, heads: Mapping[str, Head] | None = None) -> Recipe:
         """A recipe that `trial` suggests under the names `recipe.<setting>`. Fixed settings are not suggested.
 
-        With alpha 0 the teacher does not matter. Temperature and method are then not suggested, but always 1 and `kd`,
-        so that equal trainings have equal recipes.
+        With alpha 0 the teacher does not matter, and where no head answers with logits, neither temperature nor method
+        does. These two are then not suggested, but always 1 and `kd`, so that equal trainings have equal recipes.
 
         Args:
             trial: suggests the values.
             epochs: the full budget, 1 or more.
+            heads: the heads of the task; None if they are known to answer with logits.
         """
         alpha = _pick(trial, "recipe.alpha", self.alpha)
+        plain = alpha == 0 or (heads is not None and not any(head.compares_logits for head in heads.values()))
+        weights: Any = self.head_weights
+        if isinstance(weights, Mapping):
+            weights = {name: _pick(trial, f"recipe.head_weights.{name}", each) for name, each in weights.items()}
         return Recipe(
             alpha=alpha,
-            temperature=1.0 if alpha == 0 else _pick(trial, "recipe.temperature", self.temperature),
-            method="kd" if alpha == 0 else _pick(trial, "recipe.method", self.method),
+            temperature=1.0 if plain else _pick(trial, "recipe.temperature", self.temperature),
+            method="kd" if plain else _pick(trial, "recipe.method", self.method),
             lr=_pick(trial, "recipe.lr", self.lr),
             weight_decay=_pick(trial, "recipe.weight_decay", self.weight_decay),
             batch_size=_pick(trial, "recipe.batch_size", self.batch_size),
             epochs=epochs,
+            head_weights=weights,
         )
+
+    def refuse_heads(self, heads: Collection[str]) -> None:
+        """Refuses weights that do not fit the heads of a task.
+
+        Raises:
+            InputError: the task has one head, a weight is for a head that it does not have, or all weights are 0.
+        """
+        given = self.head_weights
+        if not given:
+            return
+        if len(heads) == 1:
+            raise InputError("recipe.head_weights: the task has one head, so there is nothing to weigh; leave it out")
+        if isinstance(given, str):
+            return
+        for name in given:
+            if name not in heads:
+                raise InputError(
+                    f"recipe.head_weights: the task has no head '{name}'; its heads are {', '.join(heads)}"
+                    f"{nearest(name, heads)}"
+                )
+        if all(name in given and max(_numbers(given[name])) == 0 for name in heads):
+            raise InputError(
+                "recipe.head_weights: the weights of all heads are 0, so nothing would be learned; give one head a "
+                "weight above 0"
+            )
 
 
 def _pick(trial: optuna.Trial, name: str, setting: Any) -> Any:

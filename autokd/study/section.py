@@ -36,6 +36,9 @@ class Section(BaseModel, metaclass=_InOneLine):
     keeps_defaults: ClassVar[bool] = True
     """Whether a dump also holds keys that were not given. If not, a key of a later version changes no dump."""
 
+    later_keys: ClassVar[frozenset[str]] = frozenset()
+    """Keys that came with a later version. A dump leaves them out where they have their default."""
+
     @classmethod
     def model_validate(cls, obj: Any, **how: Any) -> Self:
         """A section from data, as with any model of pydantic, except that invalid data raise `InputError`."""
@@ -52,7 +55,13 @@ def as_data(value: object) -> Any:
     """A section as a dict, and the sections in it, in tuples and in dicts likewise. Other values stay as they are."""
     if isinstance(value, Section):
         kept = type(value).model_fields if value.keeps_defaults else value.model_fields_set
-        return {name: as_data(getattr(value, name)) for name in type(value).model_fields if name in kept}
+        fields = type(value).model_fields
+        later = {
+            name
+            for name in value.later_keys
+            if getattr(value, name) == fields[name].get_default(call_default_factory=True)
+        }
+        return {name: as_data(getattr(value, name)) for name in fields if name in kept and name not in later}
     if type(value) is tuple:
         return tuple(as_data(each) for each in value)
     if type(value) is dict:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from autokd import registry
 from autokd.errors import InputError
 from autokd.study.model import Study
-from autokd.study.parts import space_itself
+from autokd.study.parts import head_and_objective, space_itself
 from autokd.study.run import Setup
 from autokd.study.task import is_dumped_object, named_in_task
 from autokd.study.teacher import TeacherSection, members_of
@@ -32,7 +32,7 @@ def training_sources(study: Study, space: SearchSpace) -> Sources:
     for method in study.recipe.methods:
         found[f"the method {method}"] = _sources("losses", method)
     for name in study.objectives:
-        found[f"the objective {name}"] = _sources("objectives", name)
+        found[f"the objective {name}"] = _sources("objectives", head_and_objective(name)[1])
     return {part: digests for part, digests in found.items() if digests}
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from autokd.errors import FOREIGN, AutoKDError, InfeasibleError, InputError, named
+from autokd.heads import Heads, apart, flat, heads_of, width
 from autokd.losses import log_probabilities
-from autokd.networks import logits_in
+from autokd.networks import columns, logits_in
 from autokd.types import Task, Teacher
 
 _SHOWN = 5
@@ -22,7 +23,10 @@ class RowTeacher(Protocol):
     """A teacher that answers row numbers of the task: a file of answers, or an ensemble that holds one."""
 
     def answers(self, task: Task, rows: Tensor, view: int) -> Tensor:
-        """The same as a teacher's `outputs`, shape (len(rows), num_outputs); a row without an answer is NaN."""
+        """What a student would answer, shape (len(rows), num_outputs); a row without an answer is NaN.
+
+        These are logits, or standardised values, where a teacher's `outputs` are in the user's unit.
+        """
 
 
 def rows_at_once(teacher: Teacher) -> int:
@@ -36,7 +40,8 @@ def rows_at_once(teacher: Teacher) -> int:
 def ask(teacher: Teacher, task: Task, rows: Tensor, view: int) -> Tensor:
     """A teacher's answers on rows of a task, float32, shape (len(rows), task.num_outputs).
 
-    A row of NaN means that a file of answers has no answer there. From a network, NaN is an error.
+    A row of NaN means that a file of answers has no answer there. From a network, NaN is an error. What a teacher
+    answers in the user's unit is standardised here, as a student's answers are.
 
     Raises:
         InputError: the teacher fails, its answers have the wrong shape (the message names both shapes), or some
@@ -45,7 +50,7 @@ def ask(teacher: Teacher, task: Task, rows: Tensor, view: int) -> Tensor:
     if isinstance(teacher, RowTeacher):
         return _said(teacher, task, rows, lambda: teacher.answers(task, rows, view))
     inputs = task.inputs(rows, view)
-    given = _said(teacher, task, rows, lambda: logits_in(teacher.outputs(inputs)).cpu())
+    given = _said(teacher, task, rows, lambda: _outputs_in(teacher, inputs, heads_of(task)))
     expected = (len(rows), task.num_outputs)
     if tuple(given.shape) != expected:
         raise InputError(
@@ -54,6 +59,28 @@ def ask(teacher: Teacher, task: Task, rows: Tensor, view: int) -> Tensor:
         )
     refuse_rows(teacher.name, rows[~torch.isfinite(given).all(dim=1)], view)
     return given.float()
+
+
+def _outputs_in(teacher: Teacher, inputs: Tensor, heads: Heads) -> Tensor:
+    """What a student would answer, from what a teacher gave: one tensor, or a tensor for each head by its name."""
+    given: Any = teacher.outputs(inputs)
+    if isinstance(given, Mapping) and not heads.keys().isdisjoint(given):
+        parts = {name: part.cpu() if isinstance(part, Tensor) else part for name, part in given.items()}
+    else:
+        answer = logits_in(given).cpu()
+        if all(head.kind in ("", "classes") for head in heads.values()):
+            return answer
+        if len(heads) > 1:
+            if answer.shape[1:] != (width(heads),):
+                return answer
+            parts = apart(answer, heads)
+        else:
+            parts = dict.fromkeys(heads, answer[:, None] if answer.ndim == 1 else answer)
+    if not getattr(teacher, "standardised", False):
+        parts = {name: heads[name].from_units(part) if name in heads else part for name, part in parts.items()}
+    if len(heads) == 1:
+        return columns(next(iter(parts.values())), heads)
+    return flat(parts, heads)
 
 
 def in_parts(answer: Callable[[Tensor], Tensor], inputs: Tensor, least: int, most: int | None) -> Tensor:
@@ -112,6 +139,27 @@ AS_LOGITS: dict[str, Callable[[Tensor], Tensor]] = {"logits": logits, "probabili
 """The functions that turn a teacher's answers into logits, by what the teacher `gives`."""
 
 
+def as_outputs(given: Tensor, gives: str, heads: Heads) -> Tensor:
+    """What a student would answer, float32, from the numbers of all heads in a file.
+
+    Args:
+        given: the numbers, shape (rows, num_outputs); values are in the user's unit.
+        gives: what the numbers of classes are, `logits` or `probabilities`.
+        heads: the heads.
+
+    Raises:
+        InputError: the numbers should be probabilities, and are none.
+    """
+    if len(heads) == 1 and next(iter(heads.values())).kind in ("", "classes"):
+        return AS_LOGITS[gives](given)
+    if gives != "logits":
+        raise InputError(
+            f"gives: {gives} is for a task of one head of classes; give logits (of labels: log(p / (1 - p))), and "
+            "values in their own unit"
+        )
+    return flat({name: heads[name].from_units(part) for name, part in apart(given.float(), heads).items()}, heads)
+
+
 def _said(teacher: Teacher, task: Task, rows: Tensor, question: Callable[[], Tensor]) -> Tensor:
     """The answer to a question; an error from code outside AutoKD becomes an InputError that names the teacher."""
     try:
@@ -130,6 +178,10 @@ def _said(teacher: Teacher, task: Task, rows: Tensor, question: Callable[[], Ten
 def _classes(given: Tensor, task: Task) -> str:
     if given.ndim != 2:
         return "; reduce the answers to one row for each sample"
+    heads = heads_of(task)
+    if len(heads) > 1 or next(iter(heads.values())).kind not in ("", "classes"):
+        answered = "; ".join(f"{name}: {head.summary}" if name else head.summary for name, head in heads.items())
+        return f": the teacher gives {given.shape[1]} numbers for each row, and the task has {answered}"
     return (
         f": the teacher has {given.shape[1]} classes, and the task has {task.num_outputs}; give a teacher of the "
         "task's classes"

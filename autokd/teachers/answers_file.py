@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autokd.errors import InputError, said
+from autokd.heads import heads_of
 from autokd.npy import open_npy
 from autokd.study.teacher import OutputsSection
-from autokd.teachers.answers import AS_LOGITS, refuse_rows
+from autokd.teachers.answers import as_outputs, refuse_rows
 from autokd.teachers.files import digest_of, existing_file, file_digest
 from autokd.types import Task
 
@@ -27,6 +28,7 @@ class AnswersFile:
         name: what tables call the teacher.
         digest: the digest of the file and of `gives`.
         array: the answers to the first rows of the task, shape (views, rows, num_outputs); a row of NaN has no answer.
+            Values are in the user's unit.
         gives: what the numbers are, `logits` or `probabilities`.
     """
 
@@ -50,7 +52,11 @@ class AnswersFile:
         given[there] = torch.from_numpy(self.array[view, rows[there].numpy()].astype(np.float32))
         unusable = ~torch.isfinite(given).all(dim=1) & ~torch.isnan(given).all(dim=1)
         refuse_rows(self.name, rows[unusable], view)
-        return AS_LOGITS[self.gives](given)
+        return as_outputs(given, self.gives, heads_of(task))
+
+
+def _is_of_classes(task: Task) -> bool:
+    return all(head.kind in ("", "classes") for head in heads_of(task).values())
 
 
 def from_outputs(spec: OutputsSection, task: Task) -> AnswersFile:
@@ -74,6 +80,9 @@ def from_outputs(spec: OutputsSection, task: Task) -> AnswersFile:
         raise InputError(
             f"teacher {path} answers with {views.shape[2]} classes, but task '{task.name}' has {task.num_outputs}; "
             "give answers for the task's classes"
+            if _is_of_classes(task)
+            else f"teacher {path} answers with {views.shape[2]} numbers for each row, but task '{task.name}' has "
+            f"{task.num_outputs}; give one number for each output of its heads ({', '.join(heads_of(task))})"
         )
     if views.shape[0] != task.views:
         raise InputError(

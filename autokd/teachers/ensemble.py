@@ -5,21 +5,21 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from autokd.errors import InputError
-from autokd.losses import log_probabilities
+from autokd.heads import apart, flat, heads_of
+from autokd.heads.classes import mean_of_probabilities
 from autokd.teachers.answers import ask, rows_at_once
 from autokd.types import Task, Teacher
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Teachers whose probabilities are averaged; the answer is log(max(p, 1e-7)) of the mean.
+    """Teachers whose answers are averaged: probabilities, of which the logarithm is taken, or values.
 
     The probabilities are averaged at temperature 1, so a sure member outvotes an unsure one, and members whose
-    logits differ in scale can be mixed.
+    logits differ in scale can be mixed. If a task asks for the variance of values, it is that of the mixture.
 
     Args:
         members: one teacher or more.
@@ -57,17 +57,18 @@ class Ensemble:
         return min(map(rows_at_once, self.members))
 
     def outputs(self, inputs: Tensor) -> Tensor:
-        """Logarithm of the weighted mean of the members' probabilities, shape (batch, num_outputs)."""
-        return self._mean([member.outputs(inputs) for member in self.members])
+        """Logarithm of the weighted mean of the members' probabilities, shape (batch, num_outputs).
+
+        This is for members that answer with the logits of classes; `answers` is for any task.
+        """
+        return mean_of_probabilities([member.outputs(inputs) for member in self.members], self._shares())
 
     def answers(self, task: Task, rows: Tensor, view: int) -> Tensor:
-        """The same mean by row number; NaN where a member has no answer."""
-        return self._mean([ask(member, task, rows, view) for member in self.members])
-
-    def _mean(self, given: list[Tensor]) -> Tensor:
-        probabilities = torch.stack([each.double().softmax(dim=1) for each in given])
-        shares = torch.tensor(self._shares(), dtype=torch.float64, device=probabilities.device)
-        return log_probabilities(torch.einsum("m,mbc->bc", shares, probabilities)).float()
+        """The mean of the members' answers by row number, as each head combines them; NaN where one has no answer."""
+        heads = heads_of(task)
+        given = [apart(ask(member, task, rows, view), heads) for member in self.members]
+        means = {name: head.mean([each[name] for each in given], self._shares()) for name, head in heads.items()}
+        return flat(means, heads)
 
     def _shares(self) -> list[float]:
         return [weight / sum(self.weights) for weight in self.weights]

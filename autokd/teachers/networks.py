@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from autokd.errors import FOREIGN, InputError, named
-from autokd.networks import call, in_eval_mode, laid_for, materialised
+from autokd.networks import in_eval_mode, laid_for, logits_in, materialised
 from autokd.registry import resolve
 from autokd.study.teacher import NetworkSection, SpaceSection, TimmSection, TorchvisionSection, TrainedSection
 from autokd.teachers.weights import load_weights
@@ -29,19 +29,28 @@ class NetworkTeacher:
         digest: the digest of the network as it is now.
         network: is asked without gradients; if it lies on another device, a copy of it is asked.
         device: the device on which the network answers.
+        standardised: whether values are answered as a student answers them, and not in the user's unit; so are those
+            of a network that a search space builds.
     """
 
     name: str
     digest: str
     network: nn.Module
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    standardised: bool = False
 
-    def outputs(self, inputs: Tensor) -> Tensor:
-        """The answer in what the network gives, as `networks.logits_in` finds it, detached, on the CPU."""
+    def outputs(self, inputs: Tensor) -> Tensor | dict[str, Tensor]:
+        """The answer in what the network gives, as `networks.logits_in` finds it, detached, on the CPU.
+
+        If the network gives several tensors by name, these are the answers of several heads.
+        """
         network, inputs = self._there, inputs.to(self.device)
         with torch.no_grad(), in_eval_mode(network):
             laid = laid_for(network, inputs)
-            return call(network, laid(inputs)).detach().cpu()
+            given = network(laid(inputs))
+            if isinstance(given, dict) and "logits" not in given and len(given) > 1:
+                return {name: part.detach().cpu() for name, part in given.items() if isinstance(part, Tensor)}
+            return logits_in(given).detach().cpu()
 
     @cached_property
     def _there(self) -> nn.Module:

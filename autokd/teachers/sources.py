@@ -98,11 +98,11 @@ def _from_section(spec: TeacherSection, task: Task, folder: Path, train: Train, 
     match spec:
         case TrainedSection():
             network = from_training(spec, task, folder=folder, train=train, seed=seed)
-            return _network(spec.space, network)
+            return _network(spec.space, network, standardised=True)
         case SpaceSection():
             network = from_space(spec, task, seed=seed)
             load_weights(network, Path(spec.weights))
-            return _network(spec.space, network)
+            return _network(spec.space, network, standardised=True)
         case NetworkSection() if _is_program(spec.network):
             if spec.args or spec.weights is not None:
                 raise InputError(
@@ -152,5 +152,5 @@ def _from_program(file: str) -> Teacher:
     return from_exported(name, program) if isinstance(program, ExportedProgram) else _network(name, program)
 
 
-def _network(name: str, network: nn.Module) -> NetworkTeacher:
-    return NetworkTeacher(name, network_digest(network), network)
+def _network(name: str, network: nn.Module, *, standardised: bool = False) -> NetworkTeacher:
+    return NetworkTeacher(name, network_digest(network), network, standardised=standardised)

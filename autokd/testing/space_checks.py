@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from autokd.distill import AdamW
 from autokd.errors import FOREIGN, InfeasibleError, named, said
-from autokd.networks import contiguous
+from autokd.heads import heads_of
+from autokd.networks import columns, contiguous
 from autokd.objectives.costs import flops
 from autokd.study import suggest_arch
 from autokd.types import SearchSpace, Task
@@ -31,7 +32,7 @@ def first_finding(space: SearchSpace, task: Task, trial: optuna.Trial) -> tuple[
     except FOREIGN as error:
         return "suggest", f"suggest raised {shown(error)}: let it only call trial.suggest_* and return a dict."
     rows = task.splits["train"][:4]
-    case = _Case(space, task, trial, arch, contiguous(task.inputs(rows)), task.targets(rows))
+    case = _Case(space, task, trial, arch, contiguous(task.inputs(rows)), rows)
     for doing, check in _CHECKS.items():
         try:
             problem = check(case)
@@ -58,7 +59,7 @@ class _Case:
     trial: optuna.Trial
     arch: Any
     inputs: Tensor
-    targets: Tensor
+    rows: Tensor
 
     def build(self) -> Any:
         return self.space.build(copy.deepcopy(self.arch), self.task)
@@ -67,9 +68,17 @@ class _Case:
         """The network in train mode after one step on two rows, with the gradients of that step."""
         network = self.build().train()
         optimizer = AdamW(network.parameters(), lr=1e-2)
-        self.task.hard_loss(network(self.inputs[:2].clone()), self.targets[:2]).backward()
+        outputs = self.columns(network(self.inputs[:2].clone()))
+        self.task.hard_loss(outputs, self.task.targets(self.rows[:2])).backward()
         optimizer.step()
         return network
+
+    def columns(self, given: Any) -> Tensor:
+        """The outputs of all heads in what a network gave; a tensor of another shape stays as it is."""
+        try:
+            return columns(given, heads_of(self.task))
+        except InfeasibleError:
+            return given
 
 
 def _arch_is_plain_data(case: _Case) -> str | None:
@@ -122,10 +131,16 @@ def _answers_one_row(case: _Case) -> str | None:
 
 def _output_problem(case: _Case, network: nn.Module, inputs: Tensor, mode: str) -> str | None:
     given = inputs.clone()
-    outputs: Any = network(given)
+    answer: Any = network(given)
     where = f"in {mode} with a batch of {len(inputs)} the network"
-    if not isinstance(outputs, Tensor):
-        return f"{where} returned a {type(outputs).__name__}: return one tensor"
+    if isinstance(answer, Mapping) and not heads_of(case.task).keys().isdisjoint(answer):
+        try:
+            answer = columns(answer, heads_of(case.task))
+        except InfeasibleError as error:
+            return f"{where} {error}"
+    if not isinstance(answer, Tensor):
+        return f"{where} returned a {type(answer).__name__}: return one tensor"
+    outputs = case.columns(answer)
     if outputs.shape != (len(inputs), case.task.num_outputs):
         return (
             f"{where} returned shape {tuple(outputs.shape)}, not {(len(inputs), case.task.num_outputs)}: "
@@ -154,8 +169,8 @@ def _gradients_reach_all(case: _Case) -> str | None:
 def _rows_are_answered_apart(case: _Case) -> str | None:
     network = case.build_trained().eval()
     with torch.no_grad():
-        together, again = network(case.inputs.clone()), network(case.inputs.clone())
-        apart = torch.cat([network(row[None].clone()) for row in case.inputs])
+        together, again = (case.columns(network(case.inputs.clone())) for _ in range(2))
+        apart = torch.cat([case.columns(network(row[None].clone())) for row in case.inputs])
     tolerance = 1e-4 * max(1.0, float(apart.abs().max()))
     if not torch.allclose(together, again, rtol=0, atol=tolerance):
         return "in eval mode the network answers the same rows differently each time: is dropout left on?"
@@ -183,7 +198,7 @@ def _can_be_rebuilt(case: _Case) -> str | None:
     except RuntimeError as error:
         return f"trained weights do not fit the network built again from the same arch ({shown(error)}): {mend}"
     with torch.no_grad():
-        before, after = (network.eval()(case.inputs.clone()) for network in (trained, rebuilt))
+        before, after = (case.columns(network.eval()(case.inputs.clone())) for network in (trained, rebuilt))
     if torch.allclose(before, after, rtol=0, atol=1e-4 * max(1.0, float(before.abs().max()))):
         return None
     return f"the network built again from the same arch, with the same weights, answers differently: {mend}"

@@ -8,6 +8,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from autokd.heads import by_head, heads_of
 from autokd.registry import resolve
 from autokd.types import Task, Teacher
 
@@ -69,22 +70,24 @@ class TaskContract:
         task, rows = self._task(), self._rows()
         outputs = torch.zeros(len(rows), task.num_outputs, requires_grad=True)
         targets = task.targets(rows)
-        assert len(targets) == len(rows), f"{len(targets)} targets for {len(rows)} rows"
+        for each in by_head(targets, heads_of(task)).values():
+            assert len(each) == len(rows), f"{len(each)} targets for {len(rows)} rows"
         loss = task.hard_loss(outputs, targets)
         assert loss.shape == (), f"hard_loss has shape {tuple(loss.shape)}, not ()"
         (gradient,) = torch.autograd.grad(loss, outputs)
         assert gradient.isfinite().all(), "the gradient of hard_loss holds NaN or infinity"
         assert gradient.any(), "the gradient of hard_loss is zero everywhere"
         assert math.isfinite(task.score(outputs.detach(), targets)), "the score is not finite"
-        twice = task.hard_loss(outputs.repeat(2, 1), torch.cat([targets, targets]))
+        twice = task.hard_loss(outputs.repeat(2, 1), task.targets(torch.cat([rows, rows])))
         assert torch.allclose(twice, loss, rtol=1e-4), "hard_loss is no mean over the batch"
 
     def test_no_constant_answer_scores_above_chance(self) -> None:
         """`chance` is the best score on validation of an answer that ignores the inputs."""
         task = self._task()
-        targets = task.targets(task.splits["validation"])
-        for answer in torch.eye(task.num_outputs) if len(targets) else ():
-            score = task.score(answer.expand(len(targets), -1), targets)
+        rows = task.splits["validation"]
+        targets = task.targets(rows)
+        for answer in torch.eye(task.num_outputs) if len(rows) else ():
+            score = task.score(answer.expand(len(rows), -1), targets)
             assert score <= task.chance + 1e-6, f"a constant answer scores {score}, chance is {task.chance}"
 
     def test_digest_is_hexadecimal_and_stays(self) -> None:

@@ -9,6 +9,7 @@ from shlex import quote
 from typing import Any
 
 from autokd.errors import InputError, gone
+from autokd.heads import heads_of
 from autokd.study import (
     SPACE,
     TASK,
@@ -64,7 +65,7 @@ def context_of(run: Path, setup: Setup, *, measured: bool = True) -> Context:
         space=resolve_space(study),
         task=with_reserve(task) if setup.reserve else task,
         teacher=open_outputs(run / setup.outputs),
-        objectives=resolve_objectives(study) if measured else (),
+        objectives=resolve_objectives(study, heads_of(task)) if measured else (),
     )
 
 

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -34,6 +34,7 @@ from autokd.errors import (
     shortened,
     without_secrets,
 )
+from autokd.heads import heads_of
 from autokd.objectives.measuring import measured
 from autokd.record import canonical, finite
 from autokd.registry import resolve
@@ -43,7 +44,7 @@ from autokd.trial.patience import in_time
 from autokd.trial.process import restored
 from autokd.trial.rebuilding import build_student, keep, why_lost
 from autokd.trial.searched import Stretch
-from autokd.types import Arch, DistillationLoss, Objective, Recipe, SearchSpace, Task
+from autokd.types import Arch, DistillationLoss, Objective, Recipe, SearchSpace, Task, settings_of
 
 if TYPE_CHECKING:
     import optuna
@@ -126,7 +127,8 @@ class Context:
             InputError: the space's `suggest` gives no plain dict.
         """
         arch = self.suggest_arch(trial)
-        return arch, dict(vars(self.study.recipe.suggest(trial, epochs=self.study.budget.rungs[-1])))
+        recipe = self.study.recipe.suggest(trial, epochs=self.study.budget.rungs[-1], heads=heads_of(self.task))
+        return arch, settings_of(recipe)
 
     def build(self, arch: Arch) -> nn.Module:
         """The untrained student of an architecture, with the weights that the study's seed gives."""
@@ -164,7 +166,7 @@ def training_seed(arch: Arch, recipe: Recipe, study_seed: int, repeat: int = 0) 
         study_seed: the study's seed.
         repeat: 0 for the search's own training; 1, 2, ... for its repetitions with fresh seeds.
     """
-    text = canonical(arch, asdict(recipe), {"seed": study_seed, "repeat": repeat})
+    text = canonical(arch, settings_of(recipe), {"seed": study_seed, "repeat": repeat})
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
 
 
