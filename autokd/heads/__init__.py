@@ -27,7 +27,7 @@ from autokd.heads.together import (
     width,
 )
 from autokd.heads.values import Values
-from autokd.heads.weighing import Weighing, weighing
+from autokd.heads.weights import Weighing, weighing
 from autokd.types import Head, Task
 
 __all__ = [

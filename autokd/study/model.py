@@ -302,12 +302,13 @@ _BESIDE_A_TABLE: Mapping[str, Any] = {"teacher": None, "space": None, "objective
 
 
 def _with(data: Mapping[str, Any], path: tuple[str, ...], value: Any, label: str) -> dict[str, Any]:
-    head, *rest = path
+    parts = next((i for i in range(len(path), 1, -1) if ".".join(path[:i]) in data), 1)  # as in objectives.size.rmse
+    head, rest = ".".join(path[:parts]), path[parts:]
     if rest:
         inner = data.get(head)
         if head in _NAMED and isinstance(inner, str):
             inner = {"name": inner}
         if inner is not None and not isinstance(inner, Mapping):
             raise InputError(f"{label}: '{head}' is {shown(inner)}, which has no '{rest[0]}'; override '{head}' itself")
-        value = _with(inner or {}, tuple(rest), value, label)
+        value = _with(inner or {}, rest, value, label)
     return {**data, head: value}
