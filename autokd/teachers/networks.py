@@ -39,7 +39,7 @@ class NetworkTeacher:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     standardised: bool = False
 
-    def outputs(self, inputs: Tensor) -> Tensor | dict[str, Tensor]:
+    def outputs(self, inputs: Tensor) -> Any:
         """The answer in what the network gives, as `networks.logits_in` finds it, detached, on the CPU.
 
         If the network gives several tensors by name, these are the answers of several heads.
