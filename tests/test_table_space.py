@@ -146,6 +146,15 @@ def test_a_category_that_was_not_seen_in_training_has_an_answer(arch: dict[str, 
     assert network_of(arch, task)(rows).isfinite().all()
 
 
+def test_a_column_of_which_every_category_is_rare_has_no_features_and_the_embedding_zero() -> None:
+    full, empty = Column("full", "category", 0, 2), Column("empty", "category", 2, 2)
+
+    embedded = table._Categories([full, empty], 4)(torch.eye(2))
+
+    assert embedded.shape == (2, 2, 4)
+    assert not embedded[:, 1].any()
+
+
 def test_the_embedding_of_a_category_is_that_of_an_embedding_layer() -> None:
     task = table_of(columns(3, 0, 5, 1))
     embed = table._Categories([task.columns[0], task.columns[2]], 4)
