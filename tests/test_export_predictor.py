@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from autokd import load_predictor
 from autokd.errors import InputError
-from autokd.export import Predictor, export_student
+from autokd.export import Predictor, export_student, task_shape
 from autokd.export.card import Card
 from autokd.heads import Classes, Head, Labels, Positions, Values
-from autokd.readings import Pixels
+from autokd.readings import Pixels, raw_rows
+from autokd.testing import TinyTask
 
 GREY = Pixels((7.0,), (4.0,), "uint8", (1, 8, 8))
 RAW = np.random.default_rng(0).integers(0, 17, (20, 1, 8, 8), dtype=np.uint8)
@@ -221,3 +222,13 @@ def test_an_exporter_that_knows_no_raw_rows_gets_inputs(tmp_path: Path, monkeypa
     monkeypatch.setattr("autokd.registry.resolve", lambda group, name: mine)
     export_student(student, GREY.batch(RAW), tmp_path / "s.mine", card=sample_card(), rows=RAW)
     assert torch.equal(got["inputs"], GREY.batch(RAW))
+
+
+def test_a_task_that_somebody_wrote_may_have_attributes_of_these_names() -> None:
+    class Mine(TinyTask):
+        heads, columns, reading, raw = 4, ["a", "b"], "by eye", np.zeros(3)
+
+    task = Mine()
+    assert raw_rows(task, torch.arange(3)) == (None, None)
+    shape = task_shape(task)
+    assert (shape.heads, shape.columns) == (None, ())

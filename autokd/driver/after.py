@@ -24,6 +24,7 @@ from autokd.driver.test_reads import note_test_read
 from autokd.errors import START_OVER, InputError, said
 from autokd.export import export_student, task_shape
 from autokd.files import given_path, read_json, write_json
+from autokd.readings import raw_rows
 from autokd.record import TrialRecord, read_trials
 from autokd.registry import reference_of, source_digest
 from autokd.study import (
@@ -207,7 +208,7 @@ def export_trial(
     kept = _kept(given_path("run", run).absolute(), number, study, space, task)
     context, setup = kept.context, kept.setup
     rows = context.task.splits["validation"][:64]
-    reading, raw = (getattr(context.task, name, None) for name in ("reading", "raw"))
+    reading, raw = raw_rows(context.task, rows)
     said = export_student(
         _load_student(context, kept.arch, kept.folder),
         context.task.inputs(rows),
@@ -225,7 +226,7 @@ def export_trial(
             "teacher": {**setup.teacher, "digest": setup.digests.teacher},
             "versions": {k: v for k, v in setup.environment.items() if k in ("autokd", "torch", "python")},
         },
-        rows=None if raw is None else raw(rows),
+        rows=raw,
     )
     return f"trial {number} ({kept.origin}): {said}"
 

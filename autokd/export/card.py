@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from autokd.errors import listed, said
-from autokd.heads import Classes, head_of
+from autokd.heads import Classes, Own, head_of, heads_of
 from autokd.readings import Column, reading_of
 from autokd.types import Head, Task
 
@@ -115,17 +115,18 @@ class Config(Card):
 
 def task_shape(task: Task) -> TaskShape:
     """The facts about a task that are kept with a student."""
-    heads: dict[str, Head] | None = getattr(task, "heads", None)
+    heads = None if any(isinstance(head, Own) for head in heads_of(task).values()) else dict(heads_of(task))
     classes = tuple(map(str, getattr(task, "class_names", ())))
     if heads is None and len(classes) == task.num_outputs:
         heads = {"": Classes(classes)}
+    columns = getattr(task, "columns", ())
     return TaskShape(
         name=task.name,
         input_shape=tuple(task.input_shape),
         num_outputs=task.num_outputs,
         outputs=_columns(heads or {}),
         heads=heads,
-        columns=getattr(task, "columns", ()),
+        columns=columns if isinstance(columns, tuple) and all(isinstance(each, Column) for each in columns) else (),
     )
 
 

@@ -65,8 +65,8 @@ KINDS: Mapping[str, Callable[..., Head]] = {
 
 def heads_of(task: Task) -> Heads:
     """The heads of a task; a task without any has one, which uses the task's own loss and score."""
-    given: Heads | None = getattr(task, "heads", None)
-    return given if given is not None else {"": Own(task)}
+    given: object = getattr(task, "heads", None)  # of a task that somebody wrote earlier this may be anything
+    return given if isinstance(given, Mapping) else {"": Own(task)}
 
 
 def head_of(plain: Mapping[str, Any]) -> Head:

@@ -8,17 +8,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from torch import Tensor
+
 from autokd.errors import InputError
 from autokd.readings.columns import Column, Columns
 from autokd.readings.pixels import Pixels
-from autokd.types import Reading
+from autokd.types import Reading, Task
 
-__all__ = ["Column", "Columns", "Pixels", "reading_of"]
+__all__ = ["Column", "Columns", "Pixels", "raw_rows", "reading_of"]
 
 _KINDS: Mapping[str, Callable[[Mapping[str, Any]], Reading]] = {
     "pixels": Pixels.of_plain,
     "columns": Columns.of_plain,
 }
+
+
+def raw_rows(task: Task, rows: Tensor) -> tuple[Reading | None, Any]:
+    """The reading of a task, and these rows before it; None and None if the task has no reading of these kinds.
+
+    A task that somebody wrote may have other attributes of the same names.
+    """
+    reading, raw = getattr(task, "reading", None), getattr(task, "raw", None)
+    return (reading, raw(rows)) if isinstance(reading, Pixels | Columns) and callable(raw) else (None, None)
 
 
 def reading_of(plain: Mapping[str, Any]) -> Reading:
