@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from autokd import driver
 from autokd.driver.events import Event, Tell
-from autokd.driver.setup import unimportable
+from autokd.driver.run import unimportable
 from autokd.errors import FOREIGN, InputError, named
 from autokd.files import given_path
 from autokd.front import Front

@@ -17,12 +17,11 @@ from small import small_study, write_space
 
 from autokd import checkpoints
 from autokd.driver import load_front, search_study, unused
-from autokd.driver.events import progress_only
-from autokd.driver.progress import SEARCHING
-from autokd.driver.test_reads import count_test_reads
+from autokd.driver.events import SEARCHING, progress_only
 from autokd.errors import NoFrontError
 from autokd.front import Front
 from autokd.record import TrialRecord, canonical, read_study, read_trials
+from autokd.record.test_reads import count_test_reads
 from autokd.tasks import from_arrays
 from autokd.tasks.task import ArrayTask
 

@@ -10,7 +10,7 @@ import torch
 from command_line import refused_search
 
 from autokd.driver.loop import open_executor
-from autokd.driver.places import Here
+from autokd.driver.workplaces import Here
 from autokd.errors import InputError
 from autokd.latency import timing
 from autokd.latency.meter import IN_PROCESS, idle_calibration_ms

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from autokd.checkpoints import ANSWERS, checkpoint, read_result, write_result
 from autokd.driver import export_trial, search_study
-from autokd.driver.answer import finish
-from autokd.driver.places import HERE
+from autokd.driver.settling import finish
+from autokd.driver.workplaces import HERE
 from autokd.errors import InputError, NoFrontError
 from autokd.pareto import as_losses, non_dominated
 from autokd.trial import Stretch, run_stretch, why_lost

@@ -14,8 +14,7 @@ from torch import nn
 
 from autokd.distill import Training
 from autokd.driver import retrain, search_study
-from autokd.driver.events import progress_only
-from autokd.driver.progress import steps, tell_nobody
+from autokd.driver.events import progress_only, steps, tell_nobody
 from autokd.driver.teaching import with_test_answers
 from autokd.errors import InputError
 from autokd.study import read_setup
@@ -170,7 +169,7 @@ def test_retraining_in_a_run_that_was_stopped_before_its_front_asks_the_test_row
 ) -> None:
     run = small_run(tmp_path, **{"budget.trials": 1, "objectives": OBJECTIVES})
     with monkeypatch.context() as patch:
-        patch.setattr("autokd.driver.entry.finish", stop)
+        patch.setattr("autokd.driver.whole_search.finish", stop)
         with pytest.raises(KeyboardInterrupt):
             search_study(run.context.study, run=run.folder)
     found = retrain(run.folder, 0, study=run.context.study, seeds=1, workers=1)
@@ -207,7 +206,7 @@ def test_progress_says_how_much_is_done_and_how_long_the_rest_takes(caplog: pyte
 
 
 def test_a_search_tells_whoever_looks_how_far_the_teacher_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autokd.driver.progress._TOLD_EVERY", 0.0)
+    monkeypatch.setattr("autokd.driver.events._TOLD_EVERY", 0.0)
     seen = []
     study = small_study(**{"budget.trials": 1}, teacher=TRAINED)
     search_study(study, run=tmp_path / "run", tell=progress_only(lambda progress: seen.append(progress["message"])))

@@ -1,9 +1,10 @@
 """Many trials: a run is prepared, driven and finished, and its students are used.
 
-Read the files in this order: `preparation` makes what the trials of a run share, and `setup` compares it with the run;
-`core` decides what is trained next; `loop` trains it; `answer` makes the front from the record, and `settled` reads the
-front back; `entry` does all of this in one call; `after` retrains and exports. Names are imported when they are first
-used, because reading a settled front needs no torch.
+Read the files in this order: `preparation` makes what the trials of a run share, and `run` compares it with
+what the run was begun with; `core` decides what is trained next; `loop` trains it, at one of the `workplaces`;
+`settling` makes the final front, and `stored_front` reads it back; `whole_search` does all of this in one call;
+`students` retrains and exports. Names are imported when they are first used, because reading a stored front needs no
+torch.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autokd.driver.after import export_trial, retrain
     from autokd.driver.core import Driver
-    from autokd.driver.device import measure_device
-    from autokd.driver.entry import search_study, unused
-    from autokd.driver.settled import load_front
+    from autokd.driver.latency_table import measure_device
+    from autokd.driver.stored_front import load_front
+    from autokd.driver.students import export_trial, retrain
+    from autokd.driver.whole_search import search_study, unused
 
 __all__ = [
     "Driver",
@@ -30,12 +31,12 @@ __all__ = [
 
 _HOMES = {
     "Driver": "core",
-    "export_trial": "after",
-    "load_front": "settled",
-    "measure_device": "device",
-    "retrain": "after",
-    "search_study": "entry",
-    "unused": "entry",
+    "export_trial": "students",
+    "load_front": "stored_front",
+    "measure_device": "latency_table",
+    "retrain": "students",
+    "search_study": "whole_search",
+    "unused": "whole_search",
 }
 
 

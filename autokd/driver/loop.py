@@ -16,7 +16,7 @@ from typing import Any
 
 from autokd.checkpoints import WEIGHTS, deaths, is_whole, note_death, read_result, too_many
 from autokd.driver.core import Driver
-from autokd.driver.progress import SEARCHING, Notify, fresh_seeds
+from autokd.driver.events import SEARCHING, Notify, fresh_seeds
 from autokd.errors import InputError
 from autokd.executors import InlineExecutor, ProcessExecutor
 from autokd.trial import Stretch, reason_of

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autokd.devices import pick_device
 from autokd.driver.costs import draw_archs, refuse_hopeless_bounds
-from autokd.driver.setup import refuse_unimportable
+from autokd.driver.run import refuse_unimportable
 from autokd.driver.spaces import refuse_unbuildable
 from autokd.errors import InputError
 from autokd.heads import heads_of

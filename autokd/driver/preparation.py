@@ -12,6 +12,8 @@ from typing import Any, cast
 import torch
 
 from autokd.driver.costs import draw_archs, open_latencies, refuse_hopeless_bounds
+from autokd.driver.ends import end_points
+from autokd.driver.events import Notify, tell_nobody
 from autokd.driver.parts import (
     fitting_objectives,
     refuse_hopeless_baselines,
@@ -19,11 +21,8 @@ from autokd.driver.parts import (
     refuse_unusable_baselines,
     usable_parts,
 )
-from autokd.driver.places import HERE, Place
 from autokd.driver.prior import adopt_prior, refuse_prior
-from autokd.driver.progress import Notify, tell_nobody
-from autokd.driver.reference import end_points
-from autokd.driver.setup import (
+from autokd.driver.run import (
     Run,
     environment,
     ideal_point,
@@ -34,11 +33,12 @@ from autokd.driver.setup import (
     searches_otherwise,
     setup_to_go_on,
 )
+from autokd.driver.settling import read_test
 from autokd.driver.spaces import refuse_unbuildable
 from autokd.driver.tables import prepare_table
 from autokd.driver.teaching import teacher_and_outputs, teacher_facts
-from autokd.driver.test_split import read_test
 from autokd.driver.widening import widen
+from autokd.driver.workplaces import HERE, Place
 from autokd.errors import START_OVER, InputError
 from autokd.executors import one_thread
 from autokd.latency.meter import Meter, idle_calibration_ms

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import optuna
 
-from autokd.driver.setup import DIGESTS
+from autokd.driver.run import DIGESTS
 from autokd.errors import START_OVER, InputError
 from autokd.record import close_storage, database_file, open_storage, read_study, write_study
 from autokd.study import (

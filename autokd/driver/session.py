@@ -13,8 +13,8 @@ from autokd.checkpoints import DiskBudget
 from autokd.driver.core import Driver
 from autokd.driver.events import PROGRESS, Account, Tell, described
 from autokd.driver.prior import prior_note, prior_trials
-from autokd.driver.settled import final_front
-from autokd.driver.setup import Run
+from autokd.driver.run import Run
+from autokd.driver.stored_front import final_front
 from autokd.errors import gone
 from autokd.front import Front
 from autokd.pareto import scaled_hypervolume, undominated

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from autokd.driver.costs import refuse_hopeless_bounds
 from autokd.driver.prior import adopt_prior, refuse_prior
-from autokd.driver.setup import Run, environment, record_names, refuse_other_digests, refuse_other_study, setup_to_go_on
+from autokd.driver.run import Run, environment, record_names, refuse_other_digests, refuse_other_study, setup_to_go_on
 from autokd.record import canonical
 from autokd.registry import resolve
 from autokd.study import SPACE, Digests, Setup, Study, dump, measures, read_setup, write_setup

@@ -16,7 +16,7 @@ from torch import nn
 from autokd.checkpoints import OPTIMIZER, WEIGHTS, is_whole, write_result
 from autokd.devices import Compute, on_device, pick_device
 from autokd.distill import Training, one_cycle
-from autokd.driver.progress import Notify, steps
+from autokd.driver.events import Notify, steps
 from autokd.errors import FOREIGN, InputError, said
 from autokd.losses import kd
 from autokd.study import TEACHER, TO_TEACH, Setup, Study, TeacherSection, as_let_in, changed_sources, teacher_sources

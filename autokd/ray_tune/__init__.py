@@ -14,7 +14,7 @@ from autokd.errors import InputError
 from autokd.study import Study
 
 if TYPE_CHECKING:
-    from autokd.driver.places import Place
+    from autokd.driver.workplaces import Place
 
 
 @contextmanager

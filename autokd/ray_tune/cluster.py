@@ -20,9 +20,9 @@ from ray.tune import ResultGrid
 
 from autokd.checkpoints import drop
 from autokd.driver.core import Driver
+from autokd.driver.events import Notify, fresh_seeds
 from autokd.driver.loop import finished
-from autokd.driver.progress import Notify, fresh_seeds
-from autokd.driver.setup import Run
+from autokd.driver.run import Run
 from autokd.errors import InputError, said
 from autokd.latency.meter import Meter
 from autokd.latency.node import meter_of_cluster

@@ -17,7 +17,7 @@ from ray.util.metrics import Gauge
 
 from autokd.checkpoints import trial_folder, unrecorded_result
 from autokd.driver.core import Driver
-from autokd.driver.progress import SEARCHING, Notify
+from autokd.driver.events import SEARCHING, Notify
 from autokd.ray_tune.storage import Storage
 from autokd.ray_tune.worker import as_config
 from autokd.trial import Stretch

@@ -17,7 +17,7 @@ import torch
 from filelock import FileLock
 from torch import nn
 
-from autokd.driver.setup import Run
+from autokd.driver.run import Run
 from autokd.latency.meter import Candidates
 from autokd.study import SETUP_FILE, Study, dump, resolve_space
 from autokd.tasks import ArrayTask

@@ -40,7 +40,7 @@ from scipy.stats import kendalltau
 from autokd import Recipe, Study, load_study
 from autokd.driver.costs import random_study
 from autokd.driver.preparation import prepare
-from autokd.driver.setup import Run
+from autokd.driver.run import Run
 from autokd.executors import one_thread
 from autokd.latency.timing import measure_calibration_ms, measure_together
 from autokd.objectives.costs import flops, parameters

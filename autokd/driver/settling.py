@@ -1,4 +1,4 @@
-"""Makes the front from the record: trains fresh seeds near it, measures latencies together, reads test once."""
+"""Settles the front of a run: trains fresh seeds near it, measures latencies together, and scores it on test once."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from typing import Any
 import numpy as np
 
 from autokd.checkpoints import OPTIMIZER, drop, trial_folder, whole_checkpoint
-from autokd.driver.glance import Measures, front_of
-from autokd.driver.places import Place
-from autokd.driver.progress import Notify
-from autokd.driver.setup import Run
+from autokd.distill import load_weights
+from autokd.driver.events import Notify
+from autokd.driver.front_from_record import Measures, front_of
+from autokd.driver.run import Run
+from autokd.driver.teaching import with_test_answers
+from autokd.driver.workplaces import Place
 from autokd.errors import NoFrontError
 from autokd.files import write_json
 from autokd.front import Front, Student
 from autokd.pareto import as_losses, near_front, undominated
 from autokd.record import TrialRecord, reasons
-from autokd.trial import Stretch, training_seed
+from autokd.record.test_reads import note_test_read
+from autokd.study import Setup
+from autokd.trial import Context, Stretch, evaluate, evaluate_outputs, training_seed
 from autokd.types import Recipe
 
 _LOG = logging.getLogger("autokd")
@@ -162,3 +166,35 @@ def _timed_together(run: Run, students: Sequence[Student]) -> list[Student]:
             for student, timing in zip(students, timings, strict=True)
         ]
     return students
+
+
+def read_test(
+    context: Context,
+    folder: Path,
+    setup: Setup,
+    students: Sequence[Student],
+    folders: Mapping[int, Sequence[Path]],
+    trials: Mapping[int, TrialRecord],
+    notify: Notify,
+) -> tuple[list[Student], dict[str, float]]:
+    """The students of the front with their values on the test split, and those of the teacher; see `ReadTest`.
+
+    The teacher is asked about these rows now, and not before the search.
+    """
+    rows = context.task.splits["test"]
+    if not len(rows):
+        return list(students), {}
+    note_test_read(folder, f"the front: {len(students)} students and the teacher")
+    context = with_test_answers(context, folder, setup, notify, own=context.study)
+    scored = []
+    for student in students:
+        own = whole_checkpoint(folder, trials[student.trial])
+        values = []
+        for weights in folders[student.trial] or ([own] if own else []):
+            network = context.build(student.arch)
+            load_weights(network, weights)
+            values.append(evaluate(context, network, "test"))
+        test = {name: fmean(value[name] for value in values) for name in values[0]} if values else {}
+        scored.append(replace(student, test=test))
+    answers = context.teacher[0][rows]
+    return scored, evaluate_outputs(context, answers, "test") if not answers.isnan().any() else {}

@@ -1,6 +1,6 @@
 """Makes a front from the record and the objectives in `study.json`; no code of the study is looked up for it.
 
-`answer` makes the final front from these parts, after students were trained anew. This file does not import torch.
+`settling` makes the final front from these parts, after students were trained anew. This file does not import torch.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autokd.driver.test_reads import count_test_reads
 from autokd.errors import START_OVER, InputError
 from autokd.front import Front, Student, marked
 from autokd.pareto import as_losses, scaled_hypervolume, undominated
 from autokd.record import TrialRecord, counts, reasons
+from autokd.record.test_reads import count_test_reads
 from autokd.registry import installed, resolve
 from autokd.study import SETUP_FILE, Setup, Study, objectives_of, resolve_objectives
 from autokd.types import Objective
@@ -72,7 +72,7 @@ class Measures:
         return self.standard_errors(best.values, measured)[main.name]
 
 
-def glance(run: Path, setup: Setup, trials: Sequence[TrialRecord], study: Study | None = None) -> Front:
+def raw_front(run: Path, setup: Setup, trials: Sequence[TrialRecord], study: Study | None = None) -> Front:
     """The raw front of the trials so far: one training each, nothing is measured again, and test is not read.
 
     Args:

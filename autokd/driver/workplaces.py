@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from autokd.driver.core import Driver
+from autokd.driver.events import Notify
 from autokd.driver.loop import Executors, Work, open_executor, run_trials, train_all
-from autokd.driver.progress import Notify
-from autokd.driver.setup import Run
+from autokd.driver.run import Run
 from autokd.executors import InlineExecutor
 from autokd.latency.meter import Meter
 from autokd.study import RayExecutor, Study

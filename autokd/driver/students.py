@@ -16,16 +16,16 @@ from torch import nn
 
 from autokd.checkpoints import OPTIMIZER, drop, is_student, whole_checkpoint
 from autokd.distill import load_weights
+from autokd.driver.events import Notify, tell_nobody
 from autokd.driver.loop import Work, open_executor, train_all
 from autokd.driver.preparation import apart
-from autokd.driver.progress import Notify, tell_nobody
 from autokd.driver.teaching import with_test_answers
-from autokd.driver.test_reads import note_test_read
 from autokd.errors import START_OVER, InputError, said
 from autokd.export import export_student, task_shape
 from autokd.files import given_path, read_json, write_json
 from autokd.readings import raw_rows
 from autokd.record import TrialRecord, read_trials
+from autokd.record.test_reads import note_test_read
 from autokd.registry import reference_of, source_digest
 from autokd.study import (
     TO_BUILD,

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import torch
 
-from autokd.driver.progress import Notify
+from autokd.driver.events import Notify
 from autokd.errors import FOREIGN, OTHER_FOLDER, START_OVER, InputError, said
 from autokd.front import Student
 from autokd.latency.latencies import Latencies

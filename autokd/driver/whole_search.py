@@ -13,16 +13,14 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from autokd.checkpoints import clean
-from autokd.driver.answer import finish
-from autokd.driver.doors import RunDoor
-from autokd.driver.events import Tell, of_baseline, signed, tell_no_one
-from autokd.driver.places import Place, open_place
+from autokd.driver.events import Tell, before_trials, of_baseline, signed, tell_no_one
 from autokd.driver.preparation import prepare
 from autokd.driver.prior import prior_note
-from autokd.driver.progress import before_trials
+from autokd.driver.run import Run
 from autokd.driver.session import Session, hypervolume_of
-from autokd.driver.settled import still_answers
-from autokd.driver.setup import Run
+from autokd.driver.settling import finish
+from autokd.driver.stored_front import RunDoor, still_answers
+from autokd.driver.workplaces import Place, open_place
 from autokd.errors import InputError, NoFrontError, gone, said
 from autokd.executors import modes_of_a_new_process
 from autokd.files import write_json

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from autokd.driver.costs import draw_archs, latencies_of
-from autokd.driver.places import open_place
+from autokd.driver.workplaces import open_place
 from autokd.errors import FOREIGN, InputError, UnmeasuredError
 from autokd.latency.meter import idle_calibration_ms
 from autokd.latency.prediction import LatencyPrediction
