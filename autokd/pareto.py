@@ -61,19 +61,19 @@ def undominated(members: Sequence[Member], objectives: Sequence[Objective]) -> l
     return [member for member, keep in zip(members, kept, strict=True) if keep]
 
 
-def hypervolume(points: Floats, reference: Floats) -> float:
-    """The volume that points dominate up to a reference point, exactly; >= 0.
+def hypervolume(points: Floats, worst: Floats) -> float:
+    """The volume that points dominate up to a worst point, exactly; >= 0.
 
-    Points that are not better than the reference in every objective, or that hold a NaN, add nothing.
+    Points that are not better than the worst point in every objective, or that hold a NaN, add nothing.
 
     Args:
         points: losses, shape (points, objectives), two objectives or more.
-        reference: losses a little worse than those of any point that should count, shape (objectives,).
+        worst: losses a little worse than those of any point that should count, shape (objectives,).
 
     Source: Zitzler and Thiele (1999), https://doi.org/10.1109/4235.797969.
     """
-    inside = points[(points < reference).all(axis=1)]
-    return float(moocore.hypervolume(inside, ref=reference)) if len(inside) else 0.0
+    inside = points[(points < worst).all(axis=1)]
+    return float(moocore.hypervolume(inside, ref=worst)) if len(inside) else 0.0
 
 
 def scaled_hypervolume(
@@ -81,17 +81,17 @@ def scaled_hypervolume(
     objectives: Sequence[Objective],
     *,
     ideal: Mapping[str, float],
-    reference: Mapping[str, float],
+    worst: Mapping[str, float],
 ) -> float:
-    """Hypervolume, 0 .. 1, with each objective scaled: 0 at its ideal or beyond, 1 at the reference.
+    """Hypervolume, 0 .. 1, with each objective scaled: 0 at its ideal or beyond, 1 at the worst value that counts.
 
-    An objective whose reference is no worse than its ideal cannot vary. Its values up to the reference count in full.
+    An objective whose worst value is no worse than its ideal cannot vary. Its values up to that one count in full.
     """
     if not values:
         return 0.0
-    losses, best, worst = (as_losses(each, objectives) for each in (values, [ideal], [reference]))
-    scaled = (losses - best) / np.where(worst > best, worst - best, 1.0)
-    scaled = np.where(worst > best, np.maximum(scaled, 0.0), losses > worst)
+    losses, best, least = (as_losses(each, objectives) for each in (values, [ideal], [worst]))
+    scaled = (losses - best) / np.where(least > best, least - best, 1.0)
+    scaled = np.where(least > best, np.maximum(scaled, 0.0), losses > least)
     return min(hypervolume(scaled, np.ones(len(objectives))), 1.0)
 
 

@@ -64,7 +64,7 @@ def small_context(tmp_path: Path, **overrides: Any) -> Context:
 def small_driver(run: Run) -> Driver:
     """A driver of a prepared run that holds its record; close it by `driver.record.close()`."""
     study = run.context.study
-    record = Record(run.folder, run.context.objectives, sampler_for(run.context, run.reference, study.seed))
+    record = Record(run.folder, run.context.objectives, sampler_for(run.context, run.worst, study.seed))
     scheduler = resolve("schedulers", study.scheduler)(run.context.objectives, study.budget.rungs)
     return Driver(run.context, record, scheduler, folder=run.folder, latencies=run.latencies)
 

@@ -35,7 +35,7 @@ def search(
     state: TrialState = TrialState.PRUNED,
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """What the sampler proposes where a student is ended after its first epoch if `stops` says so."""
-    sampler = CostAwareSampler(suggest, costs, (ACCURACY, SIZE), reference=REFERENCE, exact=8, seed=0)
+    sampler = CostAwareSampler(suggest, costs, (ACCURACY, SIZE), worst=REFERENCE, exact=8, seed=0)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     proposed = []
     for _ in range(proposals):

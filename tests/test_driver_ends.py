@@ -59,7 +59,7 @@ def own(tmp_path: Path) -> str:
 def test_the_hypervolume_of_a_share_and_a_cost_is_what_it_was_to_the_bit(values: list[tuple[float, int]]) -> None:
     points = np.array([[1 - score, cost / 5000] for score, cost in values])
     named = [{"score": score, "cost": cost} for score, cost in values]
-    found = scaled_hypervolume(named, TWO, ideal={"score": 1, "cost": 0}, reference={"score": 0, "cost": 5000})
+    found = scaled_hypervolume(named, TWO, ideal={"score": 1, "cost": 0}, worst={"score": 0, "cost": 5000})
     assert found == hypervolume(points, np.ones(2))
 
 
@@ -77,13 +77,13 @@ def test_the_log_says_from_where_to_where_the_hypervolume_counts(
 
 @given(st.lists(pairs, max_size=6), pairs, pairs)
 def test_the_hypervolume_is_within_0_and_1_whatever_the_values_and_the_ends(
-    values: list[Mapping[str, float]], ideal: Mapping[str, float], reference: Mapping[str, float]
+    values: list[Mapping[str, float]], ideal: Mapping[str, float], worst: Mapping[str, float]
 ) -> None:
-    assert 0 <= scaled_hypervolume(values, TWO, ideal=ideal, reference=reference) <= 1
+    assert 0 <= scaled_hypervolume(values, TWO, ideal=ideal, worst=worst) <= 1
 
 
 def test_the_hypervolume_is_full_at_the_ideal_and_nothing_at_the_reference() -> None:
-    ends = {"ideal": {"score": 100, "cost": 0}, "reference": {"score": 10, "cost": 50}}
+    ends = {"ideal": {"score": 100, "cost": 0}, "worst": {"score": 10, "cost": 50}}
     found = [
         scaled_hypervolume([{"score": score, "cost": cost}], TWO, **ends)
         for score, cost in [(100, 0), (55, 0), (55, 25), (120, -3), (10, 0), (5, 0), (90, 60)]
@@ -92,7 +92,7 @@ def test_the_hypervolume_is_full_at_the_ideal_and_nothing_at_the_reference() -> 
 
 
 def test_an_objective_that_cannot_vary_counts_in_full() -> None:
-    ends = {"ideal": {"score": 1, "cost": 7}, "reference": {"score": 0, "cost": 7}}
+    ends = {"ideal": {"score": 1, "cost": 7}, "worst": {"score": 0, "cost": 7}}
     assert scaled_hypervolume([{"score": 0.5, "cost": 7}], TWO, **ends) == 0.5
     assert scaled_hypervolume([{"score": 0.5, "cost": 7.1}], TWO, **ends) == 0
 
@@ -102,7 +102,7 @@ def test_ends_are_declared_measured_or_sampled(tmp_path: Path, own: str) -> None
     run = small_run(
         tmp_path, objectives={"accuracy": {}, "nll": {"bound": 2}, **{f"{own}:{name}": {} for name in names}}
     )
-    ideal, worst = run.ideal, run.reference
+    ideal, worst = run.ideal, run.worst
     assert (ideal["accuracy"], worst["accuracy"], ideal["nll"], worst["nll"]) == (1, 0, 0, 2)
     assert (ideal["sixty_fourths"], worst["sixty_fourths"]) == (0, 64)
     assert (ideal["percent"], ideal["good_percent"]) == (0, 100)

@@ -82,7 +82,7 @@ def new_study(
     def priced(arch: Mapping[str, Any]) -> dict[str, float]:
         return {name: value for name, value in costs(arch).items() if name in known}
 
-    sampler = CostAwareSampler(space, priced, objectives, reference=known, exact=exact, seed=seed)
+    sampler = CostAwareSampler(space, priced, objectives, worst=known, exact=exact, seed=seed)
     return optuna.create_study(directions=[o.direction for o in objectives], sampler=sampler)
 
 
@@ -137,7 +137,7 @@ def test_bounds_are_kept_when_nothing_is_left_to_gain() -> None:
         wide,
         lambda arch: {"size": arch["width"]},
         (ACCURACY, bounded),
-        reference=REFERENCE | {"size": 50},
+        worst=REFERENCE | {"size": 50},
         exact=3,
         seed=0,
     )

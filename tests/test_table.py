@@ -144,9 +144,9 @@ def test_the_reference_is_the_bound_or_the_worst_of_the_table_and_the_best_is_wh
 ) -> None:
     study = study_of(write_table(tmp_path), objectives={"accuracy": {}, "latency_ms": {"bound": 2}})
     run = prepare(study, tmp_path / "run")
-    assert run.reference == {"accuracy": 60, "latency_ms": 2}
+    assert run.worst == {"accuracy": 60, "latency_ms": 2}
     assert run.ideal == {"accuracy": 90, "latency_ms": 0.5}
-    ends = {"ideal": run.ideal, "reference": run.reference}
+    ends = {"ideal": run.ideal, "worst": run.worst}
     assert scaled_hypervolume([run.ideal], run.context.objectives, **ends) == 1
     assert scaled_hypervolume([{"accuracy": 75, "latency_ms": 1.25}], run.context.objectives, **ends) == 0.25
 
@@ -290,5 +290,5 @@ def test_nas_bench_201_is_searched_as_it_stands(shared: Path, tmp_path: Path) ->
     losses = as_losses(list(table.rows.values()), list(table.objectives.values()))
     best = [row for row, keep in zip(table.rows.values(), non_dominated(losses), strict=True) if keep]
     context = load_context(str(tmp_path / "run"))
-    full = scaled_hypervolume(best, context.objectives, ideal=context.ideal, reference=front.reference)
+    full = scaled_hypervolume(best, context.objectives, ideal=context.ideal, worst=front.reference)
     assert 0.5 < front.hypervolume / full <= 1

@@ -137,7 +137,7 @@ def front_of(
             [s.values for s in ordered],
             objectives,
             ideal=measures.ideal,
-            reference=setup.reference_point,
+            worst=setup.reference_point,
         ),
         reference=dict(setup.reference_point),
         validation_labels=measures.rows,

@@ -92,7 +92,7 @@ class Run:
     shared: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def reference(self) -> dict[str, float]:
+    def worst(self) -> dict[str, float]:
         """The worst value by objective, for the hypervolume; it was fixed when the run began."""
         return dict(self.setup.reference_point)
 

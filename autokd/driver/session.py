@@ -41,7 +41,7 @@ class Session:
         if known:
             note = prior_note(run.folder, study, run.setup)
             _LOG.info("%s.", note[:1].upper() + note[1:])
-        sampler = sampler_for(run.context, run.reference, study.seed, known)
+        sampler = sampler_for(run.context, run.worst, study.seed, known)
         self.record = Record(run.folder, run.context.objectives, sampler, named=study.record)
         try:
             self._begin(run, known)
@@ -53,7 +53,7 @@ class Session:
         study = run.context.study
         if self.record.trials:  # a seeded sampler would repeat what it suggested before
             seed = (study.seed + len(self.record.trials)) % 2**32
-            self.record.study.sampler = sampler_for(run.context, run.reference, seed, known)
+            self.record.study.sampler = sampler_for(run.context, run.worst, seed, known)
         self.answered = _answered(run.folder, self.record)
         scheduler = resolve("schedulers", study.scheduler)(run.context.objectives, study.budget.rungs)
         self.driver = Driver(
@@ -156,7 +156,7 @@ class Session:
 
 def hypervolume_of(values: Sequence[Mapping[str, float]], run: Run) -> float:
     """The hypervolume that students of these values dominate, as the run counts it."""
-    return scaled_hypervolume(values, run.context.objectives, ideal=run.ideal, reference=run.reference)
+    return scaled_hypervolume(values, run.context.objectives, ideal=run.ideal, worst=run.worst)
 
 
 def _answered(folder: Path, record: Record) -> Front | None:

@@ -16,13 +16,13 @@ _BUILT = 8
 
 
 def sampler_for(
-    context: Searched, reference: Mapping[str, float], seed: int, prior: Sequence[FrozenTrial] = ()
+    context: Searched, worst: Mapping[str, float], seed: int, prior: Sequence[FrozenTrial] = ()
 ) -> optuna.samplers.BaseSampler:
     """The sampler of a study.
 
     Args:
         context: what is searched.
-        reference: the worst value of each objective that still counts, as for the hypervolume of the run.
+        worst: the worst value of each objective that still counts, as for the hypervolume of the run.
         seed: 0 .. 2**32 - 1. A resumed search needs another seed, or it repeats its suggestions.
         prior: trials of an earlier run of the same space. Only AutoKD's own sampler learns from them.
     """
@@ -34,7 +34,7 @@ def sampler_for(
         context.suggest,
         context.costs,
         context.objectives,
-        reference=reference,
+        worst=worst,
         exact=exact,
         seed=seed,
         hurried=context.study.executor != "inline",

@@ -9,7 +9,7 @@ hypervolume after 50 trainings on the first of these tables.
 
 - In a sketch that reached .977: plain errors as targets instead of square roots (.956), logarithms of errors (.954), a
   saturating transform (.963), costs by rank (.950), a model without costs (.930).
-- In this code, which reaches .980 (8 seeds): hypervolume up to the worst student seen instead of the run's reference
+- In this code, which reaches .980 (8 seeds): hypervolume up to the worst student seen instead of the run's worst
   (.956), one round of changes to the best candidates instead of five (.970).
 
 Choices that the figures support:
@@ -78,7 +78,7 @@ class CostAwareSampler(BaseSampler):
         suggest: gives the architecture and the recipe of a trial, as the study does.
         costs: gives the exact costs of an architecture before training, by objective name. It may raise.
         objectives: the study's objectives.
-        reference: the worst value of each objective that still counts, as for the hypervolume of the run.
+        worst: the worst value of each objective that still counts, as for the hypervolume of the run.
         exact: for how many of the most promising candidates `costs` is called at each proposal. A model of the known
             costs predicts the others. math.inf where calling `costs` is free.
         seed: 0 .. 2**32 - 1.
@@ -96,7 +96,7 @@ class CostAwareSampler(BaseSampler):
         costs: Costs,
         objectives: Sequence[Objective],
         *,
-        reference: Mapping[str, float],
+        worst: Mapping[str, float],
         exact: float,
         seed: int,
         hurried: bool = False,
@@ -104,7 +104,7 @@ class CostAwareSampler(BaseSampler):
     ) -> None:
         self._suggest, self._costs, self.objectives, self._exact = suggest, costs, tuple(objectives), exact
         self._random, self._hurried = Random(seed), hurried
-        self._outlook = Outlook(objectives, reference, seed=seed)
+        self._outlook = Outlook(objectives, worst, seed=seed)
         self._asked: dict[str, Mapping[str, float]] = {}
         self._broken: set[str] = set()
         self._pool: list[Candidate] = []

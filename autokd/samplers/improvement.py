@@ -50,29 +50,29 @@ def expected_improvement(candidates: list[Floats], free: Boxes) -> Floats:
     return np.asarray(gain.sum(axis=1))
 
 
-def free_boxes(points: Floats, reference: Floats) -> Boxes:
-    """The region below the reference that no point dominates, as boxes that do not overlap.
+def free_boxes(points: Floats, worst: Floats) -> Boxes:
+    """The region below the worst point that no point dominates, as boxes that do not overlap.
 
     Low ends may be -inf. The region is cut into slices along the last objective, and each slice is cut in the same way
     with one objective less. A box that goes on in the next slice is joined with its continuation.
 
     Args:
         points: losses, shape (points, objectives), one objective or more; some may be dominated.
-        reference: shape (objectives,).
+        worst: shape (objectives,).
     """
-    if len(reference) == 1:
-        return np.array([[-np.inf]]), np.array([[min(reference[0], points.min(initial=np.inf))]])
-    front = points[(points < reference).all(axis=1)]
-    if len(reference) > 2:
+    if len(worst) == 1:
+        return np.array([[-np.inf]]), np.array([[min(worst[0], points.min(initial=np.inf))]])
+    front = points[(points < worst).all(axis=1)]
+    if len(worst) > 2:
         front = front[non_dominated(front)]
     order = front[np.argsort(front[:, -1], kind="stable")]
-    edges = np.concatenate([[-np.inf], order[:, -1], reference[-1:]])
+    edges = np.concatenate([[-np.inf], order[:, -1], worst[-1:]])
     slices = np.flatnonzero(np.diff(edges) > 0)
-    if len(reference) == 2:
-        least = np.minimum.accumulate([reference[0], *order[:, 0]])
+    if len(worst) == 2:
+        least = np.minimum.accumulate([worst[0], *order[:, 0]])
         low = np.column_stack([np.full(len(slices), -np.inf), edges[slices]])
         return low, np.column_stack([least[slices], edges[slices + 1]])
-    cut = [free_boxes(order[:i, :-1], reference[:-1]) for i in slices]
+    cut = [free_boxes(order[:i, :-1], worst[:-1]) for i in slices]
     counts = [len(below) for below, _ in cut]
     low = np.column_stack([np.concatenate([below for below, _ in cut]), np.repeat(edges[slices], counts)])
     high = np.column_stack([np.concatenate([above for _, above in cut]), np.repeat(edges[slices + 1], counts)])

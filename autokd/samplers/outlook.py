@@ -83,11 +83,11 @@ class Candidate:
 class Outlook:
     """A model of the search so far. Call `learn` first; `improvement` then gives the expected gain of candidates."""
 
-    def __init__(self, objectives: Sequence[Objective], reference: Mapping[str, float], *, seed: int) -> None:
+    def __init__(self, objectives: Sequence[Objective], worst: Mapping[str, float], *, seed: int) -> None:
         self._objectives, self._seed = tuple(objectives), seed
         self._trained = [i for i, objective in enumerate(objectives) if objective.trained]
         self._costs = [i for i, objective in enumerate(objectives) if not objective.trained]
-        self._reference = as_losses([reference], objectives)[0]
+        self._worst = as_losses([worst], objectives)[0]
         self._surrogates: dict[Any, Surrogate] = {}
         self._encoding, self._rows = Encoding(()), dict[str, Floats]()
 
@@ -133,9 +133,9 @@ class Outlook:
         self._chances = self._learn_chances([*decided, *lost], asked)
         self._models = [self._learn(i, history, features, losses, earlier) for i in self._trained]
         self._front = np.concatenate([losses[[each.counts for each in history]], self._losses(self.front(others))])
-        self._free, self._bold = free_boxes(self._front, self._reference), False
+        self._free, self._bold = free_boxes(self._front, self._worst), False
         gain = self.improvement(candidates, asked)
-        self._bold = bool(gain.max() < _NEGLIGIBLE * hypervolume(self._front, self._reference))
+        self._bold = bool(gain.max() < _NEGLIGIBLE * hypervolume(self._front, self._worst))
         return self.improvement(candidates, asked) if self._bold else gain
 
     def suppose(self, candidate: Candidate, asked: Asked) -> None:
@@ -146,7 +146,7 @@ class Outlook:
         for i, model in zip(self._trained, self._models, strict=True):
             losses[:, i] = model.suppose(features)
         self._front = np.concatenate([self._front, losses])
-        self._free = free_boxes(self._front, self._reference)
+        self._free = free_boxes(self._front, self._worst)
 
     def _learnt_from(self, students: Sequence[Candidate]) -> list[Candidate]:
         """The students that the models learn from."""
@@ -172,7 +172,7 @@ class Outlook:
             self._surrogate("failures", i),
             (features[known], final[known], doubt[known]),
             (earlier[old], before[old], doubt_before[old]),
-            self._reference[i],
+            self._worst[i],
         )
         losses[known, i] = final[known]
         if not known.all():  # running students count with their predicted losses until they have values
@@ -188,7 +188,7 @@ class Outlook:
         """Expected gain in hypervolume by each candidate, shape (candidates,).
 
         The gain is discounted by the probability of failure and by the chance to be trained to the end. A candidate
-        that costs more than the reference gets -1.
+        that costs more than the worst that counts gets -1.
         """
         if not candidates:
             return np.zeros(0)
@@ -202,7 +202,7 @@ class Outlook:
         for model in self._models:
             gain *= model.works(features)
         gain *= worth(self._chances(features))
-        return np.where((costs > self._reference[self._costs]).any(axis=1), -1.0, gain)
+        return np.where((costs > self._worst[self._costs]).any(axis=1), -1.0, gain)
 
     def _losses(self, candidates: Sequence[Candidate]) -> Floats:
         return as_losses([each.values for each in candidates], self._objectives)
