@@ -119,7 +119,7 @@ def assemble_table(source: TableSource, spec: TaskSection, *, seed: int) -> Tabl
     frame = _numbered_rows(source)
     uses = uses_of(source.name, list(frame.columns), spec)
     parts = parts_of(source.name, frame, spec)
-    targets = _targets(source.name, frame, spec, uses, parts)
+    targets, guesses = _targets(source.name, frame, spec, uses, parts)
     kinds, doubts = column_kinds(
         frame[list(uses.inputs)], source=source.name, categories=spec.categories, numbers=spec.numbers
     )
@@ -137,7 +137,8 @@ def assemble_table(source: TableSource, spec: TaskSection, *, seed: int) -> Tabl
         f"Column '{name}' has no value that is frequent in training." for name in kinds if name not in encoding.names
     ]
     _refuse_large(source.name, len(raw), encoding.columns[-1].stop, spec.max_gb)
-    _LOG.info("%s", described(kinds, raw))
+    for sentence in [*guesses, described(kinds, raw)]:
+        _LOG.info("%s", sentence)
     for sentence in [*doubts, *said, *left_out]:
         _LOG.warning("%s", sentence)
     x = encoding.batch(kept).numpy()
@@ -184,9 +185,10 @@ def _numbered_rows(source: TableSource) -> DataFrame:
 
 def _targets(
     source: str, frame: DataFrame, spec: TaskSection, uses: Uses, parts: Mapping[str, Rows]
-) -> dict[str, Target]:
+) -> tuple[dict[str, Target], list[str]]:
+    """The targets by head, and a sentence about each kind of head that was guessed."""
     asked = asked_of(spec.heads, list(uses.targets))
-    found = {}
+    found, guesses = {}, []
     for name, columns in uses.targets.items():
         given = target_values(source, frame, columns)
         head = asked[name] or guess_of(source, given, name)
@@ -200,9 +202,8 @@ def _targets(
                 "or heads: labels"
             )
         if asked[name] is None:
-            _LOG.info(
-                "The target %s is taken for %s. Where this is wrong, write `heads`.", ", ".join(columns), head.kind
-            )
+            taken = ", ".join(columns)
+            guesses.append(f"The target {taken} is taken for {head.kind}. Where this is wrong, write `heads`.")
         found[name] = target_of(
             f"{source}, target {', '.join(columns)}",
             given,
@@ -212,7 +213,7 @@ def _targets(
             unlabelled=spec.unlabelled,
             every_known=len(uses.targets) == 1,
         )
-    return found
+    return found, guesses
 
 
 def _splits(
