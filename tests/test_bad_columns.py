@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas
 import pytest
-from command_line import refused_search
+from command_line import LEFT_OUT, refused_search
 from people import people
 
 DROP = ["hours", "tired", "old", "patient", "day"]
@@ -87,6 +87,21 @@ TEACHERS: dict[str, tuple[dict[str, Any], Any, str]] = {
         {"sklearn": "sklearn.tree:DecisionTreeClassifier"},
         "is no regressor, and the task has values",
     ),
+    "one model for two heads": (
+        {"target": {"money": "rich", "time": "hours"}},
+        {"sklearn": "sklearn.tree:DecisionTreeClassifier"},
+        "write a model for each, as in teacher: {heads: {money: {sklearn: ...}, time: {sklearn: ...}}}",
+    ),
+    "a head without a teacher": (
+        {"target": {"money": "rich", "time": "hours"}},
+        {"heads": {"money": {"sklearn": "sklearn.tree:DecisionTreeClassifier"}}},
+        "there is no teacher for head 'time'",
+    ),
+    "teachers by head where there is one head": (
+        {"target": {"money": "rich"}},
+        {"heads": {"money": {"sklearn": "sklearn.tree:DecisionTreeClassifier"}}},
+        "has one head; write its teacher without 'heads'",
+    ),
     "a regressor for classes": ({}, {"sklearn": "sklearn.tree:DecisionTreeRegressor"}, "has no predict_proba"),
 }
 
@@ -96,7 +111,8 @@ def test_a_teacher_that_cannot_answer_the_heads_is_refused(tmp_path: Path, what:
     keys, teacher, words = TEACHERS[what]
     (tmp_path / "people.csv").write_bytes(csv(people()))
     target = keys.get("target", "rich")
-    drop = [name for name in [*DROP, "rich"] if name != target]
-    task = {"data": str(tmp_path / "people.csv"), "target": target, "drop": drop}
-    objectives = {"r2" if target == "hours" else "accuracy": {}, "parameters": {}}
-    assert words in refused_search(tmp_path, {"task": task, "teacher": teacher, "objectives": objectives})
+    named = [*target.values()] if isinstance(target, dict) else [target]
+    task = {"data": str(tmp_path / "people.csv"), "target": target}
+    task["drop"] = [name for name in [*DROP, "rich"] if name not in named]
+    changes = {"task": task, "teacher": teacher, "objectives": LEFT_OUT}
+    assert words in refused_search(tmp_path, changes)

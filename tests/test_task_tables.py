@@ -274,6 +274,11 @@ def test_the_digest_changes_with_data_encoding_and_splits(change: dict[str, Any]
         ({"target": "hours", "label_noise": 0.1}, r"task\.label_noise: this is for classes"),
         ({"target": "hours", "class_weights": "balanced"}, r"task\.class_weights: there is no head of classes"),
         ({"target": "rich", "test": 0.99, "group": "works"}, "group"),
+        ({"target": "hours", "rows": 999}, r"task\.rows: 999 cannot be drawn from 154 rows; give a count of 1 to 154"),
+        (
+            {"target": "hours", "test": 0.999},
+            r"task\.test: 0.999 of 240 rows, which is 240, cannot be drawn from 240 rows",
+        ),
         ({"target": "rich", "split": "parts.csv"}, r"parts\.csv cannot be read"),
     ],
     ids=str,

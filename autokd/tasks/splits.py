@@ -146,6 +146,11 @@ class Stratified:
         classes = len(self._class_names)
         having = np.bincount(self._labels[pool], minlength=classes)
         scarce = int(having.argmin())
+        if having[scarce] <= leave and classes == 1:
+            raise InputError(
+                f"task.{what}: there are {len(pool)} row(s) left to draw from, fewer than the {leave + 1} that are "
+                "needed; give more rows"
+            )
         if having[scarce] <= leave:
             raise InputError(
                 f"task.{what}: class '{self._class_names[scarce]}' has {having[scarce]} row(s) left to draw from, "
@@ -154,9 +159,10 @@ class Stratified:
         most = len(pool) - leave * classes
         if not classes <= count <= most:
             asked = f"{size}" if isinstance(size, int) else f"{size} of {len(pool)} rows, which is {count},"
+            of_classes, least = (f" of {classes} classes", ", at least one a class") if classes > 1 else ("", "")
             raise InputError(
-                f"task.{what}: {asked} cannot be drawn from {len(pool)} rows of {classes} classes; give a count of "
-                f"{classes} to {most}, at least one a class"
+                f"task.{what}: {asked} cannot be drawn from {len(pool)} rows{of_classes}; give a count of {classes} to "
+                f"{most}{least}"
             )
 
 
