@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from autokd import losses
+from autokd.heads import Classes
 from autokd.objectives.costs import flops
 from autokd.objectives.quality import accuracy
 from autokd.testing import (
@@ -154,9 +156,51 @@ class SummedLoss(TinyTask):
         return functional.cross_entropy(outputs, targets, reduction="sum")
 
 
+class Wrong(Classes):
+    def right(self, targets: Tensor) -> Tensor:
+        return -super().right(targets)
+
+
+class Unlisted(Classes):
+    def plain(self) -> dict[str, Any]:
+        return {**super().plain(), "names": self.names}  # JSON makes a list of a tuple
+
+
+class Narrow(Classes):
+    def blind(self, targets: Tensor) -> Tensor:
+        return super().blind(targets)[:-1]
+
+
+class WithHead(TinyTask):
+    head = Classes
+
+    @property
+    def heads(self) -> Any:
+        return {"": self.head(tuple("abcdefghij"))}
+
+
+class WithWrongHead(WithHead):
+    head = Wrong
+
+
+class WithUnlistedHead(WithHead):
+    head = Unlisted
+
+
+class WithNarrowHead(WithHead):
+    head = Narrow
+
+
+class TestContractOfATaskWithAHead(TaskContract):
+    task = WithHead()
+
+
 @pytest.mark.parametrize(
     ("broken", "words"),
     [
+        (WithWrongHead(), "head '': right outputs score 0.0, and a blind answer scores"),
+        (WithUnlistedHead(), "head '' is no plain data"),
+        (WithNarrowHead(), "head '': the blind answer is (9,)"),
         (SharedRows(), "splits 'train' and 'test' share rows"),
         (RandomViews(views=2), "order changes what is read"),
         (LowChance(), "a constant answer scores"),
@@ -168,6 +212,19 @@ def test_a_broken_task_fails_its_contract(broken: Any, words: str) -> None:
         task = broken
 
     assert any(words in message for message in run_contract(Contract()))
+
+
+@pytest.mark.slow
+def test_a_task_that_another_process_makes_otherwise_fails_its_contract(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "import os\nfrom autokd.testing import TinyTask\ndef make(): return TinyTask(seed=os.getpid())\n"
+    )
+
+    class Contract(TaskContract):
+        task = f"{tmp_path / 'own.py'}:make"
+
+    said = run_contract(Contract())
+    assert any("another process makes a task with another digest" in message for message in said)
 
 
 class WithDropout(Prototypes):

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from itertools import combinations
 
 import torch
 from torch import Tensor
 
-from autokd.heads import by_head, heads_of
+from autokd.heads import by_head, head_of, heads_of
 from autokd.registry import resolve
-from autokd.types import Task, Teacher
+from autokd.tasks.made import made
+from autokd.types import Head, Task, Teacher
 
+_MADE_APART = """
+import sys
+from autokd.tasks.made import made
+sys.stdout.write(made(sys.argv[1], {}).digest)
+"""
 _SPLITS = {"train", "transfer", "validation", "test", "reserve"}
 
 
@@ -28,7 +39,7 @@ class TaskContract:
     """Tests a task: its splits do not overlap, its inputs are the same each time, and chance is its best blind score.
 
     Attributes:
-        task: the task, or a reference to it.
+        task: the task, or a reference to it or to a function that makes it.
     """
 
     task: object
@@ -94,8 +105,53 @@ class TaskContract:
         """Caches are found by the digest."""
         assert_digest(self._task())
 
+    def test_another_process_makes_the_same_task(self) -> None:
+        """Workers make a task again from its reference, and refuse one with another digest."""
+        if not isinstance(self.task, str):
+            return  # an object stays in the process that made it
+        surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHASHSEED": "7"}
+        command = [sys.executable, "-c", _MADE_APART, self.task]
+        done = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"another process cannot make the task: {done.stderr.strip()}"
+        assert done.stdout == self._task().digest, "another process makes a task with another digest"
+
+    def test_a_head_answers_what_it_is_asked(self) -> None:
+        """Right outputs and blind outputs have the shape of the head, and right ones score at least as much."""
+        for name, head, targets in self._asked():
+            known = targets[head.known(targets)]
+            right, blind = head.right(known), head.blind(known)
+            assert right.shape == (len(known), *head.shape), f"head '{name}': right outputs are {tuple(right.shape)}"
+            assert blind.shape == head.shape, f"head '{name}': the blind answer is {tuple(blind.shape)}"
+            best, least = head.score(right, known), head.score(blind.expand(len(known), *head.shape), known)
+            assert not best < least, f"head '{name}': right outputs score {best}, and a blind answer scores {least}"
+
+    def test_unknown_targets_change_no_loss(self) -> None:
+        """The hard loss of a head is the mean over the rows of which the target is known."""
+        for name, head, targets in self._asked():
+            known = head.known(targets)
+            assert known.shape == (len(targets),), f"head '{name}': known has shape {tuple(known.shape)}"
+            assert known.dtype == torch.bool, f"head '{name}': known is {known.dtype}, not bool"
+            assert known.any(), f"head '{name}': no row of train has a known target"
+            outputs = torch.zeros(int(known.sum()), *head.shape, requires_grad=True)
+            (gradient,) = torch.autograd.grad(head.hard_loss(outputs, targets[known]), outputs)
+            assert gradient.isfinite().all(), f"head '{name}': the gradient of the loss holds NaN or infinity"
+
+    def test_heads_are_plain_data(self) -> None:
+        """An exported student keeps what its outputs mean; a task without heads has its own loss, which stays here."""
+        for name, head in heads_of(self._task()).items():
+            plain = head.plain()
+            assert json.loads(json.dumps(plain)) == plain, f"head '{name}' is no plain data: {plain}"
+            assert not head.kind or head_of(plain).plain() == plain, f"head '{name}' does not come back from {plain}"
+
+    def _asked(self) -> Iterator[tuple[str, Head, Tensor]]:
+        """Each head, with its name and its targets of the first training rows."""
+        task = self._task()
+        heads = heads_of(task)
+        wanted = by_head(task.targets(task.splits["train"][:32]), heads)
+        yield from ((name, head, wanted[name]) for name, head in heads.items())
+
     def _task(self) -> Task:
-        return resolve("tasks", self.task)
+        return made(self.task, {}) if isinstance(self.task, str) else resolve("tasks", self.task)
 
     def _rows(self) -> Tensor:
         return self._task().splits["train"][:8]
