@@ -1,0 +1,142 @@
+"""A small task of each kind, for the contract that a search of any task keeps: at most 96 rows each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import pandas
+import torch
+from torch import Tensor
+
+from autokd.heads import Classes, Labels, Positions, Values, apart, by_head, flat, heads_of
+from autokd.tasks import ArrayTask, Augmentation, from_arrays, from_frame
+from autokd.testing.tiny_task import TinyTask
+from autokd.types import Head, Task
+
+ROWS = 96
+CUTS = {"train": 40, "transfer": 20, "validation": 16, "test": 12, "reserve": 8}
+
+
+def features() -> ArrayTask:
+    """Four classes of five features."""
+    x, hidden = _points(5)
+    return from_arrays(x.numpy(), (hidden[:, 0] > 0).long().numpy() + 2 * (hidden[:, 1] > 0).long().numpy())
+
+
+def images() -> ArrayTask:
+    """Two classes of 6x6 images of whole numbers."""
+    _, hidden = _points(5)
+    classes = (hidden[:, 0] > 0).long()
+    x = (
+        20 * torch.randn(ROWS, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+        + 90
+        + 60 * classes[:, None, None, None]
+    )
+    return from_arrays(x.clamp(0, 255).to(torch.uint8).numpy(), classes.numpy())
+
+
+def labels() -> ArrayTask:
+    """Three labels that may hold together, some of which are not known."""
+    x, hidden = _points(5)
+    y = (hidden > 0).float()
+    y[::7, 1] = torch.nan
+    return _array_task("labels", x, {"": Labels(("red", "round", "ripe"))}, {"": y})
+
+
+def values() -> ArrayTask:
+    """Two values in units of their own, some of which are not known."""
+    x, hidden = _points(5)
+    y = hidden[:, :2] * torch.tensor([2.0, 30.0]) + torch.tensor([5.0, -100.0])
+    y[::9, 0] = torch.nan
+    known = y[: CUTS["train"]]
+    centre, scale = known.nanmean(0), (known - known.nanmean(0)).square().nanmean(0).sqrt()
+    head = Values(("speed", "height"), tuple(centre.tolist()), tuple(scale.tolist()))
+    return _array_task("values", x, {"": head}, {"": y})
+
+
+def positions() -> ArrayTask:
+    """One of two classes at each of 3x3 places, some of which do not count."""
+    x, hidden = _points(5)
+    y = (hidden[:, :1] + torch.linspace(-1, 1, 9) > 0).long().reshape(ROWS, 3, 3)
+    y[::5, 0, 0] = -100
+    return _array_task("positions", x, {"": Positions(("sky", "sea"), (3, 3))}, {"": y})
+
+
+def two_heads() -> ArrayTask:
+    """A class, which is not always known, and a value."""
+    x, hidden = _points(5)
+    kind, size = (hidden[:, 0] > 0).long(), hidden[:, 1:2] * 3 + 1
+    kind[::8] = -1
+    heads = {"kind": Classes(("small", "large")), "size": Values(("size",), (1.0,), (3.0,))}
+    return _array_task("two heads", x, heads, {"kind": kind, "size": size})
+
+
+def table() -> ArrayTask:
+    """Two classes from a number, a number with gaps, and a category."""
+    x, hidden = _points(5)
+    frame = pandas.DataFrame(
+        {
+            "age": x[:, 0].numpy(),
+            "height": np.where(np.arange(ROWS) % 6 == 0, np.nan, x[:, 1].numpy()),
+            "town": np.where(x[:, 2].numpy() > 0, "Ghent", "Bruges"),
+            "answer": np.where(hidden[:, 0].numpy() > 0, "yes", "no"),
+        }
+    )
+    return from_frame(frame, target="answer")
+
+
+def own(features: int = 6) -> TinyTask:
+    """A task that somebody wrote: no file can hold it, and it has a loss and a score of its own."""
+    return TinyTask(input_shape=(features,), num_outputs=3)
+
+
+def answers(task: Task) -> Tensor:
+    """What a good teacher answers to all rows: right answers with some noise, shape (rows, num_outputs)."""
+    heads, noise = heads_of(task), torch.Generator().manual_seed(2)
+    wanted = by_head(task.targets(torch.arange(task.num_rows)), heads)
+    right = {name: _right(head, wanted[name]) for name, head in heads.items()}
+    exact = flat(right, heads) if len(heads) > 1 else right[next(iter(heads))].flatten(1)
+    return exact + 0.1 * torch.randn(exact.shape, generator=noise)
+
+
+def read(task: Task, outputs: Tensor) -> dict[str, Tensor]:
+    """Outputs by head, as an exported student gives them: in the user's unit."""
+    heads = heads_of(task)
+    return {name: heads[name].in_units(part) for name, part in apart(outputs, heads).items()}
+
+
+def raw(task: Task, rows: Tensor) -> Any:
+    """The raw rows of a task; those of a task that has none are its inputs."""
+    return task.raw(rows) if isinstance(task, ArrayTask) else task.inputs(rows)
+
+
+def _right(head: Head, targets: Tensor) -> Tensor:
+    known = head.known(targets)
+    found = torch.zeros(len(targets), *head.shape)
+    found[known] = torch.nan_to_num(head.right(targets[known])).clamp(-4, 4)
+    return found
+
+
+def _points(width: int) -> tuple[Tensor, Tensor]:
+    """Inputs, and the three hidden numbers that decide the targets."""
+    x = torch.randn(ROWS, width, generator=torch.Generator().manual_seed(0))
+    return x, x[:, :3] + 0.1 * x[:, 3:4]
+
+
+def _array_task(name: str, x: Tensor, heads: Mapping[str, Head], y: Mapping[str, Tensor]) -> ArrayTask:
+    parts = dict(zip(CUTS, torch.arange(ROWS).split([*CUTS.values()]), strict=True))
+    content = b"".join(each.numpy().tobytes() for each in [x, *y.values()])
+    return ArrayTask(
+        name=name,
+        x=x.numpy(),
+        y=next(iter(y.values())) if len(y) == 1 else dict(y),
+        splits=parts,
+        shift=(0.0,) * x.shape[1],
+        divisor=(1.0,) * x.shape[1],
+        augmentation=Augmentation(),
+        digest=sha256(content + repr(heads).encode()).hexdigest(),
+        own_heads=heads,
+    )
