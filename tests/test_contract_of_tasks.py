@@ -46,6 +46,7 @@ KINDS = {
     "labels": Kind("labels", "auc"),
     "values": Kind("values", "rmse"),
     "positions": Kind("positions", "miou"),
+    "two heads": Kind("two_heads", "size.rmse"),
     "table": Kind("table", space="table"),
     "own": Kind("own", args={"features": 7}, says_what_it_answers=False),
 }
@@ -149,6 +150,10 @@ class TestValues(TaskContract):
 
 class TestPositions(TaskContract):
     task = contract_tasks.positions()
+
+
+class TestTwoHeads(TaskContract):
+    task = contract_tasks.two_heads()
 
 
 class TestTable(TaskContract):
