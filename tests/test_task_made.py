@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from command_line import autokd, refused, refused_search, write_study
 from conftest import needs
-from small import small_study
+from small import small_context, small_study
 
 import autokd as public
 from autokd.driver import export_trial, load_front, retrain, search_study
@@ -125,6 +126,17 @@ def test_nodes_of_a_cluster_make_it_again_and_get_the_same_numbers(own: Path, tm
     changes = {"task": f"{own}:make", "sampler": "random"}
     inline = trials(tmp_path / "inline", **changes)
     assert trials(tmp_path / "ray", **changes, executor={"name": "ray", "address": "local"}, workers=2) == inline
+
+
+@needs("ray")
+def test_a_node_that_times_students_makes_it_again(own: Path, tmp_path: Path) -> None:
+    from autokd.ray_tune.shipment import sender
+
+    context = small_context(tmp_path, task=f"{own}:make")
+    sent = pickle.loads(pickle.dumps(sender()(context)))
+    assert sent.task.digest == context.task.digest
+    arch = {"widths": [4], "activation": "relu", "batch_norm": False}
+    assert sum(each.numel() for each in sent.build(arch).parameters()) == 4 * 7 + 3 * 5
 
 
 def test_a_search_from_python_takes_the_name(own: Path, tmp_path: Path) -> None:

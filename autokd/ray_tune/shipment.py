@@ -21,6 +21,7 @@ from autokd.driver.run import Run
 from autokd.latency.meter import Candidates
 from autokd.study import SETUP_FILE, Study, dump, resolve_space
 from autokd.tasks import ArrayTask
+from autokd.tasks.made import made_again
 from autokd.trial import Context, files_of
 from autokd.types import Arch, Task
 
@@ -78,10 +79,12 @@ class SentCandidates:
 
     Args:
         study: the study as plain data.
-        sent: a reference to the task in Ray's object store.
+        digest: the digest of the task.
+        sent: a reference to the task in Ray's object store; None if the other node makes the task again.
     """
 
     study: Mapping[str, Any]
+    digest: str
     sent: Any
 
     @property
@@ -96,19 +99,24 @@ class SentCandidates:
     @cached_property
     def _context(self) -> Context:
         study = Study.model_validate(self.study)
-        return Context(study, resolve_space(study), ray.get(self.sent), torch.empty(0), ())
+        task = made_again(study.task, digest=self.digest) if self.sent is None else ray.get(self.sent)
+        return Context(study, resolve_space(study), task, torch.empty(0), ())
 
 
 def sender() -> Callable[[Candidates], Candidates]:
-    """A function that gives candidates in a form that can be sent to another node; each task is sent once."""
+    """A function that gives candidates in a form that can be sent to another node; each task is sent once.
+
+    A task that somebody wrote is not sent, because the other node may not know the file of its class. That node makes
+    the task again from the study's reference.
+    """
     tasks: dict[str, Any] = {}
 
     def send(candidates: Candidates) -> Candidates:
         task = candidates.task
         if task.digest not in tasks:
             # A copy is sent, because the original may also hold all inputs normalised.
-            tasks[task.digest] = ray.put(replace(task) if isinstance(task, ArrayTask) else task)
-        return SentCandidates(dump(candidates.study), tasks[task.digest])
+            tasks[task.digest] = ray.put(replace(task)) if isinstance(task, ArrayTask) else None
+        return SentCandidates(dump(candidates.study), task.digest, tasks[task.digest])
 
     return send
 
