@@ -20,7 +20,6 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     "a NaN": ({"x": WITH_NAN, "y": Y}, "train row 7 holds NaN or infinity"),
     "an infinity": ({"x": WITH_INFINITY, "y": Y}, "train row 8 holds NaN or infinity"),
     "one class": ({"x": X, "y": 0 * Y}, "all training labels are 0; classification needs two classes or more"),
-    "fractions": ({"x": X, "y": Y / 2}, "labels are of type float64; give whole numbers"),
     "soft labels": ({"x": X, "y": np.eye(3)[Y] * 0.7 + 0.1}, "holds shares of several classes, which are no labels"),
     "no labels at all": ({"x": X, "y": np.full(ROWS, np.nan)}, "no training row has a label"),
     "test rows without a label": (

@@ -39,7 +39,7 @@ BAD_ARRAYS: list[tuple[str, dict[str, Any], str]] = [
     ("five dimensions", {"x_train": X[:, None, None]}, "inputs have shape"),
     ("no features", {"x_train": np.ones((60, 0))}, r"inputs have shape \(60, 0\)"),
     ("one class", {"y_train": 0 * Y}, "needs two classes or more"),
-    ("labels with fractions", {"y_train": Y / 2}, "labels are of type float64; give whole numbers"),
+    ("labels with fractions", {"y_train": Y / 2, "heads": "classes"}, "labels are of type float64; give whole numbers"),
     ("label out of range", {"class_names": ("a", "b")}, "label 2 is out of range: there are 2 class names, for 0 .. 1"),
     ("negative label", {"class_names": ("a", "b", "c"), "y_train": Y - 1}, "label -1 is out of range"),
     ("class without rows", {"class_names": ("a", "b", "c", "d")}, "class 'd' has no training rows"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,29 +14,40 @@ from torch import Tensor
 
 from autokd.errors import InputError, said
 from autokd.tasks.images import pixels
-from autokd.tasks.labels import one_a_row
-from autokd.tasks.sources import Array, Part, Source, rows_in_chunk
+from autokd.tasks.sources import Array, Part, RawTargets, Source, rows_in_chunk
+from autokd.tasks.targets import Asked, part_of, row_targets
 
 
-def array_part(name: str, x: object, y: object) -> Part:
+def array_part(name: str, x: object, y: object, *, asked: Asked = None) -> Part:
     """A part from inputs and labels in memory (or memory-mapped), of any type that `inputs_of` and `labels_of` accept.
 
     Sparse matrices are made dense chunk by chunk.
 
+    Args:
+        name: what messages call the inputs and labels.
+        x: the inputs.
+        y: the labels, or other targets; a mapping if there are several heads.
+        asked: what the key `heads` says of the targets.
+
     Raises:
         InputError: inputs and labels differ in length, or are of another type.
     """
-    held, given = inputs_of(name, x), labels_of(name, y)
+    held = inputs_of(name, x)
+    given = (
+        {str(head): labels_of(f"{name}, {head}", each) for head, each in y.items()}
+        if isinstance(y, Mapping)
+        else labels_of(name, y)
+    )
     shape, dtype = tuple(held.shape), held.dtype
     if not shape:
         raise InputError(f"{name}: numpy makes no array of this {type(x).__name__}; give rows of numbers")
-    labels = one_a_row(name, shape[0], given)
+    labels = row_targets(name, shape[0], given, asked)
     step = rows_in_chunk(shape, dtype)
 
-    def chunks() -> Iterator[tuple[Array, Array]]:
+    def chunks() -> Iterator[tuple[Array, RawTargets]]:
         for start in range(0, shape[0], step):
             rows = held[start : start + step]
-            yield rows if isinstance(rows, np.ndarray) else rows.toarray(), labels[start : start + step]
+            yield rows if isinstance(rows, np.ndarray) else rows.toarray(), part_of(labels, start, start + step)
 
     return Part(shape, dtype, chunks)
 

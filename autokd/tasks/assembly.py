@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -13,10 +14,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from autokd.errors import InputError
-from autokd.study.task import AugmentSection, NormaliseSection, TaskSection, read_task
+from autokd.study.task import AugmentSection, HeadSection, NormaliseSection, TaskSection, read_task
 from autokd.tasks.arrays import array_part
 from autokd.tasks.datasets import dataset_source
-from autokd.tasks.labels import UNLABELLED, numbered
+from autokd.tasks.labels import UNLABELLED, numbered, one_a_row
 from autokd.tasks.layout import Layout
 from autokd.tasks.normalisation import normalisation
 from autokd.tasks.sources import (
@@ -29,9 +30,11 @@ from autokd.tasks.sources import (
     with_layout,
 )
 from autokd.tasks.splits import noisy_labels, split_rows
+from autokd.tasks.targets import asked_of, class_weights_of, guessed, heads_from, noisy, strata, target_of
 from autokd.tasks.task import ArrayTask, Augmentation
 
 _DEFAULT = TaskSection(data="")
+_LOG = logging.getLogger("autokd")
 
 
 def from_arrays(
@@ -43,6 +46,7 @@ def from_arrays(
     name: str = "arrays",
     class_names: Sequence[str] = (),
     seed: int = 0,
+    heads: str | HeadSection | Mapping[str, Any] | None = _DEFAULT.heads,
     labels: int | float | None = _DEFAULT.labels,
     rows: int | None = _DEFAULT.rows,
     validation: int | float = _DEFAULT.validation,
@@ -58,34 +62,30 @@ def from_arrays(
 ) -> ArrayTask:
     """A task in memory from arrays or tensors. Rows are numbered from the first training row to the last test row.
 
-    The arguments from `labels` on are the keys of the section `task` of a study file.
+    The arguments from `heads` on are the keys of the section `task` of a study file.
 
     Args:
         x_train: training inputs of shape (rows, features), (rows, height, width), (rows, height, width, channels) with
             1, 3 or 4 channels, or (rows, channels, height, width). Arrays, tensors, data frames, lists and sparse
             matrices of numbers are accepted.
         y_train: the class of each row: numbers or texts of shape (rows,), also as a list or a pandas Series, or one-hot
-            rows of shape (rows, classes). NaN or None means that a row has no label, see `unlabelled`.
+            rows of shape (rows, classes). NaN or None means that a row has no label, see `unlabelled`. Numbers with
+            fractions are values to predict. For other targets see `heads`; a mapping from names to targets gives the
+            students several heads.
         x_test: test inputs. Without them, test rows are drawn from the training rows.
         y_test: the class of each test row. Every test row must have one.
         name: the name of the task in tables and reports.
         class_names: the names of the classes by class number. If labels are names, they set the order of the classes.
-            Without them, the labels are the names, in ascending order.
+            Without them, the labels are the names, in ascending order. With one head of labels or values, their names.
         seed: the seed of validation, labels, noise and views, >= 0.
 
     Raises:
         InputError: the arrays or the settings are not valid.
     """
-    if not len(class_names) and hasattr(y_train, "columns") and len(y_train.columns) > 1:  # pandas.get_dummies
-        class_names = [str(column) for column in y_train.columns]
-    parts = {"train": array_part("x_train and y_train", x_train, y_train)}
-    if (x_test is None) != (y_test is None):
-        raise InputError("x_test and y_test go together; give both or neither")
-    if x_test is not None and y_test is not None:
-        parts["test"] = array_part("x_test and y_test", x_test, y_test)
     spec = read_task(
         {
             "data": name,
+            "heads": heads,
             "labels": labels,
             "rows": rows,
             "validation": validation,
@@ -100,6 +100,13 @@ def from_arrays(
             "normalise": normalise,
         }
     )
+    if not len(class_names) and hasattr(y_train, "columns") and len(y_train.columns) > 1:  # pandas.get_dummies
+        class_names = [str(column) for column in y_train.columns]
+    parts = {"train": array_part("x_train and y_train", x_train, y_train, asked=spec.heads)}
+    if (x_test is None) != (y_test is None):
+        raise InputError("x_test and y_test go together; give both or neither")
+    if x_test is not None and y_test is not None:
+        parts["test"] = array_part("x_test and y_test", x_test, y_test, asked=spec.heads)
     return assemble(Source(name, parts, tuple(map(str, class_names))), spec, seed=seed, into=in_memory)
 
 
@@ -109,6 +116,7 @@ def from_dataset(
     *,
     name: str = "dataset",
     seed: int = 0,
+    heads: str | HeadSection | Mapping[str, Any] | None = _DEFAULT.heads,
     labels: int | float | None = _DEFAULT.labels,
     rows: int | None = _DEFAULT.rows,
     validation: int | float = _DEFAULT.validation,
@@ -124,7 +132,7 @@ def from_dataset(
 ) -> ArrayTask:
     """A task in memory from a map-style torch Dataset of (input, label). Its samples are read once, in order.
 
-    The arguments from `labels` on are the keys of the section `task` of a study file.
+    The arguments from `heads` on are the keys of the section `task` of a study file.
 
     Args:
         dataset: the training rows. If it has an attribute `classes`, this names the classes.
@@ -139,6 +147,7 @@ def from_dataset(
     spec = read_task(
         {
             "data": name,
+            "heads": heads,
             "labels": labels,
             "rows": rows,
             "validation": validation,
@@ -153,7 +162,7 @@ def from_dataset(
             "normalise": normalise,
         }
     )
-    return assemble(dataset_source(name, given), spec, seed=seed, into=in_memory)
+    return assemble(dataset_source(name, given, asked=spec.heads), spec, seed=seed, into=in_memory)
 
 
 def assemble(source: Source, spec: TaskSection, *, seed: int, into: Collect) -> ArrayTask:
@@ -165,38 +174,127 @@ def assemble(source: Source, spec: TaskSection, *, seed: int, into: Collect) -> 
     if seed < 0:
         raise InputError(f"seed: {seed} is negative; give a whole number >= 0")
     source = with_layout(source, spec.layout)
-    x, raw_labels = collect(source, into, max_gb=spec.max_gb)
+    x, raw = collect(source, into, max_gb=spec.max_gb)
     ends = np.cumsum([part.shape[0] for part in source.parts.values()])
     parts = {
         name: np.arange(end - part.shape[0], end) for (name, part), end in zip(source.parts.items(), ends, strict=True)
     }
+    _check_augment(spec.augment, x.shape[1:])
+    asked = asked_of(spec.heads, [*raw])
+    kinds = {name: asked[name] or _guess(source.name, name, given) for name, given in raw.items()}
+    how = Augmentation() if spec.augment is None else Augmentation(**spec.augment.model_dump(), seed=seed)
+    if how.views == 1:
+        how = Augmentation()
+    whole = _Whole(source, spec, seed, x, parts, how)
+    if [*kinds] == [""] and kinds[""].kind == "classes":
+        return _of_classes(whole, one_a_row(source.name, len(x), raw[""]))
+    return _of_heads(whole, raw, kinds)
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """All rows of a source, before they are split.
+
+    Args:
+        source: the source.
+        spec: the settings.
+        seed: the seed of the draws.
+        x: the inputs.
+        parts: the row numbers of `train`, and of `validation` and `test` if the data have them.
+        augmentation: how views differ.
+    """
+
+    source: Source
+    spec: TaskSection
+    seed: int
+    x: Array
+    parts: Mapping[str, NDArray[np.int64]]
+    augmentation: Augmentation
+
+    def task(
+        self, splits: Mapping[str, NDArray[np.int64]], y: Any, made_of: Sequence[object], **heads: Any
+    ) -> ArrayTask:
+        """The task with these splits and targets; `made_of` is what its digest covers beside the arrays."""
+        seen = np.sort(np.concatenate([splits[name] for name in ("train", "transfer", "reserve")]))
+        shift, divisor = normalisation(self.x, seen, self.spec.normalise, self.source.peak)
+        first, *others = made_of
+        settings = [first, shift, divisor, asdict(self.augmentation), *others]
+        arrays = [each.numpy() for each in (y.values() if isinstance(y, dict) else [y])]
+        return ArrayTask(
+            name=self.source.name,
+            x=self.x,
+            y=y,
+            splits={name: torch.from_numpy(rows) for name, rows in splits.items()},
+            shift=shift,
+            divisor=divisor,
+            augmentation=self.augmentation,
+            label_noise=self.spec.label_noise,
+            digest=_digest(self.x, [*arrays, *splits.values()], settings),
+            **heads,
+        )
+
+
+def _guess(source: str, name: str, given: Array) -> HeadSection:
+    """The kind of targets, which the log tells unless they are one class a row."""
+    found = guessed(given)
+    if name or found.kind != "classes":
+        what = f"The targets '{name}' of {source}" if name else f"The targets of {source}"
+        _LOG.info("%s are taken for %s. Where this is wrong, write `heads`.", what, found.kind)
+    return found
+
+
+def _of_classes(whole: _Whole, raw_labels: Array) -> ArrayTask:
+    """The task of one class a row."""
+    source, spec, seed, parts = whole.source, whole.spec, whole.seed, dict(whole.parts)
     clean, class_names = numbered(source.name, raw_labels, parts, source.class_names, spec.unlabelled)
     unlabelled = np.flatnonzero(clean == UNLABELLED)
-    _check_augment(spec.augment, x.shape[1:])
     parts["train"] = np.setdiff1d(parts["train"], unlabelled)
     splits = split_rows(clean, parts, spec, seed=seed, class_names=class_names)
     splits["transfer"] = np.sort(np.concatenate([splits["transfer"], unlabelled]))
     y = noisy_labels(clean, splits, spec.label_noise, seed=seed, num_classes=len(class_names))
-    seen = np.sort(np.concatenate([splits[name] for name in ("train", "transfer", "reserve")]))
-    shift, divisor = normalisation(x, seen, spec.normalise, source.peak)
-    weights = _class_weights(spec.class_weights, y[splits["train"]], len(class_names))
-    how = Augmentation() if spec.augment is None else Augmentation(**spec.augment.model_dump(), seed=seed)
-    if how.views == 1:
-        how = Augmentation()
-    settings = [class_names, shift, divisor, asdict(how), weights]
-    return ArrayTask(
-        name=source.name,
-        x=x,
-        y=torch.from_numpy(y),
-        class_names=class_names,
-        splits={name: torch.from_numpy(rows) for name, rows in splits.items()},
-        shift=shift,
-        divisor=divisor,
-        augmentation=how,
-        class_weights=weights,
-        label_noise=spec.label_noise,
-        digest=_digest(x, [y, *splits.values()], settings),
-    )
+    weights = class_weights_of(spec.class_weights, y[splits["train"]], len(class_names))
+    made_of = [class_names, weights]
+    return whole.task(splits, torch.from_numpy(y), made_of, class_names=class_names, class_weights=weights)
+
+
+def _of_heads(whole: _Whole, raw: Mapping[str, Array], kinds: Mapping[str, HeadSection]) -> ArrayTask:
+    """The task of other heads than one of classes."""
+    source, spec, parts = whole.source, whole.spec, dict(whole.parts)
+    if whole.augmentation.flip or whole.augmentation.crop:
+        for head in kinds.values():
+            if head.kind == "positions":
+                raise InputError(
+                    "task.augment: flip and crop move pixels, and the targets at positions would not move with them; "
+                    "leave them out"
+                )
+    targets = {
+        name: target_of(
+            f"{source.name}, {name}" if name else source.name,
+            given,
+            kinds[name],
+            parts=parts,
+            names=source.class_names if len(raw) == 1 else (),
+            unlabelled=spec.unlabelled,
+            every_known=len(raw) == 1,
+        )
+        for name, given in raw.items()
+    }
+    known = np.any([target.known for target in targets.values()], axis=0)
+    for part, rows in parts.items():
+        if part != "train" and not known[rows].all():
+            raise InputError(
+                f"{source.name}: {int((~known[rows]).sum())} {part} rows have no target; drop them, or put them among "
+                "the training rows"
+            )
+    unlabelled = np.flatnonzero(~known)
+    parts["train"] = np.setdiff1d(parts["train"], unlabelled)
+    labels, names = strata(targets, np.concatenate([*parts.values()]))
+    splits = split_rows(labels, parts, spec, seed=whole.seed, class_names=names)
+    splits["transfer"] = np.sort(np.concatenate([splits["transfer"], unlabelled]))
+    changed = {name: noisy(target, splits, spec, seed=whole.seed) for name, target in targets.items()}
+    heads, tensors = heads_from(source.name, changed, splits, spec.class_weights)
+    y = tensors if len(tensors) > 1 else next(iter(tensors.values()))
+    return whole.task(splits, y, [{name: head.plain() for name, head in heads.items()}], own_heads=heads)
 
 
 def _check_augment(augment: AugmentSection | None, sample: tuple[int, ...]) -> None:
@@ -213,19 +311,6 @@ def _check_augment(augment: AugmentSection | None, sample: tuple[int, ...]) -> N
                 f"task.augment.{key}: {given} pixels of images {sample[1]}x{sample[2]} leave nothing; give at most "
                 f"{side - 1}"
             )
-
-
-def _class_weights(
-    given: str | Sequence[float] | None, train: NDArray[np.int64], num_classes: int
-) -> tuple[float, ...] | None:
-    if given is None:
-        return None
-    if isinstance(given, str):
-        counts = np.bincount(train, minlength=num_classes)
-        return tuple((len(train) / (num_classes * np.maximum(counts, 1))).tolist())
-    if len(given) != num_classes:
-        raise InputError(f"task.class_weights: {len(given)} weight(s) for {num_classes} classes; give one a class")
-    return tuple(given)
 
 
 def _digest(x: Array, rows: Sequence[Array], settings: object) -> str:

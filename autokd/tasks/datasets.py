@@ -17,6 +17,7 @@ from autokd.tasks.arrays import inputs_of, is_image, labels_of
 from autokd.tasks.labels import one_a_row
 from autokd.tasks.layout import Layout
 from autokd.tasks.sources import Array, Part, Source, rows_in_chunk
+from autokd.tasks.targets import Asked
 
 PARTS = ("train", "validation", "test")
 
@@ -48,7 +49,7 @@ def referenced(reference: str, args: Mapping[str, Any]) -> tuple[Any, str]:
         ) from error
 
 
-def dataset_source(name: str, given: object, *, code: str | None = None) -> Source:
+def dataset_source(name: str, given: object, *, code: str | None = None, asked: Asked = None) -> Source:
     """A source from a map-style Dataset of (input, label), or from a mapping of `train`, `validation`, `test` to them.
 
     Inputs may be tensors, arrays or Pillow images of one shape. Labels may be numbers, texts or one-hot, or None for a
@@ -59,6 +60,7 @@ def dataset_source(name: str, given: object, *, code: str | None = None) -> Sour
         given: the dataset or datasets.
         code: the digest of its code. The fingerprint covers this digest, the lengths, all labels, and the first and
             last samples. Without it there is no fingerprint.
+        asked: what the key `heads` says of the targets.
 
     Raises:
         InputError: it is not such a dataset, or a sample is not (input, label).
@@ -69,7 +71,7 @@ def dataset_source(name: str, given: object, *, code: str | None = None) -> Sour
             f"'{name}' gives datasets named {', '.join(map(str, datasets)) or 'nothing'}; name them train, and perhaps "
             "validation and test"
         )
-    parts = {part: _part(f"{name}, {part}", datasets[part]) for part in PARTS if part in datasets}
+    parts = {part: _part(f"{name}, {part}", datasets[part], asked) for part in PARTS if part in datasets}
     digest = hashlib.sha256((code or "").encode())
     for part in parts if code is not None else ():
         length = len(datasets[part])
@@ -140,7 +142,7 @@ def _map_style(found: object) -> bool:
     return hasattr(found, "__getitem__") and hasattr(found, "__len__") and not inspect.isclass(found)
 
 
-def _part(name: str, dataset: Any) -> Part:
+def _part(name: str, dataset: Any, asked: Asked) -> Part:
     if not _map_style(dataset):
         raise InputError(
             f"'{name}' is of type {type(dataset).__name__}; give a map-style torch Dataset (with __len__ and "
@@ -163,7 +165,7 @@ def _part(name: str, dataset: Any) -> Part:
                         f"'{name}' sample {i} is {x.shape} {x.dtype}, sample 0 is {first.shape} {first.dtype}; resize "
                         "all to one shape"
                     )
-            yield np.stack([x for x, _ in samples]), _one_a_row(name, start, [y for _, y in samples])
+            yield np.stack([x for x, _ in samples]), _targets(name, start, [y for _, y in samples], asked)
 
     layout: Layout | None = "channels_last" if first.ndim == 3 and is_image(sample[0]) else None
     return Part(shape, first.dtype, chunks, layout)
@@ -183,6 +185,16 @@ def _arrays(name: str, index: int, sample: tuple[Any, Any]) -> tuple[Array, Arra
     where = f"'{name}' sample {index}"
     x, y = inputs_of(where, sample[0]), labels_of(where, sample[1])
     return x if isinstance(x, np.ndarray) else x.toarray(), y
+
+
+def _targets(name: str, start: int, targets: list[Array], asked: Asked) -> Array:
+    """The targets of samples from number `start` on: single labels if nothing else was asked for."""
+    if asked is None:
+        return _one_a_row(name, start, targets)
+    for i, y in enumerate(targets, start):
+        if y.shape != targets[0].shape:
+            raise InputError(f"'{name}' sample {i} has a target of shape {y.shape}, and others {targets[0].shape}")
+    return np.stack(targets)
 
 
 def _one_a_row(name: str, start: int, labels: list[Array]) -> Array:

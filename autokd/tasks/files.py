@@ -11,7 +11,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -21,7 +21,8 @@ import numpy as np
 from autokd.errors import InputError, said
 from autokd.npy import GROWS_AT_MOST, npy_header, npz_array, npz_stream, num_bytes
 from autokd.tasks.labels import label_name, one_a_row
-from autokd.tasks.sources import Array, Part, Source, rows_in_chunk
+from autokd.tasks.sources import Array, Part, RawTargets, Source, rows_in_chunk
+from autokd.tasks.targets import Asked, part_of, row_targets
 
 PARTS = {"train": ["train"], "validation": ["validation", "val"], "test": ["test"]}
 _NOT_DATA = ("__MACOSX", "__pycache__", "Thumbs.db", "desktop.ini", "lost+found")
@@ -29,10 +30,11 @@ _IDX_NAME = re.compile(r"(?P<prefix>.*)-images-idx[34]-ubyte(\.gz)?")
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
-def npz(file: Path, *, max_gb: float) -> Source:
+def npz(file: Path, *, max_gb: float, asked: Asked = None) -> Source:
     """A source from the arrays x_train and y_train, or x and y, of an .npz file.
 
-    The arrays x_test, y_test, x_validation, y_validation and classes are optional.
+    The arrays x_test, y_test, x_validation, y_validation and classes are optional. For several heads, there is an array
+    for each in place of y_train, such as y_train_digit and y_train_size, and likewise of the others.
 
     Raises:
         InputError: the file cannot be read, is no .npz, is cut short, holds pickled objects or lacks an array; or its
@@ -44,13 +46,17 @@ def npz(file: Path, *, max_gb: float) -> Source:
         pairs = {part: (f"x_{names[0]}", f"y_{names[0]}") for part, names in named.items() if names}
         if "train" not in pairs:
             pairs = {"train": ("x", "y"), **pairs}
-        for key in (key for pair in pairs.values() for key in pair):
+        heads = {y: _heads_of(y, keys) for _, y in pairs.values() if y not in keys}
+        wanted = [key for x, y in pairs.values() for key in (x, *(heads.get(y) or [y]))]
+        for key in wanted:
             if key not in keys:
                 raise InputError(
                     f"{file} has no array '{key}' (it has {', '.join(sorted(keys)) or 'none'}); save x_train, y_train "
                     "and perhaps x_test, y_test, or x and y"
                 )
-        parts = {part: _npz_part(file, archive, x, y, max_gb) for part, (x, y) in pairs.items()}
+        parts = {
+            part: _npz_part(file, archive, x, y, heads.get(y, []), max_gb, asked) for part, (x, y) in pairs.items()
+        }
         classes = _npz_labels(file, archive, "classes", max_gb).ravel().tolist() if "classes" in keys else []
     return Source(file.stem, parts, tuple(label_name(each) or str(each) for each in classes), stamp([file]))
 
@@ -122,14 +128,24 @@ def stamp(files: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _npz_part(file: Path, archive: zipfile.ZipFile, x: str, y: str, max_gb: float) -> Part:
-    labels = _npz_labels(file, archive, y, max_gb)
+def _heads_of(y: str, keys: Collection[str]) -> list[str]:
+    """The arrays with the targets of several heads in place of an array `y`; those of other parts are left out."""
+    parts = [f"y_{name}" for names in PARTS.values() for name in names]
+    others = [part for part in parts if part != y and not y.startswith(part)]
+    return sorted(key for key in keys if key.startswith(f"{y}_") and not any(key.startswith(part) for part in others))
+
+
+def _npz_part(
+    file: Path, archive: zipfile.ZipFile, x: str, y: str, heads: list[str], max_gb: float, asked: Asked
+) -> Part:
+    given = {key.removeprefix(f"{y}_"): _npz_labels(file, archive, key, max_gb) for key in heads}
+    targets = given or _npz_labels(file, archive, y, max_gb)
     with npz_stream(archive, x) as stream:
         shape, fortran, dtype = npy_header(stream)
-    labels = one_a_row(f"{file}, {x} and {y}", shape[0] if shape else 0, labels)
+    labels = row_targets(f"{file}, {x} and {y}", shape[0] if shape else 0, targets, asked)
     step = rows_in_chunk(shape, dtype)
 
-    def chunks() -> Iterator[tuple[Array, Array]]:
+    def chunks() -> Iterator[tuple[Array, RawTargets]]:
         with readable(file), zipfile.ZipFile(file) as again:
             if fortran:  # the columns come first, so no row is complete before the last column
                 yield npz_array(again, x), labels
@@ -138,7 +154,7 @@ def _npz_part(file: Path, archive: zipfile.ZipFile, x: str, y: str, max_gb: floa
                 npy_header(stream)
                 for start in range(0, shape[0], step):
                     rows = min(step, shape[0] - start)
-                    yield _read_rows(stream, (rows, *shape[1:]), dtype), labels[start : start + rows]
+                    yield _read_rows(stream, (rows, *shape[1:]), dtype), part_of(labels, start, start + rows)
 
     return Part(shape, dtype, chunks)
 
@@ -180,11 +196,11 @@ def _idx_part(images_file: Path, labels_file: Path, max_gb: float) -> Part:
         )
     step = rows_in_chunk(shape, dtype)
 
-    def chunks() -> Iterator[tuple[Array, Array]]:
+    def chunks() -> Iterator[tuple[Array, RawTargets]]:
         with _idx_stream(images_file) as stream:
             for start in range(0, shape[0], step):
                 rows = min(step, shape[0] - start)
-                yield _read_rows(stream, (rows, *shape[1:]), dtype), labels[start : start + rows]
+                yield _read_rows(stream, (rows, *shape[1:]), dtype), part_of(labels, start, start + rows)
 
     return Part(shape, dtype, chunks)
 

@@ -18,6 +18,8 @@ from autokd.tasks.layout import Layout, layout_of
 from autokd.tasks.rounding import Rounding, may_round
 
 Array = NDArray[Any]
+RawTargets = Array | dict[str, Array]
+"""The targets of rows as they are in the data; by head if there are several."""
 Collect = Callable[[tuple[int, ...], np.dtype[Any], Iterator[Array]], Array]
 """A function that puts chunks of a given total shape and dtype into one array, in memory or on disk."""
 
@@ -31,13 +33,13 @@ class Part:
     Args:
         shape: the shape of the inputs in the source, rows first.
         dtype: the dtype of the inputs in the source.
-        chunks: reads inputs and labels of consecutive rows from the first row on. It may be called again.
+        chunks: reads inputs and targets of consecutive rows from the first row on. It may be called again.
         layout: the layout of inputs with four dimensions, if it is known.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    chunks: Callable[[], Iterator[tuple[Array, Array]]]
+    chunks: Callable[[], Iterator[tuple[Array, RawTargets]]]
     layout: Layout | None = None
 
 
@@ -76,8 +78,10 @@ def with_layout(source: Source, asked: Layout | None) -> Source:
     return replace(source, parts=parts)
 
 
-def collect(source: Source, into: Collect, *, max_gb: float) -> tuple[Array, Array]:
-    """All rows of a source in the order of its parts: inputs in one layout, put where `into` decides, and raw labels.
+def collect(source: Source, into: Collect, *, max_gb: float) -> tuple[Array, dict[str, Array]]:
+    """All rows of a source in the order of its parts: inputs in one layout, put where `into` decides, and raw targets.
+
+    The targets are by head; an only head is called "".
 
     Images become (rows, channels, height, width), and features (rows, features). uint8 stays, and all other types
     become float32. If that loses digits, as for times in milliseconds, the source is read again and becomes float64.
@@ -158,7 +162,7 @@ def rows_in_chunk(shape: Sequence[int], dtype: np.dtype[Any]) -> int:
 
 def _collected(
     source: Source, into: Collect, sample: tuple[int, ...], dtype: np.dtype[Any], max_gb: float
-) -> tuple[Array, Array, Rounding]:
+) -> tuple[Array, dict[str, Array], Rounding]:
     num_rows = sum(part.shape[0] for part in source.parts.values())
     gigabytes = num_rows * math.prod(sample) * dtype.itemsize / 1e9
     if gigabytes > max_gb:
@@ -166,14 +170,14 @@ def _collected(
             f"task.max_gb: {source.name} would take {gigabytes:.3g} GB, more than {max_gb:g}; raise it or give less "
             "data"
         )
-    labels: list[Array] = []
+    labels: list[dict[str, Array]] = []
     rounding = Rounding()
 
     def chunks() -> Iterator[Array]:
         for name, part in source.parts.items():
             row = 0
             for x, y in part.chunks():
-                labels.append(y)
+                labels.append(y if isinstance(y, dict) else {"": y})
                 raw = _laid_out(x, part.layout)
                 yield _kept(name, raw, row, dtype)
                 if len(raw) and may_round(part.dtype):
@@ -181,7 +185,7 @@ def _collected(
                 row += len(x)
 
     x = into((num_rows, *sample), dtype, chunks())
-    return x, joined(labels), rounding
+    return x, {name: joined([each[name] for each in labels]) for name in labels[0]}, rounding
 
 
 def _sample_shape(name: str, part: Part) -> tuple[int, ...]:

@@ -33,6 +33,7 @@ from autokd.tasks.splits import SPLITS
 from autokd.tasks.table import TableTask, content_digest, is_frame
 from autokd.tasks.table_assembly import TableSource, assemble_table, refuse_table_keys
 from autokd.tasks.table_files import is_table_file, read_table
+from autokd.tasks.targets import Asked
 from autokd.tasks.task import ArrayTask, Augmentation
 from autokd.types import Head, Task
 
@@ -69,7 +70,7 @@ def open_task(spec: TaskSection | MadeTaskSection | Mapping[str, Any] | str, *, 
         own = made(spec.task, spec.args)
         return save_task(own, folder) if isinstance(own, ArrayTask) else own
     settings = read_task(spec)
-    found = find_source(settings.data, max_gb=settings.max_gb)
+    found = find_source(settings.data, max_gb=settings.max_gb, asked=settings.heads)
     if not isinstance(found, Source | TableSource):
         _refuse_settings(settings)
         return save_task(found, folder) if isinstance(found, ArrayTask) else found
@@ -142,7 +143,7 @@ def load_task(folder: str | Path) -> ArrayTask:
         ) from error
 
 
-def find_source(data: str, *, max_gb: float = _DEFAULT.max_gb) -> Source | TableSource | Task:
+def find_source(data: str, *, max_gb: float = _DEFAULT.max_gb, asked: Asked = None) -> Source | TableSource | Task:
     """The source that `data` names, see `TaskSection.data`, or the task itself if `data` names a finished one.
 
     Raises:
@@ -156,7 +157,7 @@ def find_source(data: str, *, max_gb: float = _DEFAULT.max_gb) -> Source | Table
     if data.startswith(_TORCHVISION):
         return datasets.torchvision_source(data.removeprefix(_TORCHVISION), root=_TORCHVISION_ROOT)
     if path.suffix == ".npz":
-        return files.npz(path, max_gb=max_gb)
+        return files.npz(path, max_gb=max_gb, asked=asked)
     if is_table_file(path) and os.path.exists(path):
         name = path.name.partition(".")[0]
         return TableSource(name, lambda: read_table(path, max_gb=max_gb), files.stamp([path]))
@@ -177,7 +178,7 @@ def find_source(data: str, *, max_gb: float = _DEFAULT.max_gb) -> Source | Table
         return found
     if is_frame(found):
         return TableSource(_short(data), lambda: found, f"{code} {content_digest(found).hex()}")
-    return datasets.dataset_source(_short(data), found, code=code)
+    return datasets.dataset_source(_short(data), found, code=code, asked=asked)
 
 
 def _task(folder: Path, described: Mapping[str, Any], x: Any) -> ArrayTask:

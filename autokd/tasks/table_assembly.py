@@ -17,10 +17,10 @@ from autokd.readings.columns import as_frame, clean_frame, fit_columns
 from autokd.study.task import HeadSection, TaskSection, read_task
 from autokd.tasks.held_together import Grouped, Latest, refuse_straddling, refuse_unseen
 from autokd.tasks.kinds import as_numbers, column_kinds, described
-from autokd.tasks.splits import SPLITS, Rows, noisy_labels, split_rows
+from autokd.tasks.splits import SPLITS, Rows, split_rows
 from autokd.tasks.table import TableTask, content_digest, storable
 from autokd.tasks.table_columns import Uses, groups_of, guess_of, parts_of, target_values, times_of, uses_of
-from autokd.tasks.targets import Target, asked_of, heads_from, strata, target_of
+from autokd.tasks.targets import Target, asked_of, heads_from, noisy, strata, target_of
 from autokd.tasks.task import Augmentation
 from autokd.types import Head
 
@@ -127,7 +127,7 @@ def assemble_table(source: TableSource, spec: TaskSection, *, seed: int) -> Tabl
     kept, said = as_numbers(storable(frame.drop(columns=answers)), spec.numbers)
     raw = clean_frame(kept, kinds)
     splits, groups = _splits(source.name, frame, spec, targets, parts, seed)
-    y = {name: _noisy(target, splits, spec, seed) for name, target in targets.items()}
+    y = {name: noisy(target, splits, spec, seed=seed) for name, target in targets.items()}
     heads, tensors = heads_from(source.name, y, splits, spec.class_weights)
     seen = np.sort(np.concatenate([splits["train"], splits["transfer"]]))
     encoding = fit_columns(raw.iloc[seen], kinds)
@@ -253,15 +253,6 @@ def _splits(
         splits = split_rows(labels, parts, spec, seed=seed, class_names=names)
     splits["transfer"] = np.sort(np.concatenate([splits["transfer"], unlabelled]))
     return splits, None if grouped is None else grouped[0]
-
-
-def _noisy(target: Target, splits: Mapping[str, Rows], spec: TaskSection, seed: int) -> Target:
-    if target.head.kind != "classes":
-        if spec.label_noise:
-            raise InputError(f"task.label_noise: this is for classes, and these are {target.head.kind}; leave it out")
-        return target
-    changed = noisy_labels(target.y, splits, spec.label_noise, seed=seed, num_classes=len(target.names))
-    return Target(target.head, target.names, changed)
 
 
 def _refuse_large(name: str, rows: int, features: int, max_gb: float) -> None:

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from autokd.errors import InputError
 from autokd.heads import Classes, Labels, Positions, Values
-from autokd.study.task import HeadSection
+from autokd.study.task import HeadSection, TaskSection
 from autokd.tasks.labels import UNLABELLED, numbered, one_a_row
+from autokd.tasks.sources import RawTargets
+from autokd.tasks.splits import noisy_labels
 from autokd.types import Head
 
 Array = NDArray[Any]
@@ -65,6 +67,37 @@ def asked_of(asked: Asked, heads: Sequence[str]) -> dict[str, HeadSection | None
         there = ", ".join(name for name in heads if name) or "one head without a name; write its kind alone"
         raise InputError(f"task.heads: the data have no head '{strange[0]}'; they have {there}")
     return {name: asked.get(name) for name in heads}
+
+
+def row_targets(source: str, rows: int, given: RawTargets, asked: Asked) -> RawTargets:
+    """The targets that data hold, one for each row. One-hot labels become class numbers if they are to be guessed.
+
+    Raises:
+        InputError: there is not one target for each row, or rows of guessed classes are not one-hot.
+    """
+    if isinstance(given, dict):
+        if not given:
+            raise InputError(f"{source}: the mapping of targets is empty; give the targets of a head by its name")
+        for name in given:
+            if not name.isidentifier():
+                raise InputError(f"{source}: '{name}' given as the name of a head; write letters, digits and '_'")
+        return {name: _of_rows(f"{source}, {name}", rows, each) for name, each in given.items()}
+    if asked is None and guessed(given).kind == "classes":
+        return one_a_row(source, rows, given)
+    return _of_rows(source, rows, given)
+
+
+def part_of(targets: RawTargets, start: int, stop: int) -> RawTargets:
+    """The targets of consecutive rows."""
+    if isinstance(targets, dict):
+        return {name: each[start:stop] for name, each in targets.items()}
+    return targets[start:stop]
+
+
+def _of_rows(source: str, rows: int, given: Array) -> Array:
+    if not given.ndim or len(given) != rows:
+        raise InputError(f"{source}: {rows} rows of inputs but targets of shape {given.shape}; give one for each row")
+    return given
 
 
 def guessed(given: Array) -> HeadSection:
@@ -126,6 +159,20 @@ def target_of(
                 "among the training rows, where only the teacher is asked about them"
             )
     return found
+
+
+def noisy(target: Target, splits: Mapping[str, Rows], spec: TaskSection, *, seed: int) -> Target:
+    """The target with the label noise of the `task:` section.
+
+    Raises:
+        InputError: there should be label noise, and the targets are no classes.
+    """
+    if target.head.kind != "classes":
+        if spec.label_noise:
+            raise InputError(f"task.label_noise: this is for classes, and these are {target.head.kind}; leave it out")
+        return target
+    changed = noisy_labels(target.y, splits, spec.label_noise, seed=seed, num_classes=len(target.names))
+    return Target(target.head, target.names, changed)
 
 
 def strata(targets: Mapping[str, Target], rows: Rows) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -219,7 +266,7 @@ def _one_by_one(source: str, given: Array) -> NDArray[np.float64]:
             found[place] = np.nan if type(value).__name__ in ("NAType", "NoneType") else float(value)
         except (TypeError, ValueError):
             raise InputError(
-                f"{source}: the target of row {place[0]} is {value!r}, which is no number; give numbers, or write "
+                f"{source}: the target of row {place[0]} is '{value}', which is no number; give numbers, or write "
                 "heads: classes"
             ) from None
     return found
