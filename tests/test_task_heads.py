@@ -110,7 +110,7 @@ def test_a_task_of_classes_has_the_digest_that_it_had() -> None:
 @pytest.mark.parametrize(
     ("given", "heads", "words"),
     [
-        (VALUE, "classes", "labels are of type float64; give whole numbers or texts, for these are classes, and row 0"),
+        (VALUE, "classes", "labels are of type float64; give whole numbers or texts, for these are classes, and row"),
         (CLASS, "labels", "label 'label 0' is 2 in row 2; write 1 where a label holds"),
         (VALUE * np.nan, "values", "all targets are missing"),
         (np.full(120, 3.5), None, "'value 0' is 3.5 in all rows of train, so there is nothing to learn"),
