@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         LateError,
         NoFrontError,
         ObjectiveError,
+        UnlistedError,
         UnmeasuredError,
     )
     from autokd.export import load_predictor, load_student
@@ -42,6 +43,7 @@ __all__ = [
     "RecipeSpace",
     "Student",
     "Study",
+    "UnlistedError",
     "UnmeasuredError",
     "load_front",
     "load_predictor",
@@ -62,6 +64,7 @@ _HOMES = {
         "LateError",
         "NoFrontError",
         "ObjectiveError",
+        "UnlistedError",
         "UnmeasuredError",
     ),
     "export": ("load_predictor", "load_student"),
