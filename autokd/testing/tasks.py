@@ -111,7 +111,7 @@ class TaskContract:
             return  # an object stays in the process that made it
         surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONHASHSEED": "7"}
         command = [sys.executable, "-c", _MADE_APART, self.task]
-        done = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=surroundings, capture_output=True, encoding="utf-8", check=False)
         assert done.returncode == 0, f"another process cannot make the task: {done.stderr.strip()}"
         assert done.stdout == self._task().digest, "another process makes a task with another digest"
 
