@@ -94,10 +94,10 @@ def own(features: int = 6) -> TinyTask:
 
 
 def answers(task: Task) -> Tensor:
-    """What a good teacher answers to all rows: right answers with some noise, shape (rows, num_outputs)."""
+    """What a good teacher answers to all rows: right answers in the user's unit, with some noise."""
     heads, noise = heads_of(task), torch.Generator().manual_seed(2)
     wanted = by_head(task.targets(torch.arange(task.num_rows)), heads)
-    right = {name: _right(head, wanted[name]) for name, head in heads.items()}
+    right = {name: head.in_units(_right(head, wanted[name])) for name, head in heads.items()}
     exact = flat(right, heads) if len(heads) > 1 else right[next(iter(heads))].flatten(1)
     return exact + 0.1 * torch.randn(exact.shape, generator=noise)
 

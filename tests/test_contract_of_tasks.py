@@ -66,7 +66,7 @@ def study_of(kind: Kind, folder: Path, **changes: Any) -> Study:
         "task": {"task": f"{MAKERS}:{kind.maker}", "args": dict(kind.args or {})},
         "teacher": {"outputs": str(answers)},
         "space": kind.space,
-        "objectives": {kind.objective: {}, "parameters": {"bound": 50_000}},
+        "objectives": {kind.objective: {}, "parameters": {}},
         "recipe": {"lr": 0.02, "method": "kd"},
         "budget": {"trials": 2, "rungs": [1, 3], "reseeds": 0},
         "sampler": "random",
