@@ -83,7 +83,7 @@ def test_the_onnx_file_of_a_table_takes_its_columns_as_they_are(tmp_path: Path) 
 def test_the_program_of_torch_takes_encoded_features_and_says_so(tmp_path: Path) -> None:
     network = student()
     said = export_student(network, READING.batch(ROWS), tmp_path / "s.pt2", card=card(), rows=ROWS)
-    assert "takes inputs (float32, shape (batch, 10))" in said
+    assert "takes inputs that are normalised or encoded already (float32, shape (batch, 10))" in said
     answers = torch.export.load(tmp_path / "s.pt2").module()(READING.batch(ROWS))
     torch.testing.assert_close(answers[:, :2], network(READING.batch(ROWS))[:, :2])
 

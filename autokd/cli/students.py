@@ -80,7 +80,7 @@ def pick_student(
         elsewhere = at if own else folder
         named = ["STUDY.yaml" if own else str(run), *([] if elsewhere is None else ["--run", str(elsewhere)])]
         which = join([*named, "--trial", str(student.trial)])
-        say(f"  next: autokd retrain {which}, or autokd export {which} OUT")
+        say(f"  next: autokd retrain {which}, or autokd export {which} student.onnx")
         if own:
             say("  STUDY.yaml is the study file of this run: the run uses code of your own, which only you can name.")
 

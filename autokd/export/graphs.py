@@ -109,7 +109,8 @@ def _after(reading: ModelProto, student: ModelProto) -> ModelProto:
 
 def _said(path: Path, card: Card, form: str, difference: str) -> str:
     """The line on a written file."""
-    return f"{path.stat().st_size:,} bytes, takes {card.takes} ({form}), {difference}"
+    takes = card.takes if card.takes == "raw rows" else f"{card.takes} that are normalised or encoded already"
+    return f"{path.stat().st_size:,} bytes, takes {takes} ({form}), {difference}"
 
 
 def _form(given: Tensor) -> str:

@@ -177,7 +177,7 @@ class Columns:
     @property
     def words(self) -> str:
         """What raw rows are."""
-        return f"a table (a DataFrame) with the columns {listed(self.names)}"
+        return f"a table (a DataFrame) with the columns {listed(self.names, most=100)}"
 
     def graph(self) -> None:
         """There is no graph of torch from the columns as they are, because tensors hold no texts."""
