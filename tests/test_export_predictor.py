@@ -232,3 +232,54 @@ def test_a_task_that_somebody_wrote_may_have_attributes_of_these_names() -> None
     assert raw_rows(task, torch.arange(3)) == (None, None)
     shape = task_shape(task)
     assert (shape.heads, shape.columns) == (None, ())
+
+
+AGE = {"name": "age", "mean": 40.0, "scale": 9.0, "missing": False}
+BROKEN: dict[str, dict[str, Any]] = {
+    "no kind": {"heads": {"": {"names": ["a"]}}},
+    "a head that is a list": {"heads": {"": ["a"]}},
+    "heads that are a list": {"heads": ["a"]},
+    "names that are a number": {"heads": {"": {"kind": "classes", "names": 10}}},
+    "fewer names than outputs": {"heads": {"": {"kind": "classes", "names": ["a", "b"]}}},
+    "fewer weights than names": {"heads": {"": {"kind": "classes", "names": list(NAMES), "weights": [1.0]}}},
+    "a scale that is a text": {"heads": {"": {"kind": "values", "names": ["a"], "centre": [0], "scale": ["x"]}}},
+    "a scale of 0": {"heads": {"": {"kind": "values", "names": ["a"], "centre": [0], "scale": [0]}}},
+    "fewer centres than names": {"heads": {"": {"kind": "values", "names": ["a"], "centre": [], "scale": [1]}}},
+    "a setting that there is not": {"heads": {"": {"kind": "labels", "names": list(NAMES), "x": 1}}},
+    "no such reading": {"reading": {"kind": "sounds"}},
+    "a divisor of 0": {"reading": GREY.plain() | {"divisor": [0]}},
+    "a shift that is a text": {"reading": GREY.plain() | {"shift": ["x"]}},
+    "more shifts than channels": {"reading": GREY.plain() | {"shift": [1, 2], "divisor": [1, 2]}},
+    "no such raw type": {"reading": GREY.plain() | {"raw": "object"}},
+    "no columns": {"reading": {"kind": "columns", "numbers": [], "categories": []}},
+    "a mean that is a text": {
+        "reading": {
+            "kind": "columns",
+            "categories": [],
+            "numbers": [{"name": "a", "mean": "x", "scale": 1, "missing": 0}],
+        }
+    },
+    "a category without values": {
+        "reading": {"kind": "columns", "numbers": [], "categories": [{"name": "a", "values": []}]}
+    },
+    "a column of no kind": {"columns": [{"name": "a", "kind": "date", "start": 0, "stop": 1}]},
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_folder_that_was_changed_by_hand_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
+    export_student(sample_student(), GREY.batch(RAW), tmp_path / "s.safetensors", card=sample_card(), rows=RAW)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for key, value in BROKEN[name].items():
+        (config if key == "reading" else config["task"])[key] = value
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"config\.json' does not describe an exported student: ") as refusal:
+        load_predictor(tmp_path)
+    assert "\n" not in str(refusal.value)
+    assert len(str(refusal.value)) < 500
+
+
+def test_a_reading_of_other_rows_than_the_network_takes_is_refused() -> None:
+    other = Predictor(Linear(10), Pixels((0.0,), (1.0,), "uint8", (1, 4, 4)), {"": Classes(NAMES)}, (1, 8, 8))
+    with pytest.raises(InputError, match=r"rows of shape \(20, 1, 4, 4\); give inputs of shape \(rows, 1, 8, 8\)"):
+        other.predict(RAW[:, :, :4, :4])

@@ -9,13 +9,17 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from autokd.errors import listed, said
-from autokd.heads import Classes, Own, head_of, heads_of
+from autokd.heads import Classes, Own, head_of, heads_of, width
 from autokd.readings import Column, reading_of
 from autokd.types import Head, Task
 
 
 def _made(given: Any, make: Any) -> Any:
-    return make(given) if isinstance(given, Mapping) else given
+    if isinstance(given, Mapping):
+        return make(given)
+    if given is None or hasattr(given, "plain"):
+        return given
+    raise ValueError(f"a mapping should stand here, not {type(given).__name__}")
 
 
 PlainHead = Annotated[
@@ -52,6 +56,12 @@ class TaskShape(pydantic.BaseModel):
     outputs: tuple[str, ...] = ()
     heads: dict[str, PlainHead] | None = None
     columns: tuple[Column, ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _fits(self) -> TaskShape:
+        if self.heads is not None and width(self.heads) != self.num_outputs:
+            raise ValueError(f"the heads have {width(self.heads)} columns, and num_outputs is {self.num_outputs}")
+        return self
 
 
 class Card(pydantic.BaseModel):

@@ -7,9 +7,11 @@ head before. `together` takes them apart, and each kind of head has a file.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
-from autokd.errors import InputError
+import pydantic
+
+from autokd.errors import InputError, said
 from autokd.heads.classes import Classes
 from autokd.heads.labels import Labels
 from autokd.heads.own import Own, blind_answer, right_answers
@@ -81,6 +83,14 @@ def head_of(plain: Mapping[str, Any]) -> Head:
     if make is None:
         raise InputError(f"a head of kind '{kind}' is not known; the kinds are {', '.join(KINDS)}")
     try:
-        return make(**{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()})
-    except TypeError as error:
-        raise InputError(f"a head of kind '{kind}' cannot be made from {settings}: {error}") from None
+        make(**settings)  # refuses settings that there are not, which pydantic would ignore
+        adapter: pydantic.TypeAdapter[Head] = pydantic.TypeAdapter(cast(Any, make))
+        return adapter.validate_python(settings)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"a head of kind '{kind}' cannot be made: {where or 'settings'}: {first['msg'].lower()}"
+        ) from None
+    except (TypeError, ValueError) as error:
+        raise InputError(f"a head of kind '{kind}' cannot be made: {said(error)}") from None

@@ -35,6 +35,10 @@ class Classes:
     names: tuple[str, ...]
     weights: tuple[float, ...] | None = None
 
+    def __post_init__(self) -> None:
+        if self.weights is not None and len(self.weights) != len(self.names):
+            raise ValueError("each class has one weight")
+
     kind = "classes"
     compares_logits = True
 

@@ -39,6 +39,13 @@ class Values:
     scale: tuple[float, ...]
     variance: bool = False
 
+    def __post_init__(self) -> None:
+        fitted = [*self.centre, *self.scale]
+        if not len(self.names) == len(self.centre) == len(self.scale) or not np.isfinite(fitted).all():
+            raise ValueError("each value has one finite centre and one finite scale")
+        if min(self.scale, default=1.0) <= 0:
+            raise ValueError("a scale is larger than 0")
+
     kind = "values"
     compares_logits = False
 

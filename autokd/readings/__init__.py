@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from autokd.errors import InputError
+from autokd.errors import InputError, named
 from autokd.readings.columns import Column, Columns
 from autokd.readings.pixels import Pixels
 from autokd.types import Reading, Task
@@ -42,6 +42,5 @@ def reading_of(plain: Mapping[str, Any]) -> Reading:
         return _KINDS[plain["kind"]](plain)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"these data describe no reading of raw rows ({type(error).__name__}: {error}); give what a reading's "
-            "`plain()` returns"
+            f"these data describe no reading of raw rows ({named(error)}); give what a reading's `plain()` returns"
         ) from None

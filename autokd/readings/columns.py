@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pydantic
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -204,10 +205,13 @@ class Columns:
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any]) -> Columns:
         """The reading that gave these plain data."""
-        return cls(
-            tuple(Number(**each) for each in plain["numbers"]),
-            tuple(Category(each["name"], tuple(map(str, each["values"]))) for each in plain["categories"]),
-        )
+        numbers = pydantic.TypeAdapter(tuple[Number, ...]).validate_python(plain["numbers"])
+        categories = pydantic.TypeAdapter(tuple[Category, ...]).validate_python(plain["categories"])
+        if not all(math.isfinite(each.mean) and math.isfinite(each.scale) and each.scale for each in numbers):
+            raise ValueError("each number has a finite mean and a finite scale, which is not 0")
+        if not all(each.values for each in categories) or not (numbers or categories):
+            raise ValueError("a table has columns, and each category has values")
+        return cls(numbers, categories)
 
 
 def fit_columns(frame: DataFrame, kinds: Mapping[str, Kind]) -> Columns:

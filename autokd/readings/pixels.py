@@ -103,6 +103,8 @@ class Pixels:
         raw, shape = str(plain["raw"]), tuple(int(each) for each in plain["shape"])
         if not len(shift) == len(divisor) == shape[0]:
             raise ValueError(f"{len(shift)} shifts and {len(divisor)} divisors for rows of shape {shape}")
+        if not np.isfinite([*shift, *divisor]).all() or 0 in divisor:
+            raise ValueError("a shift or a divisor that is not finite, or a divisor of 0")
         if raw not in ("uint8", "float32", "float64"):
             raise ValueError(f"raw values of type {raw}")
         return cls(shift, divisor, raw, shape)
