@@ -165,7 +165,9 @@ def test_a_folder_of_the_first_format_still_answers(tmp_path: Path) -> None:
     assert set(loaded.predict(RAW)) <= set(NAMES)
 
 
-@pytest.mark.parametrize("raw", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize(
+    "raw", ["uint8", *(pytest.param(each, marks=pytest.mark.slow) for each in ("float32", "float64"))]
+)
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_graph_takes_raw_rows(suffix: str, raw: str, tmp_path: Path) -> None:
     reading, rows, student = Pixels((7.0,), (4.0,), raw, (1, 8, 8)), RAW.astype(raw), sample_student()
