@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pandas
+import pyarrow
 import pytest
 import torch
 
@@ -112,6 +113,7 @@ def test_rows_may_be_a_frame_mappings_or_lists_and_texts_may_hold_numbers() -> N
     )
     assert torch.equal(reading.batch(pandas.DataFrame(given).astype(str)), expected)
     assert torch.equal(reading.batch(pandas.DataFrame(given).convert_dtypes()), expected)
+    assert torch.equal(reading.batch(pyarrow.table(given)), expected)
     assert reading.batch(pandas.DataFrame(given)[:0]).shape == (0, 6)
 
 
@@ -121,6 +123,12 @@ def test_numbers_of_whole_value_truth_values_and_texts_name_the_same_category() 
     reading = fit_columns(clean_frame(frame, kinds), kinds)
     assert reading.categories == (Category("code", ("1", "2")), Category("flag", ("False", "True")))
     assert torch.equal(reading.batch({"code": ["1"], "flag": ["True"]}), reading.batch({"code": [1], "flag": [True]}))
+
+
+def test_names_of_columns_may_be_numbers() -> None:
+    frame = pandas.DataFrame({5: [1.0, 2.0], 6: [3.0, 4.0]})
+    reading = fit_columns(frame.rename(columns=str), {"5": "number", "6": "number"})
+    assert torch.equal(reading.batch(frame), reading.batch(frame.rename(columns=str)))
 
 
 def test_only_frequent_values_of_a_category_have_features() -> None:

@@ -210,9 +210,10 @@ def test_a_changed_file_is_refused_where_its_task_is_kept(tmp_path: Path) -> Non
         open_task(spec, seed=0, folder=tmp_path / "task")
 
 
-def test_a_reference_may_give_a_frame(tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", ["pandas.DataFrame", "pyarrow.table"])
+def test_a_reference_may_give_a_frame(tmp_path: Path, module: str) -> None:
     (tmp_path / "mine.py").write_text(
-        "import pandas\ndef rows():\n    return pandas.DataFrame({'a': range(3, 83), 'b': [0, 1] * 40})\n",
+        f"import pandas, pyarrow\ndef rows():\n    return {module}({{'a': range(3, 83), 'b': [0, 1] * 40}})\n",
         encoding="utf-8",
     )
     task = open_task({"data": f"{tmp_path}/mine.py:rows", "target": "b"}, seed=0, folder=tmp_path / "task")

@@ -184,7 +184,7 @@ def test_no_row_is_answered_by_a_model_that_knows_another_row_of_its_group(heads
         ("hours", HistGradientBoostingClassifier(), "is no regressor, and the task has values"),
         ("rich", HistGradientBoostingRegressor(), "has no predict_proba"),
         (["tired", "old"], Ridge(), "has no predict_proba"),
-        ("rich", LogisticRegression(), "cannot be fitted"),
+        ("rich", LogisticRegression(), "cannot be fitted: .*; put a step before it that encodes the columns"),
     ],
     ids=["a classifier", "a regressor", "no probabilities", "no encoding"],
 )
@@ -257,3 +257,19 @@ def test_a_table_is_asked_about_in_large_batches_and_an_ensemble_in_those_of_its
     assert rows_at_once(load([model, model], task)) == 8_192
     network = torch.nn.Linear(task.input_shape[0], 2)
     assert rows_at_once(load([model, network], task)) == 256
+
+
+def test_an_ensemble_of_regressors_answers_with_their_mean_and_how_far_they_differ() -> None:
+    plain = task_of("hours")
+    members = [HistGradientBoostingRegressor(max_iter=9), DummyRegressor(strategy="constant", constant=20.0)]
+    alone = [answers(member, plain) for member in members]
+    assert answers(members, plain).numpy() == pytest.approx(torch.stack(alone).mean(dim=0).numpy(), abs=1e-5)
+    both = answers(members, task_of("hours", heads={"kind": "values", "variance": True}))
+    differ = (alone[0] - alone[1]) ** 2 / 4
+    assert both[:, 1:].exp().numpy() == pytest.approx(differ.numpy(), rel=0.05, abs=1e-3)
+
+
+def test_a_network_and_a_model_of_scikit_learn_answer_together() -> None:
+    task = task_of()
+    network = torch.nn.Linear(task.input_shape[0], 2)
+    assert torch.isfinite(answers([network, HistGradientBoostingClassifier(max_iter=3)], task)).all()

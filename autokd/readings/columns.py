@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autokd.errors import InputError, listed, nearest
+from autokd.errors import InputError, listed, nearest, said
 from autokd.frames import pandas_for_tables
 from autokd.readings.columns_onnx import columns_model
 
@@ -242,24 +242,30 @@ def fit_columns(frame: DataFrame, kinds: Mapping[str, Kind]) -> Columns:
 
 
 def as_frame(rows: object) -> DataFrame:
-    """Rows of a table as a DataFrame: a DataFrame, a list of mappings, or a mapping from names to lists of values.
+    """Rows of a table as a DataFrame of pandas, from any table with `to_pandas`, such as those of pyarrow and polars.
+
+    A list of mappings is a table, too, and so is a mapping from names to lists of values.
 
     Raises:
         InputError: the rows are something else.
     """
     pandas = pandas_for_tables()
     if isinstance(rows, pandas.DataFrame):
-        return rows
+        named = all(isinstance(name, str) for name in rows.columns) or rows.columns.nlevels > 1
+        return rows if named else rows.set_axis([str(name) for name in rows.columns], axis=1)
+    convert: Any = getattr(rows, "to_pandas", None)
     try:
+        if callable(convert):
+            return convert()
         if isinstance(rows, Mapping):
             return pandas.DataFrame(dict(rows))
         if isinstance(rows, Sequence) and all(isinstance(row, Mapping) for row in rows):
             return pandas.DataFrame(list(rows))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"the rows of the table cannot be read: {error}; give a DataFrame") from None
+    except (TypeError, ValueError, ImportError) as error:
+        raise InputError(f"the rows of the table cannot be read: {said(error)}; give a DataFrame of pandas") from None
     raise InputError(
-        f"the rows of a table are of type {type(rows).__name__}; give a DataFrame, or a list of mappings from the "
-        "names of columns to values"
+        f"the rows of a table are of type {type(rows).__name__}; give a DataFrame of pandas, or a list of "
+        "mappings from the names of columns to values"
     )
 
 

@@ -21,6 +21,7 @@ from autokd.files import open_file, read_json, sync
 from autokd.heads import head_of
 from autokd.npy import open_npy
 from autokd.readings import Columns
+from autokd.readings.columns import as_frame
 from autokd.study.explanation import wanted
 from autokd.study.task import MadeTaskSection, TaskSection, read_task
 from autokd.tasks import datasets, files
@@ -177,7 +178,8 @@ def find_source(data: str, *, max_gb: float = _DEFAULT.max_gb, asked: Asked = No
     if not lacking(found):
         return found
     if is_frame(found):
-        return TableSource(_short(data), lambda: found, f"{code} {content_digest(found).hex()}")
+        frame = as_frame(found)
+        return TableSource(_short(data), lambda: frame, f"{code} {content_digest(frame).hex()}")
     return datasets.dataset_source(_short(data), found, code=code, asked=asked)
 
 

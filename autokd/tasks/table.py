@@ -58,8 +58,9 @@ class TableTask(ArrayTask):
 
 
 def is_frame(found: object) -> bool:
-    """Whether an object is a DataFrame of pandas, which is not imported for this."""
-    return type(found).__module__.partition(".")[0] == "pandas" and hasattr(found, "columns")
+    """Whether an object is a table, such as a DataFrame of pandas; see `autokd.readings.columns.as_frame`."""
+    is_pandas = type(found).__module__.partition(".")[0] == "pandas"  # which is not imported for this
+    return hasattr(found, "columns") and (is_pandas or callable(getattr(found, "to_pandas", None)))
 
 
 def storable(frame: DataFrame) -> DataFrame:

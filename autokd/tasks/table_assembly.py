@@ -180,7 +180,7 @@ def _numbered_rows(source: TableSource) -> DataFrame:
         raise InputError(f"{source.name} has no rows; give a table with rows")
     if frame.columns.nlevels > 1:
         raise InputError(f"{source.name} has {frame.columns.nlevels} lines of names of columns; give it one")
-    return frame.set_axis([str(name) for name in frame.columns], axis=1).reset_index(drop=True)
+    return frame.reset_index(drop=True)
 
 
 def _targets(

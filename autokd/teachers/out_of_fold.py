@@ -17,7 +17,13 @@ from torch import Tensor
 
 from autokd.errors import InputError, said
 from autokd.teachers.answers import refuse_rows
-from autokd.teachers.estimator_answers import estimator_answers, estimator_rows, estimator_rows_at_once, fitting_targets
+from autokd.teachers.estimator_answers import (
+    estimator_answers,
+    estimator_rows,
+    estimator_rows_at_once,
+    fitting_targets,
+    reads_table,
+)
 from autokd.types import Head, Task
 
 _LOG = logging.getLogger("autokd")
@@ -162,4 +168,6 @@ class OutOfFoldTeacher:
         try:
             return clone(self.estimator).fit(x, y)
         except (TypeError, ValueError) as error:
-            raise InputError(f"teacher {self.name} cannot be fitted: {said(error)}") from error
+            encode = "; put a step before it that encodes the columns, such as sklearn.compose.make_column_transformer"
+            cure = encode if reads_table(self.task) else ""
+            raise InputError(f"teacher {self.name} cannot be fitted: {said(error).rstrip('.')}{cure}") from error
