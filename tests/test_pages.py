@@ -25,7 +25,7 @@ PAGES = {path.relative_to(ROOT).as_posix(): path for path in sorted(SHOWN) if pa
 RUNS = {
     "docs/howto/own_images.md": {"photos", "photos_with_teacher", "search"},
     "docs/howto/choosing.md": {"digits"},
-    "docs/howto/tables.md": {"severe", "progression"},
+    "docs/howto/tables.md": {"severe", "progression", "both"},
     "docs/howto/latency.md": {"quick", "for_device"},
     "docs/howto/resuming.md": {"mine", "mine-2", "other"},
 }
