@@ -76,7 +76,7 @@ def test_what_is_neither_a_number_nor_a_category_is_refused_with_what_to_write(v
     ("override", "message"),
     [
         ({"categories": ["twon"]}, "task.categories: people.csv has no column 'twon'.*did you mean 'town'"),
-        ({"numbers": ["xyz"]}, "its columns are town, age"),
+        ({"numbers": ["xyz"]}, "its columns are town and age"),
         ({"numbers": ["age"], "categories": ["age"]}, "named under categories, too"),
     ],
 )
@@ -103,3 +103,11 @@ def test_the_log_names_the_columns_of_each_kind() -> None:
     said = described({"age": "number", "town": "category"}, pandas.DataFrame(columns))
     assert "1 of numbers (age)" in said
     assert "town (2)" in said
+
+
+def test_the_log_names_the_first_of_many_columns_and_counts_the_others() -> None:
+    frame = pandas.DataFrame({f"fac{i}": [1.0, 2.0] for i in range(649)})
+    said = described(dict.fromkeys(frame.columns, "number"), frame)
+    assert "649 of numbers (fac0, fac1, " in said
+    assert "638 more" in said
+    assert len(said) < 300

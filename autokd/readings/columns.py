@@ -128,7 +128,7 @@ class Columns:
             if name not in frame.columns:
                 raise InputError(
                     f"the rows have no column '{name}'{nearest(name, map(str, frame.columns))}; give the columns "
-                    f"{', '.join(self.names)}"
+                    f"{listed(self.names)}"
                 )
         kinds: dict[str, Kind] = {each.name: "number" for each in self.numbers}
         kinds |= {each.name: "category" for each in self.categories}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from autokd.errors import InputError, nearest
+from autokd.errors import InputError, listed, nearest
 from autokd.frames import pandas_for_tables
 from autokd.readings.columns import Kind, as_texts, is_number_like
 
@@ -83,16 +83,15 @@ def described(kinds: Mapping[str, Kind], frame: DataFrame) -> str:
     """One line for the log: the columns of each kind."""
     numbers = [name for name, kind in kinds.items() if kind == "number"]
     categories = [f"{name} ({frame[name].nunique():,})" for name, kind in kinds.items() if kind == "category"]
-    parts = [f"{len(numbers)} of numbers ({', '.join(numbers)})"] if numbers else []
+    parts = [f"{len(numbers)} of numbers ({listed(numbers)})"] if numbers else []
     if categories:
-        parts.append(f"{len(categories)} of categories with so many values: {', '.join(categories)}")
+        parts.append(f"{len(categories)} of categories with so many values: {listed(categories)}")
     return f"Columns: {'; '.join(parts)}. Where this is wrong, name columns under `numbers`, `categories` or `drop`."
 
 
 def known(names: Sequence[str]) -> str:
     """The end of a message that lists the columns there are."""
-    shown = ", ".join(map(str, names[:12]))
-    return f"; its columns are {shown}{', ...' if len(names) > 12 else ''}"
+    return f"; its columns are {listed(names)}"
 
 
 def _guess(column: Series, source: str) -> Kind:

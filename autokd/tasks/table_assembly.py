@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from autokd.errors import InputError
+from autokd.errors import InputError, listed
 from autokd.readings.columns import as_frame, clean_frame, fit_columns
 from autokd.study.task import HeadSection, TaskSection, read_task
 from autokd.tasks.held_together import Grouped, Latest, refuse_straddling, refuse_unseen
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _DEFAULT = TaskSection(data="")
 _FOR_ARRAYS = ("augment", "layout", "normalise")
 _FOR_TABLES = ("target", "drop", "categories", "numbers", "split", "group", "order")
+_WARNINGS = 12
+"""The most columns about which the log has a warning each."""
 _LOG = logging.getLogger("autokd")
 
 
@@ -139,8 +141,11 @@ def assemble_table(source: TableSource, spec: TaskSection, *, seed: int) -> Tabl
     _refuse_large(source.name, len(raw), encoding.columns[-1].stop, spec.max_gb)
     for sentence in [*guesses, described(kinds, raw)]:
         _LOG.info("%s", sentence)
-    for sentence in [*doubts, *said, *left_out]:
+    warnings = [*doubts, *said, *left_out]
+    for sentence in warnings[:_WARNINGS]:
         _LOG.warning("%s", sentence)
+    if len(warnings) > _WARNINGS:
+        _LOG.warning("There are %d further columns of which the like could be said.", len(warnings) - _WARNINGS)
     x = encoding.batch(kept).numpy()
     one = len(tensors) == 1
     return TableTask(
@@ -202,10 +207,10 @@ def _targets(
                 "or heads: labels"
             )
         if asked[name] is None:
-            taken = ", ".join(columns)
+            taken = listed(columns)
             guesses.append(f"The target {taken} is taken for {head.kind}. Where this is wrong, write `heads`.")
         found[name] = target_of(
-            f"{source}, target {', '.join(columns)}",
+            f"{source}, target {listed(columns)}",
             given,
             head,
             parts=parts,
