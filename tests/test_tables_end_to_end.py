@@ -93,7 +93,7 @@ def test_the_command_line_searches_a_table_and_retrains_with_the_rows_that_a_sea
     answer = autokd("search", tmp_path / "study.yaml", "--run", tmp_path / "run")
     assert answer.code == 0, answer.err
     assert (
-        "Columns: 1 of numbers (age); 2 of categories with so many values: town (3), works (2)."
+        "Columns: 1 of numbers (age); 2 of categories with so many values: town (3) and works (2)."
         in answer.err + answer.out
     )
     trial = library.load_front(tmp_path / "run")[0].trial
