@@ -26,6 +26,7 @@ RUNS = {
     "docs/howto/own_images.md": {"photos", "photos_with_teacher", "search"},
     "docs/howto/choosing.md": {"digits"},
     "docs/howto/tables.md": {"severe", "progression", "both"},
+    "docs/howto/heads.md": {"diabetes"},
     "docs/howto/latency.md": {"quick", "for_device"},
     "docs/howto/resuming.md": {"mine", "mine-2", "other"},
 }

@@ -151,8 +151,9 @@ class Study(Section):
         default_factory=lambda: dict[str, dict[str, Any]](accuracy={}, parameters={})
     )
     """What is traded off. Write two or more plug-in names or references, each with its settings, such as
-    {accuracy: {}, parameters: {bound: 20000}}. The objectives of a table have the names of its columns; {} stands for
-    all of them."""
+    {accuracy: {}, parameters: {bound: 20000}}. Where a task has several heads, write the head before the name, as
+    {size.rmse: {}, kind.accuracy: {}}. Without this key, accuracy gives way to rmse for values, auc for labels and miou
+    for positions. The objectives of a table have the names of its columns; {} stands for all of them."""
     budget: Budget = Budget()
     """How much the search may spend."""
     sampler: str | dict[str, Any] = "autokd"
