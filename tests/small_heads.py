@@ -14,7 +14,6 @@ from autokd.tasks import ArrayTask, Augmentation
 from autokd.types import Head
 
 ROWS = 220
-KINDS = ("classes", "labels", "values", "gaussian", "positions", "several")
 _GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(ROWS, 6, generator=_GENERATOR)
 _SUM = 2 * X[:, 0] + X[:, 1] * X[:, 2]
