@@ -96,7 +96,7 @@ SECTIONS: list[tuple[Any, str]] = [
     ({"data": "./nothere"}, "./nothere is neither a file nor a folder"),
     ({"data": "digit"}, "task.data: 'digit' is unknown; did you mean 'digits'?"),
     ({"data": "numpy:pi"}, "give a map-style torch Dataset"),
-    ({"data": "numpy:sqrt"}, "task.data: calling 'numpy:sqrt' failed: TypeError"),
+    ({"data": "numpy:sqrt"}, "task: calling 'numpy:sqrt' failed: TypeError"),
     ({"data": "digits", "labels": 5000}, "task.labels: 5000 cannot be drawn from 1150 rows"),
     ({"data": "digits", "labels": 5}, "give a count of 10 to 1150, at least one a class"),
     ({"data": "digits", "labels": 0}, "task.labels: 0 given; write a count"),
