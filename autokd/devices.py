@@ -65,9 +65,9 @@ def on_device(task: Task, device: torch.device) -> Task:
     return copied
 
 
-def answers_on(teacher: Tensor, device: torch.device) -> Tensor:
-    """A teacher's outputs on a device, if they are small enough to be kept there; larger outputs stay as they are."""
-    return teacher.to(device) if teacher.nbytes < WHOLE_BYTES else teacher
+def answers_on(answers: Tensor, device: torch.device) -> Tensor:
+    """A teacher's answers on a device, if they are small enough to be kept there; larger ones stay as they are."""
+    return answers.to(device) if answers.nbytes < WHOLE_BYTES else answers
 
 
 def compiled_call(student: nn.Module) -> Callable[[Tensor], Tensor]:

@@ -71,7 +71,7 @@ class Training:
     Args:
         student: is trained in place.
         task: gives inputs, labels, what the outputs mean, and the hard loss.
-        teacher: the teacher's outputs by view and row, shape (views, rows, num_outputs); not read if `recipe.alpha` is
+        answers: the teacher's answers by view and row, shape (views, rows, num_outputs); not read if `recipe.alpha` is
             0.
         recipe: how to train.
         loss: the soft term that `recipe.method` names.
@@ -87,7 +87,7 @@ class Training:
         self,
         student: nn.Module,
         task: Task,
-        teacher: Tensor,
+        answers: Tensor,
         recipe: Recipe,
         *,
         loss: DistillationLoss,
@@ -102,7 +102,7 @@ class Training:
         self._laid: Laid = as_given
         if len(task.input_shape) == 3:
             self.student, self._laid = in_fast_format(self.student, task.inputs(task.splits["train"][:2]))
-        self.task, self.teacher, self.recipe, self.loss = task, teacher, recipe, loss
+        self.task, self.answers, self.recipe, self.loss = task, answers, recipe, loss
         self.seed, self.schedule, self.compute = seed, schedule, compute
         self._forward = compute.forward(self.student)
         fused = all(parameter.is_floating_point() for parameter in parameters)  # complex parameters cannot be fused
@@ -163,7 +163,7 @@ class Training:
         if recipe.alpha > 0 and len(transfer):
             batches = torch.cat([batches, draw(transfer, steps, recipe.batch_size)], dim=1)
         view = epoch % task.views
-        answers, device = self.teacher[view], self.compute.device
+        answers, device = self.answers[view], self.compute.device
         batches = batches.to(device)
         total = torch.zeros(())
         for step, rows in enumerate(batches):

@@ -32,9 +32,9 @@ def test_a_node_that_does_not_see_the_run_folder_is_sent_it_once(
     run = small_run(tmp_path)
     sent = replace(shipment.ship(run, elsewhere=True), run="/no/such/folder")
     home = shipment.unpack(sent)
-    assert torch.equal(load_context(str(home)).teacher.nan_to_num(), run.context.teacher.nan_to_num())
+    assert torch.equal(load_context(str(home)).answers.nan_to_num(), run.context.answers.nan_to_num())
     assert load_context(str(home)).task.digest == run.context.task.digest
-    assert open_outputs(home / run.setup.outputs).shape == run.context.teacher.shape
+    assert open_outputs(home / run.setup.outputs).shape == run.context.answers.shape
     monkeypatch.setattr("ray.get", lambda reference: pytest.fail("sent twice"))
     assert shipment.unpack(sent) == home
 

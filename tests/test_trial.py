@@ -178,8 +178,8 @@ def test_the_result_is_the_accuracy_on_validation_and_on_nothing_else(tmp_path: 
 
     y = shared.task.targets(torch.arange(shared.task.num_rows)).clone()
     y[shared.task.splits["test"]] = -1  # a loss or a score that read them would raise
-    poisoned = replace(shared, task=replace(shared.task, y=y), teacher=shared.teacher.clone())  # type: ignore[type-var]
-    poisoned.teacher[:, shared.task.splits["test"]] = torch.nan
+    poisoned = replace(shared, task=replace(shared.task, y=y), answers=shared.answers.clone())  # type: ignore[type-var]
+    poisoned.answers[:, shared.task.splits["test"]] = torch.nan
     assert run_stretch(poisoned, stretch(tmp_path / "poisoned", 0, 1))["values"] == result["values"]
 
 

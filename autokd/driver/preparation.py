@@ -132,7 +132,7 @@ def prepare(
         refuse_hopeless_baselines(untaught, folder)
         teacher, outputs = teacher_and_outputs(study, task, folder, notify=notify)
         refuse_other_digests(folder, setup, teacher=teacher.digest)
-        context = replace(untaught, teacher=open_outputs(outputs))
+        context = replace(untaught, answers=open_outputs(outputs))
         facts = teacher_facts(context, teacher)
         meter = place.meter
         if meter.where and any(objective.timed for objective in objectives):

@@ -196,5 +196,5 @@ def read_test(
             values.append(evaluate(context, network, "test"))
         test = {name: fmean(value[name] for value in values) for name in values[0]} if values else {}
         scored.append(replace(student, test=test))
-    answers = context.teacher[0][rows]
+    answers = context.answers[0][rows]
     return scored, evaluate_outputs(context, answers, "test") if not answers.isnan().any() else {}

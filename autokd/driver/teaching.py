@@ -75,13 +75,13 @@ def with_test_answers(context: Context, folder: Path, setup: Setup, notify: Noti
         own: the caller's own study; without it, a teacher whose code is not installed is not asked.
     """
     rows = context.task.splits["test"]
-    if not len(rows) or not context.teacher[0][rows].isnan().any():
+    if not len(rows) or not context.answers[0][rows].isnan().any():
         return context
     try:
-        context = replace(context, teacher=open_outputs(_ask_test(context, folder, setup, notify, own)))
+        context = replace(context, answers=open_outputs(_ask_test(context, folder, setup, notify, own)))
     except FOREIGN as error:  # a teacher may raise anything, and the students deserve a front
         _LOG.warning("The teacher cannot be asked about the test rows: %s.", said(error))
-    if not context.teacher[0][rows].isnan().any():
+    if not context.answers[0][rows].isnan().any():
         return context
     compared = {o.name for o in context.objectives if compares_with_teacher(o, context.task)}
     also = f", and neither is {', '.join(sorted(compared))} of the students there" if compared else ""
@@ -95,11 +95,11 @@ def teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
     Raises:
         InputError: the teacher is no better than chance, or lacks answers with which an objective compares.
     """
-    refuse_unanswered(context.teacher, context.task, context.objectives)
+    refuse_unanswered(context.answers, context.task, context.objectives)
     members = members_of(context.study.teacher)
     saw = any(isinstance(member, TeacherSection) and member.saw_training_rows for member in members)
     notes = ["its validation score is on rows it was trained on"] if saw else []
-    answers = context.teacher[0][context.task.splits["validation"]]
+    answers = context.answers[0][context.task.splits["validation"]]
     values = {} if answers.isnan().any() else evaluate_outputs(context, answers, "validation")
     shown = (
         ", ".join(f"{name} {value:.4g}" for name, value in values.items())
@@ -107,8 +107,8 @@ def teacher_facts(context: Context, teacher: Teacher) -> dict[str, Any]:
     )
     said = f" ({notes[0]})" if notes else ""
     _LOG.info("The teacher is %s. On validation it has %s%s.", teacher.name, shown, said)
-    refuse_chance(context.teacher, context.task)
-    for doubt in doubts(context.teacher, context.task):
+    refuse_chance(context.answers, context.task)
+    for doubt in doubts(context.answers, context.task):
         _LOG.warning("The teacher, %s, may have little to teach: %s.", teacher.name, doubt)
         notes.append(doubt)
     return {"name": teacher.name, "values": values, "note": "; ".join(notes)}

@@ -30,8 +30,8 @@ from autokd.study.explanation import OVERRIDE, KeyPath, Places, explain, located
 from autokd.study.paths import absolute
 from autokd.study.recipe import RecipeSpace
 from autokd.study.section import Section, as_data
-from autokd.study.task import TableSection, Task, is_tabulated
-from autokd.study.teacher import Teacher
+from autokd.study.task import TableSection, TaskSetting, is_tabulated
+from autokd.study.teacher import TeacherSetting
 from autokd.types import Arch
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -134,11 +134,11 @@ class Study(Section):
 
     name: str
     """The name of the study and of its run folder. Write letters, digits, '.', '_' and '-'."""
-    task: Task
+    task: TaskSetting
     """The data and the score. Write {data: digits, labels: 100}, a plug-in's name, a reference, {task: a reference,
     args: {...}}, or {table: file.csv.gz}. A table holds the results of trainings that are already done; nothing is
     trained then, and the keys teacher, space and recipe are left out."""
-    teacher: Teacher
+    teacher: TeacherSetting
     """The teacher that students learn from. Write {space: resnet, arch: {...}, epochs: 30}, a reference, or a list of
     them. The probabilities of several teachers are averaged."""
     space: Annotated[Any, WithJsonSchema({"type": ["string", "object"]})]

@@ -254,7 +254,7 @@ def _kind(given: Any) -> str:
     return "name" if isinstance(given, str) else "object"
 
 
-Task = Annotated[
+TaskSetting = Annotated[
     Annotated[str, Tag("name")]
     | Annotated[TaskSection, Tag("TaskSection")]
     | Annotated[MadeTaskSection, Tag("MadeTaskSection")]

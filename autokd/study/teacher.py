@@ -134,7 +134,7 @@ class OutputsSection(TeacherSection):
 class HeadsSection(TeacherSection):
     """A teacher for each head of a task with several heads."""
 
-    heads: Annotated[dict[str, Teacher], Field(min_length=1)]
+    heads: Annotated[dict[str, TeacherSetting], Field(min_length=1)]
     """The teachers by head. Write a mapping {head: teacher} that names each head of the task, where a teacher is
     written as it would be for that head alone."""
 
@@ -188,7 +188,7 @@ Member = Annotated[
 ]
 """One teacher: a reference, a section, or an object that is a teacher or becomes one."""
 
-Teacher = Annotated[
+TeacherSetting = Annotated[
     Annotated[Member, Tag("one")]
     | Annotated[tuple[Member, ...], Field(min_length=1), BeforeValidator(as_tuple), Tag("several")],
     Discriminator(lambda given: "several" if isinstance(given, list | tuple) else "one"),
@@ -215,4 +215,4 @@ def read_teacher(given: object) -> Any:
     Raises:
         InputError: a key is unknown or missing, or a value is out of range; names the key.
     """
-    return read(Teacher, given, key="teacher")
+    return read(TeacherSetting, given, key="teacher")

@@ -45,7 +45,8 @@ def referenced(reference: str, args: Mapping[str, Any]) -> tuple[Any, str]:
     except FOREIGN as error:
         given = f" with {', '.join(f'{name}={value!r}' for name, value in args.items())}" if args else ""
         raise InputError(
-            f"task: calling '{reference}'{given} failed: {named(error)}; it must return a task, a torch Dataset or a DataFrame"
+            f"task: calling '{reference}'{given} failed: {named(error)}; it must return a task, a torch Dataset or a "
+            "DataFrame"
         ) from error
 
 

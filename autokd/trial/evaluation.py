@@ -64,7 +64,7 @@ def as_evaluations(context: Context, outputs: Tensor, split: str) -> dict[str, E
     If a task has several heads, each evaluation has only the rows of which its head knows a target.
     """
     rows, heads = context.task.splits[split], heads_of(context.task)
-    answers = context.teacher[0][rows]
+    answers = context.answers[0][rows]
     given, taught = apart(outputs, heads), apart(answers, heads)
     targets = by_head(context.task.targets(rows), heads)
     found = {}

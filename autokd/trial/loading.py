@@ -64,7 +64,7 @@ def context_of(run: Path, setup: Setup, *, measured: bool = True) -> Context:
         study=study,
         space=resolve_space(study),
         task=with_reserve(task) if setup.reserve else task,
-        teacher=open_outputs(run / setup.outputs),
+        answers=open_outputs(run / setup.outputs),
         objectives=resolve_objectives(study, heads_of(task)) if measured else (),
     )
 

@@ -67,7 +67,7 @@ class Context:
         study: the study.
         space: the resolved search space.
         task: the opened task.
-        teacher: the teacher's outputs by view and row, memory-mapped, shape (views, rows, num_outputs).
+        answers: the teacher's answers by view and row, memory-mapped, shape (views, rows, num_outputs).
         objectives: the resolved objectives, in the study's order.
     """
 
@@ -76,7 +76,7 @@ class Context:
     study: Study
     space: SearchSpace
     task: Task
-    teacher: Tensor
+    answers: Tensor
     objectives: tuple[Objective, ...]
 
     @cached_property
@@ -91,9 +91,9 @@ class Context:
         return on_device(self.task, self.compute.device)
 
     @cached_property
-    def answers(self) -> Tensor:
-        """The teacher's outputs on the device of this process, to which they are copied once if they are small."""
-        return answers_on(self.teacher, self.compute.device)
+    def answers_on_device(self) -> Tensor:
+        """The teacher's answers on the device of this process, to which they are copied once if they are small."""
+        return answers_on(self.answers, self.compute.device)
 
     @property
     def ideal(self) -> dict[str, float]:
@@ -225,7 +225,7 @@ def start_training(context: Context, stretch: Stretch) -> Training:
     training = Training(
         build_student(context, stretch.arch, seed=stretch.seed),
         context.data,
-        context.answers,
+        context.answers_on_device,
         stretch.recipe,
         loss=resolve_loss(stretch.recipe.method),
         seed=stretch.seed,

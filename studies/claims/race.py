@@ -108,7 +108,7 @@ def run_cell(arm: str, study: Study, *, seconds: float, folder: Path) -> dict[st
         "seconds": seconds,
         "bound": study.objectives["parameters"]["bound"],
         "setup": context.task.summary() if isinstance(context.task, ArrayTask) else context.task.name,
-        "teacher": context.task.score(context.teacher[0][rows], context.task.targets(rows)),
+        "teacher": context.task.score(context.answers[0][rows], context.task.targets(rows)),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}",
         "begun": len(trials),
         "first_begun": min((_since(began, trial.datetime_start) for trial in trials), default=None),
