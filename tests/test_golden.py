@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,6 +13,7 @@ from autokd.driver.costs import random_study
 from autokd.objectives import flops, parameters
 from autokd.study import RecipeSpace
 from autokd.testing import TinyTask
+from autokd.types import settings_of
 
 
 @pytest.mark.parametrize("name", ["mlp", "resnet", "mobilenet", "vit"])
@@ -26,7 +25,7 @@ def test_a_seed_proposes_the_same_students_of_the_same_costs(name: str, golden: 
         arch = space.suggest(trial)
         student, inputs = space.build(arch, task), torch.zeros(1, *task.input_shape)
         costs = {each.name: each.measure(student, inputs) for each in (parameters, flops)}
-        recipe: dict[str, Any] = asdict(RecipeSpace().suggest(trial, epochs=27))
+        recipe = settings_of(RecipeSpace().suggest(trial, epochs=27))
         found.append({"arch": arch, "recipe": recipe, "costs": costs})
     if update_golden:
         golden.parent.mkdir(exist_ok=True)
