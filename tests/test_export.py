@@ -187,3 +187,11 @@ def test_torchs_logger_is_as_loud_after_an_export_as_before(tmp_path: Path, inpu
         export_student(Branching(), inputs, tmp_path / "s.pt2", card=sample_card())
     assert logging.getLogger("torch.onnx").level == level
     assert graphs.LARGEST_RELATIVE_DIFFERENCE == 1e-4
+
+
+def test_an_export_to_onnx_logs_nothing_of_the_packages_behind_it(
+    tmp_path: Path, inputs: Tensor, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        export_student(sample_student(), inputs, tmp_path / "s.onnx", card=sample_card())
+    assert caplog.text == ""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,7 +15,7 @@ from torch import Tensor, nn
 from autokd.errors import InputError
 from autokd.export.card import Card, reason
 from autokd.heads import Heads, apart, heads_of
-from autokd.networks import columns, contiguous
+from autokd.networks import columns, contiguous, quiet_tracing
 from autokd.types import Task
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ LARGEST_RELATIVE_DIFFERENCE = 1e-4
 def pt2(student: nn.Module, inputs: Tensor, path: Path, card: Card, *, rows: Any = None) -> str:
     """Writes a `torch.export` archive for any batch size, with the card as the extra file `autokd.json`."""
     network, given, card = _traced(student, inputs, card, rows)
-    with _quiet(), _refusing("torch.export"):
+    with quiet_tracing(), _refusing("torch.export"):
         batch = torch.export.Dim("batch")
         program = torch.export.export(network, (given,), dynamic_shapes=({0: batch},))
         torch.export.save(program, path, extra_files={"autokd.json": card.model_dump_json()})
@@ -53,7 +51,7 @@ def onnx(student: nn.Module, inputs: Tensor, path: Path, card: Card, *, rows: An
         raise InputError(f"exporting to ONNX needs {error.name}; run: pip install 'autokd[onnx]'") from None
     network, given, card = _traced(student, inputs, card, rows)
     taken: dict[str, NDArray[Any]] = {"input": given.numpy()}
-    with _quiet(), _refusing("torch.onnx"):
+    with quiet_tracing(), _refusing("torch.onnx"):
         program = torch.onnx.export(
             network,
             (given,),
@@ -191,17 +189,3 @@ def _refusing(exporter: str) -> Iterator[None]:
         raise InputError(
             f"{exporter} cannot export this student: {reason(error)}. Export to .safetensors instead"
         ) from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hides torch's warnings about its own deprecations and about optional packages."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

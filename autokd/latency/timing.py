@@ -19,8 +19,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import logging
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -33,7 +31,7 @@ from torch import Tensor, nn
 from autokd.devices import compiled_call
 from autokd.errors import InputError, nearest
 from autokd.latency.timers import Call, Timer, timer, timing_device
-from autokd.networks import in_eval_mode
+from autokd.networks import in_eval_mode, quiet_tracing
 
 _CPU = torch.device("cpu")
 SECONDS = 0.2
@@ -228,7 +226,7 @@ def _eager(student: nn.Module, inputs: Tensor, threads: int) -> Call:
 
 
 def _compile(student: nn.Module, inputs: Tensor, threads: int) -> Call:
-    with _silenced(), torch.inference_mode():
+    with quiet_tracing(), torch.inference_mode():
         compiled = compiled_call(student)
         compiled(inputs)
     return functools.partial(compiled, inputs)
@@ -242,7 +240,7 @@ def _onnx(student: nn.Module, inputs: Tensor, threads: int) -> Call:
         raise InputError(
             f"latency_ms with runtime 'onnx' needs {missing.name}; run: pip install 'autokd[onnx]'"
         ) from missing
-    with _silenced():
+    with quiet_tracing():
         program = torch.onnx.export(student, (inputs,), dynamo=True, verbose=False)
     assert program is not None  # it is None only for the older exporter
     options = onnxruntime.SessionOptions()
@@ -252,20 +250,6 @@ def _onnx(student: nn.Module, inputs: Tensor, threads: int) -> Call:
         program.model_proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     return functools.partial(session.run, None, {session.get_inputs()[0].name: inputs.numpy()})
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Hides warnings of torch's compiler and exporter about torch's own code, which no user can act on."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 RUNTIMES: Mapping[str, Callable[[nn.Module, Tensor, int], Call]] = {
