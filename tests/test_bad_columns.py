@@ -30,15 +30,10 @@ def mixed(frame: pandas.DataFrame) -> bytes:
 FILES: dict[str, tuple[Callable[[pandas.DataFrame], bytes], str]] = {
     "an empty file": (lambda _: b"", "is empty; give a table with the names of its columns"),
     "no rows": (lambda frame: csv(frame[:0]), "no rows"),
-    "cp1252 bytes": (lambda frame: frame.to_csv(index=False).encode("cp1252"), "iconv -f cp1252 -t utf-8"),
     "two header lines": (with_second_header, "column 'age' holds numbers but in its first row, which has 'years'"),
     "mixed types": (mixed, "column 'age' holds numbers in most rows, but row 9 has 'about 30'"),
     "lines of several lengths": (lambda frame: csv(frame) + b"1,2,3,4,5,6,7,8,9,10\n", "saw 10"),
     "a column twice": (lambda frame: csv(frame).replace(b"town", b"age", 1), "two columns called 'age'"),
-    "decimal commas": (
-        lambda frame: frame.to_csv(index=False, sep=";", decimal=",", float_format="%.1f").encode(),
-        "a decimal comma",
-    ),
     "targets missing everywhere": (lambda frame: csv(frame.assign(rich=None)), "column 'rich'"),
     "targets of one value": (lambda frame: csv(frame.assign(rich="yes")), "all training labels are yes"),
     "no target column": (lambda frame: csv(frame.drop(columns="rich")), "has no column 'rich'"),
@@ -102,7 +97,11 @@ TEACHERS: dict[str, tuple[dict[str, Any], Any, str]] = {
         {"heads": {"money": {"sklearn": "sklearn.tree:DecisionTreeClassifier"}}},
         "has one head; write its teacher without 'heads'",
     ),
-    "a regressor for classes": ({}, {"sklearn": "sklearn.tree:DecisionTreeRegressor"}, "has no predict_proba"),
+    "a regressor for classes": (
+        {},
+        {"sklearn": "sklearn.tree:DecisionTreeRegressor"},
+        "is a regressor, and the task has classes",
+    ),
 }
 
 
