@@ -182,8 +182,8 @@ def test_no_row_is_answered_by_a_model_that_knows_another_row_of_its_group(heads
     ("target", "model", "message"),
     [
         ("hours", HistGradientBoostingClassifier(), "is no regressor, and the task has values"),
-        ("rich", HistGradientBoostingRegressor(), "has no predict_proba"),
-        (["tired", "old"], Ridge(), "has no predict_proba"),
+        ("rich", HistGradientBoostingRegressor(), "is a regressor, and the task has classes"),
+        (["tired", "old"], Ridge(), "is a regressor, and the task has labels"),
         ("rich", LogisticRegression(), "cannot be fitted: .*; put a step before it that encodes the columns"),
     ],
     ids=["a classifier", "a regressor", "no probabilities", "no encoding"],

@@ -149,7 +149,16 @@ class Values:
         Args:
             answers: values in the user's unit, shape (rows, values). With `variance`, they may be followed by as many
                 variances in the squared unit. Answers without variances count as certain: they get the smallest one.
+
+        Raises:
+            InfeasibleError: there is another count of numbers in a row.
         """
+        count = len(self.names)
+        if answers.shape[1] not in ((count, 2 * count) if self.variance else (count,)):
+            raise InfeasibleError(
+                f"gives {answers.shape[1]} numbers in a row for {count} value(s), {', '.join(self.names)}; give one "
+                "number for each value" + (", or the values and then their variances" if self.variance else "")
+            )
         means = self.standardised(answers[:, : len(self.names)])
         if not self.variance:
             return means

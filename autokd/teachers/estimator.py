@@ -80,6 +80,11 @@ class FittedTeacher:
     def _in_its_order(self, x: Any) -> Any:
         """The columns of a table that the model was fitted on, in the order that it knows."""
         names = getattr(self.model, "feature_names_in_", None)
+        if names is None and hasattr(x, "columns") and hasattr(self.model, "n_features_in_"):
+            raise InputError(
+                f"teacher {self.name} was fitted on an array, which does not tell which columns of the table it reads; "
+                "fit it on a DataFrame"
+            )
         if names is None or not hasattr(x, "columns"):
             return x
         if lacking := [str(name) for name in names if name not in x.columns]:

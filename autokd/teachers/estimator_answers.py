@@ -111,14 +111,19 @@ def refuse_kind(name: str, model: Any, head: Head) -> None:
     Raises:
         InputError: the model has no probabilities where the head needs them, or is no regressor where it needs one.
     """
-    if head.kind == "values":
-        from sklearn.base import is_classifier
+    from sklearn.base import is_classifier, is_regressor
 
+    if head.kind == "values":
         if not hasattr(model, "predict") or is_classifier(model):
             raise InputError(
                 f"teacher {name} is no regressor, and the task has {head.kind}; give a regressor, or write heads: "
                 "classes in the task"
             )
+    elif is_regressor(model):
+        raise InputError(
+            f"teacher {name} is a regressor, and the task has {head.kind}; give a classifier, or write heads: values "
+            "in the task"
+        )
     elif not hasattr(model, "predict_proba"):
         scores = ", and its decision_function does not give probabilities" * hasattr(model, "decision_function")
         raise InputError(
