@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pandas
@@ -13,7 +14,8 @@ import torch
 
 from autokd.errors import InputError
 from autokd.readings import Columns, Pixels, reading_of
-from autokd.readings.columns import Category, Number, clean_frame, fit_columns
+from autokd.readings.columns import Category, Number, fit_columns
+from autokd.readings.table_rows import clean_frame
 from autokd.tasks import from_arrays
 
 KINDS = {"age": "number", "income": "number", "town": "category"}
@@ -156,3 +158,73 @@ def test_a_column_without_a_value_has_no_features() -> None:
 def test_rows_that_cannot_be_read_are_refused(rows: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         fitted().batch(rows)
+
+
+TRAINING = pandas.DataFrame({"age": [20.0, 31.0, 42.0, 53.0], "town": ["Bonn", "Rom"] * 2, "works": [True, False] * 2})
+
+
+def of_training() -> Columns:
+    kinds: dict[str, Any] = {"age": "number", "town": "category", "works": "category"}
+    return fit_columns(clean_frame(TRAINING, kinds), kinds)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        TRAINING.to_dict("records"),
+        TRAINING.to_dict("list"),
+        TRAINING.astype(str),
+        TRAINING.convert_dtypes(),
+        TRAINING.convert_dtypes(dtype_backend="pyarrow"),
+        TRAINING.astype("category"),
+        TRAINING.assign(works=TRAINING["works"].astype(int)),
+        TRAINING.assign(works=TRAINING["works"].astype(float)),
+        TRAINING.assign(works=TRAINING["works"].map({True: "TRUE", False: "FALSE"})),
+        TRAINING[["works", "town", "age"]].assign(more=1).set_axis([7] * 4),
+    ],
+    ids=["records", "lists", "texts", "nullable", "Arrow", "categories", "0 and 1", "floats", "of R", "other order"],
+)
+def test_the_same_rows_of_other_types_are_the_same_features(rows: Any) -> None:
+    assert torch.equal(of_training().batch(rows), of_training().batch(TRAINING))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (TRAINING.iloc[0].to_dict(), "one mapping with single values; for one row, give a list of it"),
+        (TRAINING.iloc[0], "for one row, give a DataFrame of it, such as frame.iloc"),
+        (TRAINING.drop(columns="town"), "no column 'town'; give the columns age, town and works"),
+        (TRAINING.rename(columns={"age": "Age"}), "no column 'age'; did you mean 'Age'"),
+        (pandas.concat([TRAINING, TRAINING[["age"]]], axis=1), "two columns called 'age'"),
+        (pandas.concat({"a": TRAINING}, axis=1), "2 lines of names of columns"),
+        (TRAINING.assign(age="old"), "'age' should hold numbers, but row 0 has 'old'"),
+        (TRAINING.assign(age=[1, 2, 1e300, 4]), r"'age': row 2 has 1e\+300, which is too far from the numbers"),
+        (TRAINING.assign(age=[1, 2, math.inf, 4]), "'age': row 2 is infinite"),
+        (TRAINING.assign(town=[["Bonn"]] * 4), "'town' holds a list in some row"),
+        (TRAINING.to_numpy(), "of type ndarray; give a DataFrame"),
+        (None, "of type NoneType; give a DataFrame"),
+    ],
+    ids=[
+        *["one row as a mapping", "one row as a Series", "a column less", "another name", "a column twice"],
+        *["two lines of names", "a text", "a huge number", "infinity", "lists", "an array", "nothing"],
+    ],
+)
+def test_rows_of_another_table_are_refused(rows: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        of_training().batch(rows)
+
+
+def test_rows_of_which_no_value_of_a_category_is_known_are_doubted(caplog: pytest.LogCaptureFixture) -> None:
+    many = pandas.concat([TRAINING] * 5)
+    of_training().batch(many)
+    assert not caplog.text
+    of_training().batch(many.assign(town="Paris"))
+    assert (
+        "No row has a known value in column 'town': row 0 has 'Paris', and known are 'Bonn' and 'Rom'." in caplog.text
+    )
+
+
+def test_numbers_that_are_too_large_to_compute_with_are_refused() -> None:
+    frame = clean_frame(pandas.DataFrame({"age": [1e300, -1e300]}), {"age": "number"})
+    with pytest.raises(InputError, match=r"'age' has numbers as large as 1e\+300"):
+        fit_columns(frame, {"age": "number"})

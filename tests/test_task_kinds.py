@@ -57,17 +57,18 @@ def test_a_user_overrides_the_guess() -> None:
         (["2020-01-03", "2021-12-24 10:00"], r"dates, such as '2020-01-03'.*drop: \[x\]"),
         (["3.12.2020", "24/12/2021"], "dates, such as"),
         (pandas.to_datetime(["2020-01-03", None]), "dates, such as"),
-        (pandas.to_timedelta([1, 2], unit="D"), "dates, such as"),
+        (pandas.to_timedelta([1, 2], unit="D"), "durations; give them as numbers"),
         (["years", "1", "2", "3"], "but in its first row, which has 'years'.*second line"),
         (["1", "2", "about 3", "4"], r"in most rows, but row 2 has 'about 3'; write numbers: \[x\]"),
-        (["1,5", "2,25"], "a decimal comma, such as '1,5'"),
+        (["1,5", "2,25"], "commas, such as '1,5'; write a point for a decimal comma"),
+        (["1,500", "2,250,000.5"], "leave out commas between thousands"),
         ([[1, 2], [3, 4]], "a list in some row"),
         ([1j, 2j], "complex"),
     ],
     ids=str,
 )
 def test_what_is_neither_a_number_nor_a_category_is_refused_with_what_to_write(values: Any, message: str) -> None:
-    with pytest.raises(InputError, match=f"people.csv: column 'x' .*{message}") as refused:
+    with pytest.raises(InputError, match=f"column 'x' .*{message}") as refused:
         kinds_of({"x": values})
     assert "\n" not in str(refused.value)
 

@@ -258,8 +258,8 @@ def test_the_digest_changes_with_data_encoding_and_splits(change: dict[str, Any]
         ({"target": "rich", "group": "doctor"}, r"task\.group: table has no column 'doctor'"),
         ({"target": ["rich", "hours"]}, "some hold texts; write a mapping"),
         ({"target": {"a": "rich", "b": []}}, r"task\.target\.b: no column is named"),
-        ({"target": "rich", "heads": "values"}, "which is no number; give numbers, or write heads: classes"),
-        ({"target": "hours", "heads": "classes"}, "labels are of type float64; give whole numbers"),
+        ({"target": "rich", "heads": "values"}, "which is no number; write numbers, or heads: classes"),
+        ({"target": "hours", "heads": "classes"}, "240 classes in 240 rows, which are too many"),
         ({"target": "hours", "heads": "labels"}, "write 1 where a label holds"),
         ({"target": "rich", "heads": "positions"}, "a table has no positions"),
         ({"target": ["tired", "old"], "heads": "classes"}, "2 columns cannot be one class"),
@@ -296,11 +296,11 @@ def test_settings_that_cannot_be_meant_are_refused_in_one_line(keys: dict[str, A
     ("values", "message"),
     [
         ([None] * 240, "empty in all rows"),
-        (["?"] * 240, "no training row has a label"),
+        (["?"] * 240, "empty in all rows"),
         ([float("nan")] * 240, "empty in all rows"),
         (["one"] * 240, "all training labels are one; classification needs two classes"),
         ([0.5] * 240, "is 0.5 in all rows of train"),
-        ([0.5, float("inf")] * 120, "a target is infinite in row 1"),
+        ([0.5, float("inf")] * 120, "column 'y' of table is infinite in row 1"),
         (pandas.date_range("2026-01-01", periods=240), "give numbers, such as days"),
     ],
     ids=["none", "marks", "NaN", "one class", "one value", "infinity", "dates"],
@@ -347,3 +347,64 @@ def test_a_class_that_training_lacks_after_a_split_by_time_is_refused() -> None:
     frame["rich"] = np.where(frame.index > 220, "very", frame["rich"])
     with pytest.raises(InputError, match=r"task\.order: no row of class 'very' is left in train"):
         task_of(frame=frame, order="day")
+
+
+# What would silently be another table
+
+
+def test_truth_values_that_are_partly_unknown_keep_their_names() -> None:
+    rich = people()["rich"] == "yes"
+    for known in (rich.astype("boolean"), rich.astype(object), rich.astype("bool[pyarrow]")):
+        task = task_of(frame=people().assign(rich=known.where(known.index >= 9)))
+        assert task.class_names == ("False", "True")
+        assert task.splits["transfer"].tolist() == list(range(9))
+
+
+def test_words_for_missing_are_no_numbers_and_may_be_a_class(caplog: pytest.LogCaptureFixture) -> None:
+    hours = people()["hours"].astype(str).where(people().index >= 9, "NA")
+    task = task_of("hours", people().assign(hours=hours))
+    assert heads_of(task)[""].kind == "values"
+    assert task.splits["transfer"].tolist() == list(range(9))
+    frame = people().assign(rich=people()["rich"].where(people().index >= 9, "NA"))
+    assert task_of(frame=frame).class_names == ("NA", "no", "yes")
+    assert "Target 'rich' has a class called 'NA'. If no class is known there, write unlabelled: ['NA']." in caplog.text
+    assert task_of(frame=frame, unlabelled=["NA"]).class_names == ("no", "yes")
+
+
+def test_the_index_that_pandas_writes_without_a_name_is_no_input(tmp_path: Path) -> None:
+    frame = people()[[*INPUTS, "rich"]].sample(frac=1, random_state=0)
+    frame.to_csv(tmp_path / "people.csv")
+    task = open_task({"data": str(tmp_path / "people.csv"), "target": "rich"}, seed=0, folder=tmp_path / "task")
+    assert isinstance(task, TableTask)
+    assert {column.name for column in task.columns} == {"age", "age is missing", "town", "works"}
+
+
+def test_a_table_with_a_method_to_pandas_is_read() -> None:
+    class Table:
+        def to_pandas(self) -> pandas.DataFrame:
+            return people()
+
+    table: Any = Table()
+    assert from_frame(table, target="rich", drop=OTHERS[1:]).digest == task_of().digest
+
+
+def test_columns_named_by_numbers_are_read_again() -> None:
+    frame = people()[[*INPUTS, "rich"]].set_axis(range(4), axis=1)
+    task = from_frame(frame, target="3")
+    assert torch.equal(task.reading.batch(frame), task.inputs(torch.arange(240)))
+
+
+@pytest.mark.parametrize("values", ["durations", "Arrow lists", "lists"])
+def test_columns_that_hold_no_numbers_or_texts_are_refused(values: str) -> None:
+    import pyarrow
+
+    column: dict[str, Any] = {
+        "durations": pandas.to_timedelta(range(240), unit="s"),
+        "Arrow lists": pandas.Series([[1]] * 240).astype(pandas.ArrowDtype(pyarrow.list_(pyarrow.int64()))),
+        "lists": [[1]] * 240,
+    }
+    frame = people()[["rich", "town"]].assign(x=column[values])
+    uses: list[dict[str, Any]] = [{"target": "rich"}, {"target": "x"}, {"target": "rich", "group": "x"}]
+    for use in uses[:1] if values == "durations" else uses:
+        with pytest.raises(InputError, match="column 'x'"):
+            from_frame(frame, **use)

@@ -5,11 +5,12 @@ The arithmetic is that of scikit-learn's `StandardScaler`, `SimpleImputer` and `
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pydantic
@@ -17,25 +18,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autokd.errors import InputError, listed, nearest, said
+from autokd.errors import InputError, listed, nearest
 from autokd.frames import pandas_for_tables
 from autokd.readings.columns_onnx import columns_model
+from autokd.readings.table_rows import MISSING, Kind, as_frame, clean_frame, with_missing_texts
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-    from pandas import DataFrame, Series
+    from pandas import DataFrame
     from sklearn.compose import ColumnTransformer
 
-Kind = Literal["number", "category"]
-
-MISSING = ("", "?", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "null", "NULL", "None")
-"""Texts that mean that a value is missing."""
+_LOG = logging.getLogger("autokd")
 
 MOST_VALUES = 100
 """The most values of one category that have a feature of their own."""
 
 _SEEN_AT_LEAST = 2
 """A value of a category that fewer training rows have gets no feature of its own."""
+
+_LARGEST = 1e150
+"""The largest number of training rows, so that the sum of squares is finite."""
+
+_DOUBT_FROM = 20
+"""Whether any value of a category is known is asked of so many rows or more."""
 
 
 @dataclass(frozen=True)
@@ -117,28 +122,55 @@ class Columns:
     def cleaned(self, rows: object) -> DataFrame:
         """The columns that are read: numbers as float64, and categories as texts in the dtype `category` of pandas.
 
+        In a column of truth values, 1 and 0 count as True and False.
+
         Args:
             rows: a DataFrame, a list of mappings from names to values, or a mapping from names to lists of values.
 
         Raises:
-            InputError: a column is missing, or holds something else than numbers.
+            InputError: a column is missing or there twice, or holds something else than numbers.
         """
         frame = as_frame(rows)
+        names = list(frame.columns)
         for name in self.names:
-            if name not in frame.columns:
+            if names.count(name) > 1:
+                raise InputError(f"the rows have two columns called '{name}'; give each column a name of its own")
+            if name not in names:
                 raise InputError(
-                    f"the rows have no column '{name}'{nearest(name, map(str, frame.columns))}; give the columns "
-                    f"{listed(self.names)}"
+                    f"the rows have no column '{name}'{nearest(name, names)}; give the columns {listed(self.names)}"
                 )
         kinds: dict[str, Kind] = {each.name: "number" for each in self.numbers}
         kinds |= {each.name: "category" for each in self.categories}
-        return clean_frame(frame, kinds)
+        truths = [each.name for each in self.categories if {*each.values} <= {"True", "False", ""}]
+        return clean_frame(frame, kinds, truths=truths)
 
     def batch(self, rows: object) -> Tensor:
-        """Float32 features, shape (rows, features); see `cleaned` for what rows may be."""
+        """Float32 features, shape (rows, features); see `cleaned` for what rows may be.
+
+        Raises:
+            InputError: as for `cleaned`, or a number is too far from those of the training rows.
+        """
         frame = with_missing_texts(self.cleaned(rows))
         given = self.encoder.transform(frame) if len(frame) else np.empty((0, self.columns[-1].stop))
-        return torch.from_numpy(np.ascontiguousarray(given, dtype=np.float32))
+        with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused below
+            features = np.ascontiguousarray(given, dtype=np.float32)
+        if not np.isfinite(features).all():
+            row, column = np.argwhere(~np.isfinite(features))[0]
+            name = self.numbers[column].name  # only numbers overflow, and they come first
+            raise InputError(
+                f"column '{name}': row {row} has {frame[name].iloc[row]:g}, which is too far from the numbers of the "
+                "training rows; mend it, or give nothing where the number is missing"
+            )
+        for each in self.categories if len(frame) >= _DOUBT_FROM else ():
+            if not frame[each.name].isin(("", *each.values)).any():
+                known = listed([repr(value) for value in each.values if value])
+                _LOG.warning(
+                    "No row has a known value in column '%s': row 0 has %r, and known are %s.",
+                    each.name,
+                    frame[each.name].iloc[0],
+                    known,
+                )
+        return torch.from_numpy(features)
 
     @cached_property
     def encoder(self) -> ColumnTransformer:
@@ -227,6 +259,12 @@ def fit_columns(frame: DataFrame, kinds: Mapping[str, Kind]) -> Columns:
     names = [name for name, kind in kinds.items() if kind == "number" and frame[name].notna().any()]
     numbers: list[Number] = []
     if names:
+        for name in names:
+            if (largest := frame[name].abs().max()) > _LARGEST:
+                raise InputError(
+                    f"column '{name}' has numbers as large as {largest:g}, too large to compute with; divide them, or "
+                    "give nothing where the number is missing"
+                )
         scaler = StandardScaler().fit(frame[names])
         state = zip(names, scaler.mean_.tolist(), scaler.scale_.tolist(), strict=True)
         numbers = [Number(name, mean, scale, bool(frame[name].isna().any())) for name, mean, scale in state]
@@ -239,99 +277,3 @@ def fit_columns(frame: DataFrame, kinds: Mapping[str, Kind]) -> Columns:
         values = tuple(value for value in found.categories_[0].tolist() if value not in rare)
         categories += [Category(name, values)] if values else []
     return Columns(tuple(numbers), tuple(categories))
-
-
-def as_frame(rows: object) -> DataFrame:
-    """Rows of a table as a DataFrame of pandas, from any table with `to_pandas`, such as those of pyarrow and polars.
-
-    A list of mappings is a table, too, and so is a mapping from names to lists of values.
-
-    Raises:
-        InputError: the rows are something else.
-    """
-    pandas = pandas_for_tables()
-    if isinstance(rows, pandas.DataFrame):
-        named = all(isinstance(name, str) for name in rows.columns) or rows.columns.nlevels > 1
-        return rows if named else rows.set_axis([str(name) for name in rows.columns], axis=1)
-    convert: Any = getattr(rows, "to_pandas", None)
-    try:
-        if callable(convert):
-            return convert()
-        if isinstance(rows, Mapping):
-            return pandas.DataFrame(dict(rows))
-        if isinstance(rows, Sequence) and all(isinstance(row, Mapping) for row in rows):
-            return pandas.DataFrame(list(rows))
-    except (TypeError, ValueError, ImportError) as error:
-        raise InputError(f"the rows of the table cannot be read: {said(error)}; give a DataFrame of pandas") from None
-    raise InputError(
-        f"the rows of a table are of type {type(rows).__name__}; give a DataFrame of pandas, or a list of "
-        "mappings from the names of columns to values"
-    )
-
-
-def clean_frame(frame: DataFrame, kinds: Mapping[str, Kind]) -> DataFrame:
-    """These columns: numbers as float64, and categories as texts in the dtype `category` of pandas; NaN is missing.
-
-    Raises:
-        InputError: a column of numbers holds texts or infinity.
-    """
-    pandas = pandas_for_tables()
-    cleaned = {name: _numbers(frame[name]) if kind == "number" else _texts(frame[name]) for name, kind in kinds.items()}
-    return pandas.DataFrame(cleaned, index=frame.index)
-
-
-def with_missing_texts(frame: DataFrame) -> DataFrame:
-    """A frame of `clean_frame` with categories as plain texts, of which "" is the missing value."""
-    found = frame.copy()
-    for name in frame.columns:
-        if frame[name].dtype.name == "category":
-            texts = frame[name].astype(object)
-            found[name] = texts.where(texts.notna(), "").astype(object)
-    return found
-
-
-def as_texts(column: Series) -> Series:
-    """The values of a column as texts; None where a value is missing. Whole numbers have no decimal point."""
-    known = {value: _text(value) for value in column.dropna().unique()}
-    return column.astype(object).map(known, na_action="ignore").astype(object)
-
-
-def is_number_like(column: Series) -> bool:
-    """Whether pandas holds the values of a column as numbers (truth values are none)."""
-    return column.dtype.kind in "iuf" and column.dtype.name != "category"
-
-
-def _texts(column: Series) -> Series:
-    return as_texts(column).astype("category")
-
-
-def _numbers(column: Series) -> Series:
-    pandas = pandas_for_tables()
-    if is_number_like(column):
-        found = pandas.Series(column.to_numpy(dtype="float64", na_value=math.nan), index=column.index)
-    else:
-        texts = as_texts(column)
-        texts = texts.where(texts.notna(), None).replace({"True": "1", "False": "0"})
-        found = pandas.to_numeric(texts, errors="coerce").astype("float64")
-        wrong = found.isna() & texts.notna()
-        if wrong.any():
-            raise InputError(
-                f"column '{column.name}' should hold numbers, but row {int(wrong.to_numpy().argmax())} has "
-                f"{texts[wrong].iloc[0]!r}; give a number, or nothing where it is missing"
-            )
-    infinite = np.isinf(found.to_numpy())
-    if infinite.any():
-        raise InputError(
-            f"column '{column.name}': row {int(infinite.argmax())} is infinite; give a number, or nothing where it is "
-            "missing"
-        )
-    return found
-
-
-def _text(value: Any) -> str | None:
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        value = int(value)
-    text = str(value).strip()
-    return None if text in MISSING else text

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from autokd.errors import InputError, listed, nearest
 from autokd.frames import pandas_for_tables
-from autokd.readings.columns import Kind, as_texts, is_number_like
+from autokd.readings.table_rows import Kind, as_texts, is_number_like
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 _DATE = re.compile(r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ].*)?")
-_DECIMAL_COMMA = re.compile(r"-?\d*,\d+")
+_WITH_COMMA = re.compile(r"-?[\d,]*,\d+(\.\d+)?")
 _DOUBT_FROM = 20
 """Whether a column tells the rows apart is asked of so many rows or more."""
 
@@ -53,14 +53,18 @@ def column_kinds(
             kinds[name] = "number"
         elif name in categories:
             kinds[name] = "category"
-        elif _counts_rows(column):
-            doubts.append(f"Column '{name}' counts the rows and is left out. Write numbers: [{name}] to keep it.")
+        elif _counts_rows(column) or _is_nameless_index(column):
+            does = "counts the rows" if _counts_rows(column) else "has no name and numbers the rows"
+            doubts.append(f"Column '{name}' {does}, and is left out. Write numbers: [{name}] to keep it.")
         else:
             kinds[name] = guess = _guess(column, source)
             if doubt := _doubt(column, guess):
                 doubts.append(doubt)
     if not kinds:
-        raise InputError(f"{source} has no column left to learn from; drop fewer columns")
+        raise InputError(
+            f"{source} has no column left to learn from"
+            + (f": {' '.join(doubts)}" if doubts else "; give columns beside the targets, or drop fewer")
+        )
     return kinds, doubts
 
 
@@ -77,6 +81,11 @@ def as_numbers(frame: DataFrame, numbers: Sequence[str]) -> tuple[DataFrame, lis
             said.append(f"Column '{name}' has values that are no number in {count:,} rows. They count as missing.")
         found[name] = values.astype("float64")
     return found, said
+
+
+def are_dates(texts: Iterable[str]) -> bool:
+    """Whether each of these texts is a date."""
+    return all(_DATE.fullmatch(text) for text in texts)
 
 
 def described(kinds: Mapping[str, Kind], frame: DataFrame) -> str:
@@ -96,30 +105,27 @@ def known(names: Sequence[str]) -> str:
 
 def _guess(column: Series, source: str) -> Kind:
     name = column.name
-    if column.dtype.kind in "mM" or column.dtype.name.startswith("period"):
+    if column.dtype.kind == "m":
+        raise InputError(
+            f"{source}: column '{name}' holds durations; give them as numbers, such as seconds, or write drop: [{name}]"
+        )
+    if column.dtype.kind == "M" or column.dtype.name.startswith("period"):
         raise _dates(source, name, column.dropna().iloc[0] if column.notna().any() else column.dtype)
     if is_number_like(column):
         return "number"
     if column.dtype.kind == "c":
         raise InputError(f"{source}: column '{name}' holds complex numbers; give real ones, or write drop: [{name}]")
-    try:
-        texts = as_texts(column)
-    except TypeError:
-        found = type(column.dropna().iloc[0]).__name__
-        raise InputError(
-            f"{source}: column '{name}' holds a {found} in some row; give one number or text a row, or write drop: "
-            f"[{name}]"
-        ) from None
+    texts = as_texts(column)
     present = texts.dropna()
     if not len(present) or column.dtype.kind == "b":
         return "category"
     values = present.unique()
-    if all(_DATE.fullmatch(value) for value in values):
+    if are_dates(values):
         raise _dates(source, name, values[0])
-    if all(_DECIMAL_COMMA.fullmatch(value) for value in values):
+    if all(_WITH_COMMA.fullmatch(value) for value in values):
         raise InputError(
-            f"{source}: column '{name}' holds numbers with a decimal comma, such as {values[0]!r}; write them with a "
-            f"point, or write categories: [{name}]"
+            f"{source}: column '{name}' holds numbers with commas, such as {values[0]!r}; write a point for a decimal "
+            f"comma, leave out commas between thousands, or write categories: [{name}]"
         )
     return _of_texts(column, present, source)
 
@@ -158,6 +164,12 @@ def _counts_rows(column: Series) -> bool:
         return False
     values = column.to_numpy()
     return bool((values - values[0] == range(len(values))).all()) and values[0] in (0, 1)
+
+
+def _is_nameless_index(column: Series) -> bool:
+    """Whether a column is the index that pandas writes beside the columns, of rows that were sorted or drawn."""
+    nameless = str(column.name).startswith("Unnamed: ")
+    return nameless and column.dtype.kind in "iu" and len(column) >= _DOUBT_FROM and bool(column.is_unique)
 
 
 def _doubt(column: Series, kind: Kind) -> str:

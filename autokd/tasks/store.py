@@ -21,7 +21,7 @@ from autokd.files import open_file, read_json, sync
 from autokd.heads import head_of
 from autokd.npy import open_npy
 from autokd.readings import Columns
-from autokd.readings.columns import as_frame
+from autokd.readings.table_rows import as_frame
 from autokd.study.explanation import wanted
 from autokd.study.task import MadeTaskSection, TaskSection, read_task
 from autokd.tasks import datasets, files

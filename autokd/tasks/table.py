@@ -13,7 +13,7 @@ from torch import Tensor
 
 from autokd.frames import pandas_for_tables
 from autokd.readings import Column, Columns
-from autokd.readings.columns import is_number_like
+from autokd.readings.table_rows import is_number_like
 from autokd.tasks.task import ArrayTask
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class TableTask(ArrayTask):
 
 
 def is_frame(found: object) -> bool:
-    """Whether an object is a table, such as a DataFrame of pandas; see `autokd.readings.columns.as_frame`."""
+    """Whether an object is a table, such as a DataFrame of pandas; see `autokd.readings.table_rows.as_frame`."""
     is_pandas = type(found).__module__.partition(".")[0] == "pandas"  # which is not imported for this
     return hasattr(found, "columns") and (is_pandas or callable(getattr(found, "to_pandas", None)))
 

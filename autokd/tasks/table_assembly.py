@@ -13,13 +13,23 @@ import numpy as np
 import torch
 
 from autokd.errors import InputError, listed
-from autokd.readings.columns import as_frame, clean_frame, fit_columns
+from autokd.readings.columns import fit_columns
+from autokd.readings.table_rows import as_frame, clean_frame
 from autokd.study.task import HeadSection, TaskSection, read_task
 from autokd.tasks.held_together import Grouped, Latest, refuse_straddling, refuse_unseen
 from autokd.tasks.kinds import as_numbers, column_kinds, described
 from autokd.tasks.splits import SPLITS, Rows, split_rows
 from autokd.tasks.table import TableTask, content_digest, storable
-from autokd.tasks.table_columns import Uses, groups_of, guess_of, parts_of, target_values, times_of, uses_of
+from autokd.tasks.table_columns import (
+    Uses,
+    doubts_about,
+    groups_of,
+    guess_of,
+    parts_of,
+    target_values,
+    times_of,
+    uses_of,
+)
 from autokd.tasks.targets import Target, asked_of, heads_from, noisy, strata, target_of
 from autokd.tasks.task import Augmentation
 from autokd.types import Head
@@ -28,6 +38,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _DEFAULT = TaskSection(data="")
+_DOUBT_FROM = 20
+"""Whether there are too many classes is asked of so many rows or more."""
 _FOR_ARRAYS = ("augment", "layout", "normalise")
 _FOR_TABLES = ("target", "drop", "categories", "numbers", "split", "group", "order")
 _WARNINGS = 12
@@ -122,7 +134,12 @@ def assemble_table(source: TableSource, spec: TaskSection, *, seed: int) -> Tabl
     uses = uses_of(source.name, list(frame.columns), spec)
     parts = parts_of(source.name, frame, spec)
     targets, guesses = _targets(source.name, frame, spec, uses, parts)
-    kinds, doubts = column_kinds(
+    doubts = [
+        sentence
+        for name, target in targets.items()
+        for sentence in doubts_about(target.names, uses.targets[name][0], spec.unlabelled)
+    ]
+    kinds, unsure = column_kinds(
         frame[list(uses.inputs)], source=source.name, categories=spec.categories, numbers=spec.numbers
     )
     answers = [name for columns in uses.targets.values() for name in columns]
@@ -141,7 +158,7 @@ def assemble_table(source: TableSource, spec: TaskSection, *, seed: int) -> Tabl
     _refuse_large(source.name, len(raw), encoding.columns[-1].stop, spec.max_gb)
     for sentence in [*guesses, described(kinds, raw)]:
         _LOG.info("%s", sentence)
-    warnings = [*doubts, *said, *left_out]
+    warnings = [*doubts, *unsure, *said, *left_out]
     for sentence in warnings[:_WARNINGS]:
         _LOG.warning("%s", sentence)
     if len(warnings) > _WARNINGS:
@@ -183,8 +200,6 @@ def _numbered_rows(source: TableSource) -> DataFrame:
     frame = as_frame(source.read())
     if len(frame) == 0:
         raise InputError(f"{source.name} has no rows; give a table with rows")
-    if frame.columns.nlevels > 1:
-        raise InputError(f"{source.name} has {frame.columns.nlevels} lines of names of columns; give it one")
     return frame.reset_index(drop=True)
 
 
@@ -197,6 +212,7 @@ def _targets(
     for name, columns in uses.targets.items():
         given = target_values(source, frame, columns)
         head = asked[name] or guess_of(source, given, name)
+        _refuse_many_classes(source, given, head, columns[0])
         if head.kind == "positions":
             raise InputError(
                 f"task.heads: a table has no positions; write classes, labels or values for '{columns[0]}'"
@@ -240,6 +256,10 @@ def _splits(
     if times is not None and (grouped is not None or spec.split is not None):
         other = "group" if grouped is not None else "split"
         raise InputError(f"task.order: rows are split by time or by task.{other}, not by both; leave one out")
+    if times is not None and spec.validation_from == "labels":
+        raise InputError(
+            "task.validation_from: with task.order, validation rows are the last ones of all rows; leave it out"
+        )
     if times is not None:
         assert spec.order is not None
         splits = split_rows(labels, parts, spec, seed=seed, class_names=names, held_out=Latest(times, spec.order))
@@ -258,6 +278,18 @@ def _splits(
         splits = split_rows(labels, parts, spec, seed=seed, class_names=names)
     splits["transfer"] = np.sort(np.concatenate([splits["transfer"], unlabelled]))
     return splits, None if grouped is None else grouped[0]
+
+
+def _refuse_many_classes(source: str, given: Any, head: HeadSection, column: str) -> None:
+    """Refuses texts or numbers of which most are the only ones of their kind, where classes are expected."""
+    if head.kind != "classes" or given.ndim > 1:
+        return
+    known = [value for value in given.tolist() if value is not None and value == value]
+    if len(known) >= _DOUBT_FROM and (classes := len(set(known))) > len(known) / 2:
+        raise InputError(
+            f"task.target: column '{column}' of {source} has {classes} classes in {len(known)} rows, which are too "
+            "many; write heads: values if they are numbers, or name another column"
+        )
 
 
 def _refuse_large(name: str, rows: int, features: int, max_gb: float) -> None:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from autokd.errors import InputError, nearest
 from autokd.frames import pandas_for_tables
-from autokd.readings.columns import as_texts, is_number_like
+from autokd.readings.table_rows import MISSING, as_texts, is_number_like
 from autokd.study.task import HeadSection, TaskSection
-from autokd.tasks.kinds import known
+from autokd.tasks.kinds import are_dates, known
 from autokd.tasks.splits import Rows
 from autokd.tasks.table_files import is_table_file, read_table
 
@@ -76,7 +76,14 @@ def uses_of(source: str, names: Sequence[str], spec: TaskSection) -> Uses:
 
 
 def target_values(source: str, frame: DataFrame, columns: Sequence[str]) -> NDArray[Any]:
-    """The values of target columns as an array, shape (rows,) for one column; "" and "?" are missing."""
+    """The values of target columns as an array, shape (rows,) for one column.
+
+    "" and "?" are missing, and where all others are numbers, so are words such as NA. Elsewhere such a word may be the
+    name of a class, see `doubts_about`.
+
+    Raises:
+        InputError: a column holds dates or nothing.
+    """
     found = []
     for name in columns:
         column = frame[name]
@@ -86,19 +93,46 @@ def target_values(source: str, frame: DataFrame, columns: Sequence[str]) -> NDAr
                 "the first date, or texts"
             )
         if is_number_like(column) and column.dtype.kind != "f" and not column.isna().any():
-            found.append(column.to_numpy(dtype=np.int64))
+            found.append(column.to_numpy(dtype=np.uint64 if column.dtype.kind == "u" else np.int64))
         elif is_number_like(column):
             found.append(column.to_numpy(dtype=np.float64, na_value=np.nan))
         else:
             found.append(_of_texts(column))
-        if column.isna().all():
+        present = [value for value in found[-1].tolist() if value is not None and value == value]
+        if not present:
             raise InputError(
                 f"task.target: column '{name}' of {source} is empty in all rows, so there is nothing to learn; name "
                 "another one"
             )
+        if found[-1].dtype.kind == "f" and np.isinf(found[-1]).any():
+            row = int(np.isinf(found[-1]).argmax())
+            raise InputError(
+                f"task.target: column '{name}' of {source} is infinite in row {row}; give a number, or nothing where "
+                "it is not known"
+            )
+        if isinstance(present[0], str) and are_dates(map(str, present)):
+            raise InputError(
+                f"task.target: column '{name}' of {source} holds dates, such as {present[0]!r}; give numbers, such as "
+                "days since the first date"
+            )
     alike = len({each.dtype for each in found}) == 1
     stacked = np.stack(found if alike else [each.astype(object) for each in found], axis=1)
     return stacked[:, 0] if len(columns) == 1 else stacked
+
+
+def doubts_about(names: Sequence[str], column: str, unlabelled: object) -> list[str]:
+    """Sentences about classes of these names that may mean that no class is known.
+
+    Args:
+        names: the names of the classes.
+        column: the target.
+        unlabelled: the value in the `task:` section.
+    """
+    return [
+        f"Target '{column}' has a class called '{name}'. If no class is known there, write unlabelled: ['{name}']."
+        for name in names
+        if name in MISSING and unlabelled == "auto"
+    ]
 
 
 def guess_of(source: str, given: NDArray[Any], head: str) -> HeadSection:
@@ -154,10 +188,15 @@ def groups_of(frame: DataFrame, spec: TaskSection) -> tuple[NDArray[np.int64], l
     """The number of the group of each row, and the names of the groups; None if rows do not belong together.
 
     A row without a value in the column is a group by itself.
+
+    Raises:
+        InputError: the column has no value.
     """
     if spec.group is None:
         return None
     codes, names = pandas_for_tables().factorize(as_texts(frame[spec.group]))
+    if not len(names):
+        raise InputError(f"task.group: column '{spec.group}' is empty in all rows; name another one, or leave it out")
     alone = codes < 0
     numbers = codes.astype(np.int64)
     numbers[alone] = len(names) + np.arange(int(alone.sum()))
@@ -186,7 +225,12 @@ def times_of(source: str, frame: DataFrame, spec: TaskSection) -> NDArray[Any] |
                     f"task.order: column '{spec.order}' of {source} holds {wrong.iloc[0]!r}; give numbers, or dates "
                     "written as 2026-12-31"
                 )
-            column = pandas.to_datetime(texts, format="ISO8601", utc=True)
+            column = pandas.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
+            if (no_date := column.isna() & texts.notna()).any():
+                raise InputError(
+                    f"task.order: column '{spec.order}' of {source} holds {texts[no_date].iloc[0]!r}, which is no "
+                    "date; mend it, or drop the row"
+                )
     if column.isna().any():
         raise InputError(
             f"task.order: column '{spec.order}' of {source} is empty in row {int(column.isna().to_numpy().argmax())}; "
@@ -197,6 +241,8 @@ def times_of(source: str, frame: DataFrame, spec: TaskSection) -> NDArray[Any] |
 
 def _of_texts(column: Series) -> NDArray[Any]:
     pandas = pandas_for_tables()
+    if not column.map(pandas.api.types.is_scalar).all():
+        raise InputError(f"task.target: column '{column.name}' holds lists; give one number or text a row")
     found = column.astype(object).to_numpy(copy=True)
     for row, value in enumerate(found):
         if isinstance(value, str) and (text := value.strip()) != value:
@@ -205,8 +251,10 @@ def _of_texts(column: Series) -> NDArray[Any]:
             found[row] = None
     if column.dtype.kind == "b" and not column.isna().any():
         return found.astype(bool)
+    if all(value is None or isinstance(value, bool | np.bool_) for value in found):
+        return found
     numbers = pandas.to_numeric(pandas.Series(found), errors="coerce").to_numpy(dtype=np.float64)
-    missing = np.array([value is None for value in found])
+    missing = np.array([value is None or (isinstance(value, str) and value in MISSING) for value in found])
     return numbers if (np.isnan(numbers) == missing).all() and not missing.all() else found
 
 
@@ -214,7 +262,9 @@ def _split_column(source: str, frame: DataFrame, spec: TaskSection) -> Series:
     assert spec.split is not None
     if spec.split in frame.columns:
         return frame[spec.split]
-    given = read_table(Path(os.path.expanduser(spec.split)), max_gb=spec.max_gb)
+    if not is_table_file(file := Path(os.path.expanduser(spec.split))):
+        raise InputError(f"task.split: {spec.split} is no table; give a column, or a .csv or .parquet file")
+    given = read_table(file, max_gb=spec.max_gb)
     if given.shape != (len(frame), 1):
         raise InputError(
             f"task.split: {spec.split} has {given.shape[1]} column(s) of {len(given)} rows, and {source} has "

@@ -19,6 +19,9 @@ from autokd.tasks.sources import RawTargets
 from autokd.tasks.splits import noisy_labels
 from autokd.types import Head
 
+_LARGEST = 1e150
+"""The largest value, so that the sum of squares is finite."""
+
 Array = NDArray[Any]
 Rows = NDArray[np.int64]
 Asked = HeadSection | Mapping[str, HeadSection] | None
@@ -55,8 +58,14 @@ def asked_of(asked: Asked, heads: Sequence[str]) -> dict[str, HeadSection | None
     """What the key `heads` says of each head; None where the kind is to be guessed.
 
     Raises:
-        InputError: it names a head that the data do not have, or one kind for several heads.
+        InputError: it names a head that the data do not have, or one kind for several heads; or a head has a name that
+            objectives cannot use.
     """
+    if len(heads) > 1 and (unusable := next((name for name in heads if not name.isidentifier()), None)) is not None:
+        raise InputError(
+            f"a head is called {unusable!r}; call it by letters, digits and _, because objectives name it, as in "
+            "size.rmse"
+        )
     if asked is None:
         return dict.fromkeys(heads)
     if isinstance(asked, HeadSection):
@@ -137,7 +146,7 @@ def target_of(
         return Target(head, class_names, numbers)
     if head.kind == "positions":
         return _positions(source, given, head, names)
-    y = _real(source, given[:, None] if given.ndim == 1 else given)
+    y = _real(source, given[:, None] if given.ndim == 1 else given, head)
     if y.ndim != 2:
         raise InputError(f"{source}: {head.kind} have shape {given.shape}; give (rows,) or (rows, {head.kind})")
     one = "label" if head.kind == "labels" else "value"
@@ -250,24 +259,26 @@ def _kept(target: Target) -> Array:
     return target.y.astype(np.float32) if target.head.kind == "labels" else np.ascontiguousarray(target.y)
 
 
-def _real(source: str, given: Array) -> NDArray[np.float64]:
-    found = given.astype(np.float64) if given.dtype.kind in "biuf" else _one_by_one(source, given)
-    if np.isinf(found).any():
-        raise InputError(f"{source}: a target is infinite in row {int(np.isinf(found).any(axis=1).argmax())}; mend it")
+def _real(source: str, given: Array, head: HeadSection) -> NDArray[np.float64]:
+    found = given.astype(np.float64) if given.dtype.kind in "biuf" else _one_by_one(source, given, head)
+    if (huge := np.abs(found) > _LARGEST).any():
+        row = int(huge.reshape(len(huge), -1).any(axis=1).argmax())
+        raise InputError(f"{source}: a target is infinite, or beyond {_LARGEST:g}, in row {row}; mend it")
     if np.isnan(found).all():
         raise InputError(f"{source}: all targets are missing, so there is nothing to learn; name another target")
     return found
 
 
-def _one_by_one(source: str, given: Array) -> NDArray[np.float64]:
+def _one_by_one(source: str, given: Array, head: HeadSection) -> NDArray[np.float64]:
+    wanted = "1 where a label holds, 0 where it does not" if head.kind == "labels" else "numbers"
     found = np.full(given.shape, np.nan)
     for place, value in np.ndenumerate(given):
         try:
             found[place] = np.nan if type(value).__name__ in ("NAType", "NoneType") else float(value)
         except (TypeError, ValueError):
             raise InputError(
-                f"{source}: the target of row {place[0]} is '{value}', which is no number; give numbers, or write "
-                "heads: classes"
+                f"{source}: the target of row {place[0]} is '{value}', which is no number; write {wanted}, or heads: "
+                "classes"
             ) from None
     return found
 
