@@ -145,3 +145,26 @@ def test_positions_do_not_move_with_pixels() -> None:
         InputError, match=r"task.augment: flip and crop move pixels, and the targets at positions would"
     ):
         from_arrays(images, masks, heads="positions", augment={"views": 2, "flip": True})
+
+
+BOTH = {"digit": np.arange(60) % 3, "size": np.linspace(0.5, 2.5, 60)}
+UNKNOWN = np.full(60, np.nan)
+
+
+@pytest.mark.parametrize(
+    ("y", "y_test", "more", "message"),
+    [
+        (BOTH, BOTH["digit"], {}, "test rows have targets of one head, but the first training rows of the heads digit"),
+        (BOTH, {"digit": BOTH["digit"]}, {}, "test rows have targets of the heads digit, but the first training rows"),
+        (BOTH, {**BOTH, "size": UNKNOWN}, {}, "head 'size': no row of test has a known target"),
+        (BOTH, BOTH, {"class_names": ["a", "b", "c"]}, "and give the classes of each head as texts"),
+        (BOTH["size"] + 1j, BOTH["size"] + 1j, {"heads": "values"}, "targets are complex numbers"),
+        (BOTH["size"] * 1e300, BOTH["size"], {"heads": "values"}, r"infinite, or beyond 1e\+150, in row 0"),
+        (np.zeros((60, 4), int), np.zeros((60, 3), int), {"heads": "positions"}, r"targets of shape \(3,\) each"),
+    ],
+    ids=["one head", "a head less", "an unknown head", "class names", "complex", "huge", "other positions"],
+)
+def test_targets_that_do_not_belong_together_are_refused(y: Any, y_test: Any, more: Any, message: str) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 4))
+    with pytest.raises(InputError, match=message):
+        from_arrays(x, y, x, y_test, **more)

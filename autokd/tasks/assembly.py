@@ -260,6 +260,11 @@ def _of_classes(whole: _Whole, raw_labels: Array) -> ArrayTask:
 def _of_heads(whole: _Whole, raw: Mapping[str, Array], kinds: Mapping[str, HeadSection]) -> ArrayTask:
     """The task of other heads than one of classes."""
     source, spec, parts = whole.source, whole.spec, dict(whole.parts)
+    if source.class_names and len(raw) > 1:
+        raise InputError(
+            f"{source.name}: names of classes are given, and the data have the heads {', '.join(raw)}; leave the names "
+            "out, and give the classes of each head as texts"
+        )
     if whole.augmentation.flip or whole.augmentation.crop:
         for head in kinds.values():
             if head.kind == "positions":

@@ -178,6 +178,7 @@ def _collected(
             row = 0
             for x, y in part.chunks():
                 labels.append(y if isinstance(y, dict) else {"": y})
+                _refuse_other_targets(name, labels[-1], labels[0])
                 raw = _laid_out(x, part.layout)
                 yield _kept(name, raw, row, dtype)
                 if len(raw) and may_round(part.dtype):
@@ -186,6 +187,25 @@ def _collected(
 
     x = into((num_rows, *sample), dtype, chunks())
     return x, {name: joined([each[name] for each in labels]) for name in labels[0]}, rounding
+
+
+def _refuse_other_targets(part: str, given: Mapping[str, Array], first: Mapping[str, Array]) -> None:
+    """Refuses rows whose targets are of other heads, or of another shape, than those of the first rows."""
+    if given.keys() != first.keys():
+        raise InputError(
+            f"{part} rows have targets of {_heads(given)}, but the first training rows of {_heads(first)}; give all "
+            "rows the same heads, and leave out what is not known by NaN"
+        )
+    for name, targets in given.items():
+        if targets.shape[1:] != first[name].shape[1:]:
+            raise InputError(
+                f"{part} rows have targets of shape {targets.shape[1:]} each, but the first training rows of shape "
+                f"{first[name].shape[1:]}; give all rows the same shape"
+            )
+
+
+def _heads(targets: Mapping[str, Array]) -> str:
+    return f"the heads {', '.join(targets)}" if "" not in targets else "one head"
 
 
 def _sample_shape(name: str, part: Part) -> tuple[int, ...]:

@@ -206,12 +206,12 @@ def heads_from(
     """The heads, fitted on the labelled training rows, and their targets as tensors.
 
     Raises:
-        InputError: a head has no known target in train or validation, or there is only one value to learn.
+        InputError: a head has no known target in train, validation or test, or there is only one value to learn.
     """
     heads: dict[str, Head] = {}
     for name, target in targets.items():
         what = f"{source}, head '{name}'" if name else source
-        for split in ("train", "validation"):
+        for split in ("train", "validation", "test"):
             if not target.known[splits[split]].any():
                 raise InputError(f"{what}: no row of {split} has a known target; give more rows their targets")
         heads[name] = _head(what, target, splits["train"], class_weights if _weighs(target) else None)
@@ -260,6 +260,8 @@ def _kept(target: Target) -> Array:
 
 
 def _real(source: str, given: Array, head: HeadSection) -> NDArray[np.float64]:
+    if given.dtype.kind == "c":
+        raise InputError(f"{source}: targets are complex numbers; give real ones")
     found = given.astype(np.float64) if given.dtype.kind in "biuf" else _one_by_one(source, given, head)
     if (huge := np.abs(found) > _LARGEST).any():
         row = int(huge.reshape(len(huge), -1).any(axis=1).argmax())
