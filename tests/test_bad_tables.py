@@ -206,7 +206,6 @@ def test_heads_that_do_not_fit_are_refused(tmp_path: Path, what: str) -> None:
 
 
 TEACHERS: dict[str, tuple[dict[str, Any], str, str]] = {
-    "a model that takes no texts": (ONE, "", "put a step before it that encodes the columns"),
     "a model of other columns": (ONE, "of_other_columns", "was fitted on column 'income', which the table lacks"),
     "a model of the target": (ONE, "of_the_target", "was fitted on column 'rich', which the table lacks, or has as a"),
     "a model of an array": (ONE, "of_an_array", "was fitted on an array, which does not tell which columns"),
@@ -244,6 +243,6 @@ not_fitted = pipeline(DecisionTreeClassifier(), "town", "twon")
 def test_a_teacher_that_cannot_answer_is_refused(tmp_path: Path, what: str) -> None:
     task, model, words = TEACHERS[what]
     (tmp_path / "models.py").write_text(MODELS, encoding="utf-8")
-    teacher = f"{tmp_path}/models.py:{model}" if model else "sklearn.linear_model:LogisticRegression"
+    teacher = f"{tmp_path}/models.py:{model}"
     objectives = RMSE if task is VALUES else LEFT_OUT
     assert words in refused(tmp_path, task, teacher={"sklearn": teacher}, objectives=objectives)

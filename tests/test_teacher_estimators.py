@@ -232,7 +232,10 @@ TASK_OF_CLOUDS = clouds()
     ("source", "message"),
     [
         ({"sklearn": "model.joblib"}, "loading a pickle can run code"),
-        ({"sklearn": "sklearn.linear_model:LinearRegression"}, "LinearRegression has no predict_proba; give"),
+        (
+            {"sklearn": "sklearn.linear_model:LinearRegression"},
+            "LinearRegression is a regressor, and the task has classes; give a classifier",
+        ),
         (
             {"sklearn": "sklearn.svm:LinearSVC"},
             r"decision_function does not give probabilities; .*CalibratedClassifierCV",

@@ -184,14 +184,26 @@ def test_no_row_is_answered_by_a_model_that_knows_another_row_of_its_group(heads
         ("hours", HistGradientBoostingClassifier(), "is no regressor, and the task has values"),
         ("rich", HistGradientBoostingRegressor(), "is a regressor, and the task has classes"),
         (["tired", "old"], Ridge(), "is a regressor, and the task has labels"),
-        ("rich", LogisticRegression(), "cannot be fitted: .*; put a step before it that encodes the columns"),
     ],
-    ids=["a classifier", "a regressor", "no probabilities", "no encoding"],
+    ids=["a classifier", "a regressor", "no probabilities"],
 )
 def test_a_model_that_cannot_answer_the_head_is_refused(target: Any, model: Any, message: str) -> None:
     with pytest.raises(InputError, match=message) as refused:
         answers(model, task_of(target))
     assert "\n" not in str(refused.value)
+
+
+def test_a_model_that_reads_neither_texts_nor_missing_numbers_reads_the_features_of_students(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    task = task_of()
+    with caplog.at_level("INFO", logger="autokd"):
+        given = answers(LogisticRegression(), task, "validation")
+    assert caplog.text.count("so it reads the features of students") == 1
+    labelled = task.splits["train"]
+    model = LogisticRegression().fit(task.inputs(labelled).numpy(), task.targets(labelled).numpy())
+    expected = model.predict_proba(task.inputs(task.splits["validation"]).numpy())
+    assert given.exp().numpy() == pytest.approx(expected, abs=1e-5)
 
 
 def test_one_model_for_several_heads_is_refused_with_what_to_write() -> None:

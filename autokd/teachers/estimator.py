@@ -27,9 +27,9 @@ from autokd.study.teacher import SklearnSection
 from autokd.teachers.answers import refuse_rows
 from autokd.teachers.estimator_answers import (
     estimator_answers,
-    estimator_rows,
     estimator_rows_at_once,
     only_head,
+    raw_rows,
     refuse_kind,
 )
 from autokd.teachers.files import digest_of
@@ -70,7 +70,7 @@ class FittedTeacher:
         Raises:
             InputError: the model needs a column that the table lacks, or an answer is not finite.
         """
-        given = self._of(self._in_its_order(estimator_rows(task, rows, view, as_given=True)))
+        given = self._of(self._in_its_order(raw_rows(task, rows, view)))
         refuse_rows(self.name, rows[~torch.isfinite(given).all(dim=1)], view)
         return given
 

@@ -56,20 +56,27 @@ def estimator_rows_at_once(task: Task) -> int:
     return 8_192 if reads_table(task) else 256
 
 
-def estimator_rows(task: Task, rows: Tensor, view: int = 0, *, as_given: bool) -> Any:
-    """What a model reads of rows: the rows of a table as a DataFrame, or else flattened inputs as an array.
+def encoded_rows(task: Task, rows: Tensor, view: int = 0) -> NDArray[np.float32]:
+    """Flattened inputs as students read them, shape (rows, features)."""
+    return task.inputs(rows, view).flatten(1).numpy()
+
+
+def raw_rows(task: Task, rows: Tensor, view: int = 0) -> Any:
+    """Rows of a table as the data have them, for a model that a user fitted; otherwise flattened inputs.
 
     Args:
         task: has the rows.
         rows: the numbers of the rows.
         view: the augmentation of inputs; a table has one view only.
-        as_given: whether the rows of a table are given as the data have them, for a model that a user fitted. If not,
-            numbers are float64, and categories have the dtype `category` of pandas.
     """
-    if not reads_table(task):
-        return task.inputs(rows, view).flatten(1).numpy()
     table: Any = task
-    return table.raw(rows) if as_given else table.reading.cleaned(table.raw(rows))
+    return table.raw(rows) if reads_table(task) else encoded_rows(task, rows, view)
+
+
+def cleaned_rows(task: Task, rows: Tensor, view: int = 0) -> Any:
+    """The same with the numbers of a table as float64, and its categories in the dtype `category` of pandas."""
+    table: Any = task
+    return table.reading.cleaned(table.raw(rows)) if reads_table(task) else encoded_rows(task, rows, view)
 
 
 def fitting_targets(head: Head, targets: Tensor) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -121,8 +128,8 @@ def refuse_kind(name: str, model: Any, head: Head) -> None:
             )
     elif is_regressor(model):
         raise InputError(
-            f"teacher {name} is a regressor, and the task has {head.kind}; give a classifier, or write heads: values "
-            "in the task"
+            f"teacher {name} is a regressor, and the task has {head.kind or 'classes'}; give a classifier, or write heads: "
+            "values in the task"
         )
     elif not hasattr(model, "predict_proba"):
         scores = ", and its decision_function does not give probabilities" * hasattr(model, "decision_function")

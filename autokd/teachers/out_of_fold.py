@@ -18,8 +18,9 @@ from torch import Tensor
 from autokd.errors import InputError, said
 from autokd.teachers.answers import refuse_rows
 from autokd.teachers.estimator_answers import (
+    cleaned_rows,
+    encoded_rows,
     estimator_answers,
-    estimator_rows,
     estimator_rows_at_once,
     fitting_targets,
     reads_table,
@@ -79,8 +80,10 @@ class OutOfFoldTeacher:
         folds = self._fold_of[rows]
         given = torch.empty(len(rows), task.num_outputs)
         for fold in folds.unique().tolist():
-            x = estimator_rows(task, rows[folds == fold], view, as_given=False)
-            given[folds == fold] = self._of(fold, x)
+            chosen = rows[folds == fold]
+            self._model(fold)
+            read = encoded_rows if fold in self._read_encoded else cleaned_rows
+            given[folds == fold] = self._of(fold, read(task, chosen, view))
         refuse_rows(self.name, rows[given.isnan().any(dim=1)], view)
         return given
 
@@ -154,6 +157,11 @@ class OutOfFoldTeacher:
         """The models that were fitted so far, by the fold that was left out; model -1 was fitted on every row."""
         return {}
 
+    @cached_property
+    def _read_encoded(self) -> set[int]:
+        """The models, by the fold that was left out, that read the features of a table and not its columns."""
+        return set()
+
     def _model(self, fold: int) -> Any:
         if fold not in self._models:
             rows = self._rows
@@ -163,11 +171,25 @@ class OutOfFoldTeacher:
     def _fit(self, rows: Tensor, *, without: int) -> Any:
         purpose = f", to answer the rows of fold {without + 1}" if without >= 0 else ""
         _LOG.info("Fitting the teacher, %s, on %s rows%s.", self.name, f"{len(rows):,}", purpose)
-        x = estimator_rows(self.task, rows, as_given=False)
         y = fitting_targets(self.head, self.task.targets(rows))[0]
         try:
-            return clone(self.estimator).fit(x, y)
+            return clone(self.estimator).fit(cleaned_rows(self.task, rows), y)
         except (TypeError, ValueError) as error:
-            encode = "; put a step before it that encodes the columns, such as sklearn.compose.make_column_transformer"
-            cure = encode if reads_table(self.task) else ""
-            raise InputError(f"teacher {self.name} cannot be fitted: {said(error).rstrip('.')}{cure}") from error
+            model = self._fitted_encoded(rows, y) if reads_table(self.task) else None
+            if model is None:
+                raise InputError(f"teacher {self.name} cannot be fitted: {said(error).rstrip('.')}") from error
+            _LOG.log(
+                logging.DEBUG if self._read_encoded else logging.INFO,
+                "The teacher, %s, cannot read the columns as they are (%s), so it reads the features of students.",
+                self.name,
+                said(error).rstrip("."),
+            )
+            self._read_encoded.add(without)
+            return model
+
+    def _fitted_encoded(self, rows: Tensor, y: NDArray[Any]) -> Any:
+        """The model fitted on the features of a table; None if it cannot be fitted on them either."""
+        try:
+            return clone(self.estimator).fit(encoded_rows(self.task, rows), y)
+        except (TypeError, ValueError):
+            return None
