@@ -128,8 +128,8 @@ def refuse_kind(name: str, model: Any, head: Head) -> None:
             )
     elif is_regressor(model):
         raise InputError(
-            f"teacher {name} is a regressor, and the task has {head.kind or 'classes'}; give a classifier, or write heads: "
-            "values in the task"
+            f"teacher {name} is a regressor, and the task has {head.kind or 'classes'}; give a classifier, or write "
+            "heads: values in the task"
         )
     elif not hasattr(model, "predict_proba"):
         scores = ", and its decision_function does not give probabilities" * hasattr(model, "decision_function")
