@@ -281,6 +281,16 @@ def test_draws_and_neighbours_stay_within_a_distribution(distribution: Any) -> N
         assert "x" not in wished or holds(distribution, wished["x"])
 
 
+def test_a_neighbour_at_an_end_of_a_grid_is_the_end_itself_after_any_number_of_moves() -> None:
+    generator, alphas = Random(0), FloatDistribution(0, 1, step=0.05)
+    found = [0.5]
+    for _ in range(1000):
+        found.append(nearby({"x": found[-1]}, {"x": alphas}, 1, generator).get("x", found[-1]))
+    assert 0.0 in found
+    assert 1.0 in found
+    assert all(0.04 < value < 0.96 for value in found if value not in (0.0, 1.0))
+
+
 def test_a_draw_takes_wishes_that_are_possible_and_draws_the_rest() -> None:
     draw = Draw(Random(0), {"kind": "cells", "width": 99, "op0": "skip", "other": 1})
     arch, _ = suggest(draw)  # type: ignore[arg-type]

@@ -97,5 +97,7 @@ def _moved(value: float, distribution: Any, generator: Random) -> Any:
         moved = value + generator.gauss(0, 0.1 * (high - low))
     if step is not None:
         moved = value + step * (round((moved - value) / step) or math.copysign(1, moved - value))  # at least one step
+        # A sum of steps can miss an end by a rounding error, and an alpha just above 0 is no plain training.
+        moved = next((end for end in (low, high) if abs(moved - end) < step / 1000), moved)
     moved = min(max(moved, low), high)
     return round(moved) if isinstance(distribution, IntDistribution) else float(moved)
