@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autokd.errors import InputError
+from autokd.readings.photos import Photos, is_file_name, is_image
 
 
 @dataclass(frozen=True)
@@ -23,21 +24,24 @@ class Pixels:
         divisor: one number for each channel or feature, in the units of the raw values.
         raw: the type of the raw values: `uint8`, `float32` or `float64`.
         shape: the shape of one row: (channels, height, width) or (features,).
+        photos: how files and images of Pillow become raw values; None if these are never read.
     """
 
     shift: tuple[float, ...]
     divisor: tuple[float, ...]
     raw: str
     shape: tuple[int, ...]
+    photos: Photos | None = None
 
     def batch(self, rows: Any) -> Tensor:
         """Normalised float32 inputs, shape (rows, *shape). Images have the channels_last memory format.
 
         Args:
             rows: raw values, shape (rows, *shape); images may have their channels last, and grey ones may lack them.
+                With `photos`, also a list of files and of images of Pillow.
 
         Raises:
-            InputError: the rows have another shape, or values that are not of the raw type.
+            InputError: the rows have another shape, or values that are not of the raw type, or a file cannot be read.
         """
         raw = self.laid(rows)
         images = raw.ndim == 4
@@ -51,6 +55,8 @@ class Pixels:
 
     def laid(self, rows: Any) -> NDArray[Any]:
         """Raw rows as an array of the raw type, shape (rows, *shape). Rows that are such an array are not copied."""
+        if self.photos is not None and isinstance(rows, list | tuple) and (not rows or any(map(_may_be_photo, rows))):
+            return self.photos.batch(rows)
         raw = np.asarray(rows)
         if raw.shape[1:] != self.shape or not raw.ndim:
             raw = self._channels_first(raw)
@@ -60,7 +66,8 @@ class Pixels:
     def words(self) -> str:
         """What raw rows are."""
         order = ", in the order channels, height, width" if len(self.shape) == 3 else ""
-        return f"an array of {self.raw}, shape (rows, {', '.join(map(str, self.shape))}){order}"
+        array = f"an array of {self.raw}, shape (rows, {', '.join(map(str, self.shape))}){order}"
+        return array if self.photos is None else f"a list of image files or of Pillow's images, or {array}"
 
     def graph(self) -> nn.Module:
         """A network without weights that turns a tensor of raw values into the inputs, for exports."""
@@ -73,7 +80,8 @@ class Pixels:
     def plain(self) -> dict[str, Any]:
         """The reading as plain data."""
         constants = {"shift": list(self.shift), "divisor": list(self.divisor)}
-        return {"kind": "pixels", "raw": self.raw, "shape": list(self.shape), **constants}
+        photos = {} if self.photos is None else {"photos": self.photos.plain()}
+        return {"kind": "pixels", "raw": self.raw, "shape": list(self.shape), **constants, **photos}
 
     def _channels_first(self, raw: NDArray[Any]) -> NDArray[Any]:
         channels, *sides = self.shape
@@ -107,7 +115,14 @@ class Pixels:
             raise ValueError("a shift or a divisor that is not finite, or a divisor of 0")
         if raw not in ("uint8", "float32", "float64"):
             raise ValueError(f"raw values of type {raw}")
-        return cls(shift, divisor, raw, shape)
+        photos = Photos.of_plain(plain["photos"]) if "photos" in plain else None
+        if photos is not None and (raw, shape) != ("uint8", (photos.channels, *photos.size)):
+            raise ValueError(f"photos of another shape than {raw} {shape}")
+        return cls(shift, divisor, raw, shape, photos)
+
+
+def _may_be_photo(row: object) -> bool:
+    return is_file_name(row) or is_image(row)
 
 
 class _Normalise(nn.Module):

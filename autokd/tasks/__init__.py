@@ -1,9 +1,9 @@
 """Tasks on arrays and tables: read from many sources, checked, split and materialised once.
 
-The `task:` section of a study is in `autokd.study.task`. `arrays`, `files`, `images` and `datasets` read sources.
-`layout` and `labels` decide what dimensions and labels mean, and `rounding` and `normalisation` how values become
-inputs. `targets` makes heads of what is to be learned. `assembly` puts this together, `splits` draws the rows, `views`
-augments them, `task` is the task itself, and `store` writes it to disk and opens it again. `made` has the
+The `task:` section of a study is in `autokd.study.task`. `arrays`, `files`, `images`, `photos` and `datasets` read
+sources. `layout` and `labels` decide what dimensions and labels mean, and `rounding` and `normalisation` how values
+become inputs. `targets` makes heads of what is to be learned. `assembly` puts this together, `splits` draws the rows,
+`views` augments them, `task` is the task itself, and `store` writes it to disk and opens it again. `made` has the
 tasks that somebody else wrote.
 
 For tables, `table_files` reads files, `kinds` and `table_columns` decide what columns are for, `held_together` draws

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from autokd.errors import InputError, said
+from autokd.readings.photos import is_image
 from autokd.tasks.images import pixels
 from autokd.tasks.sources import Array, Part, RawTargets, Source, rows_in_chunk
 from autokd.tasks.targets import Asked, part_of, row_targets
@@ -118,11 +119,6 @@ def labels_of(name: str, given: Any) -> Array:
     if isinstance(given, (list, tuple)) and given and isinstance(given[0], Tensor):
         return _stacked(name, [labels_of(name, each) for each in given])
     return _as_array(name, given)
-
-
-def is_image(given: object) -> bool:
-    """Whether an object is an image of Pillow."""
-    return _is_of("PIL", given)
 
 
 def _of_tensor(name: str, given: Tensor) -> Any:

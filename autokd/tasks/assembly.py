@@ -218,7 +218,9 @@ class _Whole:
         seen = np.sort(np.concatenate([splits[name] for name in ("train", "transfer", "reserve")]))
         shift, divisor = normalisation(self.x, seen, self.spec.normalise, self.source.peak)
         first, *others = made_of
+        photos = self.source.photos
         settings = [first, shift, divisor, asdict(self.augmentation), *others]
+        settings += [] if photos is None else [photos.plain()]
         arrays = [each.numpy() for each in (y.values() if isinstance(y, dict) else [y])]
         return ArrayTask(
             name=self.source.name,
@@ -229,6 +231,7 @@ class _Whole:
             divisor=divisor,
             augmentation=self.augmentation,
             label_noise=self.spec.label_noise,
+            photos=photos,
             digest=_digest(self.x, [*arrays, *splits.values()], settings),
             **heads,
         )

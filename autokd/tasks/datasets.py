@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from autokd.errors import FOREIGN, InputError, named, nearest, said
+from autokd.readings.photos import is_image
 from autokd.registry import resolve, sources_of
-from autokd.tasks.arrays import inputs_of, is_image, labels_of
+from autokd.tasks.arrays import inputs_of, labels_of
 from autokd.tasks.labels import one_a_row
 from autokd.tasks.layout import Layout
 from autokd.tasks.sources import Array, Part, Source, rows_in_chunk

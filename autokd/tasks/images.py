@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autokd.errors import InputError, said
+from autokd.errors import InputError
+from autokd.readings.photos import opened, pillow_for, upright, upright_size
 from autokd.tasks.files import PARTS, listed, readable, stamp
 from autokd.tasks.sources import Array, Part, Source, rows_in_chunk
 
@@ -23,19 +27,40 @@ _AS_THEY_ARE = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 """Modes of Pillow with one number of more than 8 bits for each pixel."""
 
 
-def images(folder: Path) -> Source:
-    """A source from images in folders class/name.png, which may be under train/, validation/ and test/.
+@dataclass(frozen=True)
+class Folders:
+    """Images in folders by class.
 
-    Classes are in order of their names. All images must have one size and one kind: grey with 8 bits or more, or colour
-    (RGB). See `pixels`. Hidden files and folders are skipped. This needs Pillow.
+    Args:
+        folder: the folder that holds all of them.
+        classes: the names of the classes in order.
+        files: the images of each class, in the order of `classes`, by part.
+    """
+
+    folder: Path
+    classes: tuple[str, ...]
+    files: Mapping[str, Sequence[Sequence[Path]]]
+
+    @property
+    def all_files(self) -> list[Path]:
+        """The images of all parts, in the order of their rows."""
+        return [file for by_class in self.files.values() for each in by_class for file in each]
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that changes when an image does."""
+        return stamp(self.all_files)
+
+
+def image_folders(folder: Path) -> Folders:
+    """The images in folders class/name.png, which may be under train/, validation/ and test/.
+
+    Classes and images are in order of their names. Hidden files and folders are skipped. This needs Pillow.
 
     Raises:
-        InputError: there are no images, they differ, one cannot be read, or Pillow is missing.
+        InputError: there are no images, parts differ in their classes, or Pillow is missing.
     """
-    try:
-        import PIL.Image
-    except ImportError:
-        raise InputError(f"{folder}: reading images needs Pillow; run: pip install 'autokd[images]'") from None
+    pillow_for(str(folder))
     with readable(folder):
         named = {part: [folder / name for name in names if (folder / name).is_dir()] for part, names in PARTS.items()}
         roots = {part: found[0] for part, found in named.items() if found} if named["train"] else {"train": folder}
@@ -55,37 +80,60 @@ def images(folder: Path) -> Source:
         packed = next((each for each in listed(folder) if each.suffix == ".npz"), None)
         instead = f"name {packed}, which lies there" if packed else "put the images so"
         raise InputError(f"{folder} has neither images in folders class/name.png nor idx files; {instead}")
-    first_file = found["train"][0][0]
+    return Folders(folder, tuple(classes), found)
+
+
+def images(folders: Folders) -> Source:
+    """A source from images of one size and one kind: grey with 8 bits or more, or colour (RGB). See `pixels`.
+
+    Raises:
+        InputError: the images differ, or one cannot be read.
+    """
+    first_file = folders.all_files[0]
+    first = read_image(first_file, pixels)
 
     def read(file: Path) -> Array:
-        try:
-            with readable(file), PIL.Image.open(file) as image:
-                return pixels(str(file), image)
-        except (SyntaxError, PIL.Image.DecompressionBombError) as error:
-            raise InputError(f"{file} cannot be read: {said(error)}; mend or remove it") from None
+        image = read_image(file, pixels)
+        if (image.shape, image.dtype) != (first.shape, first.dtype):
+            height, width = _most_common_size(folders.all_files)
+            raise InputError(
+                f"{file} has shape {image.shape} and type {image.dtype}, {first_file} {first.shape} and "
+                f"{first.dtype}; give all images one size and kind, all grey or all in colour, or write reading: "
+                f"{{size: [{height}, {width}]}} (height and width, here the most common ones) under task"
+            )
+        return image
 
-    first = read(first_file)
+    return folder_source(folders, folders.files, first.shape, first.dtype, read)
 
-    def part(by_class: list[list[Path]]) -> Part:
+
+def folder_source(
+    folders: Folders,
+    files: Mapping[str, Sequence[Sequence[Path]]],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    read: Callable[[Path], Array],
+) -> Source:
+    """The source of these files, each of which `read` turns into an array of the given shape and type."""
+
+    def part(by_class: Sequence[Sequence[Path]]) -> Part:
         files = [file for each in by_class for file in each]
-        labels = np.repeat(np.array(classes), [len(each) for each in by_class])
-        step = rows_in_chunk((0, *first.shape), first.dtype)
+        labels = np.repeat(np.array(folders.classes), [len(each) for each in by_class])
+        step = rows_in_chunk((0, *shape), dtype)
 
         def chunks() -> Iterator[tuple[Array, Array]]:
             for start in range(0, len(files), step):
-                read_ones = [read(file) for file in files[start : start + step]]
-                for file, image in zip(files[start:], read_ones, strict=False):
-                    if (image.shape, image.dtype) != (first.shape, first.dtype):
-                        raise InputError(
-                            f"{file} has shape {image.shape} and type {image.dtype}, {first_file} {first.shape} and "
-                            f"{first.dtype}; give all images one size and kind, all grey or all in colour"
-                        )
-                yield np.stack(read_ones), labels[start : start + step]
+                yield np.stack([read(file) for file in files[start : start + step]]), labels[start : start + step]
 
-        return Part((len(files), *first.shape), first.dtype, chunks, "channels_last" if first.ndim == 3 else None)
+        return Part((len(files), *shape), dtype, chunks, "channels_last" if len(shape) == 3 else None)
 
-    fingerprint = stamp([file for by_class in found.values() for each in by_class for file in each])
-    return Source(folder.name, {name: part(each) for name, each in found.items()}, fingerprint=fingerprint)
+    parts = {name: part(each) for name, each in files.items()}
+    return Source(folders.folder.name, parts, fingerprint=folders.fingerprint)
+
+
+def read_image(file: Path, values: Callable[[str, Image], Array]) -> Array:
+    """What `values` makes of the name and the image of a file."""
+    with readable(file), opened(file) as image:
+        return values(str(file), image)
 
 
 def pixels(name: str, image: Image) -> Array:
@@ -98,33 +146,33 @@ def pixels(name: str, image: Image) -> Array:
         InputError: the image is partly transparent, has several frames, or has colours of more than 8 bits, which
             Pillow cuts to 8.
     """
-    from PIL import ExifTags, ImageOps
-
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":  # cameras write a preview beside a photo into this format
-        raise InputError(f"{name} has {frames} frames; save the one that is meant as an image of its own")
     if image.mode not in _AS_THEY_ARE and _has_deep_colours(image):
         raise InputError(
             f"{name} has colours of 16 bits a channel, of which Pillow reads 8; save it with 8 bits a channel, or give "
             "arrays in an .npz file"
         )
-    if image.info.get("compression") == "raw" and image.getexif().get(ExifTags.Base.Orientation, 1) > 4:
-        raise InputError(
-            f"{name} is an uncompressed TIFF that lies on its side, whose rows Pillow mixes up; save it upright"
-        )
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode in _AS_THEY_ARE:
-        values = np.asarray(upright)
+    given = upright(name, image)
+    if given.mode in _AS_THEY_ARE:
+        values = np.asarray(given)
         return values.astype(values.dtype.newbyteorder("="))
-    grey = upright.mode in ("1", "L", "LA")
-    if upright.has_transparency_data:
-        upright = upright.convert("RGBA")
-        if np.asarray(upright.getchannel("A")).min(initial=255) < 255:
+    grey = given.mode in ("1", "L", "LA")
+    if given.has_transparency_data:
+        given = given.convert("RGBA")
+        if np.asarray(given.getchannel("A")).min(initial=255) < 255:
             raise InputError(
                 f"{name} is partly transparent; paste it on a background and save it without alpha, or give arrays "
                 "with four channels in an .npz file"
             )
-    return np.asarray(upright.convert("L" if grey else "RGB"))
+    return np.asarray(given.convert("L" if grey else "RGB"))
+
+
+def _most_common_size(files: Sequence[Path]) -> tuple[int, int]:
+    """The most common height and width of the images that can be opened."""
+    sizes: Counter[tuple[int, int]] = Counter()
+    for file in files:
+        with suppress(InputError), opened(file) as image:
+            sizes[upright_size(image)] += 1
+    return sizes.most_common(1)[0][0]
 
 
 def _has_deep_colours(image: Image) -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from autokd.errors import InputError
 from autokd.npy import open_npy
+from autokd.readings.photos import Photos
 from autokd.tasks.labels import joined
 from autokd.tasks.layout import Layout, layout_of
 from autokd.tasks.rounding import Rounding, may_round
@@ -53,6 +54,7 @@ class Source:
         class_names: the names of the classes by number; empty if the data have none.
         fingerprint: a text that changes when the source does, and is cheap to compute.
         peak: the largest value that whole numbers (uint8) can take.
+        photos: how image files became the inputs; None if they were no such files, or had one size already.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Source:
     class_names: tuple[str, ...] = ()
     fingerprint: str = ""
     peak: float = 255.0
+    photos: Photos | None = None
 
 
 def with_layout(source: Source, asked: Layout | None) -> Source:

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,16 @@ from autokd.files import open_file, read_json, sync
 from autokd.heads import head_of
 from autokd.npy import open_npy
 from autokd.readings import Columns
+from autokd.readings.photos import Photos
 from autokd.readings.table_rows import as_frame
 from autokd.study.explanation import wanted
-from autokd.study.task import MadeTaskSection, TaskSection, read_task
+from autokd.study.task import MadeTaskSection, ReadingSection, TaskSection, read_task
 from autokd.tasks import datasets, files
 from autokd.tasks.arrays import digits
 from autokd.tasks.assembly import assemble
-from autokd.tasks.images import images
+from autokd.tasks.images import image_folders, images
 from autokd.tasks.made import lacking, made
+from autokd.tasks.photos import PhotoSource, photos
 from autokd.tasks.sources import Source, on_disk
 from autokd.tasks.splits import SPLITS
 from autokd.tasks.table import TableTask, content_digest, is_frame
@@ -71,10 +74,12 @@ def open_task(spec: TaskSection | MadeTaskSection | Mapping[str, Any] | str, *, 
         own = made(spec.task, spec.args)
         return save_task(own, folder) if isinstance(own, ArrayTask) else own
     settings = read_task(spec)
-    found = find_source(settings.data, max_gb=settings.max_gb, asked=settings.heads)
-    if not isinstance(found, Source | TableSource):
+    found = find_source(settings.data, max_gb=settings.max_gb, asked=settings.heads, reading=settings.reading)
+    if not isinstance(found, Source | TableSource | PhotoSource):
         _refuse_settings(settings)
         return save_task(found, folder) if isinstance(found, ArrayTask) else found
+    if settings.reading is not None and not isinstance(found, PhotoSource):
+        raise InputError(f"task.reading: this is for folders of images, and {settings.data} is none; leave it out")
     given = {**settings.model_dump(mode="json", exclude={"max_gb"}), "seed": seed}
     fingerprint = _fingerprint(found, settings)
     there = load_task(folder) if _is_task(folder) else None
@@ -88,7 +93,8 @@ def open_task(spec: TaskSection | MadeTaskSection | Mapping[str, Any] | str, *, 
             into(task.x.shape, task.x.dtype, iter([task.x]))
         else:
             refuse_table_keys(settings)
-            task = assemble(found, settings, seed=seed, into=into)
+            source = found.read() if isinstance(found, PhotoSource) else found
+            task = assemble(source, settings, seed=seed, into=into)
         if there is not None and task.digest != there.digest:
             raise InputError(
                 f"{folder} holds the task of other data: {settings.data} is not what it was; put it back or start in a "
@@ -144,8 +150,16 @@ def load_task(folder: str | Path) -> ArrayTask:
         ) from error
 
 
-def find_source(data: str, *, max_gb: float = _DEFAULT.max_gb, asked: Asked = None) -> Source | TableSource | Task:
+def find_source(
+    data: str,
+    *,
+    max_gb: float = _DEFAULT.max_gb,
+    asked: Asked = None,
+    reading: ReadingSection | None = _DEFAULT.reading,
+) -> Source | TableSource | PhotoSource | Task:
     """The source that `data` names, see `TaskSection.data`, or the task itself if `data` names a finished one.
+
+    The other arguments are settings of the task: `asked` is its key `heads`.
 
     Raises:
         InputError: nothing is found, or it cannot be read.
@@ -165,7 +179,10 @@ def find_source(data: str, *, max_gb: float = _DEFAULT.max_gb, asked: Asked = No
     if (prefix := files.idx_prefix(path)) is not None:
         return files.idx(prefix, max_gb=max_gb)
     if os.path.isdir(path):
-        return images(path)
+        folders = image_folders(path)
+        if reading is None:
+            return images(folders)
+        return PhotoSource(partial(photos, folders, reading), folders.fingerprint)
     named_as_file = is_table_file(path) or ("/" in data and ".py:" not in data)
     if path.suffix != ".py" and (os.path.isfile(path) or named_as_file):
         problem = (
@@ -202,6 +219,7 @@ def _task(folder: Path, described: Mapping[str, Any], x: Any) -> ArrayTask:
         "label_noise": described["label_noise"],
         "digest": described["digest"],
         "own_heads": heads,
+        "photos": Photos.of_plain(described["photos"]) if "photos" in described else None,
     }
     if "reading" not in described:
         return ArrayTask(**settings)
@@ -215,7 +233,7 @@ def _target_files(heads: Mapping[str, Head]) -> dict[str, str]:
     return {name: f"y_{i}.npy" for i, name in enumerate(heads)} if len(heads) > 1 else {next(iter(heads), ""): "y.npy"}
 
 
-def _fingerprint(found: Source | TableSource, settings: TaskSection) -> str:
+def _fingerprint(found: Source | TableSource | PhotoSource, settings: TaskSection) -> str:
     """What changes when the data do: the source, and the file that assigns its rows to splits, if there is one."""
     split = Path(os.path.expanduser(settings.split or ""))
     also = files.stamp([split]) if settings.split and is_table_file(split) and split.is_file() else ""
@@ -305,6 +323,7 @@ def _write_all_but_inputs(task: ArrayTask, folder: Path, origin: Mapping[str, An
         "digest": task.digest,
         **({"heads": {name: head.plain() for name, head in task.own_heads.items()}} if task.own_heads else {}),
         **({"reading": task.encoding.plain()} if isinstance(task, TableTask) else {}),
+        **({} if task.photos is None else {"photos": task.photos.plain()}),
         "sha256": {file.name: _file_digest(file) for file in sorted(folder.iterdir())},
         "origin": origin,
     }

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from autokd.heads import Classes, Heads, apart, blind_scores, hard_losses, known_rows, scores, width
 from autokd.readings import Pixels
+from autokd.readings.photos import Photos
 from autokd.tasks.views import augment
 from autokd.types import Head, Reading
 
@@ -64,6 +65,7 @@ class ArrayTask:
         digest: a digest of the task, see `Task`.
         own_heads: the heads by name; empty if there is one head of classes, which `class_names` and `class_weights`
             describe. One such head under the name "" becomes these two.
+        photos: how image files became `x`; None if they were no such files, or had one size already.
     """
 
     name: str
@@ -78,6 +80,7 @@ class ArrayTask:
     label_noise: float = 0.0
     digest: str
     own_heads: Mapping[str, Head] = field(default_factory=dict)
+    photos: Photos | None = None
 
     def __post_init__(self) -> None:
         alone = self.own_heads.get("") if len(self.own_heads) == 1 else None
@@ -211,4 +214,4 @@ class ArrayTask:
 
     @cached_property
     def _normalised(self) -> Pixels:
-        return Pixels(self.shift, self.divisor, self.x.dtype.name, self.input_shape)
+        return Pixels(self.shift, self.divisor, self.x.dtype.name, self.input_shape, self.photos)
