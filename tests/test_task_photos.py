@@ -7,8 +7,11 @@ import os
 import random
 import subprocess
 import sys
+import warnings
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -26,7 +29,7 @@ from autokd.errors import InputError
 from autokd.export import export_student, task_shape
 from autokd.readings import Pixels, reading_of
 from autokd.readings.photos import Fit, Photos
-from autokd.tasks import ArrayTask, load_task, open_task
+from autokd.tasks import ArrayTask, from_arrays, load_task, open_task
 
 FITS: tuple[Fit, ...] = ("crop", "pad", "stretch")
 WHITE = (255, 255, 255)
@@ -228,6 +231,39 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     (folder / "cat" / "00.png").write_text("no image")
     assert "cat/00.png cannot be read: Pillow finds no image in it; mend or remove it" in refused(folder)
     assert not (tmp_path / "task").exists()
+
+
+@given(st.sampled_from(["png", "jpeg", "gif", "bmp", "webp", "tiff"]), st.floats(0, 1), st.integers(0, 255))
+def test_a_damaged_image_is_read_or_refused_in_one_line(kind: str, at: float, byte: int) -> None:
+    whole = BytesIO()
+    colours(20, 16).save(whole, kind)
+    damaged = bytearray(whole.getvalue())
+    damaged[int(at * (len(damaged) - 1))] = byte
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of what it mends
+        file = Path(folder, "damaged")
+        file.write_bytes(damaged)
+        with suppress(InputError):  # any other error fails
+            assert photos().batch([file]).shape == (1, 3, 6, 6)
+
+
+def test_a_tiff_whose_next_frame_has_no_size_is_refused_in_one_line(tmp_path: Path) -> None:
+    colours().save(tmp_path / "photo.tif")
+    held = bytearray((tmp_path / "photo.tif").read_bytes())
+    first = int.from_bytes(held[4:8], "little")
+    following = first + 2 + 12 * int.from_bytes(held[first : first + 2], "little")
+    held[following : following + 4] = len(held).to_bytes(4, "little")
+    (tmp_path / "photo.tif").write_bytes(held + bytes(6))
+    with pytest.raises(InputError, match=r"photo.tif cannot be read: it is damaged \(TypeError: "):
+        photos().batch([tmp_path / "photo.tif"])
+
+
+def test_a_damaged_image_among_arrays_is_refused_in_one_line() -> None:
+    whole = BytesIO()
+    colours(40, 40).save(whole, "png")
+    images = [Image.open(BytesIO(whole.getvalue())), Image.open(BytesIO(whole.getvalue()[:900]))]
+    with pytest.raises(InputError, match=r"^x_train and y_train cannot be read: image file is truncated"):
+        from_arrays(images, [0, 1])
 
 
 def test_broken_files_are_left_out_and_listed_if_the_reading_says_so(

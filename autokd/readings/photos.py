@@ -86,7 +86,7 @@ class Photos:
         found = np.empty((len(rows), *self.size, self.channels), np.uint8)
         for i, row in enumerate(rows):
             if is_image(row):
-                with _as_one_line(name := f"row {i}"):
+                with image_errors(name := f"row {i}"):
                     values = self.array(name, row)
             elif is_file_name(row):
                 with opened(Path(row)) as image:
@@ -135,13 +135,17 @@ def opened(file: Path) -> Iterator[Image]:
     pillow_for(str(file))
     import PIL.Image
 
-    with _as_one_line(str(file)), open_file(file) as stream, PIL.Image.open(stream) as image:
+    with image_errors(str(file)), open_file(file) as stream, PIL.Image.open(stream) as image:
         yield image
 
 
 @contextmanager
-def _as_one_line(name: str) -> Iterator[None]:
-    """Turns what Pillow raises for an image that it cannot read into one line. Its pixels may be read late."""
+def image_errors(name: str) -> Iterator[None]:
+    """Turns what Pillow raises for an image that it cannot read into one line. Pixels are read when they are used.
+
+    Raises:
+        InputError: the image cannot be read.
+    """
     import PIL.Image
 
     try:
@@ -153,7 +157,13 @@ def _as_one_line(name: str) -> Iterator[None]:
     except (OSError, SyntaxError, ValueError, EOFError, PIL.Image.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or said(error)
         raise InputError(f"{name} cannot be read: {reason}; mend or remove it") from None
-    except (struct.error, zlib.error, LookupError, RuntimeError) as error:  # decoders raise these on damaged files
+    except (
+        struct.error,
+        zlib.error,
+        LookupError,
+        TypeError,
+        RuntimeError,
+    ) as error:  # decoders raise these on damaged files
         raise InputError(f"{name} cannot be read: it is damaged ({named(error)}); mend or remove it") from None
 
 

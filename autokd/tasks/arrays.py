@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from autokd.errors import InputError, said
-from autokd.readings.photos import is_image
+from autokd.readings.photos import image_errors, is_image
 from autokd.tasks.images import pixels
 from autokd.tasks.sources import Array, Part, RawTargets, Source, rows_in_chunk
 from autokd.tasks.targets import Asked, part_of, row_targets
@@ -88,7 +88,8 @@ def inputs_of(name: str, given: Any) -> Any:
     if hasattr(given, "columns") and hasattr(given, "to_numpy"):
         return _of_table(name, given)
     if is_image(given):
-        return pixels(name, given)
+        with image_errors(name):
+            return pixels(name, given)
     if isinstance(given, (list, tuple)) and given and (isinstance(given[0], Tensor) or is_image(given[0])):
         return _stacked(name, [inputs_of(name, each) for each in given])
     if isinstance(given, np.ma.MaskedArray):
