@@ -48,6 +48,7 @@ CALLS: dict[str, Callable[[Path, type], Any]] = {
         kind(home / "run"), 0, kind(home / "again" / "student.safetensors")
     ),
     "load_study": lambda home, kind: load_study(kind(home / "study.yaml")),
+    "load_predictor": lambda home, kind: str(autokd.load_predictor(kind(home)).reading),
     "load_student": lambda home, kind: str(autokd.load_student(kind(home))),
     "unused": lambda home, kind: unused(kind(home / "run")),
     "read_task": lambda home, kind: read_task(kind(home / "data.npz")),
@@ -102,6 +103,7 @@ def test_every_public_function_that_takes_a_path_is_tried_here() -> None:
     }
     assert taking == {
         "load_front",
+        "load_predictor",
         "load_student",
         "load_study",
         "retrain",

@@ -1,0 +1,109 @@
+"""Prints what a teacher and students score beside answers without looking, a linear and a classical model.
+
+    autokd search studies/adult.yaml && python studies/claims/rivals.py runs/adult
+
+All are fitted on the labelled training rows of the run's task and scored on its validation and test rows: accuracy for
+classes, and the root of the mean squared error for values. The linear model is logistic or ridge regression on the
+inputs of the students. The classical one is gradient boosting for a table, which gets the table's columns, and a random
+forest for arrays. The teacher's score and that of the best student are those of the run's front.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.metrics import accuracy_score, root_mean_squared_error
+from torch import Tensor
+
+from autokd.heads import heads_of
+from autokd.tasks import ArrayTask, TableTask, load_task
+from autokd.types import Head
+
+SPLITS = ("validation", "test")
+
+
+def rivals(head: Head, table: bool) -> dict[str, Any]:
+    """Unfitted models for a head, by name."""
+    if head.kind == "values":
+        boosting: Any = HistGradientBoostingRegressor(categorical_features="from_dtype", random_state=0)
+        classical = boosting if table else RandomForestRegressor(300, random_state=0)
+        return {"blind": DummyRegressor(), "linear": RidgeCV(), "classical": classical}
+    boosting = HistGradientBoostingClassifier(categorical_features="from_dtype", random_state=0)
+    classical = boosting if table else RandomForestClassifier(300, random_state=0)
+    return {
+        "blind": DummyClassifier(),
+        "linear": LogisticRegression(max_iter=2000),
+        "classical": classical,
+    }
+
+
+def scores(task: ArrayTask, head: Head, targets: Tensor) -> dict[str, dict[str, float]]:
+    """The score of each rival by split."""
+    train = task.splits["train"]
+    train = train[head.known(targets[train])]
+    measure = root_mean_squared_error if head.kind == "values" else accuracy_score
+    found: dict[str, dict[str, float]] = {}
+    for name, model in rivals(head, isinstance(task, TableTask)).items():
+        read = _columns if name == "classical" and isinstance(task, TableTask) else _features
+        given = {split: read(task, rows) for split, rows in {"train": train, **task.splits}.items()}
+        model.fit(given["train"], targets[train].numpy().squeeze())
+        found[name] = {}
+        for split in SPLITS:
+            rows = head.known(targets[task.splits[split]]).numpy()
+            answers = model.predict(given[split])[rows]
+            found[name][split] = float(measure(targets[task.splits[split]].numpy()[rows].squeeze(), answers))
+    return found
+
+
+def _features(task: ArrayTask, rows: Tensor) -> Any:
+    return task.inputs(rows).flatten(1).numpy()
+
+
+def _columns(task: Any, rows: Tensor) -> Any:
+    """The columns of a table, with categories as such."""
+    return task.reading.cleaned(task.raw(rows))
+
+
+def of_front(front: Mapping[str, Any], objective: str) -> dict[str, dict[str, float]]:
+    """The scores of the teacher and of the best student, by split, as far as the front has them."""
+    better = min if objective.endswith("rmse") else max
+    student = better(front["front"], key=lambda each: each["values"][objective])
+    parts = {"teacher": front["teacher"], "best student": student}
+    named = {"validation": "values", "test": "test"}
+    return {
+        name: {split: part[key][objective] for split, key in named.items() if objective in (part.get(key) or {})}
+        for name, part in parts.items()
+    }
+
+
+def main() -> None:
+    """Prints a table for each head of a run."""
+    given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    given.add_argument("run", type=Path, help="the run folder of a finished search")
+    run = given.parse_args().run
+    front, task = json.loads((run / "front.json").read_text(encoding="utf-8")), load_task(run / "task")
+    heads, everything = heads_of(task), task.targets(torch.arange(task.num_rows))
+    for name, head in heads.items():
+        targets = everything if isinstance(everything, Tensor) else everything[name]
+        measure = "rmse" if head.kind == "values" else "accuracy"
+        objective = f"{name}.{measure}" if len(heads) > 1 else measure
+        print(f"{task.name}: {objective}")
+        for rival, found in {**scores(task, head, targets), **of_front(front, objective)}.items():
+            print(f"  {rival:<13}" + "  ".join(f"{split} {value:.4f}" for split, value in found.items()))
+
+
+if __name__ == "__main__":
+    main()
