@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pydantic
 from torch import Tensor
 
 from autokd.errors import InputError, named
@@ -40,6 +41,10 @@ def reading_of(plain: Mapping[str, Any]) -> Reading:
     """
     try:
         return _KINDS[plain["kind"]](plain)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"these data describe no reading of raw rows: {where}: {first['msg'].lower()}") from None
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"these data describe no reading of raw rows ({named(error)}); give what a reading's `plain()` returns"
