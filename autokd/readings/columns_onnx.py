@@ -1,7 +1,6 @@
 """The reading of a table as an ONNX model that takes the columns as they are.
 
-The nodes are written here, because skl2onnx 1.20 converts no imputer that marks missing numbers, and ONNX Runtime has
-no imputer for float64.
+The nodes are written here, because skl2onnx 1.20 did not convert the imputer that marks missing numbers.
 """
 
 from __future__ import annotations
