@@ -176,7 +176,7 @@ def test_a_folder_of_all_sizes_and_kinds_is_a_task_of_one_size_in_colour(
     ]
     folder = folder_of(tmp_path, [image.resize((k + 5, 9)) for k in range(2) for image in kinds])
     with caplog.at_level(logging.INFO, "autokd"):
-        task = opened(folder, size=[6, 5])
+        task = opened(folder, size="6x5")
     assert (task.x.shape, task.x.dtype) == ((20, 3, 6, 5), np.uint8)
     assert "Images are resized to 6x5 (height x width, fit: crop) and have three channels, because" in caplog.text
 
@@ -290,13 +290,13 @@ def test_images_of_several_sizes_without_a_reading_are_told_the_most_common_size
     folder = folder_of(tmp_path, [colours(5, 8)] + [colours(12, 9)] * 5 + [colours(7, 7)] * 3)
     said = refused_search(tmp_path, {"task": str(folder)})
     assert "cat/01.png has shape (12, 9, 3) and type uint8" in said
-    assert "write reading: {size: [12, 9]} (height and width, here the most common ones) under task" in said
+    assert "write reading: {size: 12x9} (height and width, here the most common ones) under task" in said
 
 
 @pytest.mark.parametrize(
     ("reading", "said"),
     [
-        ({}, "task.reading.size: this key is missing; write a whole number >= 1 for squares, or a list"),
+        ({}, "task.reading: {} given; it should be a mapping with one of the keys size"),
         ({"size": 0}, "task.reading.size"),
         ({"size": [8, 8, 8]}, "task.reading.size"),
         ({"size": 8, "fit": "scale"}, "task.reading.fit: 'scale' given"),

@@ -11,12 +11,12 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from autokd.study.explanation import read, shown
+from autokd.study.reading import ReadingSetting
 from autokd.study.section import Section, as_tuple
 
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 FractionOrAll = Annotated[float, Field(gt=0, le=1)]
-Level = Annotated[int, Field(ge=0, le=255)]
 AboveZero = Annotated[float, Field(gt=0)]
 Labels = Annotated[tuple[int | str, ...], BeforeValidator(as_tuple)]
 Weights = Annotated[tuple[AboveZero, ...], BeforeValidator(as_tuple)]
@@ -65,27 +65,6 @@ class NormaliseSection(Section):
     """What is subtracted. Write a list of numbers, one for each channel (or feature)."""
     std: Annotated[tuple[AboveZero, ...], Field(min_length=1), BeforeValidator(as_tuple)]
     """What the result is divided by. Write a list of numbers > 0, one for each channel (or feature)."""
-
-
-class ReadingSection(Section):
-    """How images of any size and kind become images of one size, with one channel if all are grey, and else three."""
-
-    keeps_defaults: ClassVar[bool] = False
-
-    size: Annotated[
-        Annotated[Count, Tag("word")] | Annotated[tuple[Count, Count], BeforeValidator(as_tuple), Tag("list")],
-        Discriminator(_word_or_list),
-    ]
-    """The size of all images, in pixels. Write a whole number >= 1 for squares, or a list [height, width]."""
-    fit: Literal["crop", "pad", "stretch"] = "crop"
-    """What happens to an image of another shape. Write 'crop' (its borders are cut off, evenly on both sides), 'pad'
-    (it gets borders of the colour `background`), or 'stretch' (it is distorted)."""
-    background: Annotated[tuple[Level, Level, Level], BeforeValidator(as_tuple)] = (255, 255, 255)
-    """The colour behind transparent images and around padded ones. Write a list [red, green, blue] of whole numbers
-    from 0 to 255; the default is white."""
-    on_error: Literal["refuse", "skip"] = "refuse"
-    """What happens if an image cannot be read. Write 'refuse', or 'skip' to leave such images out and list them in the
-    log. With 'skip', each image is read twice."""
 
 
 class HeadSection(Section):
@@ -191,10 +170,10 @@ class TaskSection(Section):
     1)."""
     augment: AugmentSection | None = None
     """How training images are varied. Write null, or a mapping like {views: 4, flip: true, crop: 2, cutout: 4}."""
-    reading: ReadingSection | None = None
-    """How images in folders are brought to one size. Write null where all images have one size, or a mapping like
-    {size: 48, fit: crop}. Then images of any size and kind are read: grey, in colour, with a palette, transparent, in
-    CMYK, and of 16 bits."""
+    reading: ReadingSetting | None = None
+    """What students see of a row. Write null to have this as the data are, or a mapping with the key size (of images in
+    folders), length (of texts), columns (of a table) or reading (code of your own). A list of sizes or lengths is
+    searched: students differ in what they see."""
     layout: Literal["channels_first", "channels_last"] | None = None
     """Which dimension of an array of images counts the channels. Write 'channels_first' for images of shape (rows,
     channels, height, width), 'channels_last' for (rows, height, width, channels), or null where the shape tells. A

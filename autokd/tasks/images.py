@@ -99,7 +99,7 @@ def images(folders: Folders) -> Source:
             raise InputError(
                 f"{file} has shape {image.shape} and type {image.dtype}, {first_file} {first.shape} and "
                 f"{first.dtype}; give all images one size and kind, all grey or all in colour, or write reading: "
-                f"{{size: [{height}, {width}]}} (height and width, here the most common ones) under task"
+                f"{{size: {height}x{width}}} (height and width, here the most common ones) under task"
             )
         return image
 

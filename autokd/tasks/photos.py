@@ -11,7 +11,7 @@ import numpy as np
 
 from autokd.errors import InputError, listed
 from autokd.readings.photos import GREY, Photos, opened
-from autokd.study.task import ReadingSection
+from autokd.study.reading import PhotoReading, sides
 from autokd.tasks.files import readable
 from autokd.tasks.images import Folders, folder_source, read_image
 from autokd.tasks.sources import Source
@@ -32,7 +32,7 @@ class PhotoSource:
     fingerprint: str
 
 
-def photos(folders: Folders, how: ReadingSection) -> Source:
+def photos(folders: Folders, how: PhotoReading) -> Source:
     """A source from images of any size and kind. They have one channel if all files are grey, and else three.
 
     Raises:
@@ -40,8 +40,9 @@ def photos(folders: Folders, how: ReadingSection) -> Source:
             left.
     """
     files: Mapping[str, Sequence[Sequence[Path]]] = folders.files
-    size = (how.size, how.size) if isinstance(how.size, int) else how.size
-    wanted = Photos(size, how.fit, how.background, channels=3)
+    if isinstance(how.size, tuple):
+        raise InputError(f"task.reading.size: {list(how.size)} given; write one size")
+    wanted = Photos(sides(how.size), how.fit, how.background, channels=3)
     if how.on_error == "skip":
         files = _without_broken(folders, wanted)
     grey = _all_grey(file for by_class in files.values() for each in by_class for file in each)

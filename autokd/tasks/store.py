@@ -25,7 +25,8 @@ from autokd.readings import Columns
 from autokd.readings.photos import Photos
 from autokd.readings.table_rows import as_frame
 from autokd.study.explanation import wanted
-from autokd.study.task import MadeTaskSection, ReadingSection, TaskSection, read_task
+from autokd.study.reading import PhotoReading, ReadingSection
+from autokd.study.task import MadeTaskSection, TaskSection, read_task
 from autokd.tasks import datasets, files
 from autokd.tasks.arrays import digits
 from autokd.tasks.assembly import assemble
@@ -180,7 +181,7 @@ def find_source(
         return files.idx(prefix, max_gb=max_gb)
     if os.path.isdir(path):
         folders = image_folders(path)
-        if reading is None:
+        if not isinstance(reading, PhotoReading):
             return images(folders)
         return PhotoSource(partial(photos, folders, reading), folders.fingerprint)
     named_as_file = is_table_file(path) or ("/" in data and ".py:" not in data)

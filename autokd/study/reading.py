@@ -1,0 +1,107 @@
+"""The `reading:` key of a task or a teacher: what a network sees of a row. Each kind has a form of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+
+from autokd.study.explanation import shown
+from autokd.study.section import Section, as_tuple
+
+Level = Annotated[int, Field(ge=0, le=255)]
+"""The strength of a colour."""
+
+
+class ReadingSection(Section):
+    """What every form of reading has."""
+
+    keeps_defaults: ClassVar[bool] = False
+
+    may_be_searched: ClassVar[tuple[str, ...]] = ()
+    """The keys that take a list of choices."""
+
+    @property
+    def searched(self) -> dict[str, tuple[Any, ...]]:
+        """The choices of each setting that is searched, by name; a setting of one value is not searched."""
+        values = {name: getattr(self, name) for name in self.may_be_searched}
+        return {name: value for name, value in values.items() if isinstance(value, tuple)}
+
+
+def _size(given: Any) -> Any:
+    """A size as a whole number for squares, or as a text such as 48x64."""
+    if isinstance(given, int) and not isinstance(given, bool) and given >= 1:
+        return given
+    sides = given.split("x") if isinstance(given, str) else []
+    if len(sides) == 2 and all(side.isascii() and side.isdigit() and int(side) >= 1 for side in sides):
+        height, width = map(int, sides)
+        return height if height == width else f"{height}x{width}"
+    raise ValueError(f"{shown(given)} given; write a whole number >= 1 for squares, or HEIGHTxWIDTH such as 48x64")
+
+
+def _choices(given: Any) -> Any:
+    choices = as_tuple(given)
+    if isinstance(choices, tuple) and (not choices or len(set(choices)) < len(choices)):
+        raise ValueError(f"{shown(list(choices))} given; write one or more different choices")
+    return choices
+
+
+def _word_or_list(given: Any) -> str:
+    return "list" if isinstance(given, list | tuple) else "word"
+
+
+Size = Annotated[int | str, BeforeValidator(_size)]
+Sizes = Annotated[
+    Annotated[Size, Tag("word")]
+    | Annotated[tuple[Size, ...], BeforeValidator(as_tuple), AfterValidator(_choices), Tag("list")],
+    Discriminator(_word_or_list),
+]
+
+
+class PhotoReading(ReadingSection):
+    """How images of any size and kind become images of one size, with one channel if all are grey, and else three."""
+
+    may_be_searched: ClassVar[tuple[str, ...]] = ("size",)
+
+    size: Sizes
+    """The size of all images, in pixels. Write a whole number >= 1 for squares, or HEIGHTxWIDTH, such as 48x64. A list
+    of sizes, such as [16, 24, 32], is searched."""
+    fit: Literal["crop", "pad", "stretch"] = "crop"
+    """What happens to an image of another shape. Write 'crop' (its borders are cut off, evenly on both sides), 'pad'
+    (it gets borders of the colour `background`), or 'stretch' (it is distorted)."""
+    background: Annotated[tuple[Level, Level, Level], BeforeValidator(as_tuple)] = (255, 255, 255)
+    """The colour behind transparent images and around padded ones. Write a list [red, green, blue] of whole numbers
+    from 0 to 255; the default is white."""
+    on_error: Literal["refuse", "skip"] = "refuse"
+    """What happens if an image cannot be read. Write 'refuse', or 'skip' to leave such images out and list them in the
+    log. With 'skip', each image is read twice."""
+
+
+def sides(size: int | str) -> tuple[int, int]:
+    """Height and width of a size as a study holds it."""
+    height, _, width = str(size).partition("x")
+    return int(height), int(width or height)
+
+
+_FORMS: Mapping[str, type[ReadingSection]] = {"size": PhotoReading}
+"""The forms by the key that identifies them. The first key that is present decides; pydantic's tags are the names."""
+
+
+def _form(given: Any) -> str | None:
+    if isinstance(given, ReadingSection):
+        return type(given).__name__
+    if not isinstance(given, Mapping):
+        return None
+    return next((form.__name__ for key, form in _FORMS.items() if key in given), None)
+
+
+ReadingSetting = Annotated[
+    Annotated[PhotoReading, Tag("PhotoReading")],
+    Discriminator(
+        _form,
+        custom_error_type="reading_form",
+        custom_error_message="a mapping with one of the keys size",
+    ),
+]
+"""What a network sees of a row."""
