@@ -212,7 +212,7 @@ except SystemExit:
 
 
 def test_digits_are_read_without_importing_scikit_learn() -> None:
-    program = "from autokd.tasks.store import find_source; next(find_source('digits').parts['train'].chunks())"
+    program = "from autokd.tasks.opening import find_source; next(find_source('digits').parts['train'].chunks())"
     assert imported(program, "sklearn", "scipy") == "[]"
 
 

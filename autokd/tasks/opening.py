@@ -1,0 +1,171 @@
+"""Opens the task of a study: finds what its `data` names, makes a task of it once, and keeps that in files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from autokd.errors import InputError, nearest
+from autokd.files import read_json
+from autokd.readings.table_rows import as_frame
+from autokd.study.explanation import wanted
+from autokd.study.reading import PhotoReading, ReadingSection
+from autokd.study.task import MadeTaskSection, TaskSection, read_task
+from autokd.tasks import datasets, files
+from autokd.tasks.arrays import digits
+from autokd.tasks.assembly import assemble
+from autokd.tasks.images import image_folders, images
+from autokd.tasks.made import lacking, made
+from autokd.tasks.photos import PhotoSource, photos
+from autokd.tasks.sources import Source, on_disk
+from autokd.tasks.store import is_task, load_task, save_task, write_all_but_inputs
+from autokd.tasks.table import content_digest, is_frame
+from autokd.tasks.table_assembly import TableSource, assemble_table, refuse_table_keys
+from autokd.tasks.table_files import is_table_file, read_table
+from autokd.tasks.targets import Asked
+from autokd.tasks.task import ArrayTask
+from autokd.tasks.written import writing
+from autokd.types import Task
+
+_DEFAULT = TaskSection(data="")
+_TORCHVISION = "torchvision:"
+_TORCHVISION_ROOT = Path("data")
+
+
+def open_task(spec: TaskSection | MadeTaskSection | Mapping[str, Any] | str, *, seed: int, folder: str | Path) -> Task:
+    """The task that a study's `task:` section describes, opened from `folder`. If needed, it is written there first.
+
+    A folder that holds the same data, settings and seed is used as it is. A half-written folder is written again. If a
+    file of the data has another size or time, the data are read again, and refused only if they differ. Data that are
+    already a task (a folder with a task, or a reference to one) are copied unchanged. A task of another kind than
+    `ArrayTask`, to which a reference leads, is kept in no file; each process makes the task again, see `made_again`.
+
+    Args:
+        spec: the settings, or the data alone.
+        seed: the seed of validation, labels, noise and views, >= 0.
+        folder: the folder of the task. It is created if it is missing.
+
+    Raises:
+        InputError: the data or the settings are not valid, or the folder holds another task or cannot be written.
+    """
+    folder = Path(folder)
+    if isinstance(spec, MadeTaskSection):
+        own = made(spec.task, spec.args)
+        return save_task(own, folder) if isinstance(own, ArrayTask) else own
+    settings = read_task(spec)
+    found = find_source(settings.data, max_gb=settings.max_gb, asked=settings.heads, reading=settings.reading)
+    if not isinstance(found, Source | TableSource | PhotoSource):
+        _refuse_settings(settings)
+        return save_task(found, folder) if isinstance(found, ArrayTask) else found
+    if settings.reading is not None and not isinstance(found, PhotoSource):
+        raise InputError(f"task.reading: this is for folders of images, and {settings.data} is none; leave it out")
+    given = {**settings.model_dump(mode="json", exclude={"max_gb"}), "seed": seed}
+    fingerprint = _fingerprint(found, settings)
+    there = load_task(folder) if is_task(folder) else None
+    if there is not None and _read_origin(folder, given) == fingerprint:
+        return there
+    with writing(folder, last="task.json") as unfinished:
+        into = on_disk(unfinished / "x.npy")
+        task: ArrayTask
+        if isinstance(found, TableSource):
+            task = assemble_table(found, settings, seed=seed)
+            into(task.x.shape, task.x.dtype, iter([task.x]))
+        else:
+            refuse_table_keys(settings)
+            source = found.read() if isinstance(found, PhotoSource) else found
+            task = assemble(source, settings, seed=seed, into=into)
+        if there is not None and task.digest != there.digest:
+            raise InputError(
+                f"{folder} holds the task of other data: {settings.data} is not what it was; put it back or start in a "
+                "new folder"
+            )
+        write_all_but_inputs(task, unfinished, {"settings": given, "source": fingerprint})
+    return load_task(folder)
+
+
+def find_source(
+    data: str,
+    *,
+    max_gb: float = _DEFAULT.max_gb,
+    asked: Asked = None,
+    reading: ReadingSection | None = _DEFAULT.reading,
+) -> Source | TableSource | PhotoSource | Task:
+    """The source that `data` names, see `TaskSection.data`, or the task itself if `data` names a finished one.
+
+    The other arguments are settings of the task: `asked` is its key `heads`.
+
+    Raises:
+        InputError: nothing is found, or it cannot be read.
+    """
+    path = Path(os.path.expanduser(data))
+    if data == "digits":
+        return digits()
+    if is_task(path):
+        return load_task(path)
+    if data.startswith(_TORCHVISION):
+        return datasets.torchvision_source(data.removeprefix(_TORCHVISION), root=_TORCHVISION_ROOT)
+    if path.suffix == ".npz":
+        return files.npz(path, max_gb=max_gb, asked=asked)
+    if is_table_file(path) and os.path.exists(path):
+        name = path.name.partition(".")[0]
+        return TableSource(name, lambda: read_table(path, max_gb=max_gb), files.stamp([path]))
+    if (prefix := files.idx_prefix(path)) is not None:
+        return files.idx(prefix, max_gb=max_gb)
+    if os.path.isdir(path):
+        folders = image_folders(path)
+        if not isinstance(reading, PhotoReading):
+            return images(folders)
+        return PhotoSource(partial(photos, folders, reading), folders.fingerprint)
+    named_as_file = is_table_file(path) or ("/" in data and ".py:" not in data)
+    if path.suffix != ".py" and (os.path.isfile(path) or named_as_file):
+        problem = (
+            "is no kind of file that tasks are read from" if os.path.exists(path) else "is neither a file nor a folder"
+        )
+        raise InputError(f"task.data: {data} {problem}; write {wanted(TaskSection.model_fields['data'])}")
+    if hint := nearest(data, ["digits"]):
+        raise InputError(f"task.data: '{data}' is unknown{hint}")
+    found, code = datasets.referenced(data, {})
+    if not lacking(found):
+        return found
+    if is_frame(found):
+        frame = as_frame(found)
+        return TableSource(_short(data), lambda: frame, f"{code} {content_digest(frame).hex()}")
+    return datasets.dataset_source(_short(data), found, code=code, asked=asked)
+
+
+def _short(reference: str) -> str:
+    """A short name: `images` for path/to/file.py:images, and `file` for path/to/file.py."""
+    return Path(reference).name.rpartition(":")[2].removesuffix(".py")
+
+
+def _fingerprint(found: Source | TableSource | PhotoSource, settings: TaskSection) -> str:
+    """What changes when the data do: the source, and the file that assigns its rows to splits, if there is one."""
+    split = Path(os.path.expanduser(settings.split or ""))
+    also = files.stamp([split]) if settings.split and is_table_file(split) and split.is_file() else ""
+    return found.fingerprint + also
+
+
+def _refuse_settings(spec: TaskSection) -> None:
+    """Refuses settings for a finished task, because they are part of it."""
+    given = sorted(key for key in spec.model_fields_set - {"data"} if getattr(spec, key) != getattr(_DEFAULT, key))
+    if given:
+        raise InputError(
+            f"task.data: '{spec.data}' is a task already made, with its own settings; leave out {', '.join(given)}"
+        )
+
+
+def _read_origin(folder: Path, settings: Mapping[str, Any]) -> str:
+    """The fingerprint of the source of the task in a folder, which must have the same settings."""
+    there = read_json(folder / "task.json")["origin"]
+    if there is None:
+        raise InputError(f"{folder} holds a task that was saved, not made from data; choose another folder")
+    old = {**_DEFAULT.model_dump(mode="json"), **there["settings"]}  # an older task may lack a key
+    changes = [f"{key} (was {old[key]!r}, now {settings[key]!r})" for key in settings if old[key] != settings[key]]
+    if changes:
+        raise InputError(
+            f"{folder} holds the task of other settings: {', '.join(changes)}; undo the change or start in a new folder"
+        )
+    return str(there["source"])
