@@ -121,3 +121,37 @@ def test_views_do_not_drift() -> None:
         [[[0, 5, 6, 7], [0, 9, 10, 11], [0, 13, 14, 15], [0, 0, 0, 0]]],
         [[[0, 0, 0, 0], [18, 19, 20, 0], [22, 23, 24, 0], [26, 27, 28, 0]]],
     ]
+
+
+@settings(deadline=None)
+@given(crop=st.floats(0.01, 0.5), cutout=st.floats(0.01, 0.5), flip=st.booleans(), **KEYS)
+def test_fractions_move_and_cut_the_same_part_of_an_image_of_any_size(
+    crop: float, cutout: float, flip: bool, seed: int, view: int
+) -> None:
+    small = torch.stack(torch.meshgrid(torch.linspace(1, 2, 16), torch.linspace(1, 2, 16), indexing="ij"))[None]
+    large = F.interpolate(small, (64, 64), mode="bilinear")
+    coarse, fine = (
+        vary(x, torch.tensor([5]), view=view, seed=seed, flip=flip, crop=crop, cutout=cutout) for x in (small, large)
+    )
+    shown = F.avg_pool2d((fine != 0).float(), 4)
+    assert ((shown > 0.75) <= (F.max_pool2d(coarse, 3, 1, 1) != 0)).all()
+    both = (shown == 1) & (coarse != 0)
+    assert ((coarse - F.avg_pool2d(fine, 4)).abs() * both).max() < 0.06
+
+
+def test_a_fraction_shifts_by_up_to_that_share_of_height_and_width() -> None:
+    x = torch.zeros(500, 1, 20, 40)
+    x[:, :, 10, 20] = 1
+    moved = vary(x, torch.arange(500), flip=False, crop=0.2, cutout=0)
+    found = moved.nonzero()[:, 2:] - torch.tensor([10, 20])
+    assert len(found) == 500
+    assert found.abs().max(0).values.tolist() == [4, 8]
+    assert found.min(0).values.tolist() == [-4, -8]
+
+
+def test_a_fraction_cuts_out_that_share_of_height_and_width() -> None:
+    x = torch.ones(500, 1, 20, 40)
+    hole = vary(x, torch.arange(500), flip=False, crop=0, cutout=0.25) == 0
+    heights, widths = hole.any(3).sum(2), hole.any(2).sum(2)
+    assert (int(heights.max()), int(widths.max())) == (5, 10)
+    assert hole.any(dim=0).all()

@@ -34,6 +34,16 @@ def _word_or_list(given: Any) -> str:
     return "list" if isinstance(given, list | tuple) else "word"
 
 
+def _pixels_or_fraction(given: Any) -> str:
+    return "fraction" if isinstance(given, float) else "pixels"
+
+
+Extent = Annotated[
+    Annotated[int, Field(ge=0), Tag("pixels")] | Annotated[Fraction, Tag("fraction")],
+    Discriminator(_pixels_or_fraction),
+]
+
+
 class AugmentSection(Section):
     """How training images are varied. The data must be images, not features."""
 
@@ -44,10 +54,12 @@ class AugmentSection(Section):
     whole number >= 1."""
     flip: bool = False
     """Whether every second version is mirrored from left to right. Write true or false."""
-    crop: int = Field(0, ge=0)
-    """By how many pixels at most a version is shifted; zeros fill the gap. Write a whole number >= 0."""
-    cutout: int = Field(0, ge=0)
-    """The side, in pixels, of a square of zeros that is put anywhere in the image. Write a whole number >= 0."""
+    crop: Extent = 0
+    """By how much at most a version is shifted; zeros fill the gap. Write a whole number of pixels >= 0, or a fraction
+    in (0, 1) of the height and of the width, such as 0.1. Images of several sizes take fractions only."""
+    cutout: Extent = 0
+    """The sides of a hole of zeros that is put anywhere in the image. Write a whole number of pixels >= 0, or a
+    fraction in (0, 1) of the height and of the width, such as 0.25. Images of several sizes take fractions only."""
 
     @model_validator(mode="after")
     def _varies(self) -> AugmentSection:

@@ -31,15 +31,15 @@ class Augmentation:
     Args:
         views: the number of versions of each row, >= 1; the first one is unaugmented.
         flip: whether every second view is mirrored left to right.
-        crop: by how many pixels at most a view is shifted.
-        cutout: the side, in pixels, of a square of zeros that is put anywhere.
+        crop: by how much at most a view is shifted, in pixels, or as a fraction of the height and of the width.
+        cutout: the sides, in pixels or as a fraction, of a hole of zeros that is put anywhere.
         seed: the seed of the views.
     """
 
     views: int = 1
     flip: bool = False
-    crop: int = 0
-    cutout: int = 0
+    crop: int | float = 0
+    cutout: int | float = 0
     seed: int = 0
 
 
