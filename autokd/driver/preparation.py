@@ -62,8 +62,9 @@ from autokd.study import (
     teacher_sources,
     write_setup,
 )
-from autokd.tasks import ArrayTask, open_task, save_task
+from autokd.tasks import open_task, save_task
 from autokd.tasks.made import refuse_no_task
+from autokd.tasks.stored import StoredTask
 from autokd.teachers.cache import open_outputs
 from autokd.trial import Context, refuse_changed
 from autokd.types import Task, Teacher
@@ -114,15 +115,15 @@ def prepare(
         if prior is not None:
             earlier = changed_since(read_setup(prior), sources, space)
             refuse_prior(prior, folder, study, earlier, objectives=objectives, begun=setup is not None)
-        if isinstance(study.task, ArrayTask):
+        if isinstance(study.task, StoredTask):
             refuse_other_digests(folder, setup, task=study.task.digest)
         place.start()  # workers import for seconds while the data are read and the teacher answers
         task = _open_task(study, folder)
-        if not isinstance(task, ArrayTask):  # no file holds the task, so its code counts as that of the space does
+        if not isinstance(task, StoredTask):  # no file holds the task, so its code counts as that of the space does
             sources |= task_sources(study)
             edited = changed_since(setup, task_sources(study), space) if setup is not None else {}
             refuse_other_study(folder, setup, study, edited, widened=widened)
-        _LOG.info("The task is %s.", task.summary() if isinstance(task, ArrayTask) else task.name)
+        _LOG.info("The task is %s.", task.summary() if isinstance(task, StoredTask) else task.name)
         refuse_other_digests(folder, setup, task=task.digest)
         objectives = fitting_objectives(study, task)
         untaught = Context(study, space, task, torch.empty(0), objectives)
@@ -203,7 +204,7 @@ def _begin(
     return Setup(
         study=dump(context.study),
         digests=Digests(task=context.task.digest, teacher=teacher.digest, space=source_digest(space)),
-        task="task" if isinstance(context.task, ArrayTask) else "",
+        task="task" if isinstance(context.task, StoredTask) else "",
         outputs=str(outputs),
         teacher=dict(facts),
         calibration_ms=calibration_ms,
@@ -237,7 +238,7 @@ def _open_task(study: Study, folder: Path) -> Task:
     Raises:
         InputError: the data cannot be read, a reference leads to no task, or worker processes cannot have the task.
     """
-    if isinstance(study.task, ArrayTask):
+    if isinstance(study.task, StoredTask):
         return save_task(study.task, folder / "task")
     if isinstance(study.task, str | TaskSection | MadeTaskSection):
         return open_task(study.task, seed=study.seed, folder=folder / "task")

@@ -34,7 +34,7 @@ from autokd.study import (
     refuse_elsewhere,
 )
 from autokd.study.section import Section
-from autokd.tasks import ArrayTask
+from autokd.tasks.stored import StoredTask
 from autokd.trial import Searched
 
 DIGESTS = {"task": "the data", "teacher": "the teacher", "space": "the source of the space"}
@@ -177,7 +177,7 @@ def no_half_folder(folder: Path) -> Iterator[None]:
 
 def unimportable(study: Study) -> list[str]:
     """The sections of a study that worker processes can neither import nor read from the run folder."""
-    kept_in_no_file = not isinstance(study.task, str | Section | ArrayTask)
+    kept_in_no_file = not isinstance(study.task, str | Section | StoredTask)
     own = [name for name in not_importable(study) if name not in ("task", "teacher")]  # those travel as files
     return [*(["task"] if kept_in_no_file else []), *own]
 

@@ -27,7 +27,7 @@ from autokd.files import write_json
 from autokd.front import Front, Student
 from autokd.record import canonical, read_trials, shown_url
 from autokd.study import Study, baseline_study, changed_keys, dump, not_importable, override, read_setup
-from autokd.tasks import ArrayTask
+from autokd.tasks.stored import StoredTask
 from autokd.teachers.files import digest_of
 
 _LOG = logging.getLogger("autokd")
@@ -91,7 +91,7 @@ def search_study(
     space = study.space["space"] if isinstance(study.space, Mapping) else study.space
     # What no other process can import lies in no file; the study has a reference to all else.
     lost = not_importable(study)
-    task = study.task if "task" in lost and not isinstance(study.task, ArrayTask) else None
+    task = study.task if "task" in lost and not isinstance(study.task, StoredTask) else None
     return front.with_door(RunDoor(folder, study, space if "space" in lost else None, task))
 
 

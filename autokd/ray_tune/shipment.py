@@ -20,8 +20,8 @@ from torch import nn
 from autokd.driver.run import Run
 from autokd.latency.meter import Candidates
 from autokd.study import SETUP_FILE, Study, dump, resolve_space
-from autokd.tasks import ArrayTask
 from autokd.tasks.made import made_again
+from autokd.tasks.stored import StoredTask
 from autokd.trial import Context, files_of
 from autokd.types import Arch, Task
 
@@ -115,7 +115,7 @@ def sender() -> Callable[[Candidates], Candidates]:
         task = candidates.task
         if task.digest not in tasks:
             # A copy is sent, because the original may also hold all inputs normalised.
-            tasks[task.digest] = ray.put(replace(task)) if isinstance(task, ArrayTask) else None
+            tasks[task.digest] = ray.put(replace(task)) if isinstance(task, StoredTask) else None
         return SentCandidates(dump(candidates.study), task.digest, tasks[task.digest])
 
     return send

@@ -3,11 +3,12 @@
 The `task:` section of a study is in `autokd.study.task`. `arrays`, `files`, `images`, `photos` and `datasets` read
 sources. `layout` and `labels` decide what dimensions and labels mean, and `rounding` and `normalisation` how values
 become inputs. `targets` makes heads of what is to be learned. `assembly` puts this together, `splits` draws the rows,
-`views` augments them, `task` is the task itself, `opening` does all of this for a study, and `store` writes a task to
-disk and opens it again. `made` has the tasks that somebody else wrote.
+`views` augments them, `stored` and `task` are the task itself, `opening` does all of this for a study, and `store`
+writes a task to disk and opens it again, in the form that `folder` has. `made` has the tasks that somebody else wrote.
 
 For tables, `table_files` reads files, `kinds` and `table_columns` decide what columns are for, `held_together` draws
-rows by group or by time, `table_assembly` puts this together, and `table` is the task.
+rows by group or by time, `table_answers` finds targets and splits, `table_assembly` puts this together, and `table` is
+the task.
 """
 
 from autokd.tasks.assembly import from_arrays, from_dataset

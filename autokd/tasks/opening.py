@@ -17,13 +17,16 @@ from autokd.study.task import MadeTaskSection, TaskSection, read_task
 from autokd.tasks import datasets, files
 from autokd.tasks.arrays import digits
 from autokd.tasks.assembly import assemble
+from autokd.tasks.folder import is_task
 from autokd.tasks.images import image_folders, images
 from autokd.tasks.made import lacking, made
 from autokd.tasks.photos import PhotoSource, photos
 from autokd.tasks.sources import Source, on_disk
-from autokd.tasks.store import is_task, load_task, save_task, write_all_but_inputs
+from autokd.tasks.store import load_task, save_task, write_all_but_inputs
+from autokd.tasks.stored import StoredTask
 from autokd.tasks.table import content_digest, is_frame
-from autokd.tasks.table_assembly import TableSource, assemble_table, refuse_table_keys
+from autokd.tasks.table_answers import TableSource
+from autokd.tasks.table_assembly import assemble_table, refuse_table_keys
 from autokd.tasks.table_files import is_table_file, read_table
 from autokd.tasks.targets import Asked
 from autokd.tasks.task import ArrayTask
@@ -41,7 +44,7 @@ def open_task(spec: TaskSection | MadeTaskSection | Mapping[str, Any] | str, *, 
     A folder that holds the same data, settings and seed is used as it is. A half-written folder is written again. If a
     file of the data has another size or time, the data are read again, and refused only if they differ. Data that are
     already a task (a folder with a task, or a reference to one) are copied unchanged. A task of another kind than
-    `ArrayTask`, to which a reference leads, is kept in no file; each process makes the task again, see `made_again`.
+    `StoredTask`, to which a reference leads, is kept in no file; each process makes the task again, see `made_again`.
 
     Args:
         spec: the settings, or the data alone.
@@ -54,12 +57,12 @@ def open_task(spec: TaskSection | MadeTaskSection | Mapping[str, Any] | str, *, 
     folder = Path(folder)
     if isinstance(spec, MadeTaskSection):
         own = made(spec.task, spec.args)
-        return save_task(own, folder) if isinstance(own, ArrayTask) else own
+        return save_task(own, folder) if isinstance(own, StoredTask) else own
     settings = read_task(spec)
     found = find_source(settings.data, max_gb=settings.max_gb, asked=settings.heads, reading=settings.reading)
     if not isinstance(found, Source | TableSource | PhotoSource):
         _refuse_settings(settings)
-        return save_task(found, folder) if isinstance(found, ArrayTask) else found
+        return save_task(found, folder) if isinstance(found, StoredTask) else found
     if settings.reading is not None and not isinstance(found, PhotoSource):
         raise InputError(f"task.reading: this is for folders of images, and {settings.data} is none; leave it out")
     given = {**settings.model_dump(mode="json", exclude={"max_gb"}), "seed": seed}

@@ -5,32 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
-from autokd.errors import InputError, listed
+from autokd.errors import InputError
 from autokd.readings.columns import fit_columns
-from autokd.readings.table_rows import as_frame, clean_frame
+from autokd.readings.table_rows import clean_frame
 from autokd.study.task import HeadSection, TaskSection, read_task
-from autokd.tasks.held_together import Grouped, Latest, refuse_straddling, refuse_unseen
 from autokd.tasks.kinds import as_numbers, column_kinds, described
-from autokd.tasks.splits import SPLITS, Rows, split_rows
+from autokd.tasks.splits import SPLITS
 from autokd.tasks.table import TableTask, content_digest, storable
+from autokd.tasks.table_answers import TableSource, numbered_rows, splits_of, targets_of
 from autokd.tasks.table_columns import (
-    Uses,
     doubts_about,
-    groups_of,
-    guess_of,
     parts_of,
-    target_values,
-    times_of,
     uses_of,
 )
-from autokd.tasks.targets import Target, asked_of, heads_from, noisy, strata, target_of
+from autokd.tasks.targets import heads_from, noisy
 from autokd.tasks.task import Augmentation
 from autokd.types import Head
 
@@ -38,28 +32,11 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _DEFAULT = TaskSection(data="")
-_DOUBT_FROM = 20
-"""Whether there are too many classes is asked of so many rows or more."""
 _FOR_ARRAYS = ("augment", "layout", "normalise")
 _FOR_TABLES = ("target", "drop", "categories", "numbers", "split", "group", "order")
 _WARNINGS = 12
 """The most columns about which the log has a warning each."""
 _LOG = logging.getLogger("autokd")
-
-
-@dataclass(frozen=True)
-class TableSource:
-    """The rows of a table before any check.
-
-    Args:
-        name: the name of the data in tables and messages.
-        read: gives the rows.
-        fingerprint: a text that changes when the source does, and is cheap to compute.
-    """
-
-    name: str
-    read: Callable[[], DataFrame]
-    fingerprint: str = ""
 
 
 def from_frame(
@@ -130,10 +107,10 @@ def assemble_table(source: TableSource, spec: TaskSection, *, seed: int) -> Tabl
     for key in _FOR_ARRAYS:
         if getattr(spec, key) != getattr(_DEFAULT, key):
             raise InputError(f"task.{key}: this is for arrays, and {source.name} is a table; leave it out")
-    frame = _numbered_rows(source)
+    frame = numbered_rows(source)
     uses = uses_of(source.name, list(frame.columns), spec)
     parts = parts_of(source.name, frame, spec)
-    targets, guesses = _targets(source.name, frame, spec, uses, parts)
+    targets, guesses = targets_of(source.name, frame, spec, uses, parts)
     doubts = [
         sentence
         for name, target in targets.items()
@@ -145,7 +122,7 @@ def assemble_table(source: TableSource, spec: TaskSection, *, seed: int) -> Tabl
     answers = [name for columns in uses.targets.values() for name in columns]
     kept, said = as_numbers(storable(frame.drop(columns=answers)), spec.numbers)
     raw = clean_frame(kept, kinds)
-    splits, groups = _splits(source.name, frame, spec, targets, parts, seed)
+    splits, groups = splits_of(source.name, frame, spec, targets, parts, seed)
     y = {name: noisy(target, splits, spec, seed=seed) for name, target in targets.items()}
     heads, tensors = heads_from(source.name, y, splits, spec.class_weights)
     seen = np.sort(np.concatenate([splits["train"], splits["transfer"]]))
@@ -194,102 +171,6 @@ def refuse_table_keys(spec: TaskSection) -> None:
                 f"task.{key}: this is for tables (.csv, .csv.gz, .parquet, or a DataFrame), and {spec.data} is none; "
                 "leave it out"
             )
-
-
-def _numbered_rows(source: TableSource) -> DataFrame:
-    frame = as_frame(source.read())
-    if len(frame) == 0:
-        raise InputError(f"{source.name} has no rows; give a table with rows")
-    return frame.reset_index(drop=True)
-
-
-def _targets(
-    source: str, frame: DataFrame, spec: TaskSection, uses: Uses, parts: Mapping[str, Rows]
-) -> tuple[dict[str, Target], list[str]]:
-    """The targets by head, and a sentence about each kind of head that was guessed."""
-    asked = asked_of(spec.heads, list(uses.targets))
-    found, guesses = {}, []
-    for name, columns in uses.targets.items():
-        given = target_values(source, frame, columns)
-        head = asked[name] or guess_of(source, given, name)
-        _refuse_many_classes(source, given, head, columns[0])
-        if head.kind == "positions":
-            raise InputError(
-                f"task.heads: a table has no positions; write classes, labels or values for '{columns[0]}'"
-            )
-        if head.kind == "classes" and len(columns) > 1:
-            raise InputError(
-                f"task.heads: {len(columns)} columns cannot be one class; write a mapping {{head: column}} to target, "
-                "or heads: labels"
-            )
-        if asked[name] is None:
-            taken = listed(columns)
-            guesses.append(f"The target {taken} is taken for {head.kind}. Where this is wrong, write `heads`.")
-        found[name] = target_of(
-            f"{source}, target {listed(columns)}",
-            given,
-            head,
-            parts=parts,
-            names=() if head.kind == "classes" else columns,
-            unlabelled=spec.unlabelled,
-            every_known=len(uses.targets) == 1,
-        )
-    return found, guesses
-
-
-def _splits(
-    source: str,
-    frame: DataFrame,
-    spec: TaskSection,
-    targets: Mapping[str, Target],
-    parts: Mapping[str, Rows],
-    seed: int,
-) -> tuple[dict[str, Rows], Any]:
-    """The rows of each split, and the group of each row or None."""
-    known = np.any([target.known for target in targets.values()], axis=0)
-    unlabelled = np.flatnonzero(~known)
-    if others := [part for part, rows in parts.items() if part != "train" and not known[rows].all()]:
-        raise InputError(f"{source}: some {others[0]} rows have no target; drop them, or put them into train")
-    parts = {**parts, "train": np.setdiff1d(parts["train"], unlabelled)}
-    labels, names = strata(targets, np.concatenate([*parts.values()]))
-    grouped, times = groups_of(frame, spec), times_of(source, frame, spec)
-    if times is not None and (grouped is not None or spec.split is not None):
-        other = "group" if grouped is not None else "split"
-        raise InputError(f"task.order: rows are split by time or by task.{other}, not by both; leave one out")
-    if times is not None and spec.validation_from == "labels":
-        raise InputError(
-            "task.validation_from: with task.order, validation rows are the last ones of all rows; leave it out"
-        )
-    if times is not None:
-        assert spec.order is not None
-        splits = split_rows(labels, parts, spec, seed=seed, class_names=names, held_out=Latest(times, spec.order))
-        start = times[np.concatenate([splits["validation"], splits["test"]])].min()
-        unlabelled = unlabelled[times[unlabelled] < start]
-        refuse_unseen(labels, splits, names, "task.order")
-    elif grouped is not None:
-        assert spec.group is not None
-        groups, group_names = grouped
-        refuse_straddling(groups, parts, column=spec.group, names=group_names)
-        splits = split_rows(labels, parts, spec, seed=seed, class_names=names, draw=Grouped(labels, groups, spec.group))
-        held = np.isin(groups, groups[np.concatenate([rows for name, rows in splits.items() if name != "transfer"])])
-        unlabelled = unlabelled[~held[unlabelled]]
-        refuse_unseen(labels, splits, names, "task.group")
-    else:
-        splits = split_rows(labels, parts, spec, seed=seed, class_names=names)
-    splits["transfer"] = np.sort(np.concatenate([splits["transfer"], unlabelled]))
-    return splits, None if grouped is None else grouped[0]
-
-
-def _refuse_many_classes(source: str, given: Any, head: HeadSection, column: str) -> None:
-    """Refuses texts or numbers of which most are the only ones of their kind, where classes are expected."""
-    if head.kind != "classes" or given.ndim > 1:
-        return
-    known = [value for value in given.tolist() if value is not None and value == value]
-    if len(known) >= _DOUBT_FROM and (classes := len(set(known))) > len(known) / 2:
-        raise InputError(
-            f"task.target: column '{column}' of {source} has {classes} classes in {len(known)} rows, which are too "
-            "many; write heads: values if they are numbers, or name another column"
-        )
 
 
 def _refuse_large(name: str, rows: int, features: int, max_gb: float) -> None:

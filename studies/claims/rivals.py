@@ -29,7 +29,8 @@ from sklearn.metrics import accuracy_score, root_mean_squared_error
 from torch import Tensor
 
 from autokd.heads import heads_of
-from autokd.tasks import ArrayTask, TableTask, load_task
+from autokd.tasks import TableTask, load_task
+from autokd.tasks.stored import StoredTask
 from autokd.types import Head
 
 SPLITS = ("validation", "test")
@@ -50,7 +51,7 @@ def rivals(head: Head, table: bool) -> dict[str, Any]:
     }
 
 
-def scores(task: ArrayTask, head: Head, targets: Tensor) -> dict[str, dict[str, float]]:
+def scores(task: StoredTask, head: Head, targets: Tensor) -> dict[str, dict[str, float]]:
     """The score of each rival by split."""
     train = task.splits["train"]
     train = train[head.known(targets[train])]
@@ -68,7 +69,7 @@ def scores(task: ArrayTask, head: Head, targets: Tensor) -> dict[str, dict[str, 
     return found
 
 
-def _features(task: ArrayTask, rows: Tensor) -> Any:
+def _features(task: StoredTask, rows: Tensor) -> Any:
     return task.inputs(rows).flatten(1).numpy()
 
 
