@@ -44,6 +44,8 @@ def build(arch: dict[str, Any], task: Any) -> nn.Module:
         ValueError: the task has no columns.
     """
     columns = getattr(task, "columns", ())
+    if getattr(task, "vocabulary", 0):
+        raise ValueError("table reads the columns of a table, and the inputs are texts; use text")
     if not columns:
         raise ValueError(
             f"table reads the columns of a table, and inputs of shape {tuple(task.input_shape)} come without columns; "

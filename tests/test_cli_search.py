@@ -168,7 +168,7 @@ def test_spaces_lists_what_is_installed_with_choices_and_parameters() -> None:
     answer = autokd("spaces")
     assert (answer.code, answer.err) == (0, "")
     names = [line.split()[0] for line in answer.out.splitlines() if not line.startswith(" ")]
-    assert names == ["hf", "mlp", "mobilenet", "resnet", "table", "timm", "vit"]
+    assert names == ["hf", "mlp", "mobilenet", "resnet", "table", "text", "timm", "vit"]
     assert answer.out.count(" choices, ") == 10
     assert answer.out.count("It takes settings first: `autokd check '") == 2
     found = {each["name"]: each for each in json.loads(autokd("spaces", "--json").out)}

@@ -312,3 +312,71 @@ def test_a_tiny_task_can_be_learnt() -> None:
         score = TASK.score(network(TASK.inputs(validation)), TASK.targets(validation))
 
     assert score > 2 * TASK.chance
+
+
+TEXTS = TinyTask(input_shape=(9,), num_outputs=3, vocabulary=20)
+
+
+class BagOfWords(nn.Module):
+    """The mean over the tokens of a text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(20, 4), nn.Linear(4, 3)
+
+    def forward(self, ids: Tensor) -> Any:
+        mask = (ids != 0).unsqueeze(2)
+        return self.head((self.embedding(ids) * mask).sum(1) / mask.sum(1).clamp(min=1))
+
+
+class MeanOverPadding(BagOfWords):
+    def forward(self, ids: Tensor) -> Any:
+        return self.head(self.embedding(ids).mean(1))
+
+
+class ConvolutionOverPadding(BagOfWords):
+    """The embedding of padding is zero, but a convolution of zeros is its bias, which can be the largest number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.convolve = nn.Embedding(20, 4, padding_idx=0), nn.Conv1d(4, 4, 3, padding=1)
+
+    def forward(self, ids: Tensor) -> Any:
+        return self.head(self.convolve(self.embedding(ids).transpose(1, 2)).amax(2))
+
+
+class AttentionToPadding(BagOfWords):
+    def forward(self, ids: Tensor) -> Any:
+        x, mask = self.embedding(ids), (ids != 0).unsqueeze(2)
+        x = functional.scaled_dot_product_attention(x, x, x) * mask
+        return self.head(x.sum(1) / mask.sum(1).clamp(min=1))
+
+
+def test_a_space_that_leaves_out_padding_is_sound_on_texts() -> None:
+    assert check_space(space_of(BagOfWords), TEXTS, samples=3) == []
+
+
+@pytest.mark.parametrize(
+    "network", [MeanOverPadding, ConvolutionOverPadding, AttentionToPadding], ids=lambda e: e.__name__
+)
+def test_a_space_whose_answer_changes_with_padding_is_told_to_use_the_mask(network: type[nn.Module]) -> None:
+    (finding,) = check_space(space_of(network), TEXTS)
+
+    assert finding.startswith("the answer to a text changes by ")
+    assert "when the text is padded: leave out the padding, where ids are 0, with the mask `ids != 0`" in finding
+    assert "\n" not in finding
+
+
+def test_tiny_texts_are_as_long_as_the_longest_of_a_batch_and_end_in_padding() -> None:
+    rows = torch.arange(TEXTS.num_rows)
+    ids = TEXTS.inputs(rows)
+    lengths = ids.count_nonzero(dim=1)
+
+    assert set(lengths.tolist()) == set(range(1, 10))
+    assert torch.equal(ids != 0, torch.arange(9) < lengths[:, None])
+    shortest = int(lengths.argmin())
+    assert TEXTS.inputs(rows[shortest : shortest + 1]).shape == (1, 1)
+
+
+def test_tiny_texts_of_two_vocabularies_are_two_tasks() -> None:
+    assert TEXTS.digest != TinyTask(input_shape=(9,), num_outputs=3, vocabulary=21).digest

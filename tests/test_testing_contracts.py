@@ -43,6 +43,10 @@ class TestContractOfATaskOfVectors(TaskContract):
     task = TinyTask(input_shape=(5,), num_outputs=2, seed=3)
 
 
+class TestContractOfATaskOfTexts(TaskContract):
+    task = TinyTask(input_shape=(7,), num_outputs=3, vocabulary=30, views=2)
+
+
 class TestContractOfAFunctionOfLogits(LossContract):
     loss = losses.kd
 
@@ -156,6 +160,29 @@ class SummedLoss(TinyTask):
         return functional.cross_entropy(outputs, targets, reduction="sum")
 
 
+class LeftPadded(TinyTask):
+    def inputs(self, rows: Tensor, view: int = 0) -> Tensor:
+        return super().inputs(rows, view).flip(1)
+
+
+class Unpadded(TinyTask):
+    def inputs(self, rows: Tensor, view: int = 0) -> Tensor:
+        return super().inputs(rows, view) + 1
+
+
+class FloatIds(TinyTask):
+    def inputs(self, rows: Tensor, view: int = 0) -> Tensor:
+        return super().inputs(rows, view).float()
+
+
+class ShortExample(TinyTask):
+    def example(self, rows: int = 1) -> Tensor:
+        return super().example(rows)[:, :2]
+
+
+OF_TEXTS: Any = {"input_shape": (7,), "num_outputs": 3, "vocabulary": 30}
+
+
 class Wrong(Classes):
     def right(self, targets: Tensor) -> Tensor:
         return -super().right(targets)
@@ -205,6 +232,10 @@ class TestContractOfATaskWithAHead(TaskContract):
         (RandomViews(views=2), "order changes what is read"),
         (LowChance(), "a constant answer scores"),
         (SummedLoss(), "hard_loss is no mean over the batch"),
+        (LeftPadded(**OF_TEXTS), "a text begins with padding, or has no token"),
+        (Unpadded(**OF_TEXTS), "ids leave 0 .. 29"),
+        (FloatIds(**OF_TEXTS), "ids are torch.float32, not int64"),
+        (ShortExample(**OF_TEXTS), "example gives shape (3, 2)"),
     ],
 )
 def test_a_broken_task_fails_its_contract(broken: Any, words: str) -> None:

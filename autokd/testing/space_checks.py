@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from autokd.distill import AdamW
 from autokd.errors import FOREIGN, InfeasibleError, named, said
@@ -19,6 +20,9 @@ from autokd.networks import columns, contiguous
 from autokd.objectives.costs import flops
 from autokd.study import suggest_arch
 from autokd.types import SearchSpace, Task
+
+LARGEST_CHANGE_BY_PADDING = 1e-5
+"""Padding a text may change an answer by this much, or by this share of the largest answer if that is more."""
 
 
 def first_finding(space: SearchSpace, task: Task, trial: optuna.Trial) -> tuple[str, str] | None:
@@ -182,6 +186,24 @@ def _rows_are_answered_apart(case: _Case) -> str | None:
     return None
 
 
+def _padding_changes_no_answer(case: _Case) -> str | None:
+    """Compares each text alone with the same text that is padded to the largest length of the task."""
+    if not getattr(case.task, "vocabulary", 0):
+        return None
+    network, (longest,) = case.build_trained().eval(), case.task.input_shape
+    texts = [row[row != 0][: max(longest // 2, 1)] for row in case.inputs]
+    with torch.no_grad():
+        alone = torch.cat([case.columns(network(text[None])) for text in texts])
+        padded = case.columns(network(torch.stack([functional.pad(text, (0, longest - len(text))) for text in texts])))
+    difference = float((padded - alone).abs().max())
+    if difference <= LARGEST_CHANGE_BY_PADDING * max(1.0, float(alone.abs().max())):
+        return None
+    return (
+        f"the answer to a text changes by {difference:.1e} when the text is padded: leave out the padding, where ids "
+        "are 0, with the mask `ids != 0` in attention, convolutions and pooling"
+    )
+
+
 def _flops_are_counted(case: _Case) -> str | None:
     try:
         flops(case.build(), case.inputs[:1])
@@ -213,6 +235,7 @@ _CHECKS: dict[str, Callable[[_Case], str | None]] = {
     "the network in eval mode with a batch of 1": _answers_one_row,
     "a training step on a batch of 2": _gradients_reach_all,
     "the network in eval mode with a batch of 4": _rows_are_answered_apart,
+    "the network on a text with padding": _padding_changes_no_answer,
     "counting flops": _flops_are_counted,
     "building again from the same arch": _can_be_rebuilt,
 }

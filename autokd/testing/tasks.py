@@ -35,6 +35,16 @@ def assert_digest(owner: Task | Teacher) -> None:
     assert owner.name, "name is empty"
 
 
+def _assert_ids(ids: Tensor, input_shape: tuple[int, ...], vocabulary: int) -> None:
+    """Checks the ids of texts."""
+    assert ids.dtype == torch.int64, f"ids are {ids.dtype}, not int64"
+    assert ids.ndim == 2, f"ids have shape {tuple(ids.shape)}, not (rows, tokens)"
+    assert ids.shape[1] <= input_shape[0], f"a text has {ids.shape[1]} tokens; input_shape says {input_shape[0]}"
+    assert ((ids >= 0) & (ids < vocabulary)).all(), f"ids leave 0 .. {vocabulary - 1}"
+    assert (ids[:, 0] != 0).all(), "a text begins with padding, or has no token"
+    assert ((ids[:, :-1] != 0) | (ids[:, 1:] == 0)).all(), "a token stands after padding"
+
+
 class TaskContract:
     """Tests a task: its splits do not overlap, its inputs are the same each time, and chance is its best blind score.
 
@@ -58,8 +68,20 @@ class TaskContract:
             assert not torch.isin(rows, others).any(), f"splits '{name}' and '{other}' share rows"
 
     def test_inputs_have_the_stated_shape(self) -> None:
-        """Inputs are float32 and finite in every view. The shape is right even for no rows."""
+        """Inputs are float32 and finite in every view. The shape is right even for no rows.
+
+        If the task has a `vocabulary`, inputs are the ids of texts: int64, with 0 for padding after at least one token.
+        """
         task = self._task()
+        vocabulary = getattr(task, "vocabulary", 0)
+        if vocabulary:
+            for view in range(task.views):
+                _assert_ids(task.inputs(self._rows(), view), task.input_shape, vocabulary)
+            assert len(task.inputs(torch.empty(0, dtype=torch.int64))) == 0
+            example: Tensor = task.example(3)  # type: ignore[attr-defined]
+            _assert_ids(example, task.input_shape, vocabulary)
+            assert example.shape == (3, *task.input_shape), f"example gives shape {tuple(example.shape)}"
+            return
         for view in range(task.views):
             inputs = task.inputs(self._rows(), view)
             assert inputs.dtype == torch.float32, f"inputs are {inputs.dtype}, not float32"
@@ -74,7 +96,11 @@ class TaskContract:
             together = task.inputs(rows, view).clone()
             torch.rand(1)
             assert torch.equal(task.inputs(rows.flip(0), view).flip(0), together), "order changes what is read"
-            assert torch.equal(task.inputs(rows[:1], view), together[:1]), "other rows change what is read"
+            alone = task.inputs(rows[:1], view)
+            beside = together[:1]
+            if getattr(task, "vocabulary", 0):  # a batch of texts is as long as its longest
+                alone, beside = alone[alone != 0], beside[beside != 0]
+            assert torch.equal(alone, beside), "other rows change what is read"
 
     def test_targets_go_into_loss_and_score(self) -> None:
         """The loss is a finite mean with a gradient, and the score is a finite number."""

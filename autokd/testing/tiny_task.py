@@ -35,6 +35,7 @@ class TinyTask:
     seed: int = 0
     views: int = 1
     columns: tuple[Column, ...] = ()
+    vocabulary: int = 0
 
     @property
     def name(self) -> str:
@@ -50,7 +51,8 @@ class TinyTask:
     def digest(self) -> str:
         """SHA-256 over inputs and targets. Splits and noise are constants of this file."""
         content = self._inputs.numpy().tobytes() + self._targets.numpy().tobytes()
-        return sha256(repr((self.input_shape, self.views)).encode() + content).hexdigest()
+        form = (self.input_shape, self.views, *([self.vocabulary] if self.vocabulary else []))
+        return sha256(repr(form).encode() + content).hexdigest()
 
     @cached_property
     def splits(self) -> dict[str, Tensor]:
@@ -65,8 +67,18 @@ class TinyTask:
         return int(counts.max()) / int(counts.sum())
 
     def inputs(self, rows: Tensor, view: int = 0) -> Tensor:
-        """The inputs of these rows, float32, shape (len(rows), *input_shape)."""
-        return self._inputs[view, rows]
+        """The inputs of these rows, float32, shape (len(rows), *input_shape).
+
+        Those of texts are ids, int64, shape (len(rows), tokens of the longest of these texts), with 0 for padding.
+        """
+        inputs = self._inputs[view, rows]
+        return inputs[:, : int(inputs.count_nonzero(dim=1).max())] if self.vocabulary and len(rows) else inputs
+
+    def example(self, rows: int = 1) -> Tensor:
+        """A batch of the form that `inputs` has. Texts in it have the largest length."""
+        if not self.vocabulary:
+            return torch.zeros(rows, *self.input_shape)
+        return (1 + torch.arange(*self.input_shape) % (self.vocabulary - 1)).repeat(rows, 1)
 
     def targets(self, rows: Tensor) -> Tensor:
         """The class numbers of these rows, int64, shape (len(rows),)."""
@@ -88,6 +100,8 @@ class TinyTask:
     def _inputs(self) -> Tensor:
         """All views of all rows, shape (views, num_rows, *input_shape)."""
         generator = torch.Generator().manual_seed(self.seed)
+        if self.vocabulary:
+            return self._texts(generator)
         prototypes = torch.randn(self.num_outputs, *self.input_shape, generator=generator)
         noise = torch.randn(self.views, self.num_rows, *self.input_shape, generator=generator)
         noise[1:] += noise[0]
@@ -98,3 +112,14 @@ class TinyTask:
                 largest = features.amax(dim=-1, keepdim=True).clamp(min=0)
                 features.copy_((features == largest).float())
         return inputs
+
+    def _texts(self, generator: torch.Generator) -> Tensor:
+        """The ids of all texts in all views. The texts keep their lengths in each view."""
+        (length,), shape = self.input_shape, (self.views, self.num_rows, *self.input_shape)
+        of_class = (self.vocabulary - 1) // self.num_outputs
+        drawn = torch.randint(of_class, shape, generator=generator) * self.num_outputs
+        own = 1 + self._targets[:, None] + drawn
+        others = torch.randint(1, self.vocabulary, shape, generator=generator)
+        ids = torch.where(torch.rand(shape, generator=generator) < _NOISE, others, own)
+        lengths = torch.randint(1, length + 1, (self.num_rows, 1), generator=generator)
+        return ids * (torch.arange(length) < lengths)
