@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from autokd.errors import FOREIGN, InfeasibleError
 from autokd.heads import Heads, flat, width
+from autokd.types import Task
 
 Laid = Callable[[Tensor], Tensor]
 """A function that gives a batch in the memory format that a network takes."""
@@ -30,6 +31,13 @@ def call(network: Callable[..., Any], batch: Tensor | Mapping[str, Tensor]) -> T
         InfeasibleError: the network gives something in which no single tensor is its answer; see `logits_in`.
     """
     return logits_in(network(**batch) if isinstance(batch, Mapping) else network(batch))
+
+
+def example_of(task: Task, rows: int = 1) -> Tensor:
+    """A batch of the form that a network gets from a task: what the task's `example` gives, else zeros."""
+    example = getattr(task, "example", None)
+    given: Tensor = example(rows) if callable(example) else torch.zeros(rows, *task.input_shape)
+    return given
 
 
 def columns(given: object, heads: Heads) -> Tensor:
@@ -148,13 +156,13 @@ def in_fast_format(network: nn.Module, inputs: Tensor) -> tuple[nn.Module, Laid]
     return network.to(memory_format=torch.channels_last), as_given  # type: ignore[call-overload]
 
 
-def materialised(network: nn.Module, input_shape: Sequence[int]) -> nn.Module:
+def materialised(network: nn.Module, example: Tensor) -> nn.Module:
     """The network with the weights of its lazy layers made by one forward pass; the network itself if it has none."""
     weights = [*network.parameters(), *network.buffers()]
     if any(is_lazy(weight) for weight in weights):
         training = network.training
         with torch.no_grad():
-            network.eval()(torch.zeros(1, *input_shape))
+            network.eval()(example)
         network.train(training)
     return network
 

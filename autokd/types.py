@@ -24,7 +24,18 @@ Direction = Literal["maximize", "minimize"]
 
 
 class Task(Protocol):
-    """Data with fixed splits, the loss on its labels, and a score. All rows are numbered; splits are row numbers."""
+    """Data with fixed splits, the loss on its labels, and a score. All rows are numbered; splits are row numbers.
+
+    Three further members are optional, so that a task without them is a task:
+
+    - `readings`: a mapping from names, such as `size`, to tuples of choices, which a search suggests as `reading.size`.
+      Choices are plain data. Without choices, the way in which rows are read is not searched.
+    - `seen_through(reading)`: the task whose rows are read with these settings, such as `{"size": 24}`; what is not
+      given is as in the task itself. A task with `readings` needs it. Nothing trains on the inputs of such a task
+      itself, whose `digest` must not depend on the choices, and whose `input_shape` is that of any of them. The
+      digest of the task that comes back must depend on the reading.
+    - `example(rows)`: a batch of the form that `inputs` has, where that is not float32 zeros of `input_shape`.
+    """
 
     @property
     def name(self) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
-from test_samplers import ACCURACY, REFERENCE, SIZE, accuracy, costs, suggest
+from test_samplers import ACCURACY, REFERENCE, SIZE, accuracy, costs, students, suggest
 
 from autokd.record import TrialRecord
 from autokd.samplers import CostAwareSampler
@@ -35,7 +35,8 @@ def search(
     state: TrialState = TrialState.PRUNED,
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """What the sampler proposes where a student is ended after its first epoch if `stops` says so."""
-    sampler = CostAwareSampler(suggest, costs, (ACCURACY, SIZE), worst=REFERENCE, exact=8, seed=0)
+    asked = students(suggest), lambda reading, arch: costs(arch)
+    sampler = CostAwareSampler(*asked, (ACCURACY, SIZE), worst=REFERENCE, exact=8, seed=0)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     proposed = []
     for _ in range(proposals):

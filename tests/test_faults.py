@@ -17,7 +17,7 @@ from small import small_driver, small_run, small_study
 
 from autokd.checkpoints import deaths_of_trial
 from autokd.driver import search_study
-from autokd.driver.costs import draw_archs
+from autokd.driver.costs import draw_students
 from autokd.driver.events import progress_only
 from autokd.errors import InputError, LateError, NoFrontError
 from autokd.front import Front
@@ -455,10 +455,10 @@ def test_a_space_that_ends_the_search_before_it_begins_is_drawn_from_less_at_the
 def test_a_space_of_which_every_draw_ends_the_search_is_refused_at_the_third_resume(tmp_path: Path) -> None:
     context = small_run(tmp_path).context
     for draw in range(3):
-        archs = draw_archs(context, 9, folder=tmp_path)
+        archs = draw_students(context, 9, folder=tmp_path)
         next(archs)
         shutil.copytree(tmp_path / "sample", tmp_path / f"died-{draw}")  # what is there if the process ends now
         archs.close()
         shutil.copytree(tmp_path / f"died-{draw}", tmp_path / "sample", dirs_exist_ok=True)
     with pytest.raises(InputError, match="it or build ended the process of the search at draw 2"):
-        list(draw_archs(context, 9, folder=tmp_path))
+        list(draw_students(context, 9, folder=tmp_path))

@@ -83,10 +83,10 @@ def test_another_source_of_the_space_or_another_batch_is_another_latency(tmp_pat
     objective = next(each for each in run.context.objectives if each.timed)
     larger = replace(objective, settings=objective.settings | {"batch": 8})
     other = latencies_of(run.context, larger, run.folder, meter=IN_PROCESS, calibration_ms=1.0)
-    assert latencies_in(run).known({"width": 2}) is not None
-    assert other.known({"width": 2}) is None
+    assert latencies_in(run).known({}, {"width": 2}) is not None
+    assert other.known({}, {"width": 2}) is None
     write_space(tmp_path, widths=WIDTHS, build="width = width + 1")
-    assert latencies_in(run).known({"width": 2}) is None
+    assert latencies_in(run).known({}, {"width": 2}) is None
 
 
 def test_a_table_is_refused_for_a_space_without_source(tmp_path: Path) -> None:
@@ -105,11 +105,11 @@ def test_latencies_are_predicted_once_measuring_is_slow(tmp_path: Path, caplog: 
     run = run_with_table(tmp_path)
     fill(run, number=50)
     latencies = latencies_in(run)
-    unknown = {"width": next(width for width in WIDTHS if latencies.known({"width": width}) is None)}
+    unknown = {"width": next(width for width in WIDTHS if latencies.known({}, {"width": width}) is None)}
     driver = restarted(run)
     with caplog.at_level(logging.INFO, "autokd"):
-        costs, spreads = driver.costs.estimate(unknown)
-        driver.costs.estimate(unknown)
+        costs, spreads = driver.costs.estimate({}, unknown)
+        driver.costs.estimate({}, unknown)
     driver.record.close()
     assert costs["latency_ms"] == pytest.approx(ms(unknown["width"]), rel=0.5)
     assert spreads["latency_ms"] > 0

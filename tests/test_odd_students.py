@@ -13,7 +13,7 @@ from small import small_driver, small_run
 from autokd.driver import load_front
 from autokd.errors import InfeasibleError
 from autokd.record import read_trials
-from autokd.trial.training import checked
+from autokd.trial import checked
 
 SPACE = """
 from torch import nn

@@ -231,8 +231,8 @@ def test_a_value_that_is_missing_at_a_rung_fails_there(tmp_path: Path) -> None:
 def test_choices_keep_their_type(tmp_path: Path) -> None:
     context = prepare(study_of(write_table(tmp_path)), tmp_path / "run").context
     params = {"depth": 2, "act": "gelu", "bn": True, "drop": 0.5}
-    arch, recipe = context.suggest(optuna.trial.FixedTrial(params))  # type: ignore[arg-type]
-    assert (arch, recipe) == (params, {})
+    reading, arch, recipe = context.suggest(optuna.trial.FixedTrial(params))  # type: ignore[arg-type]
+    assert (reading, arch, recipe) == ({}, params, {})
     assert [type(choice) for choice in arch.values()] == [int, str, bool, float]
     assert context.costs(arch) == {"latency_ms": looked_up(arch, "latency_ms")}
     assert (context.costs_are_free, context.reseeds, context.validation_rows) == (True, 0, 0)

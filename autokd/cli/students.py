@@ -58,8 +58,6 @@ def pick_student(
 
     With `--json` the keys are `trial`, `arch`, `recipe`, `values`, `spread`, `seeds`, `test` and `within_noise`.
     """
-    from dataclasses import asdict
-
     from autokd.driver import load_front
 
     at, study = opened(run, folder)
@@ -70,9 +68,11 @@ def pick_student(
         minimum=read_numbers(min_ or []),
     )
     if as_json:
-        say_json(asdict(student))
+        say_json(student.to_dict())
         return
     say(f"trial {student.trial}: " + ", ".join(f"{name} {value:.4g}" for name, value in student.values.items()))
+    if student.reading:
+        say(f"  reading      {json.dumps(student.reading)}")
     say(f"  architecture {json.dumps(student.arch)}")
     if student.recipe:  # a row of a table has none, and nothing to train or export
         say(f"  recipe       {json.dumps(student.recipe)}")

@@ -26,7 +26,7 @@ from autokd.checkpoints import (
 from autokd.driver.costs import Costs, random_study
 from autokd.errors import FOREIGN, InputError, LateError, NoFrontError, UnlistedError
 from autokd.latency.latencies import Latencies
-from autokd.record import STOPPED_EARLY, Record, TrialRecord, canonical
+from autokd.record import STOPPED_EARLY, Record, TrialRecord, student_key
 from autokd.trial import Searched, Stretch, in_time, reason_of, training_seed
 from autokd.types import Arch, Point, Recipe, Scheduler
 
@@ -59,11 +59,13 @@ class Driver:
         self.context, self.record, self.scheduler, self.folder = context, record, scheduler, folder
         self.costs = Costs(context, latencies)
         self.ended = ""
-        self._measured = {canonical(t.arch): t.costs for t in record.trials if t.arch and t.costs and not t.predicted}
+        self._measured = {
+            student_key(t.reading, t.arch): t.costs for t in record.trials if t.arch and t.costs and not t.predicted
+        }
         self._known: dict[str, int] = {}
         for trial in record.trials:
             if trial.arch is not None:
-                self._known.setdefault(canonical(trial.arch, trial.recipe), trial.number)
+                self._known.setdefault(trial.key, trial.number)
         self._points: dict[int, list[Point]] = {}
         for trial in record.trials:
             for epoch in trial.rungs:
@@ -171,7 +173,7 @@ class Driver:
         if self._died_too_often(entry):  # in `suggest`, so that the record does not know the student
             return None
         try:
-            arch, recipe = self._suggested(trial, number)
+            reading, arch, recipe = self._suggested(trial, number)
         except InputError:
             self.record.fail(number, "the space's suggest cannot be used")
             raise
@@ -180,10 +182,10 @@ class Driver:
             self._refuse_if_all_fail()
             return None
         # This comes before the student is built, which may end this process: the next driver then knows the cause.
-        self.record.propose(trial, arch, recipe, {}, predicted={})
+        self.record.propose(trial, arch, recipe, {}, predicted={}, reading=reading)
         return self._decide(entry) if self._costs_known(entry) else None
 
-    def _suggested(self, trial: optuna.Trial, number: int) -> tuple[Arch, dict[str, Any]]:
+    def _suggested(self, trial: optuna.Trial, number: int) -> tuple[dict[str, Any], Arch, dict[str, Any]]:
         """The student that a space suggests, if it does so in time; a death in `suggest` counts for the trial."""
         with self._in_danger(number, "which called suggest in its own process"):
             suggest = functools.partial(self.context.suggest, trial)
@@ -192,12 +194,12 @@ class Driver:
     def _costs_known(self, trial: TrialRecord) -> bool:
         """Whether a student's costs are known, for which they may be measured now; if not, its trial has ended."""
         assert trial.arch is not None
-        first = self._known.setdefault(canonical(trial.arch, trial.recipe), trial.number)
+        first = self._known.setdefault(trial.key, trial.number)
         if trial.costs or trial.rungs or first != trial.number:
             return True
         try:
             with self._in_danger(trial.number, "which built it in its own process"):
-                costs, predicted = self._estimate(trial.arch)
+                costs, predicted = self._estimate(trial.reading, trial.arch)
         except InputError as error:
             self.record.fail(trial.number, reason_of(error))
             raise
@@ -222,9 +224,10 @@ class Driver:
         """Decides on a trial at every rung from 0 on: ends it, lets it wait, or gives its next stretch."""
         rungs, number = self.context.study.budget.rungs, trial.number
         assert trial.arch is not None
-        first = self._known.setdefault(canonical(trial.arch, trial.recipe), number)
+        first = self._known.setdefault(trial.key, number)
         if first != number:
-            self.record.prune(number, "duplicate", f"same architecture and recipe as trial {first}")
+            same = "reading, architecture" if trial.reading else "architecture"
+            self.record.prune(number, "duplicate", f"same {same} and recipe as trial {first}")
             return None
         done = trial.epoch == rungs[-1]
         if done and trial.predicted and not self._measured_now(trial):
@@ -273,12 +276,12 @@ class Driver:
                 excess[objective.name] = miss
         return excess
 
-    def _estimate(self, arch: Arch) -> tuple[dict[str, float], dict[str, float]]:
-        """The result of `Costs.estimate`; an architecture is measured only once."""
-        key = canonical(arch)
+    def _estimate(self, reading: Mapping[str, Any], arch: Arch) -> tuple[dict[str, float], dict[str, float]]:
+        """The result of `Costs.estimate`; an architecture is measured only once for each reading."""
+        key = student_key(reading, arch)
         if key in self._measured:
             return self._measured[key], {}
-        costs, predicted = self.costs.estimate(arch)
+        costs, predicted = self.costs.estimate(reading, arch)
         if not predicted:
             self._measured[key] = costs
         return costs, predicted
@@ -287,7 +290,7 @@ class Driver:
         """Whether the predicted costs of a student that was trained in full could be replaced by measured ones."""
         assert trial.arch is not None
         try:
-            costs = self.costs.measure(trial.arch)
+            costs = self.costs.measure(trial.reading, trial.arch)
         except InputError:
             raise
         except FOREIGN as error:
@@ -313,11 +316,12 @@ class Driver:
             trial=trial.number,
             arch=trial.arch,
             recipe=recipe,
-            seed=training_seed(trial.arch, recipe, self.context.study.seed),
+            seed=training_seed(trial.arch, recipe, self.context.study.seed, reading=trial.reading),
             start=trial.epoch,
             stop=stop,
             source=str(source or ""),
             folder=str(attempt / f"epoch-{stop:04d}"),
+            reading=trial.reading,
         )
 
     def _drop_optimizer(self, trial: TrialRecord) -> None:
@@ -359,12 +363,12 @@ class Driver:
         for _ in range(_NOVEL_DRAWS):
             trial = drawn.ask()
             try:
-                arch, recipe = self._suggested(trial, len(self.record.trials))
+                suggested = self._suggested(trial, len(self.record.trials))
             except LateError:
                 return False
             except FOREIGN:  # a space may raise for some draws, which are then no students
                 continue
-            if canonical(arch, recipe) not in self._known:
+            if student_key(*suggested) not in self._known:
                 self.record.enqueue(trial.params)
                 return True
         return False

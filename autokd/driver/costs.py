@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import optuna
 
@@ -13,7 +14,8 @@ from autokd.checkpoints import deaths, in_mortal_danger
 from autokd.errors import FOREIGN, InputError, LateError
 from autokd.latency.latencies import Latencies
 from autokd.latency.meter import Meter
-from autokd.record import TrialRecord, canonical, without_log
+from autokd.latency.prediction import choices_of
+from autokd.record import TrialRecord, student_key, without_log
 from autokd.registry import reference_of, resolve, source_digest
 from autokd.trial import Context, Searched, breaks, in_time, reason_of
 from autokd.types import Arch, Objective
@@ -36,27 +38,28 @@ class Costs:
     def __init__(self, context: Searched, latencies: Mapping[str, Latencies]) -> None:
         self.context, self.latencies = context, latencies
 
-    def measure(self, arch: Arch) -> dict[str, float]:
-        """The untrained objectives of an architecture by name."""
-        costs = self.context.costs(arch)
+    def measure(self, reading: Mapping[str, Any], arch: Arch) -> dict[str, float]:
+        """The untrained objectives of a reading and an architecture by name."""
+        costs = self.context.seen_through(reading).costs(arch)
         for name in self._to_time(costs):
-            costs[name] = self._measure_latency(name, arch)
+            costs[name] = self._measure_latency(name, reading, arch)
         return costs
 
-    def estimate(self, arch: Arch) -> tuple[dict[str, float], dict[str, float]]:
+    def estimate(self, reading: Mapping[str, Any], arch: Arch) -> tuple[dict[str, float], dict[str, float]]:
         """The same costs as `measure`, but with latencies predicted if a prediction replaces timing.
 
         Returns:
             the costs by name, and for the predicted ones the standard deviations of log(predicted / measured).
         """
-        costs, spreads = self.context.costs(arch), {}
+        costs, spreads = self.context.seen_through(reading).costs(arch), {}
         for name in self._to_time(costs):
-            known = self.latencies[name].known(arch) is not None
+            known = self.latencies[name].known(reading, arch) is not None
             prediction = None if known else self.latencies[name].stand_in()
             if prediction is None:
-                costs[name] = self._measure_latency(name, arch)
+                costs[name] = self._measure_latency(name, reading, arch)
             else:
-                costs[name], spreads[name] = float(prediction.predict([arch])[0]), prediction.spread
+                choices = [choices_of(reading, arch)]
+                costs[name], spreads[name] = float(prediction.predict(choices)[0]), prediction.spread
         return costs, spreads
 
     def notes(self, trials: Iterable[TrialRecord]) -> list[str]:
@@ -72,10 +75,10 @@ class Costs:
         broken = any(breaks(objective, costs) for objective in self.context.objectives)
         return [] if broken else list(self.latencies)
 
-    def _measure_latency(self, name: str, arch: Arch) -> float:
+    def _measure_latency(self, name: str, reading: Mapping[str, Any], arch: Arch) -> float:
         latencies = self.latencies[name]
-        known = latencies.known(arch)
-        return latencies.measure(arch, seconds=_GLANCE_SECONDS) if known is None else known
+        known = latencies.known(reading, arch)
+        return latencies.measure(reading, arch, seconds=_GLANCE_SECONDS) if known is None else known
 
 
 def open_latencies(context: Context, folder: Path, *, meter: Meter, calibration_ms: float) -> dict[str, Latencies]:
@@ -95,7 +98,8 @@ def latencies_of(
         named = named["space"]
     space = resolve("search_spaces", named)
     known_by = {"space": source_digest(space), "attribute": (reference_of(space) or "").partition(":")[2]}
-    return Latencies(context, objective, folder, space=known_by, meter=meter, calibration_ms=calibration_ms)
+    seen_through = context.seen_through
+    return Latencies(seen_through, objective, folder, space=known_by, meter=meter, calibration_ms=calibration_ms)
 
 
 def random_study(seed: int) -> optuna.Study:
@@ -104,8 +108,10 @@ def random_study(seed: int) -> optuna.Study:
         return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed % 2**32))
 
 
-def draw_archs(context: Context, number: int, *, folder: Path | None = None) -> Iterator[Arch]:
+def draw_students(context: Context, number: int, *, folder: Path | None = None) -> Iterator[tuple[Context, Arch]]:
     """Random architectures from the space, the same ones for the same study; nothing is recorded.
+
+    With each comes the context of its reading, which is drawn as well if it is searched.
 
     Args:
         context: what the trials share.
@@ -126,23 +132,27 @@ def draw_archs(context: Context, number: int, *, folder: Path | None = None) -> 
         else:
             with nullcontext() if notes is None else in_mortal_danger(notes, draw):
                 try:
-                    suggest = partial(context.suggest_arch, trial)
-                    arch = in_time(context.study.budget.trial_minutes, suggest, what="suggest")
+                    suggest = partial(context.suggest_student, trial)
+                    seen, arch = in_time(context.study.budget.trial_minutes, suggest, what="suggest")
                 except InputError:
                     raise
                 except FOREIGN as error:  # some draws may fail; the search records them
                     lost, reason = lost + isinstance(error, LateError), reason_of(error)
                 else:
                     given += 1
-                    yield arch
+                    yield seen, arch
         if lost == MOST_LOST:
             break
     if not given:
         raise InputError(f"space {context.study.space!r}: suggest gave nothing in {number} draws; it {reason}")
 
 
-def refuse_hopeless_bounds(context: Searched, archs: Iterable[Arch]) -> None:
-    """Refuses bounds that none of these architectures meets, as far as this is known without training or timing.
+def refuse_hopeless_bounds(context: Searched, students: Iterable[tuple[Searched, Arch]]) -> None:
+    """Refuses bounds that none of these students meets, as far as this is known without training or timing.
+
+    Args:
+        context: what is searched.
+        students: architectures, each with what is searched as seen through its reading.
 
     Raises:
         InputError: no architecture meets them; the message says how near they come.
@@ -150,15 +160,16 @@ def refuse_hopeless_bounds(context: Searched, archs: Iterable[Arch]) -> None:
     bounded = [o for o in context.objectives if o.bound is not None and not o.trained and not o.timed]
     found: dict[str, dict[str, float]] = {}
     late: set[str] = set()
-    for arch in archs if bounded else ():
-        if canonical(arch) in found or canonical(arch) in late:
+    for seen, arch in students if bounded else ():
+        key = student_key(seen.reading, arch)
+        if key in found or key in late:
             continue
         try:
-            costs = context.costs(arch)
+            costs = seen.costs(arch)
         except InputError:
             raise
         except LateError:
-            late.add(canonical(arch))
+            late.add(key)
             if len(late) == MOST_LOST:
                 break
             continue
@@ -166,7 +177,7 @@ def refuse_hopeless_bounds(context: Searched, archs: Iterable[Arch]) -> None:
             continue
         if not any(breaks(objective, costs) for objective in bounded):
             return
-        found[canonical(arch)] = costs
+        found[key] = costs
     if found:
         hopeless = [o for o in bounded if all(breaks(o, costs) for costs in found.values())] or bounded
         words = ", ".join(_nearest_to(o, [costs[o.name] for costs in found.values()]) for o in hopeless)

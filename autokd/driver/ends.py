@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from autokd.driver.costs import MOST_LOST, Costs, draw_archs, open_latencies
+from autokd.driver.costs import MOST_LOST, Costs, draw_students, open_latencies
 from autokd.errors import FOREIGN, InputError, LateError, UnmeasuredError
 from autokd.heads import by_head, heads_of
 from autokd.latency.meter import Meter
 from autokd.objectives.ends import find_ends
-from autokd.record import canonical
+from autokd.record import student_key
 from autokd.trial import Context, as_evaluations, reason_of
 from autokd.types import Objective
 
@@ -82,17 +82,18 @@ def _sample(context: Context, folder: Path, meter: Meter, calibration_ms: float)
     measured = Costs(free, open_latencies(free, folder, meter=meter, calibration_ms=calibration_ms))
     costs: list[dict[str, float]] = []
     reason, late = "", set[str]()
-    for arch in draw_archs(context, _SAMPLES, folder=folder):
-        if canonical(arch) in late:
+    for seen, arch in draw_students(free, _SAMPLES, folder=folder):
+        key = student_key(seen.reading, arch)
+        if key in late:
             continue
         try:
-            costs.append(measured.measure(arch) if len(costs) < _TIMED_SAMPLES else free.costs(arch))
+            costs.append(measured.measure(seen.reading, arch) if len(costs) < _TIMED_SAMPLES else seen.costs(arch))
         except (InputError, UnmeasuredError):
             raise
         except FOREIGN as error:
             reason = f"{arch}: {reason_of(error)}"
             if isinstance(error, LateError):
-                late.add(canonical(arch))
+                late.add(key)
                 if len(late) == MOST_LOST:
                     break
     if not costs:

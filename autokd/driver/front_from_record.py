@@ -48,6 +48,7 @@ class Measures:
                 trial.recipe,
                 {name: trial.values[name] for name in names},
                 self.standard_errors(trial.values, trial.spread),
+                reading=trial.reading,
             )
             for trial in complete
         ]

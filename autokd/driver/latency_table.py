@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from autokd.driver.costs import draw_archs, latencies_of
+from autokd.driver.costs import draw_students, latencies_of
 from autokd.driver.workplaces import open_place
 from autokd.errors import FOREIGN, InputError, UnmeasuredError
 from autokd.latency.meter import idle_calibration_ms
 from autokd.latency.prediction import LatencyPrediction
-from autokd.record import canonical
+from autokd.record import student_key
 from autokd.study import Study, resolve_objectives, resolve_space
 from autokd.tasks import open_task
 from autokd.trial import Context, reason_of
@@ -65,11 +65,11 @@ def measure_device(
             context, replace(timed, table=str(out)), Path(folder), meter=place.meter, calibration_ms=calibration_ms
         )
         done, reason = 0, ""
-        for arch in islice(_different(context, number), number):
+        for seen, arch in islice(_different(context, number), number):
             notify(f"Measuring latencies: {done} of {number} architectures are done.")
             try:
-                if latencies.known(arch) is None:
-                    latencies.measure(arch)
+                if latencies.known(seen.reading, arch) is None:
+                    latencies.measure(seen.reading, arch)
                 done += 1
             except (InputError, UnmeasuredError):
                 raise
@@ -82,9 +82,10 @@ def measure_device(
     return done, latencies.prediction()
 
 
-def _different(context: Context, number: int) -> Iterator[Arch]:
-    seen = set()
-    for arch in draw_archs(context, _DRAWS_EACH * number):
-        if canonical(arch) not in seen:
-            seen.add(canonical(arch))
-            yield arch
+def _different(context: Context, number: int) -> Iterator[tuple[Context, Arch]]:
+    known = set()
+    for seen, arch in draw_students(context, _DRAWS_EACH * number):
+        key = student_key(seen.reading, arch)
+        if key not in known:
+            known.add(key)
+            yield seen, arch

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autokd.devices import pick_device
-from autokd.driver.costs import draw_archs, refuse_hopeless_bounds
+from autokd.driver.costs import draw_students, refuse_hopeless_bounds
 from autokd.driver.run import refuse_unimportable
 from autokd.driver.spaces import refuse_unbuildable
 from autokd.errors import InputError
@@ -113,6 +113,6 @@ def refuse_hopeless_baselines(context: Context, folder: Path) -> None:
             try:
                 own_folder = folder / "baselines" / f"{name}-{stage}"
                 refuse_unbuildable(own, own_folder)
-                refuse_hopeless_bounds(own, draw_archs(own, _SAMPLES, folder=own_folder))
+                refuse_hopeless_bounds(own, draw_students(own, _SAMPLES, folder=own_folder))
             except InputError as error:
                 raise InputError(f"baselines.{name}: {error}") from error

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import torch
 
-from autokd.driver.costs import draw_archs, open_latencies, refuse_hopeless_bounds
+from autokd.driver.costs import draw_students, open_latencies, refuse_hopeless_bounds
 from autokd.driver.ends import end_points
 from autokd.driver.events import Notify, tell_nobody
 from autokd.driver.parts import (
@@ -129,7 +129,7 @@ def prepare(
         untaught = Context(study, space, task, torch.empty(0), objectives)
         if setup is None:  # a teacher may take long, so what needs none is refused before
             refuse_unbuildable(untaught, folder)
-            refuse_hopeless_bounds(untaught, draw_archs(untaught, _BOUNDED_SAMPLES, folder=folder))
+            refuse_hopeless_bounds(untaught, draw_students(untaught, _BOUNDED_SAMPLES, folder=folder))
         refuse_hopeless_baselines(untaught, folder)
         teacher, outputs = teacher_and_outputs(study, task, folder, notify=notify)
         refuse_other_digests(folder, setup, teacher=teacher.digest)

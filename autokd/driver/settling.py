@@ -101,7 +101,8 @@ def _near_front(run: Run, complete: Sequence[TrialRecord]) -> tuple[list[Student
         unsure = {student.trial for student in near} - checked
         for trial in (trial for trial in complete if trial.number in unsure):
             folder = whole_checkpoint(run.folder, trial)
-            reason = context.why_lost(trial.arch or {}, folder) if folder else ""
+            seen = context.seen_through(trial.reading)
+            reason = seen.why_lost(trial.arch or {}, folder) if folder else ""
             if reason:
                 lost[trial.number] = reason
         checked |= unsure
@@ -120,11 +121,12 @@ def _fresh_seeds(run: Run, student: Student) -> list[Stretch]:
             trial=student.trial,
             arch=student.arch,
             recipe=recipe,
-            seed=training_seed(student.arch, recipe, run.context.study.seed, repeat),
+            seed=training_seed(student.arch, recipe, run.context.study.seed, repeat, reading=student.reading),
             start=0,
             stop=recipe.epochs,
             source="",
             folder=str(trial_folder(run.folder, student.trial) / f"seed-{repeat}"),
+            reading=student.reading,
         )
         for repeat in range(1, run.context.reseeds + 1)
     ]
@@ -156,7 +158,7 @@ def _timed_together(run: Run, students: Sequence[Student]) -> list[Student]:
     """The students with their timed objectives measured anew, interleaved, on the machine that measures latencies."""
     students = list(students)
     for name, latencies in run.latencies.items():
-        timings = latencies.measure_together([student.arch for student in students])
+        timings = latencies.measure_together([(student.reading, student.arch) for student in students])
         students = [
             replace(
                 student,
@@ -189,11 +191,11 @@ def read_test(
     scored = []
     for student in students:
         own = whole_checkpoint(folder, trials[student.trial])
-        values = []
+        values, seen = [], context.seen_through(student.reading)
         for weights in folders[student.trial] or ([own] if own else []):
-            network = context.build(student.arch)
+            network = seen.build(student.arch)
             load_weights(network, weights)
-            values.append(evaluate(context, network, "test"))
+            values.append(evaluate(seen, network, "test"))
         test = {name: fmean(value[name] for value in values) for name in values[0]} if values else {}
         scored.append(replace(student, test=test))
     answers = context.answers[0][rows]

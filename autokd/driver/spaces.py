@@ -8,9 +8,9 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from autokd.driver.costs import MOST_LOST, draw_archs
+from autokd.driver.costs import MOST_LOST, draw_students
 from autokd.errors import FOREIGN, InputError, LateError
-from autokd.record import canonical
+from autokd.record import student_key
 from autokd.registry import installed
 from autokd.registry.lookup import find
 from autokd.trial import Context, build_student, in_time, reason_of
@@ -33,17 +33,18 @@ def refuse_unbuildable(context: Context, folder: Path) -> None:
         InputError: there is no such architecture; the message names the installed spaces that have one.
     """
     reason, late = "", set[str]()
-    for arch in draw_archs(context, _SAMPLES, folder=folder):
-        if canonical(arch) in late:
+    for seen, arch in draw_students(context, _SAMPLES, folder=folder):
+        key = student_key(seen.reading, arch)
+        if key in late:
             continue
         try:
-            _build(context, arch)
+            _build(seen, arch)
         except InputError:
             raise
         except FOREIGN as error:
             reason = f"{arch}: {reason_of(error)}"
             if isinstance(error, LateError):
-                late.add(canonical(arch))
+                late.add(key)
                 if len(late) == MOST_LOST:
                     break
         else:
@@ -64,9 +65,9 @@ def able_spaces(context: Context) -> Iterator[str]:
             if callable(space):  # it takes settings, and builds networks of another library, whose import takes seconds
                 continue
             other = replace(context, study=context.study.model_copy(update={"space": name}), space=space)
-            for arch in islice(draw_archs(other, _SAMPLES_OF_OTHERS), _SAMPLES_OF_OTHERS):
+            for seen, arch in islice(draw_students(other, _SAMPLES_OF_OTHERS), _SAMPLES_OF_OTHERS):
                 try:
-                    _build(other, arch)
+                    _build(seen, arch)
                 except FOREIGN:
                     continue
                 yield name

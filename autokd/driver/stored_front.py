@@ -106,6 +106,7 @@ class _Member(_Plain):
     seeds: _Count = 0
     test: _Numbers = {}
     within_noise: bool = False
+    reading: dict[str, Any] = {}
 
 
 class _Baseline(_Plain):

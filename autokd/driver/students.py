@@ -125,11 +125,12 @@ def retrain(
             trial=number,
             arch=arch,
             recipe=recipe,
-            seed=training_seed(arch, recipe, context.study.seed, repeat),
+            seed=training_seed(arch, recipe, context.study.seed, repeat, reading=trial.reading),
             start=0,
             stop=recipe.epochs,
             source="",
             folder=str(home / name),
+            reading=trial.reading,
         )
         for repeat, name in enumerate(names, start=1)
     ]
@@ -151,8 +152,8 @@ def retrain(
     tests = []
     if len(context.task.splits["test"]):
         note_test_read(run, f"trial {number} retrained with {seeds} seeds")
-        answered = with_test_answers(context, run, setup, notify, own=study)
-        tests = [evaluate(answered, _load_student(context, arch, folder), "test") for folder, _ in good]
+        seen = with_test_answers(context, run, setup, notify, own=study).seen_through(trial.reading)
+        tests = [evaluate(seen, _load_student(seen, arch, folder), "test") for folder, _ in good]
     summary = {
         "validation": _spread([values for _, values in good]),
         "test": _spread(tests),
@@ -220,7 +221,11 @@ def export_trial(
             "recipe": kept.recipe,
             "task": task_shape(context.task),
             "values": kept.values,
-            "seeds": [training_seed(kept.arch, Recipe(**kept.recipe), context.study.seed, kept.repeat)],
+            "seeds": [
+                training_seed(
+                    kept.arch, Recipe(**kept.recipe), context.study.seed, kept.repeat, reading=context.reading
+                )
+            ],
             "reading": None if reading is None else reading.plain(),
             "origin": kept.origin,
             "teacher": {**setup.teacher, "digest": setup.digests.teacher},
@@ -259,7 +264,7 @@ class _Kept:
 def _kept(run: Path, number: int, study: Study | None, space: object, task: object) -> _Kept:
     trial = _trial(run, number, study)
     setup = as_let_in(run, read_setup(run), TO_BUILD, study=study, space=space, task=task)
-    context = _context_to_train(run, setup, measured=False)
+    context = _context_to_train(run, setup, measured=False).seen_through(trial.reading)
     sources = space_sources(context.space) | ({} if setup.task else task_sources(context.study))
     refuse_changed(run, changed_since(setup, sources, context.space))
     arch, summary = trial.arch or {}, run / "retrained" / f"{number:05d}" / "retrained.json"

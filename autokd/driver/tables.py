@@ -32,7 +32,7 @@ def prepare_table(study: Study, folder: Path, prior: Path | None) -> Run:
         changed = {} if read_setup(prior).digests.space == space else {SPACE: "the choices of the table"}
         refuse_prior(prior, folder, study, changed, objectives=context.objectives, begun=setup is not None)
     if setup is None:
-        refuse_hopeless_bounds(context, table.archs())
+        refuse_hopeless_bounds(context, ((context, arch) for arch in table.archs()))
         (folder / _COPY).write_bytes(table.path.read_bytes())
         (folder / "table.json").write_bytes(table.description.read_bytes())
         setup = _begin(context, space)

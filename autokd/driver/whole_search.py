@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +175,6 @@ def _baselines(run: Run, epochs: int, seconds: float | None, tell: Tell) -> dict
             "overrides": stages,
             "epochs_spent": spent,
             "hypervolume": hypervolume_of([s.values for s in front], run),
-            "front": [asdict(student) for student in front],
+            "front": [student.to_dict() for student in front],
         }
     return found

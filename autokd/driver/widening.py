@@ -20,7 +20,16 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
 from autokd.errors import FOREIGN, START_OVER, InputError
-from autokd.record import TrialRecord, as_record, canonical, close_storage, read_study, take, write_study
+from autokd.record import (
+    TrialRecord,
+    as_record,
+    canonical,
+    close_storage,
+    read_study,
+    student_key,
+    take,
+    write_study,
+)
 from autokd.samplers.draw import Draw, holds
 from autokd.study import Setup
 from autokd.trial import Context, in_time, reason_of
@@ -66,6 +75,7 @@ def _in_wider_space(trial: FrozenTrial, context: Context) -> FrozenTrial:
     """The trial with the distributions of the wider space."""
     record = as_record(trial)
     known = {f"recipe.{key}": value for key, value in record.recipe.items()} | dict(record.arch or {})
+    known |= {f"reading.{key}": value for key, value in record.reading.items()}
     weights = record.recipe.get("head_weights")
     known |= (
         {f"recipe.head_weights.{name}": weight for name, weight in weights.items()} if isinstance(weights, dict) else {}
@@ -76,11 +86,11 @@ def _in_wider_space(trial: FrozenTrial, context: Context) -> FrozenTrial:
         replay: Any = Draw(Random(seed), wished)
         try:
             suggest = partial(context.suggest, replay)
-            arch, recipe = in_time(context.study.budget.trial_minutes, suggest, what="suggest")
+            reading, arch, recipe = in_time(context.study.budget.trial_minutes, suggest, what="suggest")
         except InputError:
             raise
         except FOREIGN as error:  # it may have raised the same when the trial was proposed
-            arch, recipe = record.arch or {}, record.recipe
+            reading, arch, recipe = record.reading, record.arch or {}, record.recipe
             if record.arch is not None:
                 raise _refused(trial, f"suggest {reason_of(error)} for its recorded choices") from error
         asked = replay.distributions
@@ -89,6 +99,8 @@ def _in_wider_space(trial: FrozenTrial, context: Context) -> FrozenTrial:
     for name, value in trial.params.items():
         _refuse_loss(trial, name, value, asked.get(name))
     drawn = replay.params
+    if record.arch is not None and reading != record.reading:
+        raise _refused(trial, f"its rows were read with {record.reading}, and now would be with {reading}")
     new = {name for name in asked.keys() - trial.params.keys() if name not in wished or drawn[name] != wished[name]}
     if record.arch is not None and (canonical(recipe) != canonical(record.recipe) or (not new and arch != record.arch)):
         was, now = (record.recipe, recipe) if arch == record.arch or new else (record.arch, arch)
@@ -140,11 +152,12 @@ def _refuse_other_networks(records: Iterable[TrialRecord], context: Context) -> 
     seen: set[str] = set()
     for record in records:
         was = {name: value for name, value in record.costs.items() if name in exact}
-        if record.arch is None or not was or canonical(record.arch) in seen:
+        key = student_key(record.reading, record.arch or {})
+        if record.arch is None or not was or key in seen:
             continue
-        seen.add(canonical(record.arch))
+        seen.add(key)
         try:
-            now = context.costs(record.arch)
+            now = context.seen_through(record.reading).costs(record.arch)
         except InputError:
             raise
         except FOREIGN as error:

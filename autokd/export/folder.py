@@ -16,7 +16,7 @@ from autokd import registry
 from autokd.errors import InputError
 from autokd.export.card import Card, Config, model_card, reason
 from autokd.files import given_path, open_file, read_bytes
-from autokd.networks import materialised
+from autokd.networks import example_of, materialised
 from autokd.types import SearchSpace, Task
 from autokd.urls import files_at, is_url
 from autokd.weights import load_weights, save_weights
@@ -63,7 +63,7 @@ def load_exported(folder: str | Path, *, space: object) -> tuple[nn.Module, Conf
         )
     try:
         student = cast(SearchSpace, found).build(dict(config.arch), cast(Task, config.task))
-        materialised(student, config.task.input_shape)
+        materialised(student, example_of(cast(Task, config.task)))
     except Exception as error:
         raise InputError(
             f"'{folder}': search space '{config.space}' cannot build this student: {reason(error)}"

@@ -95,7 +95,7 @@ class Front(Sequence[Student]):
 
     def to_dict(self) -> dict[str, Any]:
         """The front as plain data, as `autokd front --json` prints it and `front.json` holds it."""
-        return asdict(self)
+        return {**asdict(self), "front": [student.to_dict() for student in self.front]}
 
     def to_dataframe(self) -> pandas.DataFrame:
         """A pandas data frame with a row for each student, in the front's order, as in `autokd front --csv`.
@@ -109,15 +109,19 @@ class Front(Sequence[Student]):
         - `spread.accuracy` and so on: the spread of each value, see `Student.spread`;
         - `test.accuracy` and so on: the values on the test split, if it was read;
         - `recipe.alpha` and so on: the settings of training;
-        - `arch.width` and so on: the architecture. Nested values have names with dots; a list stays a list.
+        - `arch.width` and so on: the architecture. Nested values have names with dots; a list stays a list;
+        - `reading.size` and so on: how rows are read, if the search varied that.
 
         Raises:
             InputError: pandas is not installed.
         """
         students = self.to_dict()["front"]
         names = [objective["name"] for objective in self.objectives]
-        parts = ("seeds", "within_noise", "spread", "test", "recipe", "arch")
-        rows = [{"trial": each["trial"], **each["values"], **{part: each[part] for part in parts}} for each in students]
+        parts = ("seeds", "within_noise", "spread", "test", "recipe", "arch", "reading")
+        rows = [
+            {"trial": each["trial"], **each["values"], **{part: each[part] for part in parts if part in each}}
+            for each in students
+        ]
         return data_frame(rows, ["trial", *names, "seeds", "within_noise"])
 
     def __repr__(self) -> str:

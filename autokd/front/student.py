@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -46,6 +46,7 @@ class Student:
         seeds: how many fresh trainings `values` are means of; 0 if they come from the search itself.
         test: trained objectives on the test split, as means over the same seeds; empty if the split was not read.
         within_noise: whether its advantages over another student of the front are all within the spread.
+        reading: how rows are read for it, as far as the search varied that; empty if it did not.
         door: loads, retrains and exports it; the front of a run gives it to its students.
     """
 
@@ -57,11 +58,17 @@ class Student:
     seeds: int = 0
     test: dict[str, float] = field(default_factory=dict)
     within_noise: bool = False
+    reading: dict[str, Any] = field(default_factory=dict)
     door: InitVar[Door | None] = None
 
     def __post_init__(self, door: Door | None) -> None:
         # Not a field, because a door is no data and does not affect whether two students are equal.
         object.__setattr__(self, "_door", door)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The student as plain data; the key `reading` is there only if the search varied it."""
+        data = asdict(self)
+        return data if self.reading else {key: value for key, value in data.items() if key != "reading"}
 
     def load(self) -> nn.Module:
         """The network with its weights, in eval mode, on the CPU.

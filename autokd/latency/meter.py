@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from torch import nn
 
 from autokd.errors import InputError
 from autokd.latency.table import Measurement, conditions
 from autokd.latency.timing import SECONDS, measure_calibration_ms, measure_together
+from autokd.networks import example_of
 from autokd.types import Arch, Objective, Task
 
 
 class Candidates(Protocol):
-    """The students of a search that may be timed; the context that trials share has these members."""
+    """The students of a search, or of one of its readings, that may be timed; a trial's context has these members."""
 
     @property
     def study(self) -> Any:
@@ -26,6 +26,10 @@ class Candidates(Protocol):
     @property
     def task(self) -> Task:
         """The task for which students are built."""
+
+    @property
+    def reading(self) -> Mapping[str, Any]:
+        """What was picked of the way in which the task reads its rows; empty if nothing was."""
 
     def build(self, arch: Arch) -> nn.Module:
         """The untrained student of an architecture.
@@ -73,9 +77,8 @@ class Meter:
 
     def measure(
         self,
-        candidates: Candidates,
+        students: Sequence[tuple[Candidates, Arch]],
         settings: Mapping[str, Any],
-        archs: Sequence[Arch],
         *,
         calibration_ms: float,
         seconds: float = SECONDS,
@@ -84,9 +87,8 @@ class Meter:
         self.ready()
         measured: list[Measurement] = self.run(
             measure_students,
-            self.send(candidates),
+            [(self.send(candidates), arch) for candidates, arch in students],
             settings,
-            list(archs),
             calibration_ms=calibration_ms,
             seconds=seconds,
         )
@@ -97,9 +99,8 @@ IN_PROCESS = Meter()
 
 
 def measure_students(
-    candidates: Candidates,
+    students: Sequence[tuple[Candidates, Arch]],
     settings: Mapping[str, Any],
-    archs: Sequence[Arch],
     *,
     calibration_ms: float,
     seconds: float = SECONDS,
@@ -107,9 +108,8 @@ def measure_students(
     """Builds students and times them in this process, interleaved, so that they can be compared with each other.
 
     Args:
-        candidates: builds the students.
+        students: the architecture of each student, with the candidates that build it.
         settings: the settings of the timed objective.
-        archs: the architectures of the students.
         calibration_ms: the idle time of the calibration network on this machine when the run began, in ms.
         seconds: the time for each student, if the settings do not say it.
 
@@ -117,14 +117,14 @@ def measure_students(
         InfeasibleError: a student cannot be built.
         InputError: a setting of the objective is out of range, or its runtime is not installed.
     """
-    students = [candidates.build(arch) for arch in archs]
-    inputs = torch.zeros(1, *candidates.task.input_shape)
+    networks = [candidates.build(arch) for candidates, arch in students]
+    inputs = [example_of(candidates.task) for candidates, _ in students]
     start = time.perf_counter()
-    timings = measure_together(students, inputs, calibration_ms=calibration_ms, **{"seconds": seconds, **settings})
+    timings = measure_together(networks, inputs, calibration_ms=calibration_ms, **{"seconds": seconds, **settings})
     taken = (time.perf_counter() - start) / max(len(students), 1)
     return [
         Measurement(arch, timing.median_ms, timing.cv, calibration_ms, taken)
-        for arch, timing in zip(archs, timings, strict=True)
+        for (_, arch), timing in zip(students, timings, strict=True)
     ]
 
 

@@ -1,7 +1,8 @@
 """Measured latencies in a file, so that a student is timed once on a device and not once in every run.
 
-Each line is JSON: the architecture (`arch`), the device and the conditions (`key`), and the results. Lines are only
-added, each by one write, so several runs may share a file. A line that a killed run left unfinished is skipped.
+Each line is JSON: the architecture (`arch`), the device and the conditions (`key`), and the results. If a search varies
+how rows are read, the conditions include the `reading`. Lines are only added, each by one write, so several runs may
+share a file. A line that a killed run left unfinished is skipped.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def time_student(
 
 def measure_together(
     students: Sequence[nn.Module],
-    inputs: Tensor,
+    inputs: Tensor | Sequence[Tensor],
     *,
     batch: int = 1,
     threads: int = 1,
@@ -121,7 +121,7 @@ def measure_together(
 
     Args:
         students: networks on the CPU. They run in eval mode, and each module gets its own mode back.
-        inputs: one sample as a batch of one, shape (1, *input_shape).
+        inputs: one sample as a batch of one, shape (1, *input_shape); or such a sample for each student.
         batch: how often that sample is repeated for one call.
         threads: the number of threads within an operation; the caller's number is restored.
         runtime: a name in `RUNTIMES`.
@@ -147,13 +147,14 @@ def measure_together(
             f"latency_ms knows no runtime '{runtime}'{nearest(runtime, RUNTIMES)}: write one of {', '.join(RUNTIMES)}"
         )
     place = timing_device(device, runtime=runtime)
-    inputs = inputs.expand(batch, *inputs.shape[1:]).contiguous().to(place)
+    given = [inputs] * len(students) if isinstance(inputs, Tensor) else inputs
+    batches = [each.expand(batch, *each.shape[1:]).contiguous().to(place) for each in given]
     with ExitStack() as stack:
         for student in students:
             stack.enter_context(in_eval_mode(student))
             stack.callback(student.cpu)
             student.to(place)
-        calls = [RUNTIMES[runtime](student, inputs, threads) for student in students]
+        calls = [RUNTIMES[runtime](student, each, threads) for student, each in zip(students, batches, strict=True)]
         return time_calls(
             calls, threads=threads, seconds=seconds * len(calls), calibration_ms=calibration_ms, device=place
         )

@@ -81,11 +81,13 @@ class SentCandidates:
         study: the study as plain data.
         digest: the digest of the task.
         sent: a reference to the task in Ray's object store; None if the other node makes the task again.
+        reading: what was picked of the way in which the task reads its rows.
     """
 
     study: Mapping[str, Any]
     digest: str
     sent: Any
+    reading: Mapping[str, Any]
 
     @property
     def task(self) -> Task:
@@ -99,7 +101,8 @@ class SentCandidates:
     @cached_property
     def _context(self) -> Context:
         study = Study.model_validate(self.study)
-        task = made_again(study.task, digest=self.digest) if self.sent is None else ray.get(self.sent)
+        again = self.sent is None
+        task = made_again(study.task, digest=self.digest, reading=self.reading) if again else ray.get(self.sent)
         return Context(study, resolve_space(study), task, torch.empty(0), ())
 
 
@@ -116,7 +119,7 @@ def sender() -> Callable[[Candidates], Candidates]:
         if task.digest not in tasks:
             # A copy is sent, because the original may also hold all inputs normalised.
             tasks[task.digest] = ray.put(replace(task)) if isinstance(task, StoredTask) else None
-        return SentCandidates(dump(candidates.study), task.digest, tasks[task.digest])
+        return SentCandidates(dump(candidates.study), task.digest, tasks[task.digest], candidates.reading)
 
     return send
 

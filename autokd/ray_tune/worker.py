@@ -43,8 +43,9 @@ class Work:
 
 
 def as_config(stretch: Stretch) -> dict[str, Any]:
-    """A stretch as the configuration of a Tune trial. The architecture is text, because Tune flattens nested keys."""
-    return {**asdict(with_absolute_paths(stretch)), "arch": json.dumps(stretch.arch)}
+    """A stretch as the configuration of a Tune trial. What may be nested is text, because Tune flattens nested keys."""
+    nested = {"arch": json.dumps(stretch.arch), "reading": json.dumps(stretch.reading)}
+    return {**asdict(with_absolute_paths(stretch)), **nested}
 
 
 def with_absolute_paths(stretch: Stretch) -> Stretch:
@@ -55,7 +56,8 @@ def with_absolute_paths(stretch: Stretch) -> Stretch:
 
 def as_stretch(config: Mapping[str, Any]) -> Stretch:
     """The stretch that a configuration from `as_config` describes."""
-    return Stretch(**{**config, "arch": json.loads(config["arch"]), "recipe": Recipe(**config["recipe"])})
+    nested = {"arch": json.loads(config["arch"]), "reading": json.loads(config["reading"])}
+    return Stretch(**{**config, **nested, "recipe": Recipe(**config["recipe"])})
 
 
 def train(work: Work, stretch: Stretch) -> dict[str, Any]:

@@ -27,7 +27,17 @@ if TYPE_CHECKING:
         without_log,
         write_study,
     )
-    from autokd.record.trials import STATES, STOPPED_EARLY, TrialRecord, as_record, canonical, counts, finite, reasons
+    from autokd.record.trials import (
+        STATES,
+        STOPPED_EARLY,
+        TrialRecord,
+        as_record,
+        canonical,
+        counts,
+        finite,
+        reasons,
+        student_key,
+    )
 
 __all__ = [
     "STATES",
@@ -53,6 +63,7 @@ __all__ = [
     "refuse_held",
     "refuse_record",
     "shown_url",
+    "student_key",
     "take",
     "trials_dataframe",
     "whereabouts",
@@ -63,9 +74,8 @@ __all__ = [
 _HOMES = (
     {"Record": "record", "is_held": "lock", "trials_dataframe": "listing"}
     | dict.fromkeys(("has_own_database", "read_counts", "read_parameters", "read_seconds", "read_trials"), "reading")
-    | dict.fromkeys(
-        ("STATES", "STOPPED_EARLY", "TrialRecord", "as_record", "canonical", "counts", "finite", "reasons"), "trials"
-    )
+    | dict.fromkeys(("STATES", "STOPPED_EARLY", "TrialRecord", "as_record", "canonical", "counts"), "trials")
+    | dict.fromkeys(("finite", "reasons", "student_key"), "trials")
 )
 """The module in which a name lives, if this is not `storage`."""
 

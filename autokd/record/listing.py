@@ -30,7 +30,8 @@ def trials_dataframe(run: str | Path, *, study: Study | None = None) -> pandas.D
     - a column for each objective, such as `accuracy` and `parameters`: its value at the last epoch at which the student
       was scored on validation; missing if it is not known;
     - `recipe.alpha` and so on: how the student was trained;
-    - `arch.width` and so on: the architecture. Nested settings are named with dots; a list stays a list.
+    - `arch.width` and so on: the architecture. Nested settings are named with dots; a list stays a list;
+    - `reading.size` and so on: how rows are read, if this is searched.
 
     Args:
         run: the run folder.
@@ -52,6 +53,7 @@ def trials_dataframe(run: str | Path, *, study: Study | None = None) -> pandas.D
             **{name: trial.values.get(name) for name in objectives},
             "recipe": trial.recipe,
             "arch": trial.arch or {},
+            "reading": trial.reading,
         }
         for trial in read_trials(run, record)
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -110,9 +111,11 @@ class Record:
         costs: Mapping[str, float],
         *,
         predicted: Mapping[str, float],
+        reading: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         """Records the student that `trial` stands for; from now on the trial can be trained, and taken up again."""
         entry = self.trials[trial.number]
+        entry.reading = dict(reading)
         entry.arch, entry.recipe, entry.costs, entry.predicted = arch, dict(recipe), dict(costs), dict(predicted)
         trial.set_user_attr("proposal", _proposal(entry))
         self._store(trial.number)
@@ -195,4 +198,5 @@ class Record:
 
 
 def _proposal(entry: TrialRecord) -> dict[str, Any]:
-    return {"arch": entry.arch, "recipe": entry.recipe, "costs": entry.costs, "predicted": entry.predicted}
+    found = {"arch": entry.arch, "recipe": entry.recipe, "costs": entry.costs, "predicted": entry.predicted}
+    return found | ({"reading": entry.reading} if entry.reading else {})

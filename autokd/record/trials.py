@@ -40,6 +40,7 @@ class TrialRecord:
         spread: standard errors, at the end of training, of those trained objectives that are not shares of rows.
         state: one of `STATES`.
         reason: why the trial is not complete, in words; "" if there is nothing to say.
+        reading: what is searched of the way in which rows are read; empty if nothing is.
     """
 
     number: int
@@ -51,6 +52,12 @@ class TrialRecord:
     spread: dict[str, float] = field(default_factory=dict)
     state: str = "running"
     reason: str = ""
+    reading: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """A text that is the same for trials of equal reading, architecture and recipe, which have equal numbers."""
+        return student_key(self.reading, self.arch or {}, self.recipe)
 
     @property
     def epoch(self) -> int:
@@ -106,6 +113,7 @@ def _is_sound(record: TrialRecord) -> bool:
     return (
         (record.arch is None or isinstance(record.arch, dict))
         and isinstance(record.recipe, dict)
+        and isinstance(record.reading, dict)
         and record.state in STATES
         and isinstance(record.reason, str)
         and all(isinstance(each, dict) and all(_is_number(n) for n in each.values()) for each in numbers)
@@ -156,6 +164,14 @@ def reasons(trials: Iterable[TrialRecord]) -> list[str]:
 def canonical(*parts: Mapping[str, Any]) -> str:
     """A text that is the same for equal plain data, whatever the order of keys."""
     return json.dumps(parts, sort_keys=True, separators=(",", ":"))
+
+
+def student_key(reading: Mapping[str, Any], arch: Arch, *more: Mapping[str, Any]) -> str:
+    """A text that is the same for equal readings, architectures and further plain data.
+
+    An empty reading is left out, so that what was known before readings were searched keeps its key.
+    """
+    return canonical(*([reading] if reading else []), arch, *more)
 
 
 def finite(values: Mapping[str, float]) -> bool:

@@ -110,4 +110,5 @@ def _row(trial: TrialRecord) -> dict[str, Any]:
         "recipe": trial.recipe,
         "values": trial.values,
         "epochs": trial.epoch,
+        **({"reading": trial.reading} if trial.reading else {}),
     }

@@ -94,13 +94,14 @@ def summary(front: Mapping[str, Any]) -> list[str]:
 
 
 def front_csv(front: Mapping[str, Any]) -> str:
-    """A CSV line for each member: trial, numbers, recipe, whether it is within noise, and architecture.
+    """A CSV line for each member: trial, numbers, recipe, reading, whether it is within noise, and architecture.
 
     The numbers are all values, spreads and test values, as exact as in JSON. Unknown ones are empty. A text that a
     spreadsheet would take for a formula gets an apostrophe in front.
     """
     names = [objective["name"] for objective in front["objectives"]]
     settings = list(dict.fromkeys(name for member in front["front"] for name in member.get("recipe") or {}))
+    readings = list(dict.fromkeys(name for member in front["front"] for name in member.get("reading") or {}))
     rows = [
         {
             "trial": member["trial"],
@@ -108,6 +109,7 @@ def front_csv(front: Mapping[str, Any]) -> str:
             **{f"spread.{name}": (member.get("spread") or {}).get(name) for name in names},
             **{f"test.{name}": (member.get("test") or {}).get(name) for name in tested_names(front)},
             **{f"recipe.{name}": (member.get("recipe") or {}).get(name) for name in settings},
+            **{f"reading.{name}": (member.get("reading") or {}).get(name) for name in readings},
             "within_noise": bool(member.get("within_noise")),
             "arch": json.dumps(member.get("arch") or {}),
         }

@@ -32,7 +32,7 @@ def sampler_for(
     exact = math.inf if context.costs_are_free else _BUILT
     return CostAwareSampler(
         context.suggest,
-        context.costs,
+        lambda reading, arch: context.seen_through(reading).costs(arch),
         context.objectives,
         worst=worst,
         exact=exact,

@@ -53,14 +53,14 @@ from threadpoolctl import threadpool_limits
 
 from autokd.errors import FOREIGN
 from autokd.pareto import Floats, as_losses
-from autokd.record import as_record, canonical
+from autokd.record import as_record, student_key
 from autokd.samplers.draw import Draw, draw_from, holds, nearby
 from autokd.samplers.outlook import Candidate, Outlook
 from autokd.trial import breaks
 from autokd.types import Arch, Objective
 
-Suggest = Callable[[Any], tuple[Arch, dict[str, Any]]]
-Costs = Callable[[Arch], Mapping[str, float]]
+Suggest = Callable[[Any], tuple[dict[str, Any], Arch, dict[str, Any]]]
+Costs = Callable[[Mapping[str, Any], Arch], Mapping[str, float]]
 
 _FIRST, _POOL = (2, 4, 0, 3, 1), 32
 _TRIED, _FRESH = 4, 2
@@ -75,8 +75,8 @@ class CostAwareSampler(BaseSampler):
     also random once a call of `suggest` for a draw has not returned.
 
     Args:
-        suggest: gives the architecture and the recipe of a trial, as the study does.
-        costs: gives the exact costs of an architecture before training, by objective name. It may raise.
+        suggest: gives the reading, the architecture and the recipe of a trial, as the study does.
+        costs: gives the exact costs of a reading and an architecture before training, by objective name. It may raise.
         objectives: the study's objectives.
         worst: the worst value of each objective that still counts, as for the hypervolume of the run.
         exact: for how many of the most promising candidates `costs` is called at each proposal. A model of the known
@@ -250,12 +250,12 @@ class CostAwareSampler(BaseSampler):
         for wished in wishes:
             draw = Draw(self._random, wished)
             try:
-                arch, recipe = self._suggest(draw)
+                reading, arch, recipe = self._suggest(draw)
             except FOREIGN:  # a space may raise for some draws, which then give no student
                 continue
-            key = canonical(arch, recipe)
+            key = student_key(reading, arch, recipe)
             if key not in seen:
-                found.setdefault(key, Candidate(key, draw.params, draw.distributions, arch))
+                found.setdefault(key, Candidate(key, draw.params, draw.distributions, arch, reading=reading))
         return list(found.values())
 
     def _changed(self, students: Sequence[Candidate], number: int) -> list[dict[str, Any]]:
@@ -270,7 +270,7 @@ class CostAwareSampler(BaseSampler):
         key = candidate.arch_key
         if key not in self._asked:
             try:
-                self._asked[key] = self._costs(candidate.arch)
+                self._asked[key] = self._costs(candidate.reading, candidate.arch)
             except FOREIGN:  # if it is ever proposed, the driver records the reason
                 self._asked[key] = {}
                 self._broken.add(key)
@@ -286,4 +286,4 @@ def _candidate(trial: FrozenTrial) -> Candidate | None:
     record = as_record(trial)
     if record.arch is None:
         return None
-    return Candidate(canonical(record.arch, record.recipe), trial.params, trial.distributions, record.arch, record)
+    return Candidate(record.key, trial.params, trial.distributions, record.arch, record, record.reading)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 
 from autokd.pareto import Floats, as_losses, hypervolume, undominated
-from autokd.record import TrialRecord, canonical, finite
+from autokd.record import TrialRecord, finite, student_key
 from autokd.samplers.chances import Chances, worth
 from autokd.samplers.features import Encoding
 from autokd.samplers.improvement import expected_improvement, free_boxes
@@ -28,7 +28,7 @@ _NEGLIGIBLE = 1e-3
 _RECIPE = "recipe."
 
 Asked = Mapping[str, Mapping[str, float]]
-"""Exactly known costs, by canonical architecture."""
+"""Exactly known costs, by canonical reading and architecture."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,12 @@ class Candidate:
     """A student that could be trained, is being trained, or was trained.
 
     Args:
-        key: canonical architecture and recipe.
+        key: canonical reading, architecture and recipe.
         params: the suggested values.
         distributions: the distributions that these were suggested from.
         arch: architecture.
         record: what the record holds of its trial, if it has one.
+        reading: what is searched of the way in which rows are read.
     """
 
     key: str
@@ -48,11 +49,12 @@ class Candidate:
     distributions: Mapping[str, BaseDistribution]
     arch: Arch
     record: TrialRecord | None = None
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def arch_key(self) -> str:
-        """Canonical architecture."""
-        return canonical(self.arch)
+        """Canonical reading and architecture, on which the costs depend."""
+        return student_key(self.reading, self.arch)
 
     @cached_property
     def values(self) -> Mapping[str, float]:

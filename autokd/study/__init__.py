@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         space_in,
         space_itself,
         suggest_arch,
+        suggest_reading,
     )
     from autokd.study.plain import MAY_CHANGE, changed_keys, dump, not_importable
     from autokd.study.recipe import Range, RecipeSpace, WholeRange
@@ -105,6 +106,7 @@ __all__ = [
     "space_sources",
     "study_sources",
     "suggest_arch",
+    "suggest_reading",
     "task_sources",
     "teacher_sources",
     "training_sources",
@@ -130,6 +132,7 @@ _HOMES = {
         "space_in",
         "space_itself",
         "suggest_arch",
+        "suggest_reading",
     ),
     "plain": (
         "MAY_CHANGE",

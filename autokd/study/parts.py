@@ -8,7 +8,7 @@ import inspect
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -94,6 +94,13 @@ def suggest_arch(space: SearchSpace, trial: optuna.Trial, task: Task) -> Any:
     take_any_choice(trial)
     suggest: Callable[..., Any] = space.suggest
     return suggest(trial, task) if _takes_task(suggest) else suggest(trial)
+
+
+def suggest_reading(trial: optuna.Trial, task: Task) -> dict[str, Any]:
+    """What is searched of the way in which a task reads its rows, as plain data; empty if nothing is searched."""
+    choices: Mapping[str, Sequence[Any]] = getattr(task, "readings", {})
+    take_any_choice(trial)
+    return {name: trial.suggest_categorical(f"reading.{name}", offered) for name, offered in choices.items()}
 
 
 @functools.cache

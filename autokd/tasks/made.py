@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 from autokd.errors import InputError
 from autokd.study.task import named_in_task
@@ -28,22 +29,24 @@ def made(reference: str, args: Mapping[str, Any]) -> Task:
     return task
 
 
-def made_again(section: object, *, digest: str) -> Task:
+def made_again(section: object, *, digest: str, reading: Mapping[str, Any] = MappingProxyType({})) -> Task:
     """The task of a study in another process than the one that began the run, or in a later one.
 
     Args:
         section: the study's `task`, which names the task or is the task itself.
-        digest: the digest of the task with which the run began.
+        digest: the digest of the task with which the run began, as seen through `reading`.
+        reading: how the task reads its rows, if a search varies that and picked this.
 
     Raises:
         InputError: the task cannot be made, or its digest is another one.
     """
-    named = named_in_task(section)
+    named, task = named_in_task(section), cast(Any, section)
     if named is None:
         refuse_no_task(section, f"a {type(section).__name__}")
-        task: Any = section
     else:
         task = made(*named)
+    if reading:
+        task = task.seen_through(dict(reading))
     if task.digest != digest:
         raise InputError(
             f"task '{task.name}' was made again with the digest {task.digest[:12]}, and the run began with "

@@ -23,6 +23,10 @@ class _Resplit:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.task, name)
 
+    def seen_through(self, reading: Mapping[str, Any]) -> Task:
+        task: Any = self.task
+        return _resplit(task.seen_through(reading), **self.splits)
+
 
 def labelled(task: Task, rows: Tensor) -> Tensor:
     """The rows that have a label, whether students may see it or not."""

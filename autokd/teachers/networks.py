@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from autokd.errors import FOREIGN, InputError, named
-from autokd.networks import in_eval_mode, laid_for, logits_in, materialised
+from autokd.networks import example_of, in_eval_mode, laid_for, logits_in, materialised
 from autokd.registry import resolve
 from autokd.study.teacher import NetworkSection, SpaceSection, TimmSection, TorchvisionSection, TrainedSection
 from autokd.teachers.weights import load_weights
@@ -71,7 +71,7 @@ def from_space(spec: TrainedSection | SpaceSection, task: Task, *, seed: int) ->
 
     def build() -> Any:
         network = space.build(spec.arch, task)
-        return materialised(network, task.input_shape) if isinstance(network, nn.Module) else network
+        return materialised(network, example_of(task)) if isinstance(network, nn.Module) else network
 
     return _made(f"space '{spec.space}' with arch {spec.arch}", build, seed)
 

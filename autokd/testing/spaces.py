@@ -11,7 +11,7 @@ import optuna
 import torch
 
 from autokd.errors import FOREIGN, InfeasibleError, InputError
-from autokd.networks import materialised
+from autokd.networks import example_of, materialised
 from autokd.objectives.costs import parameters
 from autokd.record import without_log
 from autokd.registry import resolve
@@ -87,13 +87,13 @@ def describe_space(space: object, task: Task, *, samples: int = 64, seed: int = 
         InputError: `space` is not a search space, or no drawn architecture can be built for the task.
     """
     found: SearchSpace = resolve("search_spaces", space)
-    inputs = torch.zeros(1, *task.input_shape)
+    inputs = example_of(task)
     names: set[str] = set()
     sizes, reason = [], ""
     with torch.random.fork_rng(devices=[]):
         for trial in _ask(samples, seed):
             try:
-                network = materialised(found.build(suggest_arch(found, trial, task), task), task.input_shape)
+                network = materialised(found.build(suggest_arch(found, trial, task), task), inputs)
                 sizes.append(int(parameters(network, inputs)))
             except FOREIGN as error:
                 reason = shown(error)

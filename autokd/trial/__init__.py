@@ -16,12 +16,12 @@ from autokd.trial.loading import (
 from autokd.trial.patience import in_time
 from autokd.trial.rebuilding import build_student, why_lost
 from autokd.trial.searched import Searched, Stretch
+from autokd.trial.suggested import checked
 from autokd.trial.table import Table, read_table
 from autokd.trial.tabulated import Tabulated, searched_table
 from autokd.trial.training import (
     Context,
     breaks,
-    checked,
     exact_costs,
     reason_of,
     resolve_loss,

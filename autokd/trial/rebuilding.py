@@ -14,7 +14,7 @@ from autokd.checkpoints import ANSWERS
 from autokd.distill import Training, load_weights, predict
 from autokd.errors import FOREIGN, InfeasibleError, named
 from autokd.heads import heads_of
-from autokd.networks import columns
+from autokd.networks import columns, example_of
 from autokd.trial.process import restored
 from autokd.types import Arch
 from autokd.weights import load_tensors, save_tensors
@@ -47,7 +47,7 @@ def build_student(context: Context, arch: Arch, *, seed: int) -> nn.Module:
             raise InfeasibleError(f"build gave a {type(student).__name__}, not a torch.nn.Module")
         student.eval()
         with torch.no_grad():
-            given = student(torch.zeros(1, *task.input_shape))
+            given = student(example_of(task))
     try:
         shape = tuple(columns(given, heads_of(task)).shape)
     except InfeasibleError as error:

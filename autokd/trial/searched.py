@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stretch:
-    """A piece of one training, as plain data: epochs `start` .. `stop` - 1 of one architecture and recipe.
+    """A piece of one training, as plain data: epochs `start` .. `stop` - 1 of one reading, architecture and recipe.
 
     Args:
         trial: the trial's number in the record.
@@ -29,6 +29,7 @@ class Stretch:
         stop: the number of epochs trained at the end of the stretch.
         source: the folder with the checkpoint of epoch `start`; "" if there is none, so that training begins anew.
         folder: the folder for weights, optimizer state and `result.json`; it belongs to this attempt alone.
+        reading: what is searched of the way in which rows are read; empty if nothing is.
     """
 
     trial: int
@@ -39,6 +40,7 @@ class Stretch:
     stop: int
     source: str
     folder: str
+    reading: dict[str, Any] = field(default_factory=dict)
 
 
 class Searched(Protocol):
@@ -47,6 +49,10 @@ class Searched(Protocol):
     @property
     def study(self) -> Study:
         """The study."""
+
+    @property
+    def reading(self) -> Mapping[str, Any]:
+        """What was picked of the way in which rows are read; empty if nothing was."""
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -68,12 +74,17 @@ class Searched(Protocol):
     def validation_rows(self) -> int:
         """The number of rows on which students are compared; 0 if none are known."""
 
-    def suggest(self, trial: optuna.Trial) -> tuple[Arch, dict[str, Any]]:
-        """An architecture and a recipe, as plain data, picked by `trial`.
+    def suggest(self, trial: optuna.Trial) -> tuple[dict[str, Any], Arch, dict[str, Any]]:
+        """A reading, an architecture and a recipe, as plain data, picked by `trial`.
+
+        The reading is what is searched of the way in which rows are read; empty if nothing is.
 
         Raises:
             InputError: what was picked is not plain data.
         """
+
+    def seen_through(self, reading: Mapping[str, Any]) -> Searched:
+        """The same search with one reading, for which costs and lost students are asked; itself for an empty one."""
 
     def costs(self, arch: Arch) -> dict[str, float]:
         """The objectives of an architecture that need no training and no timing, by name.

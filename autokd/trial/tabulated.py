@@ -37,13 +37,22 @@ class Tabulated:
     objectives: tuple[Objective, ...]
 
     @property
+    def reading(self) -> dict[str, Any]:
+        """Always empty."""
+        return {}
+
+    @property
     def ideal(self) -> dict[str, float]:
         """The best value in the table, by objective."""
         return {objective.name: self.table.best[objective.name] for objective in self.objectives}
 
-    def suggest(self, trial: optuna.Trial) -> tuple[Arch, dict[str, Any]]:
-        """A choice of each of the table's parameters, and an empty recipe."""
-        return self.table.suggest(trial), {}
+    def suggest(self, trial: optuna.Trial) -> tuple[dict[str, Any], Arch, dict[str, Any]]:
+        """An empty reading, a choice of each of the table's parameters, and an empty recipe."""
+        return {}, self.table.suggest(trial), {}
+
+    def seen_through(self, reading: Mapping[str, Any]) -> Tabulated:
+        """The table itself, because nothing is read."""
+        return self
 
     def costs(self, arch: Arch) -> dict[str, float]:
         """The untrained objectives of an architecture, by name.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import math
 import time
 import traceback
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -24,7 +24,6 @@ from autokd.distill import Training, cosine, one_cycle
 from autokd.errors import (
     FOREIGN,
     InfeasibleError,
-    InputError,
     LateError,
     ObjectiveError,
     UnlistedError,
@@ -35,24 +34,32 @@ from autokd.errors import (
     without_secrets,
 )
 from autokd.heads import heads_of
+from autokd.networks import example_of
 from autokd.objectives.measuring import measured
-from autokd.record import canonical, finite
+from autokd.record import canonical, finite, student_key
 from autokd.registry import resolve
-from autokd.study import Setup, Study, changed_since, suggest_arch, task_sources, training_sources
+from autokd.study import (
+    Setup,
+    Study,
+    changed_since,
+    suggest_arch,
+    suggest_reading,
+    task_sources,
+    training_sources,
+)
 from autokd.trial.evaluation import evaluate_outputs, finite_outputs, standard_errors
 from autokd.trial.patience import in_time
 from autokd.trial.process import restored
 from autokd.trial.rebuilding import build_student, keep, why_lost
 from autokd.trial.searched import Stretch
+from autokd.trial.suggested import checked, refuse_taken_names
 from autokd.types import Arch, DistillationLoss, Objective, Recipe, SearchSpace, Task, settings_of
 
 if TYPE_CHECKING:
     import optuna
 
-_MOST_LEVELS, _LONGEST_ARCH = 50, 100_000
-"""The limits on an architecture, which the record and the files of a run hold as JSON."""
-_LONGEST_TRACEBACK, _LONGEST_SHOWN = 100_000, 200
-"""Both in characters."""
+_LONGEST_TRACEBACK = 100_000
+"""In characters."""
 
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -69,6 +76,8 @@ class Context:
         task: the opened task.
         answers: the teacher's answers by view and row, memory-mapped, shape (views, rows, num_outputs).
         objectives: the resolved objectives, in the study's order.
+        reading: what is searched of the way in which rows are read and was picked; empty if nothing is.
+        base: the context before a reading was picked; None if none was.
     """
 
     costs_are_free: ClassVar[bool] = False
@@ -78,6 +87,8 @@ class Context:
     task: Task
     answers: Tensor
     objectives: tuple[Objective, ...]
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    base: Context | None = None
 
     @cached_property
     def compute(self) -> Compute:
@@ -93,7 +104,7 @@ class Context:
     @cached_property
     def answers_on_device(self) -> Tensor:
         """The teacher's answers on the device of this process, to which they are copied once if they are small."""
-        return answers_on(self.answers, self.compute.device)
+        return self.base.answers_on_device if self.base else answers_on(self.answers, self.compute.device)
 
     @property
     def ideal(self) -> dict[str, float]:
@@ -110,25 +121,43 @@ class Context:
         """The number of validation rows."""
         return len(self.task.splits["validation"])
 
-    def suggest_arch(self, trial: optuna.Trial) -> Arch:
-        """An architecture, as plain data, picked by `trial`.
+    def seen_through(self, reading: Mapping[str, Any]) -> Context:
+        """The context whose task reads its rows in this way, made once for each reading; itself for an empty one."""
+        if not reading:
+            return self
+        key = canonical(reading)
+        if key not in self._seen:
+            task: Any = self.task
+            self._seen[key] = replace(self, task=task.seen_through(dict(reading)), reading=dict(reading), base=self)
+        return self._seen[key]
+
+    @cached_property
+    def _seen(self) -> dict[str, Context]:
+        return {}
+
+    def suggest_student(self, trial: optuna.Trial) -> tuple[Context, Arch]:
+        """The context with the reading that `trial` picks, and an architecture, as plain data, for the task seen so.
 
         Raises:
-            InputError: the space's `suggest` gives no plain dict.
+            InputError: the space's `suggest` gives no plain dict, or uses the name of another part.
         """
-        return checked(suggest_arch(self.space, trial, self.task))
+        seen = self.seen_through(suggest_reading(trial, self.task))
+        before = trial.params
+        arch = checked(suggest_arch(self.space, trial, seen.task))
+        refuse_taken_names(name for name in trial.params if name not in before)
+        return seen, arch
 
-    def suggest(self, trial: optuna.Trial) -> tuple[Arch, dict[str, Any]]:
-        """An architecture and a recipe, as plain data, picked by `trial`.
+    def suggest(self, trial: optuna.Trial) -> tuple[dict[str, Any], Arch, dict[str, Any]]:
+        """A reading, an architecture and a recipe, as plain data, picked by `trial`.
 
         It may hang, see `in_time`, and it may end this process.
 
         Raises:
-            InputError: the space's `suggest` gives no plain dict.
+            InputError: the space's `suggest` gives no plain dict, or uses the name of another part.
         """
-        arch = self.suggest_arch(trial)
+        seen, arch = self.suggest_student(trial)
         recipe = self.study.recipe.suggest(trial, epochs=self.study.budget.rungs[-1], heads=heads_of(self.task))
-        return arch, settings_of(recipe)
+        return dict(seen.reading), arch, settings_of(recipe)
 
     def build(self, arch: Arch) -> nn.Module:
         """The untrained student of an architecture, with the weights that the study's seed gives."""
@@ -140,7 +169,7 @@ class Context:
 
     def run(self, stretch: Stretch) -> dict[str, Any]:
         """Trains a stretch and returns its result; see `run_stretch`."""
-        return run_stretch(self, stretch)
+        return run_stretch(self.seen_through(stretch.reading), stretch)
 
     def in_danger(self, folder: Path, how: str) -> AbstractContextManager[None]:
         """Notes a death, because `suggest`, `build` and training run code of the study; see `in_mortal_danger`."""
@@ -157,16 +186,19 @@ class Context:
         return changed_since(setup, sources, self.space)
 
 
-def training_seed(arch: Arch, recipe: Recipe, study_seed: int, repeat: int = 0) -> int:
-    """The seed of a training, from the architecture, the recipe and the study's seed alone.
+def training_seed(
+    arch: Arch, recipe: Recipe, study_seed: int, repeat: int = 0, *, reading: Mapping[str, Any] = MappingProxyType({})
+) -> int:
+    """The seed of a training, from the reading, the architecture, the recipe and the study's seed alone.
 
     Args:
         arch: the architecture.
         recipe: the recipe.
         study_seed: the study's seed.
         repeat: 0 for the search's own training; 1, 2, ... for its repetitions with fresh seeds.
+        reading: what is searched of the way in which rows are read.
     """
-    text = canonical(arch, settings_of(recipe), {"seed": study_seed, "repeat": repeat})
+    text = student_key(reading, arch, settings_of(recipe), {"seed": study_seed, "repeat": repeat})
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
 
 
@@ -241,50 +273,6 @@ def _can_go_on(stretch: Stretch) -> bool:
     return is_whole(Path(stretch.source), WEIGHTS, OPTIMIZER)
 
 
-def checked(arch: object) -> Arch:
-    """`arch`, if it is a dict that equals its own JSON round trip.
-
-    Raises:
-        InputError: `arch` has another type, or holds what is no plain data; the space's other architectures will, too.
-        InfeasibleError: this one has a number that is not finite, or is nested too deeply, or is too large.
-    """
-    if _levels(arch) > _MOST_LEVELS:
-        raise InfeasibleError(f"the space's suggest returned more than {_MOST_LEVELS} levels of dicts and lists")
-    try:
-        text = json.dumps(arch, allow_nan=False)
-    except ValueError as error:
-        raise InfeasibleError(
-            f"the space's suggest returned {_shown(arch)}, which JSON cannot hold ({said(error)})"
-        ) from error
-    except TypeError:
-        text = ""
-    if len(text) > _LONGEST_ARCH:
-        raise InfeasibleError(f"the space's suggest returned {len(text):,} characters, more than {_LONGEST_ARCH:,}")
-    if isinstance(arch, dict) and text and json.loads(text) == arch:
-        return arch
-    raise InputError(
-        f"the space's suggest returned {_shown(arch)}; return a dict of numbers, texts, booleans, lists or dicts that "
-        "equals its own JSON round trip (text keys; no tuples, tensors or numpy numbers)"
-    )
-
-
-def _levels(plain: object) -> int:
-    """The number of levels of dicts and lists in plain data; counting stops one level above the limit."""
-    level, levels = [plain], 0
-    while level and levels <= _MOST_LEVELS:
-        containers = [each for each in level if isinstance(each, dict | list | tuple)]
-        level = [part for each in containers for part in (each.values() if isinstance(each, dict) else each)]
-        levels += bool(containers)
-    return levels
-
-
-def _shown(arch: object) -> str:
-    try:
-        return shortened(repr(arch), _LONGEST_SHOWN)
-    except Exception as error:  # an object in it may raise anything
-        return f"a {type(arch).__name__} that cannot be shown ({named(error)})"
-
-
 def exact_costs(context: Context, arch: Arch) -> dict[str, float]:
     """The objectives of an architecture that are neither trained nor timed, by name.
 
@@ -296,7 +284,7 @@ def exact_costs(context: Context, arch: Arch) -> dict[str, float]:
 
 def _exact_costs(context: Context, arch: Arch) -> dict[str, float]:
     student = context.build(arch)
-    inputs = torch.zeros(1, *context.task.input_shape)
+    inputs = example_of(context.task)
     costs: dict[str, float] = {}
     for objective in (o for o in context.objectives if not o.trained and not o.timed):
         value = measured(objective, student, inputs)
