@@ -22,6 +22,9 @@ class ReadingSection(Section):
     may_be_searched: ClassVar[tuple[str, ...]] = ()
     """The keys that take a list of choices."""
 
+    reads: ClassVar[str] = ""
+    """The data whose rows are read so, for messages."""
+
     @property
     def searched(self) -> dict[str, tuple[Any, ...]]:
         """The choices of each setting that is searched, by name; a setting of one value is not searched."""
@@ -47,6 +50,10 @@ def _choices(given: Any) -> Any:
     return choices
 
 
+def _listed(given: Any) -> Any:
+    return (given,) if isinstance(given, str) else as_tuple(given)
+
+
 def _word_or_list(given: Any) -> str:
     return "list" if isinstance(given, list | tuple) else "word"
 
@@ -63,6 +70,7 @@ class PhotoReading(ReadingSection):
     """How images of any size and kind become images of one size, with one channel if all are grey, and else three."""
 
     may_be_searched: ClassVar[tuple[str, ...]] = ("size",)
+    reads: ClassVar[str] = "folders of images"
 
     size: Sizes
     """The size of all images, in pixels. Write a whole number >= 1 for squares, or HEIGHTxWIDTH, such as 48x64. A list
@@ -84,7 +92,16 @@ def sides(size: int | str) -> tuple[int, int]:
     return int(height), int(width or height)
 
 
-_FORMS: Mapping[str, type[ReadingSection]] = {"size": PhotoReading}
+class ColumnReading(ReadingSection):
+    """Some columns of a table. Another teacher or student may read other columns of the same rows."""
+
+    reads: ClassVar[str] = "tables"
+
+    columns: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_listed)]
+    """The columns that are read. Write a list of names, or of patterns such as mor*."""
+
+
+_FORMS: Mapping[str, type[ReadingSection]] = {"size": PhotoReading, "columns": ColumnReading}
 """The forms by the key that identifies them. The first key that is present decides; pydantic's tags are the names."""
 
 
@@ -97,11 +114,11 @@ def _form(given: Any) -> str | None:
 
 
 ReadingSetting = Annotated[
-    Annotated[PhotoReading, Tag("PhotoReading")],
+    Annotated[PhotoReading, Tag("PhotoReading")] | Annotated[ColumnReading, Tag("ColumnReading")],
     Discriminator(
         _form,
         custom_error_type="reading_form",
-        custom_error_message="a mapping with one of the keys size",
+        custom_error_message=f"a mapping with one of the keys {', '.join(_FORMS)}",
     ),
 ]
 """What a network sees of a row."""

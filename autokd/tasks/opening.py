@@ -12,7 +12,7 @@ from autokd.errors import InputError, nearest
 from autokd.files import read_json
 from autokd.readings.table_rows import as_frame
 from autokd.study.explanation import wanted
-from autokd.study.reading import PhotoReading, ReadingSection
+from autokd.study.reading import ColumnReading, PhotoReading, ReadingSection
 from autokd.study.task import MadeTaskSection, TaskSection, read_task
 from autokd.tasks import datasets, files
 from autokd.tasks.arrays import digits
@@ -63,8 +63,7 @@ def open_task(spec: TaskSection | MadeTaskSection | Mapping[str, Any] | str, *, 
     if not isinstance(found, Source | TableSource | PhotoSource):
         _refuse_settings(settings)
         return save_task(found, folder) if isinstance(found, StoredTask) else found
-    if settings.reading is not None and not isinstance(found, PhotoSource):
-        raise InputError(f"task.reading: this is for folders of images, and {settings.data} is none; leave it out")
+    _refuse_reading(found, settings)
     given = {**settings.model_dump(mode="json", exclude={"max_gb"}), "seed": seed}
     fingerprint = _fingerprint(found, settings)
     there = load_task(folder) if is_task(folder) else None
@@ -137,6 +136,13 @@ def find_source(
         frame = as_frame(found)
         return TableSource(_short(data), lambda: frame, f"{code} {content_digest(frame).hex()}")
     return datasets.dataset_source(_short(data), found, code=code, asked=asked)
+
+
+def _refuse_reading(found: Source | TableSource | PhotoSource, settings: TaskSection) -> None:
+    """Refuses a reading that is for rows of another kind."""
+    reading, forms = settings.reading, {PhotoSource: PhotoReading, TableSource: ColumnReading}
+    if reading is not None and not isinstance(reading, forms.get(type(found), ())):
+        raise InputError(f"task.reading: this is for {reading.reads}, and {settings.data} is none; leave it out")
 
 
 def _short(reference: str) -> str:

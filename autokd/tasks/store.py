@@ -16,7 +16,7 @@ from autokd.readings.photos import Photos
 from autokd.tasks.folder import in_memory, is_task, read_description, stored_part, write_description
 from autokd.tasks.sources import on_disk
 from autokd.tasks.stored import StoredTask
-from autokd.tasks.table import TableTask
+from autokd.tasks.table import TableTask, Whole
 from autokd.tasks.task import ArrayTask, Augmentation
 from autokd.tasks.written import writing
 
@@ -75,6 +75,8 @@ def write_all_but_inputs(task: ArrayTask, folder: Path, origin: Mapping[str, Any
         if task.groups is not None:
             np.save(folder / "groups.npy", task.groups.numpy())
         own |= {"reading": task.encoding.plain()}
+        if task.whole is not None:
+            own |= {"all_columns": {"reading": task.whole.encoding.plain(), "digest": task.whole.digest}}
     plain = not task.own_heads and not isinstance(task, TableTask)
     write_description(task, folder, own, origin, version=1 if plain else 2)
 
@@ -96,4 +98,6 @@ def _task(folder: Path, described: Mapping[str, Any]) -> ArrayTask:
         return ArrayTask(**settings)
     groups = in_memory(folder / "groups.npy") if "groups.npy" in described["sha256"] else None
     encoding = Columns.of_plain(described["reading"])
-    return TableTask(**settings, encoding=encoding, table=folder / "rows.parquet", groups=groups)
+    all_columns = described.get("all_columns")
+    whole = all_columns and Whole(Columns.of_plain(all_columns["reading"]), all_columns["digest"])
+    return TableTask(**settings, encoding=encoding, table=folder / "rows.parquet", groups=groups, whole=whole)

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from autokd.errors import InputError
+from autokd.errors import InputError, listed
 from autokd.readings.columns import fit_columns
 from autokd.readings.table_rows import clean_frame
+from autokd.study.reading import ReadingSection
+from autokd.study.section import as_data
 from autokd.study.task import HeadSection, TaskSection, read_task
 from autokd.tasks.kinds import as_numbers, column_kinds, described
 from autokd.tasks.splits import SPLITS
@@ -50,6 +52,7 @@ def from_frame(
     split: str | None = _DEFAULT.split,
     group: str | None = _DEFAULT.group,
     order: str | None = _DEFAULT.order,
+    reading: ReadingSection | Mapping[str, Any] | None = _DEFAULT.reading,
     name: str = "table",
     seed: int = 0,
     labels: int | float | None = _DEFAULT.labels,
@@ -83,6 +86,7 @@ def from_frame(
         "split": split,
         "group": group,
         "order": order,
+        "reading": reading,
         "labels": labels,
         "rows": rows,
         "validation": validation,
@@ -142,7 +146,7 @@ def assemble_table(source: TableSource, spec: TaskSection, *, seed: int) -> Tabl
         _LOG.warning("There are %d further columns of which the like could be said.", len(warnings) - _WARNINGS)
     x = encoding.batch(kept).numpy()
     one = len(tensors) == 1
-    return TableTask(
+    task = TableTask(
         name=source.name,
         x=x,
         y=next(iter(tensors.values())) if one else tensors,
@@ -157,6 +161,18 @@ def assemble_table(source: TableSource, spec: TaskSection, *, seed: int) -> Tabl
         table=kept,
         groups=None if groups is None else torch.from_numpy(groups),
     )
+    return task if spec.reading is None else _of_some_columns(task, spec.reading)
+
+
+def _of_some_columns(task: TableTask, reading: ReadingSection) -> TableTask:
+    """The task of which students see the columns that the key `reading` names."""
+    try:
+        found = task.seen_through(as_data(reading))
+    except InputError as error:
+        raise InputError(f"task.reading.{error}") from None
+    names = found.encoding.names
+    _LOG.info("Students see %d of %d columns: %s.", len(names), len(task.encoding.names), listed(names))
+    return found
 
 
 def refuse_table_keys(spec: TaskSection) -> None:
