@@ -39,7 +39,7 @@ def load(source: Any, folder: Path, *, task: TinyTask = TASK) -> Teacher:
     return load_teacher(source, task, folder=folder, train=_never, seed=0)
 
 
-def _never(module: nn.Module, spec: object, folder: Path) -> None:
+def _never(module: nn.Module, spec: object, task: object, folder: Path) -> None:
     raise AssertionError("nothing is trained here")
 
 

@@ -123,7 +123,7 @@ class Training:
     def __init__(self) -> None:
         self.specs: list[TrainedSection] = []
 
-    def __call__(self, module: nn.Module, spec: TrainedSection, folder: Path) -> None:
+    def __call__(self, module: nn.Module, spec: TrainedSection, task: object, folder: Path) -> None:
         self.specs.append(spec)
         for parameter in module.parameters():
             parameter.data.add_(spec.lr)

@@ -51,7 +51,7 @@ def teacher_and_outputs(
         InputError: the teacher cannot be loaded or trained, or its answers cannot be used.
     """
     home = folder / "teacher"
-    train = _training(task, study, notify)
+    train = _training(study, notify)
     teacher = load_teacher(study.teacher, task, folder=home, train=train, seed=study.seed)
     teacher = placed(teacher, pick_device(study.device))
     splits = (*SPLITS, *also)
@@ -137,10 +137,10 @@ def _ask_test(context: Context, folder: Path, setup: Setup, notify: Notify, own:
     return teacher_outputs(teacher, task, home, splits=["test"], batch_size=batch_size, told=told).path
 
 
-def _training(task: Task, study: Study, notify: Notify) -> Train:
+def _training(study: Study, notify: Notify) -> Train:
     """The function that trains a teacher, plainly, on every training label, also on those that students do not see."""
 
-    def train(network: nn.Module, spec: TrainedSection, folder: Path) -> None:
+    def train(network: nn.Module, spec: TrainedSection, task: Task, folder: Path) -> None:
         recipe = Recipe(
             alpha=0.0,
             lr=spec.lr,
@@ -174,7 +174,7 @@ def _training(task: Task, study: Study, notify: Notify) -> Train:
     return train
 
 
-def _refuse_training(network: nn.Module, spec: TrainedSection, folder: Path) -> None:
+def _refuse_training(network: nn.Module, spec: TrainedSection, task: Task, folder: Path) -> None:
     raise InputError("the weights of its training are gone")
 
 

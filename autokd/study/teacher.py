@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from autokd.study.explanation import read
+from autokd.study.explanation import read, shown
+from autokd.study.reading import ReadingSection, ReadingSetting
 from autokd.study.section import Section, as_tuple
 from autokd.study.task import is_dumped_object
 
@@ -25,6 +26,18 @@ class TeacherSection(Section):
     saw_training_rows: bool = False
     """Whether the teacher was also trained on the rows that validation is drawn from. Its score there then says little,
     and AutoKD says so beside the score."""
+    reading: ReadingSetting | None = None
+    """What the teacher sees of a row. Write null where it sees what students see, or else a mapping as under
+    `task.reading`, with one size or length. What the mapping leaves out is as for students."""
+
+    @field_validator("reading")
+    @classmethod
+    def _is_fixed(cls, reading: ReadingSection | None) -> ReadingSection | None:
+        for name, choices in (reading.searched if reading is not None else {}).items():
+            raise ValueError(
+                f"{name} {shown(list(choices))} given; a teacher reads all rows alike, so write one of them"
+            )
+        return reading
 
 
 class TrainedSection(TeacherSection):
@@ -129,6 +142,13 @@ class OutputsSection(TeacherSection):
     (views, rows, num_outputs). Its rows are the task's first rows; NaN means that there is no answer."""
     gives: Gives = "logits"
     """What the numbers mean. Write logits or probabilities."""
+
+    @field_validator("reading")
+    @classmethod
+    def _reads_nothing(cls, reading: ReadingSection | None) -> ReadingSection | None:
+        if reading is not None:
+            raise ValueError("a file of answers reads no rows; leave this key out")
+        return reading
 
 
 class HeadsSection(TeacherSection):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,13 @@ class OneHead:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.task, name)
+
+    @property
+    def seen_through(self) -> Callable[[Mapping[str, Any]], OneHead]:
+        """The same head of the task as seen through another reading, if the task has such a method."""
+        task: Any = self.task
+        see = task.seen_through
+        return lambda reading: OneHead(see(reading), self.name)
 
     @property
     def _head(self) -> Head:

@@ -89,8 +89,9 @@ class FittedTeacher:
             return x
         if lacking := [str(name) for name in names if name not in x.columns]:
             raise InputError(
-                f"teacher {self.name} was fitted on column '{lacking[0]}', which the table lacks, or has as a target; "
-                "fit it on the other columns"
+                f"teacher {self.name} was fitted on column '{lacking[0]}', which the table lacks, has as a target, or "
+                "has outside of the teacher's reading; fit it on the other columns, or write what it reads as teacher: "
+                "{sklearn: ..., reading: {columns: [...]}}"
             )
         return x[list(names)]
 

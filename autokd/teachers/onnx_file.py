@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from autokd.errors import InputError, said
 from autokd.study.teacher import OnnxSection
 from autokd.teachers.answers import AS_LOGITS, in_parts
 from autokd.teachers.files import digest_of, existing_file, file_digest
+from autokd.types import Task
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,12 @@ class OnnxTeacher:
         return AS_LOGITS[self.gives](in_parts(answer, inputs, size or 1, size))
 
 
-def from_onnx(spec: OnnxSection) -> OnnxTeacher:
+def from_onnx(spec: OnnxSection, task: Task) -> OnnxTeacher:
     """The teacher in an ONNX file.
 
     Raises:
-        InputError: onnxruntime is not installed, or the file cannot be read or has several inputs or outputs.
+        InputError: onnxruntime is not installed, or the file cannot be read, has several inputs or outputs, or takes
+            inputs of another shape than those of the task.
     """
     try:
         import onnx
@@ -70,7 +73,24 @@ def from_onnx(spec: OnnxSection) -> OnnxTeacher:
             f"teacher {path} has {len(session.get_inputs())} inputs and {len(session.get_outputs())} outputs; "
             "export it with one input and one output, which must be its logits or probabilities"
         )
+    taken = session.get_inputs()[0].shape[1:]
+    fixed = [(size, wanted) for size, wanted in zip(taken, task.input_shape, strict=False) if isinstance(size, int)]
+    if len(taken) != len(task.input_shape) or any(size != wanted for size, wanted in fixed):
+        sees = (
+            ", so write what the teacher sees under its key reading"
+            if callable(getattr(task, "seen_through", None))
+            else ""
+        )
+        raise InputError(
+            f"teacher {path} takes inputs of shape {_shown(taken)}, and those of task '{task.name}' have "
+            f"{_shown(task.input_shape)}{sees}"
+        )
     # Large tensors lie in files beside the ONNX file, and the graph names those files.
     beside = {entry.value for each in graph.initializer for entry in each.external_data if entry.key == "location"}
     digests = [file_digest(path.parent / name) for name in [path.name, *sorted(beside)]]
     return OnnxTeacher(path.stem, digest_of(*digests, spec.gives), session, spec.gives)
+
+
+def _shown(shape: Sequence[object]) -> str:
+    """A shape without the batch, in which a size of any number is a name."""
+    return f"(batch, {', '.join(map(str, shape))})"

@@ -26,9 +26,11 @@ from autokd.study.teacher import (
     TrainedSection,
     read_teacher,
 )
+from autokd.teachers.answers import RowTeacher
 from autokd.teachers.answers_file import from_outputs
 from autokd.teachers.by_head import ByHead, OneHead, refuse_heads
 from autokd.teachers.ensemble import Ensemble
+from autokd.teachers.estimator_answers import reads_table
 from autokd.teachers.networks import (
     NetworkTeacher,
     from_reference,
@@ -38,6 +40,7 @@ from autokd.teachers.networks import (
 )
 from autokd.teachers.onnx_file import from_onnx
 from autokd.teachers.programs import PROGRAMS, from_exported, load_program
+from autokd.teachers.through import Through, refuse_searched, seen_by
 from autokd.teachers.trained import Train, from_training
 from autokd.teachers.weights import load_weights, network_digest
 from autokd.types import Task, Teacher
@@ -67,6 +70,8 @@ def placed(teacher: Teacher, device: torch.device) -> Teacher:
     """The same teacher, whose torch networks run on a device; any other teacher answers where it did before."""
     if isinstance(teacher, NetworkTeacher):
         return replace(teacher, device=device)
+    if isinstance(teacher, Through):
+        return replace(teacher, teacher=placed(teacher.teacher, device))
     if isinstance(teacher, Ensemble):
         return replace(teacher, members=tuple(placed(member, device) for member in teacher.members))
     if isinstance(teacher, ByHead):
@@ -76,6 +81,14 @@ def placed(teacher: Teacher, device: torch.device) -> Teacher:
 
 def _loaded(source: Any, task: Task, folder: Path, train: Train, seed: int) -> Teacher:
     """The teacher of a section, a tuple of members, a reference or an object."""
+    if isinstance(source, TeacherSection) and source.reading is not None:
+        seen = seen_by(task, source.reading)
+        return Through(_as_it_sees(source, seen, folder, train, seed), seen)
+    return _as_it_sees(source, task, folder, train, seed)
+
+
+def _as_it_sees(source: Any, task: Task, folder: Path, train: Train, seed: int) -> Teacher:
+    """The same for a task as the teacher sees it."""
     if isinstance(source, tuple):
         members = tuple(_loaded(member, task, folder / str(i), train, seed + i) for i, member in enumerate(source))
         weights = tuple(member.weight if isinstance(member, TeacherSection) else 1.0 for member in source)
@@ -90,11 +103,15 @@ def _loaded(source: Any, task: Task, folder: Path, train: Train, seed: int) -> T
     if isinstance(source, TeacherSection):
         return _from_section(source, task, folder, train, seed)
     if _is_program(source):
+        refuse_searched(task)
         return _from_program(str(source))
     return _from_object(resolve("teachers", source), task, seed)
 
 
 def _from_section(spec: TeacherSection, task: Task, folder: Path, train: Train, seed: int) -> Teacher:
+    reads_raw = isinstance(spec, SklearnSection) and reads_table(task)
+    if not reads_raw and not isinstance(spec, OutputsSection | TimmSection | TorchvisionSection):
+        refuse_searched(task)
     match spec:
         case TrainedSection():
             network = from_training(spec, task, folder=folder, train=train, seed=seed)
@@ -116,7 +133,7 @@ def _from_section(spec: TeacherSection, task: Task, folder: Path, train: Train, 
         case TorchvisionSection():
             return _network(spec.torchvision, from_torchvision(spec, task, seed=seed))
         case OnnxSection():
-            return from_onnx(spec)
+            return from_onnx(spec, task)
         case SklearnSection():
             from autokd.teachers.estimator import from_sklearn  # scikit-learn is slow to import
 
@@ -127,13 +144,16 @@ def _from_section(spec: TeacherSection, task: Task, folder: Path, train: Train, 
 
 
 def _from_object(found: Any, task: Task, seed: int) -> Teacher:
+    estimates = (hasattr(found, "predict_proba") or hasattr(found, "predict")) and not isinstance(found, type)
+    if not isinstance(found, RowTeacher) and not (estimates and reads_table(task)):
+        refuse_searched(task)
     if all(hasattr(found, member) for member in ("name", "digest", "outputs")):
         return found
     if isinstance(found, nn.Module):
         return _network(type(found).__name__, found)
     if isinstance(found, ExportedProgram):
         return from_exported("ExportedProgram", found)
-    if (hasattr(found, "predict_proba") or hasattr(found, "predict")) and not isinstance(found, type):
+    if estimates:
         from autokd.teachers.estimator import from_estimator
 
         return from_estimator(found, task, seed=seed)

@@ -20,8 +20,8 @@ from autokd.teachers.networks import from_space
 from autokd.teachers.weights import load_weights, save_weights
 from autokd.types import Task
 
-Train = Callable[[nn.Module, TrainedSection, Path], None]
-"""Trains a network in place, as its specification says.
+Train = Callable[[nn.Module, TrainedSection, Task, Path], None]
+"""Trains a network in place on a task, as its specification says.
 
 It keeps in a folder what the training needs to go on after its process was killed.
 """
@@ -47,7 +47,7 @@ def from_training(spec: TrainedSection, task: Task, *, folder: Path, train: Trai
     """
     network = from_space(spec, task, seed=seed)
     of = {
-        "spec": spec.model_dump(mode="json", exclude={"weight"}),
+        "spec": spec.model_dump(mode="json", exclude={"weight", "reading"}),  # the task is seen through the reading
         "task": task.digest,
         "space source": source_digest(resolve("search_spaces", spec.space)),
         "seed": seed,
@@ -60,7 +60,7 @@ def from_training(spec: TrainedSection, task: Task, *, folder: Path, train: Trai
         return network
     _LOG.info("Training the teacher for %d epochs (%s).", spec.epochs, reason)
     unfinished = folder / f"unfinished-{digest_of(json.dumps(of, sort_keys=True))[:16]}"  # of this training alone
-    train(network, spec, unfinished)
+    train(network, spec, task, unfinished)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_weights(network, weights)
