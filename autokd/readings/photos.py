@@ -44,12 +44,15 @@ class Photos:
             `background`, and `stretch` distorts it.
         background: red, green and blue of what is behind a transparent image and around a padded one, 0 .. 255.
         channels: 1 for grey or 3 for RGB.
+        keep: the share of height and width, about the middle, that is left before an image is cropped, above 0 and at
+            most 1. It counts for the fit `crop` only.
     """
 
     size: tuple[int, int]
     fit: Fit
     background: tuple[int, int, int]
     channels: int
+    keep: float = 1.0
 
     def array(self, name: str, image: Image) -> NDArray[np.uint8]:
         """The pixels of an image, shape (height, width) if there is one channel, and else (height, width, 3).
@@ -98,16 +101,22 @@ class Photos:
 
     def plain(self) -> dict[str, Any]:
         """These settings as plain data."""
-        return {**asdict(self), "size": list(self.size), "background": list(self.background)}
+        plain = {**asdict(self), "size": list(self.size), "background": list(self.background)}
+        if self.keep == 1:  # so that readings of earlier versions stay as they were
+            del plain["keep"]
+        return plain
 
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any]) -> Photos:
         """The settings that gave these plain data."""
         height, width = (int(each) for each in plain["size"])
         red, green, blue = (int(each) for each in plain["background"])
+        keep = float(plain.get("keep", 1.0))
         if plain["fit"] not in get_args(Fit) or plain["channels"] not in (1, 3) or min(height, width) < 1:
             raise ValueError(f"photos of {plain['channels']} channels and size {height}x{width}, fit {plain['fit']!r}")
-        return cls((height, width), plain["fit"], (red, green, blue), plain["channels"])
+        if not 0 < keep <= 1:
+            raise ValueError(f"photos of which the share {keep} is kept")
+        return cls((height, width), plain["fit"], (red, green, blue), plain["channels"], keep)
 
     def _resized(self, image: Image) -> Image:
         import PIL.Image
@@ -117,7 +126,7 @@ class Photos:
         if self.fit == "stretch":
             return image.resize((width, height), bicubic)
         if self.fit == "crop":
-            return ImageOps.fit(image, (width, height), bicubic)
+            return ImageOps.fit(image, (width, height), bicubic, bleed=(1 - self.keep) / 2)
         scale = min(width / image.width, height / image.height)
         inner = max(1, round(scale * image.width)), max(1, round(scale * image.height))
         padded = PIL.Image.new("RGB", (width, height), self.background).convert(image.mode)

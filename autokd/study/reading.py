@@ -14,6 +14,25 @@ Level = Annotated[int, Field(ge=0, le=255)]
 """The strength of a colour."""
 
 
+AboveZero = Annotated[float, Field(gt=0)]
+
+
+class NormaliseSection(Section):
+    """Mean and standard deviation of each channel. Whole numbers (uint8) count as scaled to 0 .. 1."""
+
+    keeps_defaults: ClassVar[bool] = False
+
+    mean: Annotated[tuple[float, ...], Field(min_length=1), BeforeValidator(as_tuple)]
+    """What is subtracted. Write a list of numbers, one for each channel (or feature)."""
+    std: Annotated[tuple[AboveZero, ...], Field(min_length=1), BeforeValidator(as_tuple)]
+    """What the result is divided by. Write a list of numbers > 0, one for each channel (or feature)."""
+
+
+def word_or_section(given: Any) -> str:
+    """The tag of a word, or of a section of keys."""
+    return "section" if isinstance(given, Mapping | Section) else "word"
+
+
 class ReadingSection(Section):
     """What every form of reading has."""
 
@@ -81,6 +100,13 @@ class PhotoReading(ReadingSection):
     background: Annotated[tuple[Level, Level, Level], BeforeValidator(as_tuple)] = (255, 255, 255)
     """The colour behind transparent images and around padded ones. Write a list [red, green, blue] of whole numbers
     from 0 to 255; the default is white."""
+    normalise: Annotated[
+        Annotated[Literal["standard", "unit", "none"] | None, Tag("word")]
+        | Annotated[NormaliseSection, Tag("section")],
+        Discriminator(word_or_section),
+    ] = None
+    """How the pixels are normalised. Write null to have this as `normalise` of the task says, or one of its values. A
+    teacher that was trained elsewhere needs the mean and the deviation of its training here."""
     on_error: Literal["refuse", "skip"] = "refuse"
     """What happens if an image cannot be read. Write 'refuse', or 'skip' to leave such images out and list them in the
     log. With 'skip', each image is read twice."""

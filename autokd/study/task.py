@@ -11,13 +11,12 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from autokd.study.explanation import read, shown
-from autokd.study.reading import ReadingSetting
+from autokd.study.reading import AboveZero, NormaliseSection, ReadingSetting, word_or_section
 from autokd.study.section import Section, as_tuple
 
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 FractionOrAll = Annotated[float, Field(gt=0, le=1)]
-AboveZero = Annotated[float, Field(gt=0)]
 Labels = Annotated[tuple[int | str, ...], BeforeValidator(as_tuple)]
 Weights = Annotated[tuple[AboveZero, ...], BeforeValidator(as_tuple)]
 
@@ -68,17 +67,6 @@ class AugmentSection(Section):
         return self
 
 
-class NormaliseSection(Section):
-    """Mean and standard deviation of each channel. Whole numbers (uint8) count as scaled to 0 .. 1."""
-
-    keeps_defaults: ClassVar[bool] = False
-
-    mean: Annotated[tuple[float, ...], Field(min_length=1), BeforeValidator(as_tuple)]
-    """What is subtracted. Write a list of numbers, one for each channel (or feature)."""
-    std: Annotated[tuple[AboveZero, ...], Field(min_length=1), BeforeValidator(as_tuple)]
-    """What the result is divided by. Write a list of numbers > 0, one for each channel (or feature)."""
-
-
 class HeadSection(Section):
     """What one answer of a student means, with settings. The word for its kind alone stands for `{kind: word}`."""
 
@@ -112,10 +100,6 @@ def _one_or_several(given: Any) -> str:
 
 def _names_or_mapping(given: Any) -> str:
     return "mapping" if isinstance(given, Mapping) else "list" if isinstance(given, list | tuple) else "word"
-
-
-def _word_or_section(given: Any) -> str:
-    return "section" if isinstance(given, Mapping | NormaliseSection) else "word"
 
 
 class TaskSection(Section):
@@ -205,10 +189,15 @@ class TaskSection(Section):
     """How many gigabytes the data may take on disk, checked before they are read. Write a number > 0."""
     normalise: Annotated[
         Annotated[Literal["standard", "unit", "none"], Tag("word")] | Annotated[NormaliseSection, Tag("section")],
-        Discriminator(_word_or_section),
+        Discriminator(word_or_section),
     ] = "standard"
     """How inputs are normalised. Write 'standard' (by mean and standard deviation of each channel over the training
     rows), 'unit' (divided by the largest value), 'none', or a mapping {mean: [...], std: [...]}."""
+
+    @property
+    def normalised(self) -> str | NormaliseSection:
+        """How inputs are normalised: as the reading says, or else as the task says."""
+        return getattr(self.reading, "normalise", None) or self.normalise
 
 
 class TableSection(Section):

@@ -6,6 +6,9 @@ become inputs. `targets` makes heads of what is to be learned. `assembly` puts t
 `views` augments them, `stored` and `task` are the task itself, `opening` does all of this for a study, and `store`
 writes a task to disk and opens it again, in the form that `folder` has. `made` has the tasks that somebody else wrote.
 
+For photos whose files are known, `photo_task` is the task, which can be seen at several sizes. `written` writes
+folders whole or not at all.
+
 For tables, `table_files` reads files, `kinds` and `table_columns` decide what columns are for, `held_together` draws
 rows by group or by time, `table_answers` finds targets and splits, `table_assembly` puts this together, and `table` is
 the task.
@@ -13,6 +16,7 @@ the task.
 
 from autokd.tasks.assembly import from_arrays, from_dataset
 from autokd.tasks.opening import open_task
+from autokd.tasks.photo_task import PhotoTask
 from autokd.tasks.store import load_task, save_task
 from autokd.tasks.table import TableTask
 from autokd.tasks.table_assembly import from_frame
@@ -21,6 +25,7 @@ from autokd.tasks.task import ArrayTask, Augmentation
 __all__ = [
     "ArrayTask",
     "Augmentation",
+    "PhotoTask",
     "TableTask",
     "from_arrays",
     "from_dataset",

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from autokd.errors import InputError
-from autokd.study.task import AugmentSection, HeadSection, NormaliseSection, TaskSection, read_task
+from autokd.study.reading import NormaliseSection
+from autokd.study.task import AugmentSection, HeadSection, TaskSection, read_task
 from autokd.tasks.arrays import array_part
 from autokd.tasks.datasets import dataset_source
 from autokd.tasks.labels import UNLABELLED, numbered, one_a_row
@@ -179,7 +180,7 @@ def assemble(source: Source, spec: TaskSection, *, seed: int, into: Collect) -> 
     parts = {
         name: np.arange(end - part.shape[0], end) for (name, part), end in zip(source.parts.items(), ends, strict=True)
     }
-    _check_augment(spec.augment, x.shape[1:])
+    _check_augment(spec, x.shape[1:])
     asked = asked_of(spec.heads, [*raw])
     kinds = {name: asked[name] or _guess(source.name, name, given) for name, given in raw.items()}
     how = Augmentation() if spec.augment is None else Augmentation(**spec.augment.model_dump(), seed=seed)
@@ -216,7 +217,7 @@ class _Whole:
     ) -> ArrayTask:
         """The task with these splits and targets; `made_of` is what its digest covers beside the arrays."""
         seen = np.sort(np.concatenate([splits[name] for name in ("train", "transfer", "reserve")]))
-        shift, divisor = normalisation(self.x, seen, self.spec.normalise, self.source.peak)
+        shift, divisor = normalisation(self.x, seen, self.spec.normalised, self.source.peak)
         first, *others = made_of
         photos = self.source.photos
         settings = [first, shift, divisor, asdict(self.augmentation), *others]
@@ -232,7 +233,7 @@ class _Whole:
             augmentation=self.augmentation,
             label_noise=self.spec.label_noise,
             photos=photos,
-            digest=_digest(self.x, [*arrays, *splits.values()], settings),
+            digest=task_digest(self.x, [*arrays, *splits.values()], settings),
             **heads,
         )
 
@@ -305,7 +306,8 @@ def _of_heads(whole: _Whole, raw: Mapping[str, Array], kinds: Mapping[str, HeadS
     return whole.task(splits, y, [{name: head.plain() for name, head in heads.items()}], own_heads=heads)
 
 
-def _check_augment(augment: AugmentSection | None, sample: tuple[int, ...]) -> None:
+def _check_augment(spec: TaskSection, sample: tuple[int, ...]) -> None:
+    augment = spec.augment
     if augment is None:
         return
     if len(sample) != 3:
@@ -313,7 +315,13 @@ def _check_augment(augment: AugmentSection | None, sample: tuple[int, ...]) -> N
             f"task.augment: flip, crop and cutout need images, and these are {sample[0]} features; leave it out"
         )
     side = min(sample[1:])
+    sizes = spec.reading.searched.get("size", ()) if spec.reading is not None else ()
     for key, given in (("crop", augment.crop), ("cutout", augment.cutout)):
+        if sizes and given and isinstance(given, int):
+            raise InputError(
+                f"task.augment.{key}: {given} pixels are not the same part of images of several sizes "
+                f"({', '.join(map(str, sizes))}); write a fraction of the sides, such as {key}: {given / side:.2g}"
+            )
         if given >= side:
             raise InputError(
                 f"task.augment.{key}: {given} pixels of images {sample[1]}x{sample[2]} leave nothing; give at most "
@@ -321,7 +329,8 @@ def _check_augment(augment: AugmentSection | None, sample: tuple[int, ...]) -> N
             )
 
 
-def _digest(x: Array, rows: Sequence[Array], settings: object) -> str:
+def task_digest(x: Array, rows: Sequence[Array], settings: object) -> str:
+    """SHA-256 over inputs, or what they are made from, other arrays of rows, and settings as plain data."""
     digest = hashlib.sha256(json.dumps([list(x.shape), x.dtype.str, settings]).encode())
     step = rows_in_chunk(x.shape, x.dtype)
     for start in range(0, len(x), step):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autokd.errors import InputError
-from autokd.study.task import NormaliseSection
+from autokd.study.reading import NormaliseSection
 from autokd.tasks.sources import Array, rows_in_chunk
 
 _MERGED = 1e-3

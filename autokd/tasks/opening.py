@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from autokd.tasks.assembly import assemble
 from autokd.tasks.folder import is_task
 from autokd.tasks.images import image_folders, images
 from autokd.tasks.made import lacking, made
+from autokd.tasks.photo_task import Originals, PhotoTask, photo_task
 from autokd.tasks.photos import PhotoSource, photos
 from autokd.tasks.sources import Source, on_disk
 from autokd.tasks.store import load_task, save_task, write_all_but_inputs
@@ -68,7 +70,7 @@ def open_task(spec: TaskSection | MadeTaskSection | Mapping[str, Any] | str, *, 
     fingerprint = _fingerprint(found, settings)
     there = load_task(folder) if is_task(folder) else None
     if there is not None and _read_origin(folder, given) == fingerprint:
-        return there
+        return _with_all_sizes(there, found, settings)
     with writing(folder, last="task.json") as unfinished:
         into = on_disk(unfinished / "x.npy")
         task: ArrayTask
@@ -79,13 +81,15 @@ def open_task(spec: TaskSection | MadeTaskSection | Mapping[str, Any] | str, *, 
             refuse_table_keys(settings)
             source = found.read() if isinstance(found, PhotoSource) else found
             task = assemble(source, settings, seed=seed, into=into)
+            if isinstance(found, PhotoSource):
+                task = photo_task(task, Originals.of(found.folder, source.files), settings, folder)
         if there is not None and task.digest != there.digest:
             raise InputError(
                 f"{folder} holds the task of other data: {settings.data} is not what it was; put it back or start in a "
                 "new folder"
             )
         write_all_but_inputs(task, unfinished, {"settings": given, "source": fingerprint})
-    return load_task(folder)
+    return _with_all_sizes(load_task(folder), found, settings)
 
 
 def find_source(
@@ -120,7 +124,7 @@ def find_source(
         folders = image_folders(path)
         if not isinstance(reading, PhotoReading):
             return images(folders)
-        return PhotoSource(partial(photos, folders, reading), folders.fingerprint)
+        return PhotoSource(partial(photos, folders, reading), path, folders.fingerprint)
     named_as_file = is_table_file(path) or ("/" in data and ".py:" not in data)
     if path.suffix != ".py" and (os.path.isfile(path) or named_as_file):
         problem = (
@@ -166,12 +170,39 @@ def _refuse_settings(spec: TaskSection) -> None:
         )
 
 
+def _with_all_sizes(task: StoredTask, found: object, settings: TaskSection) -> StoredTask:
+    """The task, and if it is one of photos, with the sizes that are searched now, whose images are made where lacking.
+
+    The photos are read from where they are found now, which may be another folder than before.
+    """
+    if not isinstance(task, PhotoTask) or not isinstance(found, PhotoSource) or settings.reading is None:
+        return task
+    originals = replace(task.originals, folder=found.folder.absolute())
+    task = replace(task, originals=originals, readings=settings.reading.searched, max_gb=settings.max_gb)
+    for size in task.readings.get("size", ()):
+        try:
+            task.seen_through({"size": size})
+        except InputError as error:
+            raise InputError(f"task.reading.{error}") from None
+    return task
+
+
+def _compared(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a task in the form in which they are compared: the choices of a search may change."""
+    reading = TaskSection(data="", reading=settings["reading"]).reading if settings.get("reading") else None
+    if reading is None:
+        return dict(settings)
+    fixed = {**reading.model_dump(mode="json"), **dict.fromkeys(reading.searched, "searched")}
+    return {**settings, "reading": fixed}
+
+
 def _read_origin(folder: Path, settings: Mapping[str, Any]) -> str:
     """The fingerprint of the source of the task in a folder, which must have the same settings."""
     there = read_json(folder / "task.json")["origin"]
     if there is None:
         raise InputError(f"{folder} holds a task that was saved, not made from data; choose another folder")
-    old = {**_DEFAULT.model_dump(mode="json"), **there["settings"]}  # an older task may lack a key
+    old = _compared({**_DEFAULT.model_dump(mode="json"), **there["settings"]})  # an older task may lack a key
+    settings = _compared(settings)
     changes = [f"{key} (was {old[key]!r}, now {settings[key]!r})" for key in settings if old[key] != settings[key]]
     if changes:
         raise InputError(

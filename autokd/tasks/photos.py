@@ -25,36 +25,41 @@ class PhotoSource:
 
     Args:
         read: looks at all photos, and gives the source.
+        folder: the folder that holds all photos.
         fingerprint: a text that changes when a photo does, and is cheap to compute.
     """
 
     read: Callable[[], Source]
+    folder: Path
     fingerprint: str
 
 
 def photos(folders: Folders, how: PhotoReading) -> Source:
     """A source from images of any size and kind. They have one channel if all files are grey, and else three.
 
+    If the size is searched, the images have the first of the sizes.
+
     Raises:
         InputError: an image cannot be read and `how` does not say to leave it out, or no other image of its class is
             left.
     """
     files: Mapping[str, Sequence[Sequence[Path]]] = folders.files
-    if isinstance(how.size, tuple):
-        raise InputError(f"task.reading.size: {list(how.size)} given; write one size")
-    wanted = Photos(sides(how.size), how.fit, how.background, channels=3)
+    sizes = [sides(size) for size in (how.size if isinstance(how.size, tuple) else (how.size,))]
+    wanted = Photos(sizes[0], how.fit, how.background, channels=3)
     if how.on_error == "skip":
         files = _without_broken(folders, wanted)
-    grey = _all_grey(file for by_class in files.values() for each in by_class for file in each)
+    rows = tuple(file for by_class in files.values() for each in by_class for file in each)
+    grey = _all_grey(rows)
     reading = replace(wanted, channels=1 if grey else 3)
     height, width = reading.size
     kind = (
         "have one channel, because all of them are grey" if grey else "have three channels, because some have colours"
     )
-    _LOG.info("Images are resized to %dx%d (height x width, fit: %s) and %s.", height, width, reading.fit, kind)
+    shown = " or ".join("x".join(map(str, size)) for size in sizes)
+    _LOG.info("Images are resized to %s (height x width, fit: %s) and %s.", shown, reading.fit, kind)
     shape = (height, width) if grey else (height, width, 3)
     source = folder_source(folders, files, shape, np.dtype(np.uint8), lambda file: read_image(file, reading.array))
-    return replace(source, photos=reading)
+    return replace(source, photos=reading, files=rows)
 
 
 def _all_grey(files: Iterable[Path]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +23,12 @@ class _Resplit:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.task, name)
 
-    def seen_through(self, reading: Mapping[str, Any]) -> Task:
+    @property
+    def seen_through(self) -> Callable[[Mapping[str, Any]], _Resplit]:
+        """The task with these splits as seen through another reading, if the task has such a method."""
         task: Any = self.task
-        return _resplit(task.seen_through(reading), **self.splits)
+        see = task.seen_through
+        return lambda reading: _Resplit(see(reading), self.splits)
 
 
 def labelled(task: Task, rows: Tensor) -> Tensor:

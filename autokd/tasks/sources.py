@@ -55,6 +55,7 @@ class Source:
         fingerprint: a text that changes when the source does, and is cheap to compute.
         peak: the largest value that whole numbers (uint8) can take.
         photos: how image files became the inputs; None if they were no such files, or had one size already.
+        files: the image file of each row, if `photos` is not None.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Source:
     fingerprint: str = ""
     peak: float = 255.0
     photos: Photos | None = None
+    files: tuple[Path, ...] = ()
 
 
 def with_layout(source: Source, asked: Layout | None) -> Source:

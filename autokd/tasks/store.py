@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from autokd.errors import InputError, named
+from autokd.files import read_json, write_json
 from autokd.npy import open_npy
 from autokd.readings import Columns
 from autokd.readings.photos import Photos
 from autokd.tasks.folder import in_memory, is_task, read_description, stored_part, write_description
+from autokd.tasks.photo_task import Originals, PhotoTask
 from autokd.tasks.sources import on_disk
 from autokd.tasks.stored import StoredTask
 from autokd.tasks.table import TableTask, Whole
@@ -34,6 +36,8 @@ def save_task(task: Stored, folder: str | Path) -> Stored:
         there = load_task(folder)
         if there.digest != task.digest:
             raise InputError(f"{folder} holds another task, '{there.name}'; choose another folder")
+        if isinstance(there, PhotoTask) and isinstance(task, PhotoTask):
+            there = replace(there, readings=task.readings)
         return cast(Stored, there)
     with writing(folder, last="task.json") as unfinished:
         if isinstance(task, ArrayTask):
@@ -70,6 +74,11 @@ def write_all_but_inputs(task: ArrayTask, folder: Path, origin: Mapping[str, Any
         "augmentation": asdict(task.augmentation),
         **({} if task.photos is None else {"photos": task.photos.plain()}),
     }
+    searched: Mapping[str, Any] = {}
+    if isinstance(task, PhotoTask):
+        write_json(folder / "originals.json", task.originals.plain())
+        own["normalise"], searched = task.normalise, task.readings
+        own |= {"searched": searched} if searched else {}
     if isinstance(task, TableTask):
         task.frame.to_parquet(folder / "rows.parquet")
         if task.groups is not None:
@@ -78,7 +87,7 @@ def write_all_but_inputs(task: ArrayTask, folder: Path, origin: Mapping[str, Any
         if task.whole is not None:
             own |= {"all_columns": {"reading": task.whole.encoding.plain(), "digest": task.whole.digest}}
     plain = not task.own_heads and not isinstance(task, TableTask)
-    write_description(task, folder, own, origin, version=1 if plain else 2)
+    write_description(task, folder, own, origin, version=3 if searched else 1 if plain else 2)
 
 
 def _task(folder: Path, described: Mapping[str, Any]) -> ArrayTask:
@@ -94,6 +103,14 @@ def _task(folder: Path, described: Mapping[str, Any]) -> ArrayTask:
         "augmentation": Augmentation(**described["augmentation"]),
         "photos": Photos.of_plain(described["photos"]) if "photos" in described else None,
     }
+    if "originals.json" in described.get("sha256", {}):
+        return PhotoTask(
+            **settings,
+            originals=Originals.of_plain(read_json(folder / "originals.json")),
+            normalise=described["normalise"],
+            folder=folder.absolute(),
+            readings={name: tuple(choices) for name, choices in described.get("searched", {}).items()},
+        )
     if "reading" not in described:
         return ArrayTask(**settings)
     groups = in_memory(folder / "groups.npy") if "groups.npy" in described["sha256"] else None
