@@ -1,9 +1,9 @@
-"""The device on which networks run, its copy of the data, bf16, and torch's compiler."""
+"""The device on which networks run, its copy of the data, the batches that it gets, bf16, and torch's compiler."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,11 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from autokd.ahead import read_ahead
 from autokd.errors import InputError
 from autokd.types import Task
 
 WHOLE_BYTES = 2_000_000_000
 """Inputs and answers below this size are copied to a device whole, once in each process; larger ones by the batch."""
+
+_STEP = 4096
+"""The number of rows that are copied at once."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,21 @@ def on_device(task: Task, device: torch.device) -> Task:
     return copied
 
 
+def batches(task: Task, parts: Iterable[Tensor], view: int = 0) -> Generator[Tensor]:
+    """The inputs of these batches of rows, one after the other, as `task.inputs` gives them.
+
+    If the task does not hold its inputs in memory, a thread reads them ahead. Close the generator to end that thread
+    before all batches were given.
+    """
+    if getattr(task, "in_memory", True):
+        yield from (task.inputs(rows, view) for rows in parts)
+    elif isinstance(task, _OnDevice):
+        for rows, read in read_ahead(lambda rows: (rows, task.read(rows, view)), parts):
+            yield task.placed(read, rows, view)
+    else:
+        yield from read_ahead(lambda rows: task.inputs(rows, view), parts)
+
+
 def answers_on(answers: Tensor, device: torch.device) -> Tensor:
     """A teacher's answers on a device, if they are small enough to be kept there; larger ones stay as they are."""
     return answers.to(device) if answers.nbytes < WHOLE_BYTES else answers
@@ -85,9 +104,11 @@ def compiled_call(student: nn.Module) -> Callable[[Tensor], Tensor]:
 
 @dataclass(frozen=True)
 class _OnDevice:
-    """A task whose inputs and targets are on a device; views other than the first are made on the CPU, batch by batch.
+    """A task whose inputs and targets are on a device.
 
-    Splits stay on the CPU, where batches are drawn, so that every device gets the same batches.
+    Images in bytes are copied as bytes, and are normalised and augmented there. Of all other inputs, views other than
+    the first are made on the CPU, batch by batch. Splits stay on the CPU, where batches are drawn, so that every device
+    gets the same batches.
     """
 
     task: Task
@@ -96,10 +117,34 @@ class _OnDevice:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.task, name)
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether no file is read for a batch."""
+        return self._whole is not None or getattr(self.task, "in_memory", True)
+
     def inputs(self, rows: Tensor, view: int = 0) -> Tensor:
-        if view == 0 and self._whole is not None:
-            return self._whole[rows.to(self.device)]
-        return self.task.inputs(rows.cpu(), view).to(self.device, non_blocking=True)
+        if self._whole is not None and (view == 0 or self._of_bytes is not None):
+            there = self._whole[rows.to(self.device)]
+            return self.placed(there.permute(0, 3, 1, 2) if there.ndim == 4 else there, rows, view)
+        return self.placed(self.read(rows, view), rows, view)
+
+    def read(self, rows: Tensor, view: int) -> Tensor:
+        """What is copied to the device for these rows: bytes, if the task stores bytes, or else its inputs."""
+        rows = rows.cpu()
+        found = self.task.inputs(rows, view) if self._of_bytes is None else self._of_bytes.stored(rows)
+        if self.device.type != "cuda":
+            return found
+        with torch.cuda.device(self.device):  # or else the thread that reads ahead would use the first GPU
+            return found.pin_memory()
+
+    def placed(self, read: Tensor, rows: Tensor, view: int) -> Tensor:
+        """The inputs of these rows on the device, made there of what `read` gave."""
+        there = read.to(self.device, non_blocking=True)
+        if self._of_bytes is None:
+            return there
+        normalised = self._normalise(there.contiguous(memory_format=torch.channels_last))
+        inputs: Tensor = self._of_bytes.viewed(normalised, rows.cpu(), view)
+        return inputs
 
     def targets(self, rows: Tensor) -> Any:
         rows = rows.to(self.device)
@@ -111,11 +156,37 @@ class _OnDevice:
         return self.task.hard_loss(outputs, targets)
 
     @cached_property
+    def _of_bytes(self) -> Any:
+        """The task that stores the inputs as images in bytes; None if there is none.
+
+        It is the one whose `inputs` are read. A task that somebody wrote around it, and that reads otherwise, is not
+        passed by.
+        """
+        reads = getattr(self.task.inputs, "__self__", None)
+        stored = getattr(type(reads), "stored", None)
+        nothing = torch.empty(0, dtype=torch.long)
+        found = None if stored is None else stored(reads, nothing)
+        return reads if found is not None and found.dtype == torch.uint8 and found.ndim == 4 else None
+
+    @cached_property
+    def _normalise(self) -> nn.Module:
+        normalise: nn.Module = self._of_bytes.reading.graph()
+        return normalise.float().to(self.device)  # Apple's GPUs have no float64
+
+    @cached_property
     def _whole(self) -> Tensor | None:
-        one = self.task.inputs(torch.zeros(1, dtype=torch.long))
-        if one.nbytes * self.task.num_rows >= WHOLE_BYTES:
+        """All that is copied to the device; images have their channels last. None if that is too large."""
+        one = self.read(torch.zeros(1, dtype=torch.long), 0)
+        of_texts = not one.is_floating_point() and one.dtype != torch.uint8  # each batch of texts has its own length
+        if of_texts or one.nbytes * self.task.num_rows >= WHOLE_BYTES:
             return None
-        return self.task.inputs(torch.arange(self.task.num_rows)).to(self.device)
+        images = one.ndim == 4
+        shape = one.permute(0, 2, 3, 1).shape[1:] if images else one.shape[1:]
+        whole = torch.empty(self.task.num_rows, *shape, dtype=one.dtype, device=self.device)
+        for rows in torch.arange(self.task.num_rows).split(_STEP):
+            part = self.read(rows, 0).to(self.device)
+            whole[rows[0] : rows[-1] + 1] = part.permute(0, 2, 3, 1) if images else part
+        return whole
 
     @cached_property
     def _targets(self) -> Tensor | dict[str, Tensor]:

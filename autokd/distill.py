@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from autokd import weights
-from autokd.devices import Compute
+from autokd.devices import Compute, batches
 from autokd.errors import InfeasibleError
 from autokd.heads import Weighing, hard_losses, heads_of, soft_losses, weighing
 from autokd.networks import Laid, as_given, columns, in_fast_format, laid_for
@@ -158,27 +159,26 @@ class Training:
         task, recipe = self.task, self.recipe
         labelled, transfer = task.splits["train"], task.splits["transfer"]
         steps = math.ceil((len(labelled) + len(transfer)) / recipe.batch_size)
-        batches = draw(labelled, steps, recipe.batch_size)
-        num_labelled = batches.shape[1]
+        drawn = draw(labelled, steps, recipe.batch_size)
+        num_labelled = drawn.shape[1]
         if recipe.alpha > 0 and len(transfer):
-            batches = torch.cat([batches, draw(transfer, steps, recipe.batch_size)], dim=1)
+            drawn = torch.cat([drawn, draw(transfer, steps, recipe.batch_size)], dim=1)
         view = epoch % task.views
         answers, device = self.answers[view], self.compute.device
-        batches = batches.to(device)
         total = torch.zeros(())
-        for step, rows in enumerate(batches):
-            progress = (epoch + step / steps) / recipe.epochs
-            self.optimizer.param_groups[0]["lr"] = recipe.lr * self.schedule(progress)
-            inputs = self._laid(task.inputs(rows, view))
-            with self.compute.precision():
-                outputs = self._forward(inputs)
-            outputs = columns(outputs, self.heads).float()
-            targets = task.targets(rows[:num_labelled])
-            soft = answers[rows.to(answers.device)].to(device) if recipe.alpha > 0 else outputs
-            total = self._total_loss(outputs, soft, targets)
-            self.optimizer.zero_grad()
-            total.backward()
-            self.optimizer.step()
+        with closing(batches(task, drawn, view)) as given:
+            for step, (rows, inputs) in enumerate(zip(drawn.to(device), given, strict=True)):
+                progress = (epoch + step / steps) / recipe.epochs
+                self.optimizer.param_groups[0]["lr"] = recipe.lr * self.schedule(progress)
+                with self.compute.precision():
+                    outputs = self._forward(self._laid(inputs))
+                outputs = columns(outputs, self.heads).float()
+                targets = task.targets(rows[:num_labelled])
+                soft = answers[rows.to(answers.device)].to(device) if recipe.alpha > 0 else outputs
+                total = self._total_loss(outputs, soft, targets)
+                self.optimizer.zero_grad()
+                total.backward()
+                self.optimizer.step()
         if not math.isfinite(total.item()):
             raise FloatingPointError(f"the loss is {total.item()} in epoch {epoch}")
 
@@ -236,12 +236,11 @@ def predict(student: nn.Module, task: Task, rows: Tensor, *, batch_size: int = 5
     student.eval()
     try:
         laid = laid_for(student, task.inputs(rows[:2]).to(device))
-        with torch.inference_mode():
-            given = (student(laid(task.inputs(part).to(device))) for part in rows.split(batch_size))
-            batches = [columns(each, heads).cpu() for each in given]
+        with torch.inference_mode(), closing(batches(task, rows.split(batch_size))) as given:
+            outputs = [columns(student(laid(inputs.to(device))), heads).cpu() for inputs in given]
     finally:
         student.train(training)
-    return torch.cat(batches).float().clone()
+    return torch.cat(outputs).float().clone()
 
 
 def load_weights(student: nn.Module, folder: Path) -> None:

@@ -12,7 +12,7 @@ from conftest import ROOT
 
 FLOORS = (
     ("errors", "types"),
-    ("files", "losses"),
+    ("ahead", "files", "losses"),
     ("heads",),
     ("choices", "devices", "frames", "networks", "npy", "urls", "weights"),
     ("latency",),

@@ -5,17 +5,23 @@ from pathlib import Path
 from typing import Any
 from weakref import ref
 
+import numpy as np
 import pytest
 import torch
 from command_line import autokd, refused_search, write_study
 from small import small_context, small_run, small_study
+from test_contract_of_tasks import KINDS, task_of
 from torch import Tensor, nn
 
-from autokd.devices import _OnDevice, pick_device
+from autokd import devices
+from autokd.devices import _OnDevice, batches, pick_device
 from autokd.driver import search_study, teaching
 from autokd.losses import takes_labels
 from autokd.record import read_trials
 from autokd.registry import resolve
+from autokd.tasks import from_arrays
+from autokd.tasks import task as task_module
+from autokd.tasks.rows import all_labels
 from autokd.teachers.answers import ask
 from autokd.teachers.cache import open_outputs, teacher_outputs
 from autokd.teachers.ensemble import Ensemble
@@ -48,6 +54,76 @@ def test_a_task_on_a_device_gives_what_it_gives(tmp_path: Path) -> None:
     assert torch.equal(copied.inputs(rows), task.inputs(rows))
     assert torch.equal(copied.targets(rows), task.targets(rows))
     assert copied.num_outputs == task.num_outputs
+
+
+@pytest.mark.parametrize("whole", [2_000_000_000, 0], ids=["whole", "by the batch"])
+@pytest.mark.parametrize("name", KINDS)
+def test_inputs_on_a_device_are_the_inputs(name: str, whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "WHOLE_BYTES", whole)
+    task = task_of(KINDS[name])
+    parts = torch.randperm(task.num_rows, generator=torch.Generator().manual_seed(0)).split(17)
+    for view in range(task.views):
+        given = batches(_OnDevice(task, CPU), parts, view)  # type: ignore[arg-type]
+        for rows, found in zip(parts, given, strict=True):
+            torch.testing.assert_close(found, task.inputs(rows, view), atol=1e-6, rtol=0)
+
+
+def colours(**settings: Any) -> Any:
+    """Small colour images in bytes, in three augmented views."""
+    x = np.random.default_rng(0).integers(0, 256, (40, 3, 6, 5), dtype=np.uint8)
+    augment = {"flip": True, "crop": 1, "cutout": 2, "views": 3}
+    return from_arrays(x, np.arange(40) % 2, augment=augment, **settings)
+
+
+@pytest.mark.parametrize("memory", [0, 512_000_000], ids=["from the map", "from memory"])
+@pytest.mark.parametrize("whole", [0, 2_000_000_000], ids=["by the batch", "whole"])
+def test_images_reach_a_device_as_bytes_and_are_normalised_and_augmented_there(
+    memory: int, whole: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "WHOLE_BYTES", whole)
+    monkeypatch.setattr(task_module, "WHOLE_BYTES", memory)
+    for task in (colours(), all_labels(colours())):
+        there: Any = _OnDevice(task, CPU)
+        copied: list[Tensor] = []
+        monkeypatch.setattr(_OnDevice, "placed", _noting(copied, _OnDevice.placed))
+        parts = torch.arange(40).flip(0).split(16)
+        for view in range(3):
+            for rows, found in zip(parts, batches(there, parts, view), strict=True):
+                torch.testing.assert_close(found, task.inputs(rows, view), atol=1e-6, rtol=0)
+                assert found.is_contiguous(memory_format=torch.channels_last)
+        assert {each.dtype for each in copied} == {torch.uint8}
+
+
+def _noting(copied: list[Tensor], placed: Any) -> Any:
+    def noted(self: Any, read: Tensor, rows: Tensor, view: int) -> Any:
+        copied.append(read)
+        return placed(self, read, rows, view)
+
+    return noted
+
+
+def test_images_in_bytes_take_a_byte_each_on_a_device() -> None:
+    there: Any = _OnDevice(colours(), CPU)
+    assert there.inputs(torch.arange(3)).dtype == torch.float32
+    assert there._whole.dtype == torch.uint8
+
+
+def test_a_task_that_reads_otherwise_than_the_one_it_holds_is_not_passed_by() -> None:
+    class Darker:
+        def __init__(self, task: Any) -> None:
+            self.task = task
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.task, name)
+
+        def inputs(self, rows: Tensor, view: int = 0) -> Tensor:
+            dark: Tensor = self.task.inputs(rows, view) - 1
+            return dark
+
+    task: Any = Darker(colours())
+    there: Any = _OnDevice(task, CPU)
+    for view in (0, 1):
+        assert torch.equal(there.inputs(torch.arange(9), view), task.inputs(torch.arange(9), view))
 
 
 def train(folder: Path, parts: tuple[int, ...], **overrides: Any) -> tuple[Any, bytes]:

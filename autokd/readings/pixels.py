@@ -44,14 +44,15 @@ class Pixels:
             InputError: the rows have another shape, or values that are not of the raw type, or a file cannot be read.
         """
         raw = self.laid(rows)
-        images = raw.ndim == 4
-        if images:
-            raw = raw.transpose(0, 2, 3, 1)
         precision = np.float64 if raw.dtype == np.float64 else np.float32
         x = torch.from_numpy(np.array(raw, dtype=precision, order="C"))
-        shift, divisor = (torch.tensor(given, dtype=x.dtype) for given in (self.shift, self.divisor))
+        each = (-1, *[1] * (raw.ndim - 2))
+        shift, divisor = (torch.tensor(given, dtype=x.dtype).view(each) for given in (self.shift, self.divisor))
         x = x.sub_(shift).div_(divisor).float()
-        return x.permute(0, 3, 1, 2) if images else x
+        if raw.ndim != 4:
+            return x
+        # Colours are laid together last: to lay bytes so before the arithmetic takes three times as long.
+        return x.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
 
     def laid(self, rows: Any) -> NDArray[Any]:
         """Raw rows as an array of the raw type, shape (rows, *shape). Rows that are such an array are not copied."""

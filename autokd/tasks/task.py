@@ -82,6 +82,11 @@ class ArrayTask(StoredTask):
         return f"{self.num_rows:,} rows of {'x'.join(map(str, self.input_shape))} {self.x.dtype}"
 
     @property
+    def in_memory(self) -> bool:
+        """Whether normalised inputs are held in memory. If not, each batch is read from the map."""
+        return self.x.size * 4 < WHOLE_BYTES
+
+    @property
     def reading(self) -> Reading:
         """How raw rows become inputs."""
         return self._normalised
@@ -96,22 +101,35 @@ class ArrayTask(StoredTask):
         Raises:
             ValueError: `view` is not 0 .. views - 1.
         """
-        if not 0 <= view < self.views:
-            raise ValueError(f"view {view} of a task with {self.views} view(s)")
-        if self._fits_in_memory:
+        if self.in_memory:
             x = self._whole.index_select(0, rows)
             if x.ndim == 4:
                 x = x.permute(0, 3, 1, 2)
         else:
             x = self._normalised.batch(self.x[rows.numpy()])
-        if view == 0:
-            return x
-        how = self.augmentation
-        return augment(x, rows, view, seed=how.seed, flip=how.flip, crop=how.crop, cutout=how.cutout)
+        return self.viewed(x, rows, view)
 
-    @property
-    def _fits_in_memory(self) -> bool:
-        return self.x.size * 4 < WHOLE_BYTES
+    def viewed(self, inputs: Tensor, rows: Tensor, view: int) -> Tensor:
+        """Normalised inputs as a view shows them, on the device of `inputs`; view 0 shows them as they are.
+
+        Args:
+            inputs: the normalised inputs of these rows.
+            rows: the row numbers, on the CPU.
+            view: the number of the view.
+
+        Raises:
+            ValueError: `view` is not 0 .. views - 1.
+        """
+        if not 0 <= view < self.views:
+            raise ValueError(f"view {view} of a task with {self.views} view(s)")
+        if view == 0:
+            return inputs
+        how = self.augmentation
+        return augment(inputs, rows, view, seed=how.seed, flip=how.flip, crop=how.crop, cutout=how.cutout)
+
+    def stored(self, rows: Tensor) -> Tensor:
+        """The raw values of these rows, of which `reading.graph()` makes normalised inputs, on any device."""
+        return torch.from_numpy(self.x[rows.numpy()])
 
     @cached_property
     def _whole(self) -> Tensor:

@@ -20,8 +20,8 @@ def augment(
     height and of the width, and shift and cut the same parts of an image of any size, up to half a pixel.
 
     Args:
-        x: normalised images, shape (batch, channels, height, width).
-        rows: the row number of each image, int64, shape (batch,), >= 0.
+        x: normalised images on any device, shape (batch, channels, height, width).
+        rows: the row number of each image, int64, shape (batch,), >= 0, on the CPU.
         view: the number of the view, >= 0.
         seed: the seed of the random numbers, >= 0.
         flip: whether to mirror left to right, with probability one half.
@@ -50,8 +50,9 @@ def augment(
         hole_y, hole_x = _hole(centre_y, cutout, height), _hole(centre_x, cutout, width)
         kept &= ~(hole_y[:, :, None] & hole_x[:, None, :])
 
+    from_y, from_x, kept = (each.to(x.device) for each in (from_y, from_x, kept))
     pixels = x.permute(0, 2, 3, 1).reshape(len(x) * height * width, x.shape[1])
-    image = torch.arange(len(x))[:, None, None] * (height * width)
+    image = torch.arange(len(x), device=x.device)[:, None, None] * (height * width)
     index = image + from_y.clamp(0, height - 1)[:, :, None] * width + from_x.clamp(0, width - 1)[:, None, :]
     moved = pixels.index_select(0, index.flatten()).masked_fill(~kept.reshape(-1, 1), 0.0)
     return moved.view(len(x), height, width, x.shape[1]).permute(0, 3, 1, 2)

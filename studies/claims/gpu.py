@@ -41,6 +41,7 @@ from autokd.losses import kd
 from autokd.record import read_trials
 from autokd.study import Study, override
 from autokd.tasks import from_arrays
+from autokd.tasks import task as tasks_in_memory
 from autokd.teachers.networks import NetworkTeacher
 from autokd.trial import Stretch, context_of, run_stretch
 from autokd.types import Recipe
@@ -150,7 +151,7 @@ def check_numbers(device: str, folder: Path) -> list[Finding]:
 
 
 def check_data(device: str, folder: Path) -> list[Finding]:
-    """Data copied whole or batch by batch, augmented views and class weights give what they give on the CPU."""
+    """Data copied whole, by the batch or read ahead, views and class weights give what they give on the CPU."""
     views = {"task.augment": {"views": 3, "crop": 1}}
     weights = {"task.class_weights": [0.5, *[1.0] * 8, 3.0]}
     findings = []
@@ -161,7 +162,13 @@ def check_data(device: str, folder: Path) -> list[Finding]:
     whole = _trained("mlp", folder / "whole", (1,), device=device)
     with mock.patch.object(devices, "WHOLE_BYTES", 0):
         batches = _trained("mlp", folder / "batches", (1,), device=device)
-    return [*findings, _at_most("copied batch by batch: weights beside copied whole", whole.differs(batches), 1e-6)]
+        with mock.patch.object(tasks_in_memory, "WHOLE_BYTES", 0):
+            ahead = _trained("mlp", folder / "ahead", (1,), device=device)
+    return [
+        *findings,
+        _at_most("copied batch by batch: weights beside copied whole", whole.differs(batches), 1e-6),
+        _at_most("read ahead from the file: weights beside copied whole", whole.differs(ahead), 1e-6),
+    ]
 
 
 def check_teacher(device: str, folder: Path) -> list[Finding]:
