@@ -102,7 +102,7 @@ def from_timm(spec: TimmSection, task: Task, *, seed: int) -> nn.Module:
     Raises:
         InputError: timm is not installed, knows no such name, or the weights do not fit.
     """
-    timm = _extra("timm")
+    timm = extra("timm")
     if spec.weights is None:
         return _made(f"timm '{spec.timm}'", lambda: timm.create_model(spec.timm, pretrained=True), seed)
     network = _made(
@@ -120,7 +120,7 @@ def from_torchvision(spec: TorchvisionSection, task: Task, *, seed: int) -> nn.M
     Raises:
         InputError: torchvision is not installed, knows no such name, or the weights do not fit.
     """
-    models = _extra("torchvision").models
+    models = extra("torchvision").models
     shown = f"torchvision '{spec.torchvision}'"
     if spec.weights is not None:
         network = _made(
@@ -156,7 +156,12 @@ def _on(tensor: Tensor, device: torch.device) -> bool:
     return tensor.device.type == device.type and device.index in (None, tensor.device.index)
 
 
-def _extra(package: str) -> Any:
+def extra(package: str) -> Any:
+    """A package that is not always installed.
+
+    Raises:
+        InputError: it cannot be imported.
+    """
     try:
         return __import__(package)
     except (ImportError, RuntimeError) as error:  # a torchvision built for another torch raises RuntimeError

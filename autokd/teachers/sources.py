@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from autokd.teachers.networks import (
     from_torchvision,
 )
 from autokd.teachers.onnx_file import from_onnx
+from autokd.teachers.own_reading import at_own_size, timm_reading, torchvision_reading
 from autokd.teachers.programs import PROGRAMS, from_exported, load_program
 from autokd.teachers.through import Through, refuse_searched, seen_by
 from autokd.teachers.trained import Train, from_training
@@ -129,9 +131,12 @@ def _from_section(spec: TeacherSection, task: Task, folder: Path, train: Train, 
         case NetworkSection():
             return _network(spec.network.rpartition(":")[2], from_reference(spec, seed=seed))
         case TimmSection():
-            return _network(spec.timm, from_timm(spec, task, seed=seed))
+            network = from_timm(spec, task, seed=seed)
+            return at_own_size(_network(spec.timm, network), spec, partial(timm_reading, network), task)
         case TorchvisionSection():
-            return _network(spec.torchvision, from_torchvision(spec, task, seed=seed))
+            network = from_torchvision(spec, task, seed=seed)
+            reading = partial(torchvision_reading, spec.torchvision)
+            return at_own_size(_network(spec.torchvision, network), spec, reading, task)
         case OnnxSection():
             return from_onnx(spec, task)
         case SklearnSection():
