@@ -55,6 +55,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
         RuntimeError: the names or shapes do not fit the network.
     """
     state, metadata = _read(path)
+    state = renamed(network, state)
     extra = json.loads(metadata.get(_EXTRA, "{}"))
     unpacked = {name: _unpacked(value, state) for name, value in extra.items()}
     own = network.state_dict()
@@ -63,6 +64,25 @@ def load_weights(network: nn.Module, path: Path) -> None:
         if isinstance(value, Tensor) and name not in state and _place(value) in given:
             state[name] = state[given[_place(value)]]
     network.load_state_dict(state | unpacked)
+
+
+def with_earlier_names(network: nn.Module) -> nn.Module:
+    """A copy of a network whose layers have the names that an earlier version of its space gave them.
+
+    A network that has such names gives the copy by a method of this name. Any other network is itself the answer.
+    """
+    earlier = getattr(network, "with_earlier_names", None)
+    return earlier() if callable(earlier) else network
+
+
+def renamed(network: nn.Module, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given by name, under the names of a network if an earlier version of its space gave all the names."""
+    own = network.state_dict()
+    earlier = with_earlier_names(network)
+    if earlier is network or given.keys() <= own.keys():
+        return dict(given)
+    names = dict(zip(earlier.state_dict(), own, strict=True))
+    return {names[name]: each for name, each in given.items()} if given.keys() <= names.keys() else dict(given)
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] = MappingProxyType({})) -> None:

@@ -9,6 +9,7 @@ from types import ModuleType
 
 from autokd.registry.lookup import FILE_MODULE, attribute
 from autokd.registry.spaces import MadeSpace
+from autokd.registry.versions import digest_of_file, earlier
 
 
 def reference_of(found: object) -> str | None:
@@ -35,7 +36,8 @@ def reference_of(found: object) -> str | None:
 def source_digest(found: object) -> str:
     """SHA-256, in hex, of the source file that defines an object; "" if there is no such file.
 
-    The digest does not cover what that file imports. It covers the settings with which a search space was made.
+    The digest does not cover what that file imports. It covers the settings with which a search space was made. If an
+    earlier version of the file made the same students, as `versions` tells, the digest is of that version.
     """
     if isinstance(found, MadeSpace):
         digest = source_digest(found.source)
@@ -50,7 +52,7 @@ def source_digest(found: object) -> str:
     file = getattr(home, "__file__", None)
     if file is None or not file.endswith(".py") or not Path(file).is_file():
         return ""
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    return earlier(Path(file))[1].get(Path(file).name) or digest_of_file(Path(file))
 
 
 def holders(found: object) -> list[tuple[ModuleType, str]]:

@@ -18,7 +18,8 @@ def resolve(group: str, reference: object, *, attributes: Sequence[str] = ()) ->
     from its own folder. Modules are found on `sys.path`, which does not change.
 
     A search space may also be given in other ways. `reference(key=value, ...)`, with Python literals as values, calls
-    the reference with these settings. A class is called even without settings. A function `student(trial, task)` is a
+    the reference with these settings, or the class `Space` in it if it is a module. A class is called even without
+    settings. A function `student(trial, task)` is a
     search space by itself. `adapter:reference` passes the object of the reference to an installed adapter, as
     in `nni:my_pkg:MySpace`.
 

@@ -14,6 +14,7 @@ from typing import Any
 from autokd.registry.code import code_digest, has_no_file, names_in
 from autokd.registry.identity import holders, reference_of
 from autokd.registry.spaces import MadeSpace
+from autokd.registry.versions import earlier
 
 _STDLIB = Path(sysconfig.get_path("stdlib"))
 _HOLDS = ("func", "args", "keywords", "__func__", "__self__")
@@ -107,7 +108,15 @@ def _of_maker(maker: object, *, installed: bool) -> Iterator[tuple[str, str]]:
     path = Path(file).resolve()
     in_packages = not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
     if path.is_file() and (installed if in_packages else not path.is_relative_to(_STDLIB)):
-        yield from _files(path, in_packages=in_packages)
+        yield from _as_before(path, dict(_files(path, in_packages=in_packages))).items()
+
+
+def _as_before(start: Path, digests: dict[str, str]) -> dict[str, str]:
+    """The digests of files, with those of an earlier version if that one made the same students; see `versions`."""
+    now, before = earlier(start)
+    home = next(iter(digests), "").removesuffix(start.name)  # the file itself comes first
+    left = {name: digest for name, digest in digests.items() if name.removeprefix(home) not in now}
+    return left | {f"{home}{name}": digest for name, digest in before.items()}
 
 
 def _files(start: Path, *, in_packages: bool) -> Iterator[tuple[str, str]]:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from autokd.errors import FOREIGN, InputError, named
+from autokd.errors import FOREIGN, InputError, named, nearest
 from autokd.registry.lookup import find, installed
 
 _SETTINGS = re.compile(r"(?P<maker>.+?\.py(?::[^():]+)?|[^()]+)\((?P<settings>.*)\)", re.DOTALL)
+SETTINGS = "Space"
+"""The class in a space that is a module, which is called with the settings that are written after the module."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,13 @@ def find_space(reference: str) -> Any:
     found = find("search_spaces", maker)
     if written is None:
         return as_space(found, shown)
-    if not callable(found):
-        raise InputError(f"search space {shown}: '{maker}' is of type {type(found).__name__} and takes no settings")
-    made = _made(shown, lambda: found(**settings))
+    make = getattr(found, SETTINGS, None) if isinstance(found, ModuleType) else found
+    if not callable(make):
+        lacks = f", because it has no class {SETTINGS}" if isinstance(found, ModuleType) else ""
+        raise InputError(
+            f"search space {shown}: '{maker}' is of type {type(found).__name__} and takes no settings{lacks}"
+        )
+    made = _made(shown, lambda: make(**_known_to(make, settings)))
     return MadeSpace(as_space(made, shown), found, reference, settings)
 
 
@@ -97,6 +103,18 @@ def _refuse_other_spaces(found: Any, shown: str) -> None:
     elif isinstance(found, ModuleType) and callable(getattr(found, "student", None)):
         hint = f"if it is the function, write {shown[:-1]}:student'" if shown.endswith("'") else "name the function"
     raise InputError(f"search space {shown} has no function '{missing[0]}'; {hint}")
+
+
+def _known_to(make: Any, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings, if a class or a function takes each of them; else raises TypeError."""
+    try:
+        known = inspect.signature(make).parameters
+    except (TypeError, ValueError):
+        return settings
+    strange = [name for name in settings if name not in known]
+    if strange and all(each.kind is not each.VAR_KEYWORD for each in known.values()):
+        raise TypeError(f"there is no setting '{strange[0]}'{nearest(strange[0], known)}")
+    return settings
 
 
 def _made(shown: str, make: Callable[[], Any]) -> Any:

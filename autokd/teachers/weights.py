@@ -23,6 +23,7 @@ from autokd.errors import InputError, said
 from autokd.files import sync
 from autokd.npy import npz_array
 from autokd.teachers.files import existing_file
+from autokd.weights import renamed, with_earlier_names
 
 _SHOWN = 3
 """The number of names that a message lists before it counts the rest."""
@@ -35,7 +36,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
         InputError: the file cannot be read, or its names, shapes or kinds of number do not fit the network; the
             message names some of those.
     """
-    given = read_weights(path)
+    given = renamed(network, read_weights(path))
     own = network.state_dict()
     missing = [key for key in own if key not in given and not key.endswith("num_batches_tracked")]
     unexpected = [key for key in given if key not in own]
@@ -115,6 +116,7 @@ def network_digest(network: nn.Module) -> str:
 
     A program of TorchScript or of torch.fx is identified by its own code and by the constants in it.
     """
+    network = with_earlier_names(network)  # so that the teachers of earlier runs keep their digests
     digest = hashlib.sha256(repr(network).encode())
     tensors = dict(network.named_parameters(remove_duplicate=False)) | dict(
         network.named_buffers(remove_duplicate=False)
