@@ -1,14 +1,21 @@
 """Mobile networks: a 3x3 stem, then 2 or 3 stages of inverted residuals, 3 to 96 channels wide.
 
+Settings make it as large as you like: `mobilenet(width=(8, 64), stages=(3, 5))`.
+
 Sources: inverted residuals, Sandler et al. (2018), https://arxiv.org/abs/1801.04381, section 3.3;
 squeeze-and-excite inside them, Howard et al. (2019), https://arxiv.org/abs/1905.02244, section 5.3.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
+
+from search_spaces.names import Named
+from search_spaces.picks import need_counts, need_some_of, pick, refuse_strange
 
 if TYPE_CHECKING:
     import optuna
@@ -21,22 +28,9 @@ def suggest(trial: optuna.Trial) -> dict[str, Any]:
 
     Squeeze-and-excite is a choice only where the block expands: without, it has few channels to weigh.
     """
-    width = trial.suggest_int("width", 3, 24, log=True)
-    activation = trial.suggest_categorical("activation", list(ACTIVATIONS))
-    stages = []
-    for i in range(trial.suggest_int("num_stages", 2, 3)):
-        expansion = trial.suggest_categorical(f"expansion_{i}", [1, 2, 3, 4, 6])
-        excite = trial.suggest_categorical(f"squeeze_excite_{i}", [False, True]) if expansion > 1 else False
-        stages.append(
-            {
-                "blocks": trial.suggest_int(f"blocks_{i}", 1, 2),
-                "kernel": trial.suggest_categorical(f"kernel_{i}", [3, 5]),
-                "expansion": expansion,
-                "squeeze_excite": excite,
-                "widen": trial.suggest_int(f"widen_{i}", 1, 2) if i > 0 else 1,
-            }
-        )
-    return {"width": width, "activation": activation, "stages": stages}
+    arch = Space().suggest(trial)
+    del arch["side"]  # without settings, the stem has the stride 1 or 2
+    return arch
 
 
 def build(arch: dict[str, Any], task: Any) -> nn.Module:
@@ -45,21 +39,91 @@ def build(arch: dict[str, Any], task: Any) -> nn.Module:
     Raises:
         ValueError: the task's inputs are not images.
     """
+    if getattr(task, "vocabulary", 0):
+        raise ValueError("mobilenet reads images, and the rows of this task are texts; use the space text")
     if len(task.input_shape) != 3:
         raise ValueError(f"mobilenet needs inputs of shape (channels, height, width), not {task.input_shape}")
     channels_in, height, width = task.input_shape
     channels, size = arch["width"], max(height, width)
     activation = ACTIVATIONS[arch["activation"]]
     stride = 2 if size > 16 else 1
-    layers: list[nn.Module] = [*_convolution(channels_in, channels, 3, stride=stride), activation()]
+    while -(-size // stride) > arch.get("side", math.inf):
+        stride *= 2
+    convolution, norm = _convolution(channels_in, channels, max(3, 2 * stride - 1), stride=stride)
+    layers: dict[str, nn.Module] = {"stem.conv": convolution, "stem.norm": norm, "stem.activation": activation()}
     for i, stage in enumerate(arch["stages"]):
         size = -(-size // stride)
         stride = 2 if i > 0 and size > 1 else 1
-        for block in range(stage["blocks"]):
-            channels_out = channels * stage["widen"] if block == 0 else channels
-            layers.append(_InvertedResidual(channels, channels_out, stage, stride if block == 0 else 1, activation))
+        for j in range(stage["blocks"]):
+            channels_out = channels * stage["widen"] if j == 0 else channels
+            block = _InvertedResidual(channels, channels_out, stage, stride if j == 0 else 1, activation)
+            # The class itself stays as it is, because its source is in the digest of teachers of earlier versions.
+            block.layers = Named(dict(zip(_names(stage), block.layers, strict=True)))
+            layers[f"stages.{i}.blocks.{j}"] = block
             channels = channels_out
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, task.num_outputs))
+    head = {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "head": nn.Linear(channels, task.num_outputs)}
+    return Named({**layers, **head})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """The space with settings, each a list of choices, a range (low, high) or a fixed value.
+
+    Args:
+        width: the channels of the stem; a range is searched on a logarithmic scale.
+        activation: `relu` or `hardswish`.
+        stages: the number of stages. Each after the first halves the map.
+        expansion: how many times its inputs a block of a stage has channels inside.
+        squeeze_excite: whether blocks weigh their channels; those that do not expand never do.
+        blocks: the number of blocks in a stage.
+        kernel: the side of the kernels in a stage, an odd number.
+        widen: how many times the channels of the stage before a stage has.
+        side: the stem has a stride of more than 2 if the map would have more pixels a side. Its kernel grows with the
+            stride, so that each pixel is read.
+
+    Raises:
+        ValueError: a setting has other values.
+    """
+
+    width: Any = (3, 24)
+    activation: Any = field(default_factory=lambda: list(ACTIVATIONS))
+    stages: Any = (2, 3)
+    expansion: Any = field(default_factory=lambda: [1, 2, 3, 4, 6])
+    squeeze_excite: Any = field(default_factory=lambda: [False, True])
+    blocks: Any = (1, 2)
+    kernel: Any = field(default_factory=lambda: [3, 5])
+    widen: Any = (1, 2)
+    side: Any = 56
+
+    build = staticmethod(build)
+
+    def __post_init__(self) -> None:
+        refuse_strange(vars(self))
+        need_counts(width=self.width, stages=self.stages, expansion=self.expansion, blocks=self.blocks)
+        need_counts(widen=self.widen, side=self.side)
+        need_some_of(list(ACTIVATIONS), activation=self.activation)
+        need_some_of([False, True], squeeze_excite=self.squeeze_excite)
+        need_some_of([1, 3, 5, 7, 9, 11], kernel=self.kernel)
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Picks the stem's width, the activation, for each stage what its blocks are made of, and the largest side."""
+        width = pick(trial, "width", self.width, log=True)
+        activation = pick(trial, "activation", self.activation)
+        stages = []
+        for i in range(pick(trial, "num_stages", self.stages)):
+            expansion = pick(trial, f"expansion_{i}", self.expansion)
+            excite = pick(trial, f"squeeze_excite_{i}", self.squeeze_excite) if expansion > 1 else False
+            stages.append(
+                {
+                    "blocks": pick(trial, f"blocks_{i}", self.blocks),
+                    "kernel": pick(trial, f"kernel_{i}", self.kernel),
+                    "expansion": expansion,
+                    "squeeze_excite": excite,
+                    "widen": pick(trial, f"widen_{i}", self.widen) if i > 0 else 1,
+                }
+            )
+        side = pick(trial, "side", self.side)
+        return {"width": width, "activation": activation, "stages": stages, "side": side}
 
 
 class _InvertedResidual(nn.Module):
@@ -99,6 +163,14 @@ class _SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.gate(x.mean(dim=(2, 3)))[:, :, None, None]
+
+
+def _names(stage: dict[str, Any]) -> list[str]:
+    """The names of the layers in a block of a stage."""
+    parts = ["expand", "depthwise"] if stage["expansion"] > 1 else ["depthwise"]
+    filters = [f"{part}.{layer}" for part in parts for layer in ("conv", "norm", "activation")]
+    excite = ["squeeze_excite"] if stage["squeeze_excite"] else []
+    return [*filters, *excite, "project.conv", "project.norm"]
 
 
 def _convolution(

@@ -1,8 +1,8 @@
-"""What the settings of `hf` and `timm` mean: a list holds choices, a pair is a range, any other value is fixed."""
+"""What the settings of a search space mean: a list holds choices, a pair is a range, any other value is fixed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,14 +31,59 @@ def refuse_strange(settings: Mapping[str, Any]) -> None:
             )
 
 
-def pick(trial: optuna.Trial, name: str, setting: Any) -> Any:
-    """What `trial` picks from a setting. A pair of whole numbers gives whole numbers; choices may hold lists, too."""
+def pick(trial: optuna.Trial, name: str, setting: Any, *, log: bool = False) -> Any:
+    """What `trial` picks from a setting. A fixed value is itself, and nothing is suggested.
+
+    A pair of whole numbers gives whole numbers; choices may hold lists, too.
+
+    Args:
+        trial: suggests the value.
+        name: the name of the suggestion.
+        setting: choices, a range or a fixed value.
+        log: whether a range is searched on a logarithmic scale.
+    """
+    if not is_searched(setting):
+        return setting
     if isinstance(setting, tuple):
         low, high = setting
-        return trial.suggest_int(name, low, high) if isinstance(low, int) else trial.suggest_float(name, low, high)
+        suggest = trial.suggest_int if isinstance(low, int) else trial.suggest_float
+        return suggest(name, low, high, log=log)
     if all(isinstance(each, _PLAIN) for each in setting):
         return trial.suggest_categorical(name, setting)
     return setting[trial.suggest_categorical(name, range(len(setting)))]
+
+
+def need_counts(*, most: int | None = None, **settings: Any) -> None:
+    """Refuses settings that may give something else than a whole number from 1 to `most`.
+
+    Raises:
+        ValueError: names the setting.
+    """
+    for name, setting in settings.items():
+        if not all(type(each) is int and each >= 1 and (most is None or each <= most) for each in _values(setting)):
+            numbers = "of at least 1" if most is None else f"from 1 to {most}"
+            raise ValueError(
+                f"{name}={setting!r} is not allowed; write a whole number {numbers}, a list of such numbers, or a "
+                "range (low, high)"
+            )
+
+
+def need_some_of(known: Sequence[Any], **settings: Any) -> None:
+    """Refuses settings that may give something else than the known values.
+
+    Raises:
+        ValueError: names the setting and the known values.
+    """
+    for name, setting in settings.items():
+        fits = all(any(type(each) is type(value) and each == value for value in known) for each in _values(setting))
+        if isinstance(setting, tuple) or not fits:
+            raise ValueError(
+                f"{name}={setting!r} is not allowed; write one of {', '.join(map(repr, known))}, or a list of some"
+            )
+
+
+def _values(setting: Any) -> Sequence[Any]:
+    return setting if isinstance(setting, list | tuple) else [setting]
 
 
 def _is_range(setting: tuple[Any, ...]) -> bool:

@@ -1,30 +1,36 @@
 """Vision transformers: 1 to 4 blocks of 1 to 4 heads over 2x2, 4x4 or 8x8 patches, 4 to 64 channels wide.
 
+Settings make it as large as you like: `vit(patches_per_side=[7, 14], head_width=64)`.
+
 Source: Dosovitskiy et al. (2020), https://arxiv.org/abs/2010.11929, section 3.1, with the mean over patches
 in place of a class token.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from search_spaces.names import Named
+from search_spaces.picks import need_counts, pick, refuse_strange
+
 if TYPE_CHECKING:
     import optuna
+
+MOST_PATCHES = 64
+"""The largest number of patches a side. Attention compares each patch with each, so its cost is the fourth power."""
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
     """Picks patches, heads, the width of a head, depth and, for each block there is, the ratio of its MLP."""
-    depth = trial.suggest_int("depth", 1, 4)
-    return {
-        "patches_per_side": trial.suggest_categorical("patches_per_side", [2, 4, 8]),
-        "heads": trial.suggest_categorical("heads", [1, 2, 4]),
-        "head_width": trial.suggest_categorical("head_width", [4, 8, 16]),
-        "mlp_ratios": [trial.suggest_int(f"mlp_ratio_{i}", 1, 4) for i in range(depth)],
-    }
+    arch = Space().suggest(trial)
+    del arch["side"]  # without settings, images are read as they are
+    return arch
 
 
 def build(arch: dict[str, Any], task: Any) -> nn.Module:
@@ -35,16 +41,64 @@ def build(arch: dict[str, Any], task: Any) -> nn.Module:
     Raises:
         ValueError: the task's inputs are not images.
     """
+    if getattr(task, "vocabulary", 0):
+        raise ValueError("vit reads images, and the rows of this task are texts; use the space text")
     if len(task.input_shape) != 3:
         raise ValueError(f"vit needs inputs of shape (channels, height, width), not {task.input_shape}")
     width = arch["heads"] * arch["head_width"]
-    return nn.Sequential(
-        _Patches(task.input_shape, arch["patches_per_side"], width),
-        *(_Block(width, arch["heads"], ratio) for ratio in arch["mlp_ratios"]),
-        nn.LayerNorm(width),
-        _MeanOverPatches(),
-        nn.Linear(width, task.num_outputs),
-    )
+    layers: dict[str, nn.Module] = {}
+    channels, *sides = task.input_shape
+    if max(sides) > arch.get("side", math.inf):
+        factor = -(-max(sides) // arch["side"])
+        layers["average"] = nn.AvgPool2d(factor, ceil_mode=True, count_include_pad=False)
+        sides = [-(-side // factor) for side in sides]
+    layers["patches"] = _Patches((channels, sides[0], sides[1]), arch["patches_per_side"], width)
+    for i, ratio in enumerate(arch["mlp_ratios"]):
+        layers[f"blocks.{i}"] = _Block(width, arch["heads"], ratio)
+    head = {"norm": nn.LayerNorm(width), "mean": _MeanOverPatches(), "head": nn.Linear(width, task.num_outputs)}
+    return Named({**layers, **head})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """The space with settings, each a list of choices, a range (low, high) or a fixed value.
+
+    Args:
+        depth: the number of blocks.
+        patches_per_side: the number of patches along a side of the image, at most `MOST_PATCHES`.
+        heads: the number of heads of attention.
+        head_width: the channels of each head.
+        mlp_ratio: how many times as wide as the network the hidden layer of a block is.
+        side: images of more pixels a side are averaged to at most so many before they are cut into patches.
+
+    Raises:
+        ValueError: a setting has other values.
+    """
+
+    depth: Any = (1, 4)
+    patches_per_side: Any = field(default_factory=lambda: [2, 4, 8])
+    heads: Any = field(default_factory=lambda: [1, 2, 4])
+    head_width: Any = field(default_factory=lambda: [4, 8, 16])
+    mlp_ratio: Any = (1, 4)
+    side: Any = 56
+
+    build = staticmethod(build)
+
+    def __post_init__(self) -> None:
+        refuse_strange(vars(self))
+        need_counts(**vars(self))
+        need_counts(patches_per_side=self.patches_per_side, most=MOST_PATCHES)
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Picks patches, heads and their width, depth, the ratio of the MLP of each block, and the largest side."""
+        depth = pick(trial, "depth", self.depth)
+        return {
+            "patches_per_side": pick(trial, "patches_per_side", self.patches_per_side),
+            "heads": pick(trial, "heads", self.heads),
+            "head_width": pick(trial, "head_width", self.head_width),
+            "mlp_ratios": [pick(trial, f"mlp_ratio_{i}", self.mlp_ratio) for i in range(depth)],
+            "side": pick(trial, "side", self.side),
+        }
 
 
 class _Patches(nn.Module):

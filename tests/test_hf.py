@@ -63,7 +63,7 @@ def test_the_patch_size_divides_the_image() -> None:
         def suggest_categorical(self, name: str, choices: Any) -> Any:
             return choices[0] if name != "patch_size" else list(choices)
 
-        def suggest_int(self, name: str, low: int, high: int) -> int:
+        def suggest_int(self, name: str, low: int, high: int, log: bool) -> int:
             return low
 
     for side, sizes in [(8, [1, 2, 4]), (28, [4, 7, 14]), (32, [4, 8, 16]), (7, [1])]:

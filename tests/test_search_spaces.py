@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from autokd.errors import InputError
 from autokd.objectives.costs import flops
+from autokd.registry import resolve
 from autokd.testing import SearchSpaceContract, TinyTask, check_space, describe_space
 from search_spaces import mlp, mobilenet, resnet, vit
 
@@ -48,7 +50,7 @@ def ask(count: int) -> list[optuna.Trial]:
     return [study.ask() for _ in range(count)]
 
 
-def sample(space: ModuleType, count: int) -> list[dict[str, Any]]:
+def sample(space: Any, count: int) -> list[dict[str, Any]]:
     return [space.suggest(trial) for trial in ask(count)]
 
 
@@ -153,13 +155,12 @@ def test_a_vit_keeps_every_pixel_of_an_image_its_patches_do_not_divide() -> None
 def test_a_resnet_of_zero_weights_in_its_blocks_passes_the_stem_on() -> None:
     arch = {"width": 4, "stages": [{"blocks": 1, "kernel": 3, "widen": 1}, {"blocks": 1, "kernel": 5, "widen": 2}]}
     network = resnet.build(arch, DIGITS).eval()
-    assert isinstance(network, nn.Sequential)
-    for block in network[2:4]:
-        for weight in block.parameters():
-            nn.init.zeros_(weight)
-    inputs = DIGITS.inputs(torch.arange(2))
+    stages = network.get_submodule("stages")
+    for weight in stages.parameters():
+        nn.init.zeros_(weight)
 
-    stem, blocks = network[:2](inputs), network[:4](inputs)
+    stem = network.get_submodule("stem")(DIGITS.inputs(torch.arange(2)))
+    blocks = stages(stem)
 
     assert torch.equal(blocks[:, :4], stem[:, :, ::2, ::2])
     assert not blocks[:, 4:].any()
@@ -171,9 +172,9 @@ def test_gradients_that_a_resnet_block_hands_down_are_channels_last() -> None:
     inputs = DIGITS.inputs(torch.arange(4)).to(memory_format=torch.channels_last)
     gradients: list[torch.Tensor] = []
 
-    before = network[:3](inputs)
+    before = network.get_submodule("stages.0")(network.get_submodule("stem")(inputs))
     before.register_hook(gradients.append)
-    network[3:](before).sum().backward()
+    network.get_submodule("stages.1")(before).sum().backward()
 
     assert gradients[0].is_contiguous(memory_format=torch.channels_last)
 
@@ -188,3 +189,136 @@ def test_search_spaces_import_neither_autokd_nor_optuna() -> None:
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert answer.stdout.strip() == "[]"
+
+
+SIDES = (8, 32, 96, 224)
+SMALL = {
+    "mlp": "mlp(width=(1, 4), depth=1, side=8)",
+    "resnet": "resnet(width=(1, 4), stages=2, widen=1, kernel=3, blocks=1)",
+    "mobilenet": "mobilenet(width=(1, 4), stages=2, widen=1, kernel=3)",
+    "vit": "vit(depth=1, patches_per_side=[4, 8], heads=1, head_width=4, mlp_ratio=1, side=[16, 32])",
+}
+LARGE = {
+    "mlp": "mlp(width=(2300, 2500), depth=(3, 4), side=[8, 16])",
+    "resnet": "resnet(width=(60, 66), stages=4, blocks=2, widen=2, side=[14, 28])",
+    "mobilenet": "mobilenet(width=(60, 70), stages=4, blocks=(3, 4), expansion=6, widen=2, side=[14, 28])",
+    "vit": "vit(depth=(3, 5), patches_per_side=[7, 14], heads=[6, 8], head_width=64, mlp_ratio=(3, 4))",
+}
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("name", SMALL)
+def test_settings_reach_from_a_thousand_parameters_to_ten_million_at_every_size(name: str, side: int) -> None:
+    task = TinyTask(input_shape=(3, side, side))
+    assert describe_space(SMALL[name], task, samples=20).parameters_min <= 1_000
+    assert describe_space(LARGE[name], task, samples=4).parameters_max >= 10_000_000
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("name", SMALL)
+def test_small_networks_are_sound_at_every_size(name: str, side: int) -> None:
+    assert check_space(SMALL[name], TinyTask(input_shape=(3, side, side)), samples=2) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("name", LARGE)
+def test_large_networks_are_sound_at_every_size(name: str, side: int) -> None:
+    assert check_space(LARGE[name], TinyTask(input_shape=(3, side, side)), samples=1) == []
+
+
+@pytest.mark.parametrize("name", ["resnet", "mobilenet", "vit"])
+def test_an_image_of_224_pixels_costs_at_most_a_few_times_one_of_56(name: str) -> None:
+    space, (trial,) = resolve("search_spaces", f"{name}()"), ask(1)
+    arch = space.suggest(trial)
+    small, large = (
+        flops(space.build(arch, TinyTask(input_shape=(3, side, side))), torch.zeros(1, 3, side, side))
+        for side in (56, 224)
+    )
+    assert large < 6 * small
+
+
+@SPACES
+def test_a_space_with_settings_picks_as_the_space_does_without(space: ModuleType) -> None:
+    plain, with_settings = sample(space, 10), sample(space.Space(), 10)
+    assert with_settings == [{**arch, "side": 56} for arch in plain]
+
+
+@SPACES
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 56, 41)])
+def test_images_of_56_pixels_are_read_alike_with_settings_and_without(
+    space: ModuleType, shape: tuple[int, ...]
+) -> None:
+    task = TinyTask(input_shape=shape)
+    (arch,) = sample(space, 1)
+    assert repr(space.build(arch, task)) == repr(space.build({**arch, "side": 56}, task))
+
+
+def test_settings_are_choices_ranges_or_fixed_values_and_fixed_ones_are_in_the_arch() -> None:
+    space = resolve("search_spaces", "mobilenet(width=(8, 64), stages=2, kernel=[5, 7], expansion=4, side=[16, 32])")
+    for trial in ask(10):
+        arch = space.suggest(trial)
+        assert 8 <= arch["width"] <= 64
+        assert arch["side"] in (16, 32)
+        assert [(stage["kernel"] in (5, 7), stage["expansion"]) for stage in arch["stages"]] == [(True, 4)] * 2
+        assert not {"num_stages", "expansion_0"} & trial.params.keys()
+
+
+def test_stages_of_several_blocks_have_the_smallest_kernel() -> None:
+    space = resolve("search_spaces", "resnet(kernel=[7, 5], blocks=(1, 3), stages=4)")
+    stages = [stage for arch in sample(space, 10) for stage in arch["stages"]]
+    assert {stage["kernel"] for stage in stages if stage["blocks"] > 1} == {5}
+    assert {stage["kernel"] for stage in stages if stage["blocks"] == 1} == {5, 7}
+
+
+@SPACES
+def test_the_same_part_of_two_students_has_the_same_name_and_kind(space: ModuleType) -> None:
+    kinds: dict[str, set[str]] = {}
+    for arch in sample(space, 20):
+        for name, module in space.build(arch, DIGITS).named_modules():
+            kinds.setdefault(name, set()).add(type(module).__name__)
+    of_one_kind = {name for name, found in kinds.items() if len(found) == 1}
+    assert {name for name in kinds if not name.endswith("activation")} <= of_one_kind
+    assert "head" in of_one_kind
+
+
+@SPACES
+def test_weights_are_named_by_stage_and_block(space: ModuleType) -> None:
+    (arch,) = sample(space, 1)
+    groups = {name.split(".")[0] for name, _ in space.build(arch, DIGITS).named_parameters()}
+    assert groups <= {"stem", "patches", "stages", "blocks", "norm", "head"}
+
+
+@pytest.mark.parametrize(
+    ("reference", "says"),
+    [
+        ("mobilenet(widht=(8, 64))", "TypeError: there is no setting 'widht'; did you mean 'width'?"),
+        ("mobilenet(width=(64, 8))", "width=(64, 8) is no range; write (low, high) with low below high"),
+        ("mobilenet(width=0)", "width=0 is not allowed; write a whole number of at least 1, a list of such numbers"),
+        ("resnet(width=(3.0, 8.0))", "width=(3.0, 8.0) is not allowed"),
+        ("resnet(kernel=4)", "kernel=4 is not allowed; write one of 1, 3, 5, 7, 9, 11, or a list of some"),
+        ("resnet(kernel=(3, 7))", "kernel=(3, 7) is not allowed"),
+        ("mlp(activation='swish')", "activation='swish' is not allowed; write one of 'relu', 'gelu', 'silu', 'tanh'"),
+        ("mlp(batch_norm=1)", "batch_norm=1 is not allowed; write one of False, True"),
+        ("mlp(depth=[])", "depth=[] holds no choice"),
+        ("vit(patches_per_side=[8, 65])", "patches_per_side=[8, 65] is not allowed; write a whole number from 1 to 64"),
+        ("table(width=3)", "'table' is of type module and takes no settings, because it has no class Space"),
+    ],
+)
+def test_settings_that_cannot_be_are_said_in_one_line(reference: str, says: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        resolve("search_spaces", reference)
+    assert says in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@SPACES
+def test_a_task_of_texts_is_refused_with_the_name_of_the_space_for_texts(space: ModuleType) -> None:
+    name = space.__name__.removeprefix("search_spaces.")
+    (arch,) = sample(space, 1)
+
+    class Texts:
+        input_shape, num_outputs, vocabulary = (16,), 2, 100
+
+    with pytest.raises(ValueError, match=rf"^{name} .*; use the space text$"):
+        space.build(arch, Texts())
