@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import onnxruntime
 import optuna
 import pytest
 import torch
+from export_samples import sample_card
 from torch import Tensor, nn
 from torch.nn import functional
 
+from autokd.export import export_student
+from autokd.export.card import Card, TaskShape, model_card, task_shape
+from autokd.latency.timing import latency_ms
 from autokd.objectives.costs import flops, parameters, peak_memory_mb
 from autokd.testing import SearchSpaceContract, TinyTask, check_space
 from search_spaces import table, text
@@ -34,7 +41,7 @@ ARCHS["rotary"] = {**ARCHS["transformer"], "positions": "rotary"}
 EACH = pytest.mark.parametrize("arch", ARCHS.values(), ids=list(ARCHS))
 
 
-def network_of(arch: dict[str, Any], task: TinyTask = TEXTS) -> nn.Module:
+def network_of(arch: dict[str, Any], task: TinyTask | TaskShape = TEXTS) -> nn.Module:
     torch.manual_seed(0)
     return text.build(arch, task).eval()
 
@@ -216,3 +223,56 @@ def test_what_is_no_text_is_refused_with_the_spaces_that_read_it(task: TinyTask)
 def test_the_space_for_tables_refuses_texts_and_names_the_space_that_reads_them() -> None:
     with pytest.raises(ValueError, match=r"the inputs are texts; use text$"):
         table.build({}, TEXTS)
+
+
+@EACH
+def test_a_network_is_built_again_from_the_facts_that_an_exported_student_keeps(arch: dict[str, Any]) -> None:
+    kept = TaskShape.model_validate_json(task_shape(TEXTS).model_dump_json())
+
+    assert network_of(arch, kept).state_dict().keys() == network_of(arch).state_dict().keys()
+    assert kept.example(2).shape == TEXTS.example(2).shape
+
+
+@pytest.mark.slow
+@EACH
+@pytest.mark.parametrize("suffix", ["pt2", "onnx"])
+def test_exported_networks_answer_as_they_do_for_any_batch_size_and_length(
+    arch: dict[str, Any], suffix: str, tmp_path: Path
+) -> None:
+    card = sample_card("text", arch=arch, task=task_shape(TEXTS).model_dump())
+    network, path = network_of(arch), tmp_path / f"student.{suffix}"
+
+    line = export_student(network, ids_of(7, 3, 1), path, card=card)
+
+    assert "takes inputs" in line
+    assert "(int64, shape (batch, up to 12 tokens))" in line
+    answer = torch.export.load(path).module() if suffix == "pt2" else in_onnx(path)
+    for ids in (ids_of(12, 3), ids_of(4), ids_of(1, 1, 1)):
+        torch.testing.assert_close(answer(ids), network(ids), atol=1e-5, rtol=1e-4)
+
+
+def in_onnx(path: Path) -> Callable[[Tensor], Tensor]:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda ids: torch.from_numpy(session.run(["output"], {"input": ids.numpy()})[0])
+
+
+@pytest.mark.slow
+@EACH
+@pytest.mark.parametrize("runtime", ["eager", "onnx"])
+def test_networks_are_timed_on_ids(arch: dict[str, Any], runtime: str) -> None:
+    assert latency_ms(network_of(arch), TEXTS.example(), runtime=runtime, batch=3, seconds=0.01) > 0
+
+
+@pytest.mark.slow
+def test_texts_of_one_token_are_exported(tmp_path: Path) -> None:
+    task = TinyTask(input_shape=(1,), num_outputs=3, vocabulary=40)
+    card = sample_card("text", arch=ARCHS["cnn"], task=task_shape(task).model_dump())
+
+    line = export_student(network_of(ARCHS["cnn"], task), ids_of(1, 1), tmp_path / "student.pt2", card=card)
+
+    assert "up to 1 tokens" in line
+
+
+def test_the_card_of_a_student_says_what_ids_are() -> None:
+    page = model_card(Card.model_validate(sample_card("text", task=task_shape(TEXTS).model_dump())))
+    assert "It takes ids, int64, shape\n(batch, at most 12 tokens), with 0 for padding at the end, and returns" in page

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
+import torch
+from torch import Tensor
 
 from autokd.errors import listed, said
 from autokd.heads import Classes, Own, head_of, heads_of, width
@@ -47,6 +49,7 @@ class TaskShape(pydantic.BaseModel):
         outputs: the names of the columns of the answers in a graph; empty if they have none.
         heads: what the outputs mean, by the name of each head; None if the task does not say.
         columns: the columns of the table from which the features of a sample are; empty if they are of no table.
+        vocabulary: the number of ids of the tokens of texts, padding included; 0 if samples are no texts.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -56,6 +59,12 @@ class TaskShape(pydantic.BaseModel):
     outputs: tuple[str, ...] = ()
     heads: dict[str, PlainHead] | None = None
     columns: tuple[Column, ...] = ()
+    vocabulary: int = 0
+
+    def example(self, rows: int = 1) -> Tensor:
+        """A batch of the form that the network takes: zeros, and for texts ids without padding."""
+        make = torch.ones if self.vocabulary else torch.zeros
+        return make(rows, *self.input_shape, dtype=torch.int64 if self.vocabulary else torch.float32)
 
     @pydantic.model_validator(mode="after")
     def _fits(self) -> TaskShape:
@@ -137,6 +146,7 @@ def task_shape(task: Task) -> TaskShape:
         outputs=_columns(heads or {}),
         heads=heads,
         columns=columns if isinstance(columns, tuple) and all(isinstance(each, Column) for each in columns) else (),
+        vocabulary=getattr(task, "vocabulary", 0),
     )
 
 
@@ -178,14 +188,22 @@ Scores were measured with these weights on the validation split.{_words_on_origi
 
 ## Use
 {_use(card)}
-The network itself is `autokd.load_student("this/folder")`, in eval mode. It takes float32 inputs of shape
-(batch, {", ".join(map(str, task.input_shape))}), and returns outputs of shape (batch, {task.num_outputs}).
+The network itself is `autokd.load_student("this/folder")`, in eval mode. It takes {_forms(task)}.
 
 ## How it was made
 ```json
 {json.dumps(details, indent=2)}
 ```
 """
+
+
+def _forms(task: TaskShape) -> str:
+    """What the network takes and returns, in words."""
+    if task.vocabulary:
+        taken = f"ids, int64, shape\n(batch, at most {task.input_shape[0]} tokens), with 0 for padding at the end"
+    else:
+        taken = f"float32 inputs of shape\n(batch, {', '.join(map(str, task.input_shape))})"
+    return f"{taken}, and returns outputs of shape (batch, {task.num_outputs})"
 
 
 def _words_on_origin(card: Card) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from autokd.errors import InputError
 from autokd.export.card import Card, reason
@@ -25,23 +26,29 @@ LARGEST_RELATIVE_DIFFERENCE = 1e-4
 """The outputs of an exported network may differ from the student's by this share of the student's largest output."""
 
 
+Part = slice | tuple[slice, slice]
+"""An index of some rows, or of some rows up to a number of tokens."""
+
+
 def pt2(student: nn.Module, inputs: Tensor, path: Path, card: Card, *, rows: Any = None) -> str:
-    """Writes a `torch.export` archive for any batch size, with the card as the extra file `autokd.json`."""
+    """Writes a `torch.export` archive for any batch size, with the card as the extra file `autokd.json`.
+
+    An archive for texts takes ids of any length up to the largest of the task.
+    """
     network, given, card = _traced(student, inputs, card, rows)
     with quiet_tracing(), _refusing("torch.export"):
-        batch = torch.export.Dim("batch")
-        program = torch.export.export(network, (given,), dynamic_shapes=({0: batch},))
+        program = torch.export.export(network, (given,), dynamic_shapes=(_free(given, card),))
         torch.export.save(program, path, extra_files={"autokd.json": card.model_dump_json()})
         exported = torch.export.load(path).module()
-    difference = _compared(student, inputs, network.heads, lambda part: exported(given[part]))
-    return _said(path, card, _form(given), difference)
+    difference = _compared(student, inputs, card, lambda part: exported(given[part]))
+    return _said(path, card, _form(given, card), difference)
 
 
 def onnx(student: nn.Module, inputs: Tensor, path: Path, card: Card, *, rows: Any = None) -> str:
     """Writes an ONNX file for any batch size, checked with ONNX Runtime, with the card as metadata `autokd`.
 
     It takes raw rows: one tensor, or the columns of a table, each as an input of its own. It takes inputs if the rows
-    have no form in ONNX.
+    have no form in ONNX. A file for texts takes ids of any length up to the largest of the task.
     """
     try:
         import onnx
@@ -56,7 +63,7 @@ def onnx(student: nn.Module, inputs: Tensor, path: Path, card: Card, *, rows: An
             network,
             (given,),
             dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamic_shapes=(_free(given, card),),
             input_names=["input"],
             output_names=["output"],
             verbose=False,
@@ -74,22 +81,25 @@ def onnx(student: nn.Module, inputs: Tensor, path: Path, card: Card, *, rows: An
         options.intra_op_num_threads = 1
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
-    def exported(part: slice) -> Tensor:
+    def exported(part: Part) -> Tensor:
         (answers,) = session.run(["output"], {name: values[part] for name, values in taken.items()})
         return torch.from_numpy(answers)
 
-    form = _form(given) if before is None else f"each of {len(taken)} columns, shape (batch, 1)"
-    return _said(path, card, form, _compared(student, inputs, network.heads, exported))
+    form = _form(given, card) if before is None else f"each of {len(taken)} columns, shape (batch, 1)"
+    return _said(path, card, form, _compared(student, inputs, card, exported))
 
 
 def _traced(student: nn.Module, inputs: Tensor, card: Card, rows: Any) -> tuple[_Answering, Tensor, Card]:
     """The network that is traced, a batch of what it takes, and the card that says so.
 
     The network takes raw rows, or inputs if there are no rows or the reading has no graph. The batch is contiguous, as
-    those of a user are, whatever memory format the student was trained in.
+    those of a user are, whatever memory format the student was trained in. Texts are padded to the largest length.
     """
     heads = heads_of(cast(Task, card.task))
     reading = None if rows is None or card.reading is None else card.reading.graph()
+    if card.task.vocabulary:
+        longest = functional.pad(inputs, (0, card.task.input_shape[0] - inputs.shape[1]))
+        return _Answering(nn.Identity(), student, heads), longest, card
     if reading is None:
         return _Answering(nn.Identity(), student, heads), contiguous(inputs), card
     raw = torch.from_numpy(np.ascontiguousarray(rows))
@@ -111,8 +121,17 @@ def _said(path: Path, card: Card, form: str, difference: str) -> str:
     return f"{path.stat().st_size:,} bytes, takes {takes} ({form}), {difference}"
 
 
-def _form(given: Tensor) -> str:
-    return f"{str(given.dtype).removeprefix('torch.')}, shape (batch, {', '.join(map(str, given.shape[1:]))})"
+def _form(given: Tensor, card: Card) -> str:
+    tokens = f"up to {given.shape[1]} tokens" if card.task.vocabulary else ", ".join(map(str, given.shape[1:]))
+    return f"{str(given.dtype).removeprefix('torch.')}, shape (batch, {tokens})"
+
+
+def _free(given: Tensor, card: Card) -> dict[int, torch.export.Dim]:
+    """The dimensions of a batch that may have any size: the rows and, for texts, the tokens."""
+    free = {0: torch.export.Dim("batch")}
+    if card.task.vocabulary and given.shape[1] > 1:
+        free[1] = torch.export.Dim("tokens", max=given.shape[1])
+    return free
 
 
 class _Answering(nn.Module):
@@ -139,20 +158,23 @@ class _Answering(nn.Module):
         return {name: self.heads[name].in_units(part).float() for name, part in parts.items()}
 
 
-def _compared(student: nn.Module, inputs: Tensor, heads: Heads, exported: Callable[[slice], Tensor]) -> str:
+def _compared(student: nn.Module, inputs: Tensor, card: Card, exported: Callable[[Part], Tensor]) -> str:
     """A phrase on the largest difference between the outputs of both networks; values are compared standardised.
 
     Args:
         student: the student.
         inputs: what the student takes.
-        heads: what the outputs mean.
+        card: says what inputs and outputs mean.
         exported: gives the answers of the exported network to a part of the same rows.
 
     Raises:
         InputError: the difference is too large.
     """
-    differences, largest = [], 0.0
-    for part in (slice(None), slice(1)):
+    heads, differences, largest = heads_of(cast(Task, card.task)), [], 0.0
+    parts: list[Part] = [slice(None), slice(1)]
+    if card.task.vocabulary:
+        parts.append((slice(1), slice(max(int(inputs[0].count_nonzero()) // 2, 1))))
+    for part in parts:
         expected, answers = _standardised(student, contiguous(inputs[part]), heads, exported(part))
         differences.append((answers - expected).flatten())
         largest = max(largest, expected.abs().max().item())
