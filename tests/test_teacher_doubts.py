@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -95,6 +95,24 @@ def test_the_linear_model_is_as_good_as_that_of_scikit_learn(features: int) -> N
     other = fitted(LogisticRegression(max_iter=1000), task, rows)
     expected = other.score(task.inputs(validation).numpy(), task.targets(validation).numpy())
     assert linear_score(task) == pytest.approx(expected, abs=0.02)
+
+
+def test_the_linear_model_sees_which_tokens_a_text_has() -> None:
+    task = TinyTask(input_shape=(12,), num_outputs=3, vocabulary=60)
+    assert linear_score(task) > 1.5 * task.chance
+
+
+def test_the_linear_model_sees_the_last_choice_of_what_is_searched_of_a_reading() -> None:
+    class Read(TinyTask):
+        readings: ClassVar = {"size": (4, 8)}
+
+        def inputs(self, rows: Tensor, view: int = 0) -> Tensor:
+            raise AssertionError("nobody reads such a task itself")
+
+        def seen_through(self, reading: Any) -> TinyTask:
+            return TinyTask(input_shape=(1, reading["size"], reading["size"]))
+
+    assert linear_score(Read()) == linear_score(TinyTask(input_shape=(1, 8, 8)))
 
 
 def test_rows_without_a_label_teach_the_linear_model_nothing() -> None:

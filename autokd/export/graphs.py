@@ -118,6 +118,8 @@ def _after(reading: ModelProto, student: ModelProto) -> ModelProto:
 def _said(path: Path, card: Card, form: str, difference: str) -> str:
     """The line on a written file."""
     takes = card.takes if card.takes == "raw rows" else f"{card.takes} that are normalised or encoded already"
+    if card.task.vocabulary:
+        takes = "the ids of tokens"
     return f"{path.stat().st_size:,} bytes, takes {takes} ({form}), {difference}"
 
 
