@@ -1,4 +1,4 @@
-"""Networks for texts: bags of embeddings, convolutions over words, and small transformers.
+"""Networks for texts: bags of embeddings, convolutions over words, small transformers, or as `text(kind="cnn")` says.
 
 A text is a row of token numbers, int64, shape (batch, length). The number 0 is padding and nothing else. Each network
 computes the mask `ids != 0` and leaves the padding out, so an answer does not depend on how far a text is padded. A
@@ -19,6 +19,7 @@ https://arxiv.org/abs/2104.09864, section 3.2.2, for rotary positions.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -26,19 +27,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from search_spaces.picks import is_searched, need_counts, need_some_of, pick, refuse_strange
+
 if TYPE_CHECKING:
     import optuna
 
 
 def suggest(trial: optuna.Trial) -> dict[str, Any]:
     """Picks a kind of network, the width of its embeddings, and the sizes of this kind."""
-    kind = trial.suggest_categorical("kind", list(_KINDS))
-    return {
-        "kind": kind,
-        "embedding": trial.suggest_int("embedding", 1, 128, log=True),
-        "dropout": trial.suggest_categorical("dropout", [0.0, 0.2, 0.5]),
-        **_KINDS[kind][0](trial),
-    }
+    return Space().suggest(trial)
 
 
 def build(arch: dict[str, Any], task: Any) -> nn.Module:
@@ -53,34 +50,102 @@ def build(arch: dict[str, Any], task: Any) -> nn.Module:
             f"text reads the tokens of texts, and inputs of shape {tuple(task.input_shape)} come without a vocabulary; "
             "use mlp for any numbers, table for tables, or resnet, mobilenet or vit for images"
         )
-    network: nn.Module = _KINDS[arch["kind"]][1](arch, task)
+    network: nn.Module = _BUILD[arch["kind"]](arch, task)
     return network
 
 
-def _suggest_bag(trial: optuna.Trial) -> dict[str, Any]:
-    depth = trial.suggest_int("hidden_layers", 0, 2)
-    return {
-        "pooling": trial.suggest_categorical("pooling", list(_POOLING)),
-        "hidden": [trial.suggest_int(f"hidden_{i}", 4, 512, log=True) for i in range(depth)],
-    }
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """The space with settings, each a list of choices, a range (low, high) or a fixed value.
 
+    Args:
+        kind: `bag`, `cnn` or `transformer`.
+        embedding: the width of the embeddings of tokens; a range is searched on a logarithmic scale, as those of all
+            other widths.
+        dropout: the share of the numbers of embeddings, and of what the last layer of a `cnn` or a `transformer` reads,
+            that is set to 0 in training.
+        pooling: `mean`, `max` or `mean_and_max`, how a bag joins its tokens.
+        layers: the number of layers of a bag after the embeddings.
+        hidden: the width of each of these layers but the last.
+        kernels: the number of convolutions side by side.
+        narrowest_kernel: the number of tokens that the narrowest convolution sees; each other one sees one more.
+        channels: the channels of each convolution.
+        blocks: the number of blocks of a transformer.
+        positions: `learned` or `rotary`, how a transformer knows positions.
+        heads: the heads of attention in each block.
+        head_width: the width of a head, an even number; heads times this is the width of the transformer.
+        hidden_ratio: the width of the hidden layer of a block, in multiples of the width of the transformer.
 
-def _suggest_cnn(trial: optuna.Trial) -> dict[str, Any]:
-    narrowest = trial.suggest_int("narrowest_kernel", 1, 3)
-    return {
-        "kernels": [narrowest + i for i in range(trial.suggest_int("kernels", 1, 3))],
-        "channels": trial.suggest_int("channels", 4, 256, log=True),
-    }
+    Raises:
+        ValueError: a setting has other values.
+    """
 
+    kind: Any = field(default_factory=lambda: list(_BUILD))
+    embedding: Any = (1, 128)
+    dropout: Any = field(default_factory=lambda: [0.0, 0.2, 0.5])
+    pooling: Any = field(default_factory=lambda: list(_POOLING))
+    layers: Any = (1, 3)
+    hidden: Any = (4, 512)
+    kernels: Any = (1, 3)
+    narrowest_kernel: Any = (1, 3)
+    channels: Any = (4, 256)
+    blocks: Any = (1, 4)
+    positions: Any = field(default_factory=lambda: ["learned", "rotary"])
+    heads: Any = field(default_factory=lambda: [1, 2, 4, 8])
+    head_width: Any = field(default_factory=lambda: [4, 8, 16, 32, 64])
+    hidden_ratio: Any = (1, 4)
 
-def _suggest_transformer(trial: optuna.Trial) -> dict[str, Any]:
-    blocks = trial.suggest_int("blocks", 1, 4)
-    return {
-        "positions": trial.suggest_categorical("positions", ["learned", "rotary"]),
-        "heads": trial.suggest_categorical("heads", [1, 2, 4, 8]),
-        "head_width": trial.suggest_categorical("head_width", [4, 8, 16, 32, 64]),
-        "hidden_ratios": [trial.suggest_int(f"hidden_ratio_{i}", 1, 4) for i in range(blocks)],
-    }
+    build = staticmethod(build)
+
+    def __post_init__(self) -> None:
+        refuse_strange(vars(self))
+        need_some_of(list(_BUILD), kind=self.kind)
+        need_some_of(list(_POOLING), pooling=self.pooling)
+        need_some_of(["learned", "rotary"], positions=self.positions)
+        named = ("kind", "pooling", "positions", "dropout")
+        need_counts(**{name: setting for name, setting in vars(self).items() if name not in named})
+        if isinstance(self.head_width, tuple) or any(width % 2 for width in _choices(self.head_width)):
+            raise ValueError(
+                f"head_width={self.head_width!r} is not allowed; write an even number, or a list of such numbers"
+            )
+        if not all(isinstance(share, int | float) and 0 <= share < 1 for share in _choices(self.dropout)):
+            raise ValueError(
+                f"dropout={self.dropout!r} is not allowed; write a number from 0 to below 1, a list of such "
+                "numbers, or a range (low, high)"
+            )
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Picks a kind of network, the width of its embeddings, and the sizes of this kind."""
+        kind = pick(trial, "kind", self.kind)
+        return {
+            "kind": kind,
+            "embedding": pick(trial, "embedding", self.embedding, log=True),
+            "dropout": pick(trial, "dropout", self.dropout),
+            **{"bag": self._bag, "cnn": self._cnn, "transformer": self._transformer}[kind](trial),
+        }
+
+    def _bag(self, trial: optuna.Trial) -> dict[str, Any]:
+        hidden = pick(trial, "layers", self.layers) - 1
+        return {
+            "pooling": pick(trial, "pooling", self.pooling),
+            "hidden": [pick(trial, f"hidden_{i}", self.hidden, log=True) for i in range(hidden)],
+        }
+
+    def _cnn(self, trial: optuna.Trial) -> dict[str, Any]:
+        narrowest, count = pick(trial, "narrowest_kernel", self.narrowest_kernel), pick(trial, "kernels", self.kernels)
+        return {
+            "kernels": list(range(narrowest, narrowest + count)),
+            "channels": pick(trial, "channels", self.channels, log=True),
+        }
+
+    def _transformer(self, trial: optuna.Trial) -> dict[str, Any]:
+        blocks = pick(trial, "blocks", self.blocks)
+        return {
+            "positions": pick(trial, "positions", self.positions),
+            "heads": pick(trial, "heads", self.heads),
+            "head_width": pick(trial, "head_width", self.head_width),
+            "hidden_ratios": [pick(trial, f"hidden_ratio_{i}", self.hidden_ratio) for i in range(blocks)],
+        }
 
 
 class _Embedding(nn.Module):
@@ -252,6 +317,10 @@ class _Rotary(nn.Module):
         return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=3)
 
 
+def _choices(setting: Any) -> Any:
+    return setting if is_searched(setting) else [setting]
+
+
 def _mask(ids: Tensor) -> Tensor:
     """Where ids (batch, length) are tokens, bool, shape (batch, length, 1)."""
     return (ids != 0).unsqueeze(2)
@@ -273,8 +342,4 @@ _POOLING: dict[str, list[Callable[[Tensor, Tensor], Tensor]]] = {
     "max": [_max],
     "mean_and_max": [_mean, _max],
 }
-_KINDS: dict[str, tuple[Any, Any]] = {
-    "bag": (_suggest_bag, _Bag),
-    "cnn": (_suggest_cnn, _CNN),
-    "transformer": (_suggest_transformer, _Transformer),
-}
+_BUILD: dict[str, Callable[[dict[str, Any], Any], nn.Module]] = {"bag": _Bag, "cnn": _CNN, "transformer": _Transformer}

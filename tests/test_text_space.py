@@ -15,10 +15,12 @@ from export_samples import sample_card
 from torch import Tensor, nn
 from torch.nn import functional
 
+from autokd.errors import InputError
 from autokd.export import export_student
 from autokd.export.card import Card, TaskShape, model_card, task_shape
 from autokd.latency.timing import latency_ms
 from autokd.objectives.costs import flops, parameters, peak_memory_mb
+from autokd.registry import resolve
 from autokd.testing import SearchSpaceContract, TinyTask, check_space
 from search_spaces import table, text
 
@@ -197,6 +199,38 @@ def test_all_kinds_are_suggested_and_choices_are_those_of_the_kind() -> None:
     assert len({frozenset(arch) for arch in archs}) == 3
 
 
+def test_settings_narrow_what_is_suggested_and_fixed_ones_are_kept_in_the_architecture() -> None:
+    space = resolve("search_spaces", "text(kind=['bag', 'cnn'], embedding=(8, 16), dropout=0.1, channels=[6, 7])")
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+
+    archs = [space.suggest(study.ask()) for _ in range(40)]
+
+    assert {arch["kind"] for arch in archs} == {"bag", "cnn"}
+    assert all(8 <= arch["embedding"] <= 16 and arch["dropout"] == 0.1 for arch in archs)
+    assert {arch["channels"] for arch in archs if arch["kind"] == "cnn"} == {6, 7}
+    assert {name for trial in study.get_trials() for name in trial.params}.isdisjoint({"dropout", "blocks"})
+    assert all(isinstance(space.build(arch, TEXTS), nn.Module) for arch in archs)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("kind='rnn'", "kind='rnn' is not allowed; write one of 'bag', 'cnn', 'transformer', or a list of some"),
+        ("positions=['learned', 'sines']", "write one of 'learned', 'rotary', or a list of some"),
+        ("embedding=0", "embedding=0 is not allowed; write a whole number of at least 1"),
+        ("head_width=5", "head_width=5 is not allowed; write an even number, or a list of such numbers"),
+        ("head_width=(4, 16)", "head_width=(4, 16) is not allowed; write an even number, or a list of such numbers"),
+        ("dropout=1", "dropout=1 is not allowed; write a number from 0 to below 1, a list of such numbers, or a range"),
+        ("kernels=[]", "kernels=[] holds no choice; write [one, another], (low, high) or a value"),
+        ("width=8", "there is no setting 'width'"),
+    ],
+)
+def test_settings_that_no_network_has_are_refused_in_one_line(settings: str, words: str) -> None:
+    with pytest.raises(InputError, match=re.escape(words)) as refused:
+        resolve("search_spaces", f"text({settings})")
+    assert "\n" not in str(refused.value)
+
+
 @EACH
 def test_a_network_learns_texts(arch: dict[str, Any]) -> None:
     train, test = TEXTS.splits["train"], TEXTS.splits["test"]
@@ -244,8 +278,7 @@ def test_exported_networks_answer_as_they_do_for_any_batch_size_and_length(
 
     line = export_student(network, ids_of(7, 3, 1), path, card=card)
 
-    assert "takes inputs" in line
-    assert "(int64, shape (batch, up to 12 tokens))" in line
+    assert "takes the ids of tokens (int64, shape (batch, up to 12 tokens))" in line
     answer = torch.export.load(path).module() if suffix == "pt2" else in_onnx(path)
     for ids in (ids_of(12, 3), ids_of(4), ids_of(1, 1, 1)):
         torch.testing.assert_close(answer(ids), network(ids), atol=1e-5, rtol=1e-4)
