@@ -15,9 +15,12 @@ from safetensors.torch import load_file
 
 from autokd.driver import load_front
 from autokd.record import read_trials
+from autokd.registry import resolve
 from autokd.study import Setup, read_setup
+from autokd.testing import TinyTask
 from autokd.trial import training_seed
 from autokd.types import Recipe
+from autokd.weights import with_earlier_names
 
 
 def found_in(run: Path) -> dict[str, Any]:
@@ -56,6 +59,7 @@ def front_of(front: Mapping[str, Any]) -> dict[str, Any]:
 def trial_of(run: Path, trial: Any, seed: int) -> dict[str, Any]:
     """One trial: what was proposed, its seed, the values at each rung, and digests of the weights that are kept."""
     kept = sorted((run / "trials" / f"{trial.number:05d}").glob("**/weights.safetensors"))
+    names = earlier_names(read_setup(run).study.get("space"), trial.arch)
     return {
         "arch": trial.arch,
         "recipe": trial.recipe,
@@ -64,14 +68,27 @@ def trial_of(run: Path, trial: Any, seed: int) -> dict[str, Any]:
         "rungs": {str(epoch): values for epoch, values in trial.rungs.items()},
         "spread": trial.spread,
         "state": trial.state,
-        "weights": {path.parent.relative_to(run / "trials").as_posix(): digest_of_weights(path) for path in kept},
+        "weights": {
+            path.parent.relative_to(run / "trials").as_posix(): digest_of_weights(path, names) for path in kept
+        },
     }
 
 
-def digest_of_weights(path: Path) -> str:
-    """The digest of the names and the bytes of all tensors in a file."""
+def earlier_names(space: Any, arch: Any) -> dict[str, str]:
+    """The names of a student's weights when the golden files were written, by their names now, where these differ.
+
+    The names do not depend on the size of the inputs.
+    """
+    if space not in ("mlp", "resnet", "mobilenet", "vit") or arch is None:
+        return {}
+    network = resolve("search_spaces", space).build(arch, TinyTask())
+    return dict(zip(network.state_dict(), with_earlier_names(network).state_dict(), strict=True))
+
+
+def digest_of_weights(path: Path, names: Mapping[str, str]) -> str:
+    """The digest of the names and the bytes of all tensors in a file; `names` has other names for some of them."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(load_file(path).items()):
+    for name, tensor in sorted((names.get(name, name), tensor) for name, tensor in load_file(path).items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode() + tensor.numpy().tobytes())
     return digest.hexdigest()[:16]
 
