@@ -19,6 +19,7 @@ from command_line import STUDY, autokd, refused, write_study
 from small import small_driver, small_run
 
 from autokd import load_student
+from autokd.heads import KINDS
 from autokd.record import read_trials
 from autokd.study import load_study
 
@@ -169,7 +170,7 @@ def test_spaces_lists_what_is_installed_with_choices_and_parameters() -> None:
     assert (answer.code, answer.err) == (0, "")
     names = [line.split()[0] for line in answer.out.splitlines() if not line.startswith(" ")]
     assert names == ["hf", "mlp", "mobilenet", "resnet", "table", "text", "timm", "vit"]
-    assert answer.out.count(" choices, ") == 10
+    assert answer.out.count(" choices, ") == 11
     assert answer.out.count("It takes settings first: `autokd check '") == 2
     found = {each["name"]: each for each in json.loads(autokd("spaces", "--json").out)}
     assert list(found) == names
@@ -180,8 +181,15 @@ def test_spaces_lists_what_is_installed_with_choices_and_parameters() -> None:
         "mobilenet": ["8x8x1", "32x32x3"],
         "resnet": ["8x8x1", "32x32x3"],
         "table": ["table"],
+        "text": ["text"],
         "vit": ["8x8x1", "32x32x3"],
     }
+    read = {name: each["rows"] for name, each in found.items() if each["rows"]}
+    images = {name: ["images"] for name in ("mobilenet", "resnet", "vit")}
+    assert read == {"mlp": ["images", "features", "tables"], **images, "table": ["tables"], "text": ["texts"]}
+    assert {tuple(found[name]["heads"]) for name in read} == {tuple(KINDS)}
+    assert found["mlp"]["settings"] == ["depth", "width", "activation", "batch_norm", "side"]
+    assert "reads images, features, tables; answers classes, labels, values, positions\n" in answer.out
 
 
 @pytest.mark.parametrize("words", ["spaces", "--help"])

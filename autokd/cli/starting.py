@@ -50,13 +50,15 @@ def check_space(
 
 
 def list_spaces(as_json: AsJson = False) -> None:
-    """List the installed search spaces, with the number of choices and the range of parameters of each.
+    """List the installed search spaces, with the rows and heads for which each is made, its size and its settings.
 
-    The numbers are for images of 8x8 pixels in grey and of 32x32 pixels in colour. A space that makes networks of
-    another library needs settings first; its line says how to look at it.
+    Networks of each space are built for small images, features, tables and texts, and for each kind of head. The line
+    after the name says what worked. The number of choices and the range of parameters are for grey images of 8x8
+    pixels, colour images of 32x32 pixels, a table, and texts of 16 tokens. A space that makes networks of another
+    library needs settings first; its line says how to look at it.
 
-    With `--json` each space has the keys `name`, `about`, `sizes` (by image size: `choices`, `parameters_min`,
-    `parameters_median`, `parameters_max`), `takes_settings` and `problem`.
+    With `--json` each space has the keys `name`, `about`, `rows`, `heads`, `sizes` (by kind of rows: `choices`,
+    `parameters_min`, `parameters_median`, `parameters_max`), `settings`, `takes_settings` and `problem`.
     """
     from autokd.report.spaces import installed_spaces, spaces_lines
 

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from autokd import registry
-from autokd.errors import AutoKDError, InputError
+from autokd.driver.costs import random_study
+from autokd.errors import FOREIGN, AutoKDError, InputError
+from autokd.heads import Classes, Heads, Labels, Positions, Values
+from autokd.networks import call, columns, example_of, materialised
 from autokd.readings import Column
 from autokd.registry.lookup import find
+from autokd.registry.spaces import SETTINGS
+from autokd.study import suggest_arch
 from autokd.tasks import open_task
 from autokd.testing import SpaceSummary, TinyTask, check_space, describe_space
-from autokd.types import Task
+from autokd.types import Head, SearchSpace
 
 
 @dataclass(frozen=True)
@@ -43,14 +53,20 @@ class InstalledSpace:
     Args:
         name: the name of the plug-in.
         about: the first line of its documentation.
+        rows: the kinds of rows that it reads, of `images`, `features`, `tables` and `texts`.
+        heads: the kinds of heads that it answers, of `classes`, `labels`, `values` and `positions`.
         sizes: the size of the space, by the kind of inputs; kinds that the space cannot read are left out.
+        settings: the names of the settings that it takes in parentheses and can do without.
         takes_settings: whether it needs settings to make a space.
         problem: why it cannot be used; "" if it can.
     """
 
     name: str
     about: str = ""
+    rows: Sequence[str] = ()
+    heads: Sequence[str] = ()
     sizes: Mapping[str, SpaceSummary] = field(default_factory=dict)
+    settings: Sequence[str] = ()
     takes_settings: bool = False
     problem: str = ""
 
@@ -77,13 +93,11 @@ def check_lines(found: Check) -> list[str]:
 
 
 def installed_spaces() -> list[InstalledSpace]:
-    """Each installed search space, with its size on 8x8 grey images, on 32x32 colour images and on a table."""
-    tasks: Mapping[str, Task] = {
-        "8x8x1": TinyTask(input_shape=(1, 8, 8), num_outputs=10, seed=0),
-        "32x32x3": TinyTask(input_shape=(3, 32, 32), num_outputs=10, seed=0),
-        "table": _tiny_table(),
-    }
-    return [_installed_space(name, tasks) for name in registry.installed("search_spaces")]
+    """Each installed search space, with its size on several kinds of rows, and the heads for which it builds networks.
+
+    The kinds of rows are 8x8 grey images, 32x32 colour images, 16 features, a table, and texts of 16 tokens.
+    """
+    return [_installed_space(name) for name in registry.installed("search_spaces")]
 
 
 def spaces_lines(spaces: Sequence[InstalledSpace]) -> list[str]:
@@ -92,27 +106,64 @@ def spaces_lines(spaces: Sequence[InstalledSpace]) -> list[str]:
     for space in spaces:
         lines.append(f"{space.name:12s} {f'cannot be used: {space.problem}' if space.problem else space.about}")
         below = [f"{size}: {_words(summary)}" for size, summary in space.sizes.items()]
+        if space.rows:
+            below.insert(0, f"reads {', '.join(space.rows)}; answers {', '.join(space.heads) or 'no kind of head'}")
+        if space.settings:
+            below.append(f"settings: {', '.join(space.settings)}")
         if space.takes_settings:
             below = [f"It takes settings first: `autokd check '{space.name}(...)' --task DATA` says what they give."]
         lines += [f"{'':12s} {line}" for line in below]
     return lines
 
 
-def _installed_space(name: str, tasks: Mapping[str, Task]) -> InstalledSpace:
+def _installed_space(name: str) -> InstalledSpace:
     try:
         found = find("search_spaces", name)
         about = next(iter((found.__doc__ or "").strip().splitlines()), "")
         if callable(found):  # such a space builds networks of another library, whose import takes seconds
             return InstalledSpace(name, about, takes_settings=True)
         sizes, reasons = {}, []
-        for kind, task in tasks.items():
+        for kind, task in _SIZES.items():
             try:
                 sizes[kind] = describe_space(found, task)
             except InputError as error:
                 reasons.append(str(error))
-        return InstalledSpace(name, about, sizes, problem="" if sizes else reasons[0])
+        answered = {
+            row: [name for name, head in _HEADS.items() if _answers(found, task, head(task.input_shape))]
+            for row, task in _ROWS.items()
+        }
+        rows = [row for row, heads in answered.items() if heads]
+        heads = [name for name in _HEADS if rows and all(name in answered[row] for row in rows)]
+        settings = [*inspect.signature(found.Space).parameters] if hasattr(found, SETTINGS) else []
+        return InstalledSpace(name, about, rows, heads, sizes, settings, problem="" if rows or sizes else reasons[0])
     except AutoKDError as error:
         return InstalledSpace(name, problem=str(error))
+
+
+def _answers(space: SearchSpace, rows: TinyTask, head: Head) -> bool:
+    """Whether one of the first random networks of the space reads these rows and answers as the head needs."""
+    task: Any = _Headed(rows, {"": head}, math.prod(head.shape))
+    study, inputs = random_study(0), example_of(task, 2)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        for _ in range(_DRAWS):
+            try:
+                network = materialised(space.build(suggest_arch(space, study.ask(), task), task), inputs).eval()
+                return columns(call(network, inputs), task.heads).shape == (2, task.num_outputs)
+            except FOREIGN:
+                continue
+    return False
+
+
+@dataclass(frozen=True)
+class _Headed:
+    """The rows of a tiny task, with other heads."""
+
+    rows: TinyTask
+    heads: Heads
+    num_outputs: int
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rows, name)
 
 
 def _tiny_table() -> TinyTask:
@@ -131,3 +182,27 @@ def _words(summary: SpaceSummary) -> str:
         f"{summary.choices} choices, {summary.parameters_min:,} to {summary.parameters_max:,} parameters "
         f"(median {summary.parameters_median:,})"
     )
+
+
+_SIZES: Mapping[str, TinyTask] = {
+    "8x8x1": TinyTask(input_shape=(1, 8, 8), num_outputs=10, seed=0),
+    "32x32x3": TinyTask(input_shape=(3, 32, 32), num_outputs=10, seed=0),
+    "table": _tiny_table(),
+    "text": TinyTask(input_shape=(16,), num_outputs=2, vocabulary=1000),
+}
+_ROWS: Mapping[str, TinyTask] = {
+    "images": _SIZES["8x8x1"],
+    "features": TinyTask(input_shape=(16,)),
+    "tables": _SIZES["table"],
+    "texts": _SIZES["text"],
+}
+_HEADS: Mapping[str, Callable[[tuple[int, ...]], Head]] = {
+    "classes": lambda shape: Classes(("a", "b", "c")),
+    "labels": lambda shape: Labels(("a", "b")),
+    "values": lambda shape: Values(("a",), (0.0,), (1.0,)),
+    "positions": lambda shape: Positions(("a", "b"), shape[-2:]),
+}
+"""Makes a head of each kind for rows of a shape. The positions are the pixels of an image, the tokens of a text, or the
+features of other rows."""
+
+_DRAWS = 4
