@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from autokd.errors import InputError, listed
 from autokd.readings.table_rows import as_frame
 from autokd.study.task import HeadSection, TaskSection
 from autokd.tasks.held_together import Grouped, Latest, refuse_straddling, refuse_unseen
+from autokd.tasks.saved_datasets import SPLIT
 from autokd.tasks.splits import Rows, split_rows
 from autokd.tasks.table_columns import Uses, groups_of, guess_of, target_values, times_of
 from autokd.tasks.targets import Target, asked_of, strata, target_of
@@ -19,6 +21,7 @@ from autokd.tasks.targets import Target, asked_of, strata, target_of
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+_LOG = logging.getLogger("autokd")
 _DOUBT_FROM = 20
 """Whether there are too many classes is asked of so many rows or more."""
 
@@ -48,6 +51,25 @@ def numbered_rows(source: TableSource) -> DataFrame:
     if len(frame) == 0:
         raise InputError(f"{source.name} has no rows; give a table with rows")
     return frame.reset_index(drop=True)
+
+
+def with_own_splits(frame: DataFrame, spec: TaskSection) -> tuple[DataFrame, TaskSection]:
+    """The rows and the settings, with the splits that the data have themselves if the settings name no others.
+
+    A split for validation or test in which no row has a target is left out, and drawn from the training rows instead.
+    """
+    if SPLIT not in frame.columns:
+        return frame, spec
+    if spec.split is not None or spec.order is not None:
+        return frame.drop(columns=SPLIT), spec
+    named = spec.target.values() if isinstance(spec.target, Mapping) else [spec.target or ()]
+    targets = [name for each in named for name in ([each] if isinstance(each, str) else each) if name in frame.columns]
+    for part in ("validation", "test"):
+        inside = frame[SPLIT] == part
+        if inside.any() and targets and frame.loc[inside, targets].isna().all(axis=None):
+            _LOG.warning("No row of the split '%s' has a target, so this split is left out.", part)
+            frame = frame[~inside].reset_index(drop=True)
+    return frame, spec.model_copy(update={"split": SPLIT})
 
 
 def targets_of(

@@ -20,7 +20,7 @@ from autokd.study.task import HeadSection, TaskSection, read_task
 from autokd.tasks.kinds import as_numbers, column_kinds, described
 from autokd.tasks.splits import SPLITS
 from autokd.tasks.table import TableTask, content_digest, storable
-from autokd.tasks.table_answers import TableSource, numbered_rows, splits_of, targets_of
+from autokd.tasks.table_answers import TableSource, numbered_rows, splits_of, targets_of, with_own_splits
 from autokd.tasks.table_columns import (
     doubts_about,
     parts_of,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _DEFAULT = TaskSection(data="")
 _FOR_ARRAYS = ("augment", "layout", "normalise")
-_FOR_TABLES = ("target", "drop", "categories", "numbers", "split", "group", "order")
+_FOR_TABLES = ("text", "target", "drop", "categories", "numbers", "split", "group", "order")
 _WARNINGS = 12
 """The most columns about which the log has a warning each."""
 _LOG = logging.getLogger("autokd")
@@ -111,7 +111,7 @@ def assemble_table(source: TableSource, spec: TaskSection, *, seed: int) -> Tabl
     for key in _FOR_ARRAYS:
         if getattr(spec, key) != getattr(_DEFAULT, key):
             raise InputError(f"task.{key}: this is for arrays, and {source.name} is a table; leave it out")
-    frame = numbered_rows(source)
+    frame, spec = with_own_splits(numbered_rows(source), spec)
     uses = uses_of(source.name, list(frame.columns), spec)
     parts = parts_of(source.name, frame, spec)
     targets, guesses = targets_of(source.name, frame, spec, uses, parts)
@@ -184,8 +184,8 @@ def refuse_table_keys(spec: TaskSection) -> None:
     for key in _FOR_TABLES:
         if getattr(spec, key) != getattr(_DEFAULT, key):
             raise InputError(
-                f"task.{key}: this is for tables (.csv, .csv.gz, .parquet, or a DataFrame), and {spec.data} is none; "
-                "leave it out"
+                f"task.{key}: this is for tables (.csv, .csv.gz, .tsv, .parquet, .jsonl, or a DataFrame), and "
+                f"{spec.data} is none; leave it out"
             )
 
 

@@ -1,4 +1,4 @@
-"""Reads the rows of a table from a file: values with separators (.csv, .tsv, also .gz), or Parquet."""
+"""Reads the rows of a table from a file: values with separators (.csv, .tsv), lines of JSON (.jsonl), or Parquet."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import codecs
 import csv
 import gzip
 import io
+import json
 import logging
 import re
 import warnings
@@ -20,7 +21,8 @@ from autokd.tasks.files import readable
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
+_JSON_LINES = (".jsonl", ".jsonl.gz", ".ndjson")
+ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", *_JSON_LINES)
 """Endings of files that hold a table."""
 
 _LOG = logging.getLogger("autokd")
@@ -34,12 +36,17 @@ def is_table_file(path: Path) -> bool:
     return path.name.lower().endswith(ENDINGS)
 
 
-def read_table(file: Path, *, max_gb: float) -> DataFrame:
+def read_table(file: Path, *, max_gb: float, texts: str | None = None) -> DataFrame:
     """The rows of a file, with a name for each column, which is expected in the first line.
 
     Values in a .csv file are separated by the one of `,`, `;`, tab and `|` that is most frequent in its first line. Its
     text is UTF-8, or else UTF-16 (with a byte order mark) or cp1252, as programs write them on Windows. Where `;`
     separates values, numbers may have a decimal comma. The log tells of an encoding or a comma of this kind.
+
+    Args:
+        file: the file.
+        max_gb: how many gigabytes it may have.
+        texts: the column of which each value is a text, even if it is empty or looks like a number; None if none is.
 
     Raises:
         InputError: the file cannot be read, has no rows, a line with too few or too many values, or two columns of one
@@ -52,7 +59,12 @@ def read_table(file: Path, *, max_gb: float) -> DataFrame:
                 f"task.max_gb: {file} has {size / 1e9:.3g} GB, more than {max_gb:g}; raise it or give less data"
             )
         try:
-            frame = _parquet(file) if file.suffix.lower() == ".parquet" else _separated(file)
+            if file.suffix.lower() == ".parquet":
+                frame = _parquet(file)
+            elif file.name.lower().endswith(_JSON_LINES):
+                frame = _json_lines(file)
+            else:
+                frame = _separated(file, texts)
         except pandas.errors.EmptyDataError:
             raise InputError(f"{file} is empty; give a table with the names of its columns in the first line") from None
         except (pandas.errors.ParserError, pandas.errors.ParserWarning, csv.Error) as error:
@@ -65,7 +77,7 @@ def read_table(file: Path, *, max_gb: float) -> DataFrame:
     return frame
 
 
-def _separated(file: Path) -> DataFrame:
+def _separated(file: Path, texts: str | None) -> DataFrame:
     encoding = _encoding(file)
     with _text(file, encoding) as text:
         header = text.readline()
@@ -80,13 +92,36 @@ def _separated(file: Path) -> DataFrame:
             index_col=False,
             keep_default_na=False,  # a class may be called "None"
             na_values=[""],
+            dtype={texts: str} if texts in names else None,
             low_memory=False,
         )
     frame.columns = [str(name).strip() for name in frame.columns]
     if len(frame) and frame.iloc[:, -1].isna().any():  # pandas fills up lines that are too short
         with _text(file, encoding) as text:
             _refuse_short(file, text, separator, len(names))
-    return _with_points(file, frame) if separator == ";" else frame
+    written = frame[texts].fillna("") if texts in names else None
+    frame = _with_points(file, frame) if separator == ";" else frame
+    return frame if written is None else frame.assign(**{str(texts): written})
+
+
+def _json_lines(file: Path) -> DataFrame:
+    rows = []
+    with _text(file, _encoding(file)) as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise InputError(f"{file} has no JSON in line {number} ({said(error)}); mend the line") from None
+            if not isinstance(row, dict):
+                raise InputError(f'{file} has no mapping in line {number}; write {{"column": value}} in each line')
+            rows.append(row)
+    if not rows:
+        raise InputError(f'{file} is empty; give a mapping {{"column": value}} in each line')
+    frame = pandas_for_tables().DataFrame(rows)
+    frame.columns = [str(name) for name in frame.columns]
+    return frame
 
 
 def _encoding(file: Path) -> str:
