@@ -22,7 +22,7 @@ slow: $(STAMP)
 	$(BIN)/pytest -n 2 -m slow
 
 LOWEST := $(VENV)-lowest
-SEARCHING := report,plot,pandas,tabular,onnx,images,postgres,ray,nni,hf
+SEARCHING := report,plot,pandas,tabular,text,onnx,images,postgres,ray,nni,hf
 
 lowest: $(STAMP)  # the lowest versions that pyproject.toml allows of everything but torch
 	$(PYTHON) -m venv $(LOWEST)

@@ -30,7 +30,8 @@ EXTRAS = {
     "ray": "searches on a Ray cluster",
     "nni": "search spaces written for NNI 3.0",
     "hf": "search spaces and teachers from transformers",
-    "tabular": "tables from CSV and Parquet files, and data frames",
+    "tabular": "tables from CSV, Parquet and JSON lines, and data frames",
+    "text": "tasks of texts, with tokenizers that are trained or given",
     "trackers": "logging to TensorBoard, MLflow or Weights & Biases",
 }
 """What each extra adds for users. Extras that only developers of the project need are left out."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from autokd.study.explanation import shown
 from autokd.study.section import Section, as_tuple
@@ -127,7 +127,51 @@ class ColumnReading(ReadingSection):
     """The columns that are read. Write a list of names, or of patterns such as mor*."""
 
 
-_FORMS: Mapping[str, type[ReadingSection]] = {"size": PhotoReading, "columns": ColumnReading}
+Count = Annotated[int, Field(ge=1)]
+Counts = Annotated[
+    Annotated[Count, Tag("word")]
+    | Annotated[tuple[Count, ...], BeforeValidator(as_tuple), AfterValidator(_choices), Tag("list")],
+    Discriminator(_word_or_list),
+]
+
+TRAINED = ("wordpiece", "bpe")
+"""The kinds of tokenizers that AutoKD trains."""
+
+
+class TextReading(ReadingSection):
+    """How a text becomes numbers: a tokenizer cuts it into tokens, of which the first ones are read."""
+
+    may_be_searched: ClassVar[tuple[str, ...]] = ("length", "vocabulary")
+    reads: ClassVar[str] = "texts"
+
+    length: Counts = 64
+    """The most tokens that are read of a text. Write a whole number >= 1. A list of lengths, such as [16, 32, 64], is
+    searched."""
+    tokenizer: str = Field("wordpiece", min_length=1)
+    """What cuts a text into tokens. Write 'wordpiece' (lower-case pieces of words) or 'bpe' (pieces of any bytes) to
+    have one trained on the training texts, or the path of a file tokenizer.json, of a vocab.txt, or of a folder that
+    has one of them."""
+    vocabulary: Counts = 4000
+    """The most tokens that a trained tokenizer knows. Write a whole number; a tokenizer in a file has its own. A list,
+    such as [1000, 4000], is searched."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> TextReading:
+        if self.tokenizer not in TRAINED and "vocabulary" in self.model_fields_set:
+            raise ValueError(
+                f"'vocabulary' is for tokenizers that are trained ({' or '.join(TRAINED)}), and '{self.tokenizer}' has "
+                "its own; leave it out"
+            )
+        return self
+
+
+_FORMS: Mapping[str, type[ReadingSection]] = {
+    "size": PhotoReading,
+    "columns": ColumnReading,
+    "length": TextReading,
+    "tokenizer": TextReading,
+    "vocabulary": TextReading,
+}
 """The forms by the key that identifies them. The first key that is present decides; pydantic's tags are the names."""
 
 
@@ -140,7 +184,9 @@ def _form(given: Any) -> str | None:
 
 
 ReadingSetting = Annotated[
-    Annotated[PhotoReading, Tag("PhotoReading")] | Annotated[ColumnReading, Tag("ColumnReading")],
+    Annotated[PhotoReading, Tag("PhotoReading")]
+    | Annotated[ColumnReading, Tag("ColumnReading")]
+    | Annotated[TextReading, Tag("TextReading")],
     Discriminator(
         _form,
         custom_error_type="reading_form",

@@ -108,9 +108,12 @@ class TaskSection(Section):
     keeps_defaults: ClassVar[bool] = False
 
     data: str
-    """The data. Write digits, a .npz file, a table (.csv, .csv.gz, .parquet), a folder (or prefix) of idx files, a
-    folder class/name.png, torchvision:NAME, a folder in which a task was saved, or a reference to a torch Dataset or a
-    DataFrame (module:attr, file.py:attr)."""
+    """The data. Write digits, a .npz file, a table (.csv, .csv.gz, .tsv, .parquet, .jsonl), a folder (or prefix) of idx
+    files, a folder class/name.png, torchvision:NAME, a folder in which the library datasets or AutoKD saved data, or a
+    reference to a torch Dataset or a DataFrame (module:attr, file.py:attr)."""
+    text: str | None = None
+    """The column of texts that students read. Write a column; the rows of the table are then texts, and its other
+    columns are no inputs. Empty texts and words such as NA are texts, too."""
     target: Annotated[
         Annotated[str | None, Tag("word")]
         | Annotated[Names, Tag("list")]

@@ -21,15 +21,19 @@ from autokd.tasks.store import load_task, save_task
 from autokd.tasks.table import TableTask
 from autokd.tasks.table_assembly import from_frame
 from autokd.tasks.task import ArrayTask, Augmentation
+from autokd.tasks.text_assembly import from_texts
+from autokd.tasks.texts import TextTask
 
 __all__ = [
     "ArrayTask",
     "Augmentation",
     "PhotoTask",
     "TableTask",
+    "TextTask",
     "from_arrays",
     "from_dataset",
     "from_frame",
+    "from_texts",
     "load_task",
     "open_task",
     "save_task",

@@ -20,13 +20,16 @@ from autokd.tasks.stored import StoredTask
 from autokd.tasks.written import file_digest
 from autokd.types import Head
 
-FORMATS = (1, 2, 3)
+FORMATS = (1, 2, 3, 4)
 """The formats of the folder: x.npy, y.npy, split_<name>.npy and, written last, task.json with the SHA-256 of each.
 
 Format 1 is of one head of classes. Format 2 names the heads; where there are several, y_0.npy, y_1.npy and so on hold
 their targets. The folder of a table also holds rows.parquet and, where rows belong together, groups.npy. That of photos
 may hold originals.json, the files of which they were made, and a folder `seen` with their images of other sizes. Format
 3 is of photos whose size is searched; x.npy then holds one of the sizes.
+
+Format 4 is of texts. In place of x.npy, texts.npy holds all texts in UTF-8, text_ends.npy the end of each text, and
+trained_on.npy the rows on which tokenizers are trained. What a tokenizer makes of all texts is in tokens-<tokenizer>.*.
 """
 
 

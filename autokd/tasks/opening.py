@@ -13,7 +13,7 @@ from autokd.errors import InputError, nearest
 from autokd.files import read_json
 from autokd.readings.table_rows import as_frame
 from autokd.study.explanation import wanted
-from autokd.study.reading import ColumnReading, PhotoReading, ReadingSection
+from autokd.study.reading import TRAINED, ColumnReading, PhotoReading, ReadingSection, TextReading
 from autokd.study.task import MadeTaskSection, TaskSection, read_task
 from autokd.tasks import datasets, files
 from autokd.tasks.arrays import digits
@@ -23,6 +23,7 @@ from autokd.tasks.images import image_folders, images
 from autokd.tasks.made import lacking, made
 from autokd.tasks.photo_task import Originals, PhotoTask, photo_task
 from autokd.tasks.photos import PhotoSource, photos
+from autokd.tasks.saved_datasets import is_saved_dataset, read_saved_dataset, saved_stamp
 from autokd.tasks.sources import Source, on_disk
 from autokd.tasks.store import load_task, save_task, write_all_but_inputs
 from autokd.tasks.stored import StoredTask
@@ -32,6 +33,10 @@ from autokd.tasks.table_assembly import assemble_table, refuse_table_keys
 from autokd.tasks.table_files import is_table_file, read_table
 from autokd.tasks.targets import Asked
 from autokd.tasks.task import ArrayTask
+from autokd.tasks.text_assembly import assemble_texts, settings_of
+from autokd.tasks.text_folder import write_texts
+from autokd.tasks.texts import TextTask
+from autokd.tasks.tokenized import stamp_of_tokenizer
 from autokd.tasks.written import writing
 from autokd.types import Task
 
@@ -61,7 +66,9 @@ def open_task(spec: TaskSection | MadeTaskSection | Mapping[str, Any] | str, *, 
         own = made(spec.task, spec.args)
         return save_task(own, folder) if isinstance(own, StoredTask) else own
     settings = read_task(spec)
-    found = find_source(settings.data, max_gb=settings.max_gb, asked=settings.heads, reading=settings.reading)
+    found = find_source(
+        settings.data, max_gb=settings.max_gb, asked=settings.heads, reading=settings.reading, texts=settings.text
+    )
     if not isinstance(found, Source | TableSource | PhotoSource):
         _refuse_settings(settings)
         return save_task(found, folder) if isinstance(found, StoredTask) else found
@@ -70,11 +77,13 @@ def open_task(spec: TaskSection | MadeTaskSection | Mapping[str, Any] | str, *, 
     fingerprint = _fingerprint(found, settings)
     there = load_task(folder) if is_task(folder) else None
     if there is not None and _read_origin(folder, given) == fingerprint:
-        return _with_all_sizes(there, found, settings)
+        return _with_all_choices(there, found, settings)
     with writing(folder, last="task.json") as unfinished:
         into = on_disk(unfinished / "x.npy")
-        task: ArrayTask
-        if isinstance(found, TableSource):
+        task: StoredTask
+        if isinstance(found, TableSource) and settings.text is not None:
+            task = assemble_texts(found, settings, seed=seed)
+        elif isinstance(found, TableSource):
             task = assemble_table(found, settings, seed=seed)
             into(task.x.shape, task.x.dtype, iter([task.x]))
         else:
@@ -88,8 +97,13 @@ def open_task(spec: TaskSection | MadeTaskSection | Mapping[str, Any] | str, *, 
                 f"{folder} holds the task of other data: {settings.data} is not what it was; put it back or start in a "
                 "new folder"
             )
-        write_all_but_inputs(task, unfinished, {"settings": given, "source": fingerprint})
-    return _with_all_sizes(load_task(folder), found, settings)
+        origin = {"settings": given, "source": fingerprint}
+        if isinstance(task, TextTask):
+            write_texts(task, unfinished, origin)
+        else:
+            assert isinstance(task, ArrayTask)
+            write_all_but_inputs(task, unfinished, origin)
+    return _with_all_choices(load_task(folder), found, settings)
 
 
 def find_source(
@@ -98,10 +112,11 @@ def find_source(
     max_gb: float = _DEFAULT.max_gb,
     asked: Asked = None,
     reading: ReadingSection | None = _DEFAULT.reading,
+    texts: str | None = _DEFAULT.text,
 ) -> Source | TableSource | PhotoSource | Task:
     """The source that `data` names, see `TaskSection.data`, or the task itself if `data` names a finished one.
 
-    The other arguments are settings of the task: `asked` is its key `heads`.
+    The other arguments are settings of the task: `asked` is its key `heads`, and `texts` its key `text`.
 
     Raises:
         InputError: nothing is found, or it cannot be read.
@@ -117,7 +132,9 @@ def find_source(
         return files.npz(path, max_gb=max_gb, asked=asked)
     if is_table_file(path) and os.path.exists(path):
         name = path.name.partition(".")[0]
-        return TableSource(name, lambda: read_table(path, max_gb=max_gb), files.stamp([path]))
+        return TableSource(name, lambda: read_table(path, max_gb=max_gb, texts=texts), files.stamp([path]))
+    if is_saved_dataset(path):
+        return TableSource(path.name, lambda: read_saved_dataset(path, max_gb=max_gb), saved_stamp(path))
     if (prefix := files.idx_prefix(path)) is not None:
         return files.idx(prefix, max_gb=max_gb)
     if os.path.isdir(path):
@@ -142,23 +159,28 @@ def find_source(
     return datasets.dataset_source(_short(data), found, code=code, asked=asked)
 
 
-def _refuse_reading(found: Source | TableSource | PhotoSource, settings: TaskSection) -> None:
-    """Refuses a reading that is for rows of another kind."""
-    reading, forms = settings.reading, {PhotoSource: PhotoReading, TableSource: ColumnReading}
-    if reading is not None and not isinstance(reading, forms.get(type(found), ())):
-        raise InputError(f"task.reading: this is for {reading.reads}, and {settings.data} is none; leave it out")
-
-
 def _short(reference: str) -> str:
     """A short name: `images` for path/to/file.py:images, and `file` for path/to/file.py."""
     return Path(reference).name.rpartition(":")[2].removesuffix(".py")
 
 
 def _fingerprint(found: Source | TableSource | PhotoSource, settings: TaskSection) -> str:
-    """What changes when the data do: the source, and the file that assigns its rows to splits, if there is one."""
+    """What changes when the data do: the source, and the files of splits and of a tokenizer, if there are any."""
     split = Path(os.path.expanduser(settings.split or ""))
     also = files.stamp([split]) if settings.split and is_table_file(split) and split.is_file() else ""
+    if isinstance(settings.reading, TextReading) and settings.reading.tokenizer not in TRAINED:
+        also += stamp_of_tokenizer(settings.reading.tokenizer)
     return found.fingerprint + also
+
+
+def _refuse_reading(found: Source | TableSource | PhotoSource, settings: TaskSection) -> None:
+    """Refuses a reading that is for rows of another kind, and texts in data that are no table."""
+    reading = settings.reading
+    forms = {PhotoSource: PhotoReading, TableSource: ColumnReading if settings.text is None else TextReading}
+    if isinstance(found, TableSource) and isinstance(reading, TextReading) and settings.text is None:
+        raise InputError(f"task.reading: this is for texts; name the column of texts of {settings.data} as task.text")
+    if reading is not None and not isinstance(reading, forms.get(type(found), ())):
+        raise InputError(f"task.reading: this is for {reading.reads}, and {settings.data} has none; leave it out")
 
 
 def _refuse_settings(spec: TaskSection) -> None:
@@ -170,11 +192,14 @@ def _refuse_settings(spec: TaskSection) -> None:
         )
 
 
-def _with_all_sizes(task: StoredTask, found: object, settings: TaskSection) -> StoredTask:
-    """The task, and if it is one of photos, with the sizes that are searched now, whose images are made where lacking.
+def _with_all_choices(task: StoredTask, found: object, settings: TaskSection) -> StoredTask:
+    """The task with the choices that are searched now. What the files of the task lack of these is made.
 
-    The photos are read from where they are found now, which may be another folder than before.
+    Photos are read from where they are found now, which may be another folder than before.
     """
+    if isinstance(task, TextTask) and task.readings:
+        task = replace(task, settings=settings_of(settings.reading))
+        task.make_all()
     if not isinstance(task, PhotoTask) or not isinstance(found, PhotoSource) or settings.reading is None:
         return task
     originals = replace(task.originals, folder=found.folder.absolute())

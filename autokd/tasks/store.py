@@ -20,6 +20,8 @@ from autokd.tasks.sources import on_disk
 from autokd.tasks.stored import StoredTask
 from autokd.tasks.table import TableTask, Whole
 from autokd.tasks.task import ArrayTask, Augmentation
+from autokd.tasks.text_folder import texts_in, write_texts
+from autokd.tasks.texts import TextTask
 from autokd.tasks.written import writing
 
 Stored = TypeVar("Stored", bound=StoredTask)
@@ -40,6 +42,8 @@ def save_task(task: Stored, folder: str | Path) -> Stored:
             there = replace(there, readings=task.readings)
         return cast(Stored, there)
     with writing(folder, last="task.json") as unfinished:
+        if isinstance(task, TextTask):
+            write_texts(task, unfinished, None)
         if isinstance(task, ArrayTask):
             on_disk(unfinished / "x.npy")(task.x.shape, task.x.dtype, iter([task.x]))
             write_all_but_inputs(task, unfinished, None)
@@ -56,7 +60,8 @@ def load_task(folder: str | Path) -> StoredTask:
     if not is_task(folder):
         raise InputError(f"{folder} holds no task (no task.json); give a folder that a search or save_task wrote")
     try:
-        return _task(folder, read_description(folder))
+        described = read_description(folder)
+        return texts_in(folder, described) if "texts" in described else _task(folder, described)
     except InputError:
         raise
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:

@@ -62,7 +62,9 @@ def uses_of(source: str, names: Sequence[str], spec: TaskSection) -> Uses:
     used: dict[str, str] = {}
     by_key = [("target", column) for columns in targets.values() for column in columns]
     by_key += [("drop", column) for column in spec.drop]
-    by_key += [(key, column) for key in ("split", "group", "order") if (column := getattr(spec, key)) is not None]
+    by_key += [
+        (key, column) for key in ("text", "split", "group", "order") if (column := getattr(spec, key)) is not None
+    ]
     for key, column in by_key:
         if column not in names:
             if key == "split" and (is_table_file(Path(column)) or "/" in column):

@@ -51,9 +51,14 @@ def reads_table(task: Task) -> bool:
     return isinstance(getattr(task, "reading", None), Columns)
 
 
+def reads_raw(task: Task) -> bool:
+    """Whether models of scikit-learn read the rows of a task as the data have them: those of a table, and texts."""
+    return reads_table(task) or bool(getattr(task, "vocabulary", 0) and hasattr(task, "raw"))
+
+
 def estimator_rows_at_once(task: Task) -> int:
-    """The number of rows in one question: many for a table, because each question has a fixed price of milliseconds."""
-    return 8_192 if reads_table(task) else 256
+    """The number of rows in one question: many for raw rows, as each question has a fixed price of milliseconds."""
+    return 8_192 if reads_raw(task) else 256
 
 
 def encoded_rows(task: Task, rows: Tensor, view: int = 0) -> NDArray[np.float32]:
@@ -62,21 +67,21 @@ def encoded_rows(task: Task, rows: Tensor, view: int = 0) -> NDArray[np.float32]
 
 
 def raw_rows(task: Task, rows: Tensor, view: int = 0) -> Any:
-    """Rows of a table as the data have them, for a model that a user fitted; otherwise flattened inputs.
+    """Rows of a table and texts as the data have them, for a model that a user fitted; otherwise flattened inputs.
 
     Args:
         task: has the rows.
         rows: the numbers of the rows.
-        view: the augmentation of inputs; a table has one view only.
+        view: the augmentation of inputs; raw rows have one view only.
     """
-    table: Any = task
-    return table.raw(rows) if reads_table(task) else encoded_rows(task, rows, view)
+    whole: Any = task
+    return whole.raw(rows) if reads_raw(task) else encoded_rows(task, rows, view)
 
 
 def cleaned_rows(task: Task, rows: Tensor, view: int = 0) -> Any:
     """The same with the numbers of a table as float64, and its categories in the dtype `category` of pandas."""
     table: Any = task
-    return table.reading.cleaned(table.raw(rows)) if reads_table(task) else encoded_rows(task, rows, view)
+    return table.reading.cleaned(table.raw(rows)) if reads_table(task) else raw_rows(task, rows, view)
 
 
 def fitting_targets(head: Head, targets: Tensor) -> tuple[NDArray[Any], NDArray[np.bool_]]:

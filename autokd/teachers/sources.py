@@ -31,7 +31,7 @@ from autokd.teachers.answers import RowTeacher
 from autokd.teachers.answers_file import from_outputs
 from autokd.teachers.by_head import ByHead, OneHead, refuse_heads
 from autokd.teachers.ensemble import Ensemble
-from autokd.teachers.estimator_answers import reads_table
+from autokd.teachers.estimator_answers import reads_raw
 from autokd.teachers.networks import (
     NetworkTeacher,
     from_reference,
@@ -111,8 +111,8 @@ def _as_it_sees(source: Any, task: Task, folder: Path, train: Train, seed: int) 
 
 
 def _from_section(spec: TeacherSection, task: Task, folder: Path, train: Train, seed: int) -> Teacher:
-    reads_raw = isinstance(spec, SklearnSection) and reads_table(task)
-    if not reads_raw and not isinstance(spec, OutputsSection | TimmSection | TorchvisionSection):
+    raw = isinstance(spec, SklearnSection) and reads_raw(task)
+    if not raw and not isinstance(spec, OutputsSection | TimmSection | TorchvisionSection):
         refuse_searched(task)
     match spec:
         case TrainedSection():
@@ -150,7 +150,7 @@ def _from_section(spec: TeacherSection, task: Task, folder: Path, train: Train, 
 
 def _from_object(found: Any, task: Task, seed: int) -> Teacher:
     estimates = (hasattr(found, "predict_proba") or hasattr(found, "predict")) and not isinstance(found, type)
-    if not isinstance(found, RowTeacher) and not (estimates and reads_table(task)):
+    if not isinstance(found, RowTeacher) and not (estimates and reads_raw(task)):
         refuse_searched(task)
     if all(hasattr(found, member) for member in ("name", "digest", "outputs")):
         return found
