@@ -262,6 +262,11 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
     return settings
 
 
+def choices_of(reading: Mapping[str, Any], arch: Arch) -> dict[str, Any]:
+    """What a search picked of a reading, under names such as `reading.size`, and then the architecture."""
+    return {**{f"reading.{name}": value for name, value in reading.items()}, **arch}
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The input of trained objectives: the answers of one head on one split, row by row.

@@ -14,11 +14,10 @@ from autokd.checkpoints import deaths, in_mortal_danger
 from autokd.errors import FOREIGN, InputError, LateError
 from autokd.latency.latencies import Latencies
 from autokd.latency.meter import Meter
-from autokd.latency.prediction import choices_of
 from autokd.record import TrialRecord, student_key, without_log
 from autokd.registry import reference_of, resolve, source_digest
 from autokd.trial import Context, Searched, breaks, in_time, reason_of
-from autokd.types import Arch, Objective
+from autokd.types import Arch, Objective, choices_of
 
 MOST_LOST = 3
 """The number of draws of a sample at which a space may hang, or end its process; then no more are drawn."""

@@ -78,7 +78,7 @@ class Account:
         number = trial.number
         if number in self._ended or (trial.arch is None and trial.state == "running"):
             return
-        student = {"trial": number, "arch": trial.arch, "recipe": trial.recipe}
+        student = {"trial": number, **trial.picked}
         trained = trial.state == "running" or trial.rungs or number in self._epochs
         if trained and number not in self._begun:
             self._begun.add(number)

@@ -29,6 +29,7 @@ from autokd.driver.run import (
     no_half_folder,
     record_names,
     refuse_other_digests,
+    refuse_other_readings,
     refuse_other_study,
     searches_otherwise,
     setup_to_go_on,
@@ -56,6 +57,7 @@ from autokd.study import (
     dump,
     measures,
     read_setup,
+    readings_of,
     space_itself,
     study_sources,
     task_sources,
@@ -125,6 +127,7 @@ def prepare(
             refuse_other_study(folder, setup, study, edited, widened=widened)
         _LOG.info("The task is %s.", task.summary() if isinstance(task, StoredTask) else task.name)
         refuse_other_digests(folder, setup, task=task.digest)
+        widening |= refuse_other_readings(folder, setup, task, widened=widened)
         objectives = fitting_objectives(study, task)
         untaught = Context(study, space, task, torch.empty(0), objectives)
         if setup is None:  # a teacher may take long, so what needs none is refused before
@@ -150,6 +153,7 @@ def prepare(
                 "sources": sources,
                 "objectives": measures(objectives),
                 "validation_rows": len(task.splits["validation"]),
+                "readings": readings_of(task),
             }
         )
         write_setup(folder, setup)

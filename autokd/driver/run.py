@@ -31,11 +31,15 @@ from autokd.study import (
     dump,
     not_importable,
     read_setup,
+    readings_of,
     refuse_elsewhere,
 )
 from autokd.study.section import Section
 from autokd.tasks.stored import StoredTask
 from autokd.trial import Searched
+from autokd.types import Task
+
+_WIDER = "; if it only got more choices, `--widen` (`widened=True` from Python) goes on with it"
 
 DIGESTS = {"task": "the data", "teacher": "the teacher", "space": "the source of the space"}
 """What the digests of a run stand for, in words."""
@@ -200,7 +204,20 @@ def searches_otherwise(setup: Setup, study: Study, changed: Mapping[str, str]) -
         study: the study now.
         changed: the changed parts, as `changed_sources` gives them.
     """
-    return any(map(_says_what_is_searched, changed_keys(setup.study, dump(study)))) or SPACE in changed
+    return any(_says_what_is_searched(key, setup) for key in changed_keys(setup.study, dump(study))) or SPACE in changed
+
+
+def refuse_other_readings(folder: Path, setup: Setup | None, task: Task, *, widened: bool) -> bool:
+    """Whether a task has other choices of how its rows are read than the run was begun with.
+
+    Raises:
+        InputError: the choices are others, and they may not have changed.
+    """
+    if setup is None or setup.readings == readings_of(task):
+        return False
+    if not widened:
+        _refuse(folder, setup, ["the choices of the reading"], _WIDER)
+    return True
 
 
 def refuse_other_study(
@@ -213,21 +230,17 @@ def refuse_other_study(
         setup: what the run was begun with; None if no run was begun.
         study: the study now.
         changed: the changed parts, as `changed_sources` gives them.
-        widened: whether the space and the recipe may have changed.
+        widened: whether the space, the recipe and the choices of the reading may have changed.
     """
     if setup is None:
         return
     keys = changed_keys(setup.study, dump(study))
     named = {f"the {key.partition('.')[0]}" for key in keys}  # if a study names another part, its source differs, too
     parts = [part for part in changed if part not in named]
-    searched = [key for key in keys if _says_what_is_searched(key)] + [part for part in parts if part == SPACE]
+    searched = [key for key in keys if _says_what_is_searched(key, setup)] + [part for part in parts if part == SPACE]
     left = [each for each in [*keys, *parts] if not (widened and each in searched)]
-    wider = (
-        "; if it only got more choices, `--widen` (`widened=True` from Python) goes on with it"
-        if len(searched) == len(left)
-        else ""
-    )
-    _refuse(folder, setup, [changed.get(each, each) for each in left], wider)
+    hint = _WIDER if len(searched) == len(left) else ""
+    _refuse(folder, setup, [changed.get(each, each) for each in left], hint)
 
 
 def refuse_other_digests(folder: Path, setup: Setup | None, **digests: str) -> None:
@@ -249,5 +262,14 @@ def _refuse(folder: Path, setup: Setup, changed: Sequence[str], hint: str = "") 
         )
 
 
-def _says_what_is_searched(key: str) -> bool:
-    return key.partition(".")[0] in ("space", "recipe")
+def _says_what_is_searched(key: str, setup: Setup) -> bool:
+    """Whether a key of a study belongs to what is searched, as lists of choices do of its task.
+
+    The digest of the task tells whether such a list changes anything else.
+    """
+    was: Any = setup.study
+    for name in key.split("."):
+        was = was.get(name) if isinstance(was, Mapping) else None
+    return key.partition(".")[0] in ("space", "recipe") or (
+        key.startswith(("task.reading.", "task.args.")) and isinstance(was, list)
+    )

@@ -151,7 +151,7 @@ class Session:
         )
 
     def _students(self) -> list[dict[str, object]]:
-        return [{"trial": t.number, "values": t.values, "arch": t.arch, "recipe": t.recipe} for t in self._front]
+        return [{"trial": t.number, "values": t.values, **t.picked} for t in self._front]
 
 
 def hypervolume_of(values: Sequence[Mapping[str, float]], run: Run) -> float:

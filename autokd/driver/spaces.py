@@ -27,7 +27,7 @@ def refuse_unbuildable(context: Context, folder: Path) -> None:
 
     Args:
         context: what the trials share; the teacher's answers are not looked at.
-        folder: the run folder, in which is noted which architecture ended the process, see `draw_archs`.
+        folder: the run folder, in which is noted which architecture ended the process, see `draw_students`.
 
     Raises:
         InputError: there is no such architecture; the message names the installed spaces that have one.

@@ -228,6 +228,7 @@ def export_trial(
             ],
             "reading": None if reading is None else reading.plain(),
             "origin": kept.origin,
+            "picked_reading": dict(context.reading),
             "teacher": {**setup.teacher, "digest": setup.digests.teacher},
             "versions": {k: v for k, v in setup.environment.items() if k in ("autokd", "torch", "python")},
         },

@@ -25,7 +25,7 @@ from autokd.errors import InputError, NoFrontError, gone, said
 from autokd.executors import modes_of_a_new_process
 from autokd.files import write_json
 from autokd.front import Front, Student
-from autokd.record import canonical, read_trials, shown_url
+from autokd.record import canonical, read_trials, shown_url, student_key
 from autokd.study import Study, baseline_study, changed_keys, dump, not_importable, override, read_setup
 from autokd.tasks.stored import StoredTask
 from autokd.teachers.files import digest_of
@@ -155,10 +155,12 @@ def _baselines(run: Run, epochs: int, seconds: float | None, tell: Tell) -> dict
         front: list[Student] = []
         spent = 0
         for stage in range(len(stages)):
-            archs = dict(sorted({canonical(student.arch): student.arch for student in front}.items()))
-            part = baseline_study(study, name, stage=stage, epochs=epochs, archs=list(archs.values()))
+            members = dict(sorted({student_key(each.reading, each.arch): each for each in front}.items()))
+            archs, readings = [each.arch for each in members.values()], [each.reading for each in members.values()]
+            searched = readings if any(readings) else []
+            part = baseline_study(study, name, stage=stage, epochs=epochs, archs=archs, readings=searched)
             # If a search goes on, the front of a stage may change, and the next stage then begins anew.
-            own = f"{name}-{stage}-{digest_of(*archs)[:8]}" if stage else f"{name}-{stage}"
+            own = f"{name}-{stage}-{digest_of(*members)[:8]}" if stage else f"{name}-{stage}"
             part = override(part, run.shared)
             folder = _home(run.folder / "baselines" / own, part)
             _LOG.info(

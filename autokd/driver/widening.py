@@ -33,6 +33,7 @@ from autokd.record import (
 from autokd.samplers.draw import Draw, holds
 from autokd.study import Setup
 from autokd.trial import Context, in_time, reason_of
+from autokd.types import choices_of
 
 _LOG = logging.getLogger("autokd")
 _REPLAYS = 50
@@ -74,8 +75,8 @@ def widen(folder: Path, context: Context, setup: Setup) -> tuple[str, ...]:
 def _in_wider_space(trial: FrozenTrial, context: Context) -> FrozenTrial:
     """The trial with the distributions of the wider space."""
     record = as_record(trial)
-    known = {f"recipe.{key}": value for key, value in record.recipe.items()} | dict(record.arch or {})
-    known |= {f"reading.{key}": value for key, value in record.reading.items()}
+    known = {f"recipe.{key}": value for key, value in record.recipe.items()}
+    known |= choices_of(record.reading, record.arch or {})
     weights = record.recipe.get("head_weights")
     known |= (
         {f"recipe.head_weights.{name}": weight for name, weight in weights.items()} if isinstance(weights, dict) else {}

@@ -89,6 +89,7 @@ class Card(pydantic.BaseModel):
         reading: how raw rows become inputs; None if the task does not say.
         takes: what the file takes; `inputs` are raw rows after the reading.
         origin: when the weights were trained, in words; "" if unknown.
+        picked_reading: what the search picked of the reading, such as `{"size": 24}`; empty if it did not vary that.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -104,6 +105,13 @@ class Card(pydantic.BaseModel):
     reading: PlainReading = None
     takes: Literal["raw rows", "inputs"] = "inputs"
     origin: str = ""
+    picked_reading: dict[str, Any] = {}
+
+    @pydantic.model_serializer(mode="wrap")
+    def _without_an_empty_reading(self, plain: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The card without what came later, so that students of searches that do not vary it have the same file."""
+        data: dict[str, Any] = plain(self)
+        return {key: value for key, value in data.items() if key != "picked_reading" or value}
 
 
 class Config(Card):
@@ -165,6 +173,7 @@ def model_card(card: Card) -> str:
     plain = card.model_dump(mode="json")
     details = {
         "architecture": card.arch,
+        **({"picked reading": card.picked_reading} if card.picked_reading else {}),
         "recipe": card.recipe,
         "teacher": card.teacher,
         "seeds": list(card.seeds),

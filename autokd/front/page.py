@@ -8,7 +8,17 @@ from typing import Any
 
 from autokd.errors import printable
 from autokd.front.figure import svg_element
-from autokd.front.words import MARK, compact, heading, interval, marked_trial, number, split_common, tested_names
+from autokd.front.words import (
+    MARK,
+    architecture,
+    compact,
+    heading,
+    interval,
+    marked_trial,
+    number,
+    split_common,
+    tested_names,
+)
 
 _ROWS = 20
 """Students in a table of text: as the values of a front are printed among other things, a long one is cut."""
@@ -44,7 +54,8 @@ def front_page(front: Mapping[str, Any]) -> str:
         front: plain data, as `front --json` prints it.
     """
     members, objectives, tested = front["front"], front["objectives"], tested_names(front)
-    recipes, archs = (split_common([member[part] for member in members]) for part in ("recipe", "arch"))
+    recipes = split_common([member["recipe"] for member in members])
+    archs = split_common([architecture(member) for member in members])
     rows = [
         _row(
             marked_trial(member),

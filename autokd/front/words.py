@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from autokd.types import choices_of
+
 MARK = "~"
 """Marks the trial of a student whose advantages over another one are within the spread."""
 
@@ -21,6 +23,11 @@ def tested_names(front: Mapping[str, Any]) -> list[str]:
     """The names of the objectives for which a member of the front has a test value, in the study's order."""
     found = {name for member in front["front"] for name in member.get("test") or {}}
     return [objective["name"] for objective in front["objectives"] if objective["name"] in found]
+
+
+def architecture(member: Mapping[str, Any]) -> dict[str, Any]:
+    """The architecture of a student, after what the search picked of its reading, such as `reading.size`."""
+    return choices_of(member.get("reading") or {}, member.get("arch") or {})
 
 
 def split_common(

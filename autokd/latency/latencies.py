@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from autokd.errors import InputError
 from autokd.latency.meter import Candidates, Meter, conditions_of
-from autokd.latency.prediction import LatencyPrediction, choices_of, fit_latency
+from autokd.latency.prediction import LatencyPrediction, fit_latency
 from autokd.latency.table import LatencyTable, Measurement
 from autokd.latency.timing import SECONDS
-from autokd.types import Arch, Objective
+from autokd.types import Arch, Objective, choices_of
 
 _LOG = logging.getLogger("autokd")
 _FEWEST_MEASURED = 16

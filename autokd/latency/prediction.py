@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,11 +39,6 @@ class LatencyPrediction:
             f"fitted on {self.measured} measured architectures; in {_FOLDS}-fold cross-validation the median error is "
             f"{self.median_error:.1%} and Spearman's rank correlation {self.spearman:.2f}"
         )
-
-
-def choices_of(reading: Mapping[str, Any], arch: Arch) -> dict[str, Any]:
-    """A reading and an architecture as one architecture, for `fit_latency`."""
-    return {**{f"reading.{name}": value for name, value in reading.items()}, **arch}
 
 
 def fit_latency(archs: Sequence[Arch], ms: Sequence[float]) -> LatencyPrediction:

@@ -198,5 +198,4 @@ class Record:
 
 
 def _proposal(entry: TrialRecord) -> dict[str, Any]:
-    found = {"arch": entry.arch, "recipe": entry.recipe, "costs": entry.costs, "predicted": entry.predicted}
-    return found | ({"reading": entry.reading} if entry.reading else {})
+    return {**entry.picked, "costs": entry.costs, "predicted": entry.predicted}

@@ -60,6 +60,12 @@ class TrialRecord:
         return student_key(self.reading, self.arch or {}, self.recipe)
 
     @property
+    def picked(self) -> dict[str, Any]:
+        """The architecture and the recipe by these names, and the `reading` if it is searched."""
+        reading = {"reading": self.reading} if self.reading else {}
+        return {"arch": self.arch, "recipe": self.recipe, **reading}
+
+    @property
     def epoch(self) -> int:
         """The number of epochs that were trained and recorded."""
         return max(self.rungs, default=0)

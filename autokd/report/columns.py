@@ -7,8 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autokd.front.words import compact, heading, interval, marked_trial, number, shown, split_common, tested_names
+from autokd.front.words import (
+    architecture,
+    compact,
+    heading,
+    interval,
+    marked_trial,
+    number,
+    shown,
+    split_common,
+    tested_names,
+)
 from autokd.report.encoding import writable
+
+Row = Mapping[str, Any]
+"""A student of a front as plain data, or a part of it."""
 
 GAP = 2
 """The number of characters between two columns."""
@@ -56,14 +69,13 @@ def front_columns(front: Mapping[str, Any], encoding: str) -> list[Column]:
         columns.append(column(heading(objective), _OBJECTIVE, _interval_of(objective["name"])))
     for name in tested_names(front):
         columns.append(column(f"test {name}", _TEST, _test_of(name)))
-    for part, urgency in (("recipe", _RECIPE), ("arch", _ARCH)):
-        _, differing = split_common([row.get(part) or {} for row in front["front"]])
+    for settings_of, urgency in ((_recipe, _RECIPE), (architecture, _ARCH)):
+        _, differing = split_common([settings_of(row) for row in front["front"]])
         for name in dict.fromkeys(name for settings in differing for name in settings):
             numbers = all(isinstance(settings.get(name, 0), int | float) for settings in differing)
-            first = part == "recipe" and name in ("alpha", "temperature")
-            columns.append(
-                column(_SHORT.get(name, name), _WANTED if first else urgency, _setting_of(part, name), number=numbers)
-            )
+            first = urgency == _RECIPE and name in ("alpha", "temperature")
+            write = _setting_of(settings_of, name)
+            columns.append(column(_SHORT.get(name, name), _WANTED if first else urgency, write, number=numbers))
     return columns
 
 
@@ -82,7 +94,7 @@ def columns_that_fit(columns: Sequence[Column], width: int) -> tuple[list[Column
 
 def lines_below(front: Mapping[str, Any], *, width: int, encoding: str) -> list[str]:
     """Lines on settings without a column: those that all members share, and those for which there is no room."""
-    shared = [split_common([member.get(part) or {} for member in front["front"]])[0] for part in ("recipe", "arch")]
+    shared = [split_common(list(map(part, front["front"])))[0] for part in (_recipe, architecture)]
     common = " ".join(compact(settings) for settings in shared if settings)
     lines = [writable(f"All students have {common}", encoding)] if common else []
     _, others = columns_that_fit(front_columns(front, encoding), width)
@@ -109,8 +121,14 @@ def _test_of(name: str) -> Callable[[Mapping[str, Any]], str]:
     return lambda row: number((row.get("test") or {}).get(name))
 
 
-def _setting_of(part: str, name: str) -> Callable[[Mapping[str, Any]], str]:
-    return lambda row: shown(settings[name]) if name in (settings := row.get(part) or {}) else ""
+def _recipe(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return row.get("recipe") or {}
+
+
+def _setting_of(
+    part: Callable[[Mapping[str, Any]], Mapping[str, Any]], name: str
+) -> Callable[[Mapping[str, Any]], str]:
+    return lambda row: shown(settings[name]) if name in (settings := part(row)) else ""
 
 
 def _wrapped(line: str, width: int) -> list[str]:

@@ -9,7 +9,7 @@ from itertools import cycle
 from typing import Any
 
 from autokd.front.axes import is_log, known, main_objective, steps
-from autokd.front.words import compact, heading, interval
+from autokd.front.words import architecture, compact, heading, interval
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, and which are legible on light and dark pages.
 _FRONT, _TEACHER, _TRIALS = "#0072b2", "#d55e00", "#8c8c8c"
@@ -116,7 +116,7 @@ def _stairs(
 def _hover(name: str, member: Mapping[str, Any], objectives: Sequence[Mapping[str, Any]]) -> str:
     values, spread = member.get("values") or {}, member.get("spread") or {}
     lines = [f"{heading(each)}: {interval(values.get(each['name']), spread.get(each['name']))}" for each in objectives]
-    for settings in (member.get("recipe"), member.get("arch")):
+    for settings in (member.get("recipe"), architecture(member)):
         lines += textwrap.wrap(compact(settings or {}), 60)
     title = str(member["trial"]) if name == "teacher" else f"trial {member['trial']} ({name})"
     return "<br>".join([f"<b>{escape(title)}</b>", *map(escape, lines)])

@@ -19,7 +19,7 @@ from autokd.errors import InputError, said
 from autokd.files import write_bytes
 from autokd.front import as_objectives
 from autokd.front.axes import main_objective
-from autokd.front.words import compact, heading, interval, marked_trial, number, tested_names
+from autokd.front.words import architecture, compact, heading, interval, marked_trial, number, tested_names
 from autokd.report.comparison import gains
 from autokd.report.figures import charts
 
@@ -62,6 +62,7 @@ def render(data: Mapping[str, Any]) -> str:
     )
     environment.filters |= {
         "number": number,
+        "architecture": architecture,
         "compact": compact,
         "heading": heading,
         "marked_trial": marked_trial,

@@ -185,7 +185,7 @@ def figures(progress: Mapping[str, Any], *, between: str = "; ") -> str:
 def largest_front(progress: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int]:
     """The students of the front that are shown, without their architectures, and the number of the others."""
     members = progress["front"][:LARGEST_FRONT]
-    shown = [{key: member[key] for key in member if key != "arch"} for member in members]
+    shown = [{key: member[key] for key in member if key not in ("arch", "reading")} for member in members]
     return shown, len(progress["front"]) - len(shown)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from autokd.study.model import Study, baseline_study, override
     from autokd.study.parts import (
         named_objectives,
+        readings_of,
         resolve_objectives,
         resolve_space,
         space_in,
@@ -98,6 +99,7 @@ __all__ = [
     "read_setup",
     "read_task",
     "read_teacher",
+    "readings_of",
     "refuse_elsewhere",
     "resolve_objectives",
     "resolve_space",
@@ -127,6 +129,7 @@ _HOMES = {
     ),
     "parts": (
         "named_objectives",
+        "readings_of",
         "resolve_objectives",
         "resolve_space",
         "space_in",

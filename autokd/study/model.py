@@ -67,7 +67,15 @@ def override_in(study: Study, changes: Mapping[str, Any], context: Mapping[str, 
     return Study.model_validate(data, context={**context, "places": places})
 
 
-def baseline_study(study: Study, name: str, *, stage: int, epochs: int, archs: Sequence[Arch] = ()) -> Study:
+def baseline_study(
+    study: Study,
+    name: str,
+    *,
+    stage: int,
+    epochs: int,
+    archs: Sequence[Arch] = (),
+    readings: Sequence[Mapping[str, Any]] = (),
+) -> Study:
     """The study to run for one stage of a baseline.
 
     Args:
@@ -77,6 +85,7 @@ def baseline_study(study: Study, name: str, *, stage: int, epochs: int, archs: S
         epochs: the epochs that the search itself spent. The stages share them equally, unless the baseline overrides
             this.
         archs: the architectures on the front of the previous stage; unused at stage 0.
+        readings: the reading of each of them, if this is searched.
     """
     stages = study.baselines[name]
     share = max(epochs // len(stages), study.budget.rungs[-1])
@@ -84,7 +93,7 @@ def baseline_study(study: Study, name: str, *, stage: int, epochs: int, archs: S
     changes: dict[str, Any] = {"budget.epochs": share, "budget.trials": 2 * study.budget.trials}
     if stage > 0:
         space = study.space["space"] if isinstance(study.space, Mapping) else study.space
-        changes["space"] = {"space": space, "archs": list(archs)}
+        changes["space"] = {"space": space, "archs": list(archs), **({"readings": list(readings)} if readings else {})}
     own = {"name": f"{study.name}-{name}", "baselines": {}}
     return override(study, {**changes, **stages[stage], **own})
 
@@ -219,7 +228,9 @@ class Study(Section):
             return value
         archs = value.get("archs")
         listed = isinstance(archs, list | tuple) and archs and all(isinstance(arch, Mapping) for arch in archs)
-        if set(value) != {"space", "archs"} or not listed:
+        readings = value.get("readings", archs)  # a baseline has them if the reading is searched
+        paired = listed and isinstance(readings, list | tuple) and len(readings) == len(value["archs"])
+        if set(value) - {"readings"} != {"space", "archs"} or not paired:
             raise ValueError(f"{shown(value)} given; write {_SPACE}, or {{space: ..., archs: [{{...}}, ...]}}")
         return dict(value)
 

@@ -44,7 +44,8 @@ def resolve_space(study: Study) -> SearchSpace:
     """
     if isinstance(study.space, Mapping):
         inner = registry.resolve("search_spaces", study.space["space"])
-        return _Shortlist(inner, tuple(json.dumps(arch, sort_keys=True) for arch in study.space["archs"]))
+        archs, readings = ([_as_json(each) for each in study.space.get(key, ())] for key in ("archs", "readings"))
+        return _Shortlist(inner, tuple(archs), tuple(readings))
     space: SearchSpace = registry.resolve("search_spaces", study.space)
     return space
 
@@ -96,11 +97,21 @@ def suggest_arch(space: SearchSpace, trial: optuna.Trial, task: Task) -> Any:
     return suggest(trial, task) if _takes_task(suggest) else suggest(trial)
 
 
-def suggest_reading(trial: optuna.Trial, task: Task) -> dict[str, Any]:
-    """What is searched of the way in which a task reads its rows, as plain data; empty if nothing is searched."""
+def readings_of(task: Task) -> dict[str, tuple[Any, ...]]:
+    """The choices of what is searched of the way in which a task reads its rows, by name; empty if nothing is."""
     choices: Mapping[str, Sequence[Any]] = getattr(task, "readings", {})
+    return {name: tuple(offered) for name, offered in choices.items()}
+
+
+def suggest_reading(space: SearchSpace, trial: optuna.Trial, task: Task) -> dict[str, Any]:
+    """What is searched of the way in which a task reads its rows, as plain data; empty if nothing is searched.
+
+    If only some architectures of a space are searched, and each comes with its reading, the two are picked together.
+    """
     take_any_choice(trial)
-    return {name: trial.suggest_categorical(f"reading.{name}", offered) for name, offered in choices.items()}
+    if isinstance(space, _Shortlist) and space.readings:
+        return space.picked(trial)[0]
+    return {name: trial.suggest_categorical(f"reading.{name}", offered) for name, offered in readings_of(task).items()}
 
 
 @functools.cache
@@ -164,17 +175,28 @@ def head_and_objective(name: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class _Shortlist:
-    """A search space of some architectures of another space, given as JSON."""
+    """A search space of some architectures of another space, given as JSON, maybe with the reading of each."""
 
     inner: SearchSpace
     archs: tuple[str, ...]
+    readings: tuple[str, ...]
 
     def suggest(self, trial: optuna.Trial) -> Arch:
-        arch: Arch = json.loads(trial.suggest_categorical("arch", self.archs))
-        return arch
+        return self.picked(trial)[1]
+
+    def picked(self, trial: optuna.Trial) -> tuple[dict[str, Any], Arch]:
+        if not self.readings:
+            return {}, json.loads(trial.suggest_categorical("arch", self.archs))
+        pairs = [f"[{reading}, {arch}]" for reading, arch in zip(self.readings, self.archs, strict=True)]
+        reading, arch = json.loads(trial.suggest_categorical("arch", pairs))
+        return reading, arch
 
     def build(self, arch: Arch, task: Task) -> nn.Module:
         return self.inner.build(arch, task)
+
+
+def _as_json(arch: Mapping[str, Any]) -> str:
+    return json.dumps(arch, sort_keys=True)
 
 
 def _objective(name: str, given: Mapping[str, Any], heads: Heads | None) -> Objective:

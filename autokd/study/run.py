@@ -109,6 +109,8 @@ class Setup(BaseModel):
     """How many rows students are compared on; 0 if a table is searched."""
     records: tuple[str, ...] = (STUDY,)
     """The names of its Optuna studies, with the one in use last; a wider space begins a new one."""
+    readings: Mapping[str, tuple[Any, ...]] = {}
+    """The choices of what is searched of the way in which rows are read, by name; empty if nothing is."""
     reserve: bool = False
     """Whether students also train on the training rows that the search left out."""
 
@@ -152,7 +154,8 @@ def read_setup(folder: str | Path) -> Setup:
 
 def write_setup(folder: Path, setup: Setup) -> None:
     """Writes the file; a reader sees all of it, or the file that was there before."""
-    write_json(folder / SETUP_FILE, {**setup.model_dump(by_alias=True), "format": FORMAT})
+    without = set() if setup.readings else {"readings"}  # which came later
+    write_json(folder / SETUP_FILE, {**setup.model_dump(by_alias=True, exclude=without), "format": FORMAT})
 
 
 def measures(objectives: Sequence[Objective]) -> tuple[Measure, ...]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from autokd.readings import Column
+from autokd.types import Task
 
 _SPLITS = {"train": 24, "transfer": 12, "validation": 12, "test": 12, "reserve": 4}
 _NOISE = 0.3
@@ -28,6 +31,7 @@ class TinyTask:
         columns: what the features stand for, so that the task is a table; (features,) are their sum. In the features of
             a category the largest number becomes 1 and each other one 0. If none is above 0, all become 0, as for a
             category that was not seen in training.
+        sizes: the sides to which square images may be averaged down; if there are any, a search varies `reading.size`.
     """
 
     input_shape: tuple[int, ...] = (1, 8, 8)
@@ -36,6 +40,17 @@ class TinyTask:
     views: int = 1
     columns: tuple[Column, ...] = ()
     vocabulary: int = 0
+    sizes: tuple[int, ...] = ()
+
+    @property
+    def readings(self) -> dict[str, tuple[int, ...]]:
+        """The sizes of which a search picks one, if there are any."""
+        return {"size": tuple(self.sizes)} if self.sizes else {}
+
+    def seen_through(self, reading: Mapping[str, Any]) -> Task:
+        """The task whose images are averaged down to `reading["size"]`; the task itself if no size is given."""
+        seen: Any = _Averaged(self, reading["size"]) if "size" in reading else self
+        return seen
 
     @property
     def name(self) -> str:
@@ -123,3 +138,32 @@ class TinyTask:
         ids = torch.where(torch.rand(shape, generator=generator) < _NOISE, others, own)
         lengths = torch.randint(1, length + 1, (self.num_rows, 1), generator=generator)
         return ids * (torch.arange(length) < lengths)
+
+
+@dataclass(frozen=True)
+class _Averaged:
+    """A tiny task whose images are averaged down to a size; everything else stays."""
+
+    task: TinyTask
+    size: int
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.task, name)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (self.task.input_shape[0], self.size, self.size)
+
+    @property
+    def digest(self) -> str:
+        return sha256(f"{self.task.digest} at {self.size}".encode()).hexdigest()
+
+    @property
+    def readings(self) -> dict[str, tuple[int, ...]]:
+        return {}
+
+    def inputs(self, rows: Tensor, view: int = 0) -> Tensor:
+        return functional.adaptive_avg_pool2d(self.task.inputs(rows, view), self.size)
+
+    def example(self, rows: int = 1) -> Tensor:
+        return torch.zeros(rows, *self.input_shape)

@@ -141,7 +141,7 @@ class Context:
         Raises:
             InputError: the space's `suggest` gives no plain dict, or uses the name of another part.
         """
-        seen = self.seen_through(suggest_reading(trial, self.task))
+        seen = self.seen_through(suggest_reading(self.space, trial, self.task))
         before = trial.params
         arch = checked(suggest_arch(self.space, trial, seen.task))
         refuse_taken_names(name for name in trial.params if name not in before)
