@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def test_what_a_front_can_do_is_no_part_of_its_data() -> None:
     assert (bare.run, front.run) == (None, Path("runs/nowhere"))
     assert front == bare
     assert front.to_dict() == bare.to_dict()
-    assert [*asdict(front[0])] == ["trial", "arch", "recipe", "values", "spread", "seeds", "test", "within_noise"]
+    assert [*front[0].to_dict()] == ["trial", "arch", "recipe", "values", "spread", "seeds", "test", "within_noise"]
     assert repr(front) == repr(bare)
 
 
