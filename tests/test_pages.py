@@ -23,7 +23,7 @@ PAGES = {path.relative_to(ROOT).as_posix(): path for path in sorted(SHOWN) if pa
 
 
 RUNS = {
-    "docs/howto/own_images.md": {"photos", "any_size", "photos_with_teacher", "search"},
+    "docs/howto/own_images.md": {"photos", "any_size", "several_sizes", "photos_with_teacher", "search"},
     "docs/howto/choosing.md": {"digits"},
     "docs/howto/tables.md": {"severe", "progression", "both"},
     "docs/howto/heads.md": {"diabetes"},

@@ -110,6 +110,12 @@ class PhotoTask(ArrayTask):
     readings: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     max_gb: float = TaskSection(data="").max_gb
 
+    @property
+    def rows_in_words(self) -> str:
+        """What the rows are, for the log."""
+        sizes = [_shown(sides(size)) for size in self.readings.get("size", ())] or [_shown(self.x.shape[2:])]
+        return f"{self.num_rows:,} photos of {' or '.join(sizes)} pixels in {self.x.shape[1]} channel(s)"
+
     def seen_through(self, reading: Mapping[str, Any]) -> ArrayTask:
         """The same task through another reading. What `reading` leaves out is as in this task.
 
@@ -247,5 +253,5 @@ def _trained_on(splits: Mapping[str, Tensor]) -> Array:
     return torch.cat([splits[name] for name in ("train", "transfer", "reserve")]).sort().values.numpy()
 
 
-def _shown(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"
+def _shown(size: Sequence[int]) -> str:
+    return "x".join(map(str, size))
