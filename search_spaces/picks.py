@@ -53,15 +53,15 @@ def pick(trial: optuna.Trial, name: str, setting: Any, *, log: bool = False) -> 
     return setting[trial.suggest_categorical(name, range(len(setting)))]
 
 
-def need_counts(*, most: int | None = None, **settings: Any) -> None:
-    """Refuses settings that may give something else than a whole number from 1 to `most`.
+def need_counts(*, least: int = 1, most: int | None = None, **settings: Any) -> None:
+    """Refuses settings that may give something else than a whole number from `least` to `most`.
 
     Raises:
         ValueError: names the setting.
     """
     for name, setting in settings.items():
-        if not all(type(each) is int and each >= 1 and (most is None or each <= most) for each in _values(setting)):
-            numbers = "of at least 1" if most is None else f"from 1 to {most}"
+        if not all(type(each) is int and least <= each and (most is None or each <= most) for each in _values(setting)):
+            numbers = f"of at least {least}" if most is None else f"from {least} to {most}"
             raise ValueError(
                 f"{name}={setting!r} is not allowed; write a whole number {numbers}, a list of such numbers, or a "
                 "range (low, high)"

@@ -16,11 +16,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from search_spaces.picks import is_searched, need_counts, need_some_of, pick, refuse_strange
 
 if TYPE_CHECKING:
     import optuna
@@ -31,10 +35,7 @@ MOST_TOKENS = 100
 
 def suggest(trial: optuna.Trial, task: Any) -> dict[str, Any]:
     """Picks a kind of network, the embeddings of the kinds of columns that the table has, and the sizes."""
-    columns = getattr(task, "columns", ())
-    bodies = [body for body in _SUGGEST if body != "transformer" or len(columns) <= MOST_TOKENS]
-    body = trial.suggest_categorical("body", bodies)
-    return {"body": body, **_SUGGEST[body](trial, {column.kind for column in columns})}
+    return Space().suggest(trial, task)
 
 
 def build(arch: dict[str, Any], task: Any) -> nn.Module:
@@ -54,59 +55,108 @@ def build(arch: dict[str, Any], task: Any) -> nn.Module:
     return _BUILD[arch["body"]](arch, columns, task.num_outputs)
 
 
-def _suggest_mlp(trial: optuna.Trial, kinds: set[str]) -> dict[str, Any]:
-    return {
-        **_suggest_embeddings(trial, kinds),
-        "width": trial.suggest_int("width", 4, 512, log=True),
-        "depth": trial.suggest_int("depth", 1, 4),
-    }
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """The space with settings, each a list of choices, a range (low, high) or a fixed value; else raises ValueError.
 
+    Args:
+        body: `mlp`, `residual_mlp` or `transformer`.
+        numbers: `as_they_are`, `linear` or `periodic`, how MLPs embed numbers.
+        number_width: the width of these embeddings.
+        category_width: the width of the embeddings of categories in MLPs; 0 leaves them as features of 0 and 1.
+        width: the width of an MLP; a range is searched on a logarithmic scale, as that of `residual_width`.
+        depth: the number of hidden layers of an MLP.
+        residual_width: the width of a residual MLP.
+        residual_blocks: the number of blocks of a residual MLP.
+        number_tokens: `linear` or `periodic`, how transformers embed numbers.
+        blocks: the number of blocks of a transformer.
+        heads: the heads of attention in each block.
+        head_width: the width of a head.
+        hidden_ratio: how many times as wide as the network the hidden layer of a block is.
+    """
 
-def _suggest_residual_mlp(trial: optuna.Trial, kinds: set[str]) -> dict[str, Any]:
-    return {
-        **_suggest_embeddings(trial, kinds),
-        "width": trial.suggest_int("residual_width", 4, 256, log=True),
-        "hidden_ratio": trial.suggest_int("hidden_ratio", 1, 2),
-        "blocks": trial.suggest_int("residual_blocks", 1, 4),
-    }
+    body: Any = field(default_factory=lambda: list(_BUILD))
+    numbers: Any = field(default_factory=lambda: ["as_they_are", *_NUMBERS])
+    number_width: Any = field(default_factory=lambda: [2, 4, 8, 16])
+    category_width: Any = field(default_factory=lambda: [0, 1, 2, 4, 8])
+    width: Any = (4, 512)
+    depth: Any = (1, 4)
+    residual_width: Any = (4, 256)
+    residual_blocks: Any = (1, 4)
+    number_tokens: Any = field(default_factory=lambda: list(_NUMBERS))
+    blocks: Any = (1, 3)
+    heads: Any = field(default_factory=lambda: [1, 2, 4])
+    head_width: Any = field(default_factory=lambda: [4, 8, 16])
+    hidden_ratio: Any = (1, 2)
 
+    build = staticmethod(build)
 
-def _suggest_embeddings(trial: optuna.Trial, kinds: set[str]) -> dict[str, Any]:
-    picked: dict[str, Any] = {}
-    if "number" in kinds:
-        embedding = trial.suggest_categorical("numbers", ["as_they_are", *_NUMBERS])
-        picked["numbers"] = {"embedding": embedding}
-        if embedding in _NUMBERS:
-            picked["numbers"]["width"] = trial.suggest_categorical("number_width", [2, 4, 8, 16])
-            picked["numbers"] |= _NUMBERS[embedding].suggest(trial)
-    if "category" in kinds:
-        picked["category_width"] = trial.suggest_categorical("category_width", [0, 1, 2, 4, 8])
-    return picked
+    def __post_init__(self) -> None:
+        refuse_strange(vars(self))
+        need_some_of(list(_BUILD), body=self.body)
+        need_some_of(["as_they_are", *_NUMBERS], numbers=self.numbers)
+        need_some_of(list(_NUMBERS), number_tokens=self.number_tokens)
+        named = ("body", "numbers", "number_tokens", "category_width")
+        need_counts(**{name: setting for name, setting in vars(self).items() if name not in named})
+        need_counts(least=0, category_width=self.category_width)
 
+    def suggest(self, trial: optuna.Trial, task: Any) -> dict[str, Any]:
+        """Picks a kind of network, the embeddings of the kinds of columns that the table has, and the sizes."""
+        columns = getattr(task, "columns", ())
+        bodies = self.body
+        if is_searched(bodies) and len(columns) > MOST_TOKENS:
+            bodies = [body for body in bodies if body != "transformer"] or bodies
+        body = pick(trial, "body", bodies)
+        suggest = {"mlp": self._mlp, "residual_mlp": self._residual_mlp, "transformer": self._transformer}[body]
+        return {"body": body, **suggest(trial, {column.kind for column in columns})}
 
-def _suggest_transformer(trial: optuna.Trial, kinds: set[str]) -> dict[str, Any]:
-    picked: dict[str, Any] = {}
-    if "number" in kinds:
-        embedding = trial.suggest_categorical("number_tokens", list(_NUMBERS))
-        picked["numbers"] = {"embedding": embedding, **_NUMBERS[embedding].suggest(trial)}
-    blocks = trial.suggest_int("blocks", 1, 3)
-    return {
-        **picked,
-        "heads": trial.suggest_categorical("heads", [1, 2, 4]),
-        "head_width": trial.suggest_categorical("head_width", [4, 8, 16]),
-        "hidden_ratios": [trial.suggest_int(f"hidden_ratio_{i}", 1, 2) for i in range(blocks)],
-    }
+    def _mlp(self, trial: optuna.Trial, kinds: set[str]) -> dict[str, Any]:
+        return {
+            **self._embeddings(trial, kinds),
+            "width": pick(trial, "width", self.width, log=True),
+            "depth": pick(trial, "depth", self.depth),
+        }
+
+    def _residual_mlp(self, trial: optuna.Trial, kinds: set[str]) -> dict[str, Any]:
+        return {
+            **self._embeddings(trial, kinds),
+            "width": pick(trial, "residual_width", self.residual_width, log=True),
+            "hidden_ratio": pick(trial, "hidden_ratio", self.hidden_ratio),
+            "blocks": pick(trial, "residual_blocks", self.residual_blocks),
+        }
+
+    def _embeddings(self, trial: optuna.Trial, kinds: set[str]) -> dict[str, Any]:
+        picked: dict[str, Any] = {}
+        if "number" in kinds:
+            embedding = pick(trial, "numbers", self.numbers)
+            picked["numbers"] = {"embedding": embedding}
+            if embedding in _NUMBERS:
+                picked["numbers"]["width"] = pick(trial, "number_width", self.number_width)
+                picked["numbers"] |= _NUMBERS[embedding].suggest(trial)
+        if "category" in kinds:
+            picked["category_width"] = pick(trial, "category_width", self.category_width)
+        return picked
+
+    def _transformer(self, trial: optuna.Trial, kinds: set[str]) -> dict[str, Any]:
+        picked: dict[str, Any] = {}
+        if "number" in kinds:
+            embedding = pick(trial, "number_tokens", self.number_tokens)
+            picked["numbers"] = {"embedding": embedding, **_NUMBERS[embedding].suggest(trial)}
+        blocks = pick(trial, "blocks", self.blocks)
+        return {
+            **picked,
+            "heads": pick(trial, "heads", self.heads),
+            "head_width": pick(trial, "head_width", self.head_width),
+            "hidden_ratios": [pick(trial, f"hidden_ratio_{i}", self.hidden_ratio) for i in range(blocks)],
+        }
 
 
 def _build_mlp(arch: dict[str, Any], columns: Sequence[Any], num_outputs: int) -> nn.Module:
     """Source: Gorishniy et al. (2021), section 3.1."""
     embedded = _Concatenated(columns, arch)
-    layers: list[nn.Module] = []
-    width_in = embedded.width
-    for _ in range(arch["depth"]):
-        layers += [nn.Linear(width_in, arch["width"]), nn.SiLU()]
-        width_in = arch["width"]
-    return nn.Sequential(embedded, *layers, nn.Linear(width_in, num_outputs))
+    widths = [embedded.width, *[arch["width"]] * arch["depth"]]
+    layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.SiLU())]
+    return nn.Sequential(embedded, *layers, nn.Linear(widths[-1], num_outputs))
 
 
 def _build_residual_mlp(arch: dict[str, Any], columns: Sequence[Any], num_outputs: int) -> nn.Module:
@@ -346,5 +396,4 @@ def _uniform(*shape: int, bound: float) -> Tensor:
 
 
 _NUMBERS: dict[str, Any] = {"linear": _Linear, "periodic": _Periodic}
-_SUGGEST = {"mlp": _suggest_mlp, "residual_mlp": _suggest_residual_mlp, "transformer": _suggest_transformer}
-_BUILD = {"mlp": _build_mlp, "residual_mlp": _build_residual_mlp, "transformer": _build_transformer}
+_BUILD: dict[str, Any] = {"mlp": _build_mlp, "residual_mlp": _build_residual_mlp, "transformer": _build_transformer}

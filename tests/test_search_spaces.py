@@ -302,7 +302,8 @@ def test_weights_are_named_by_stage_and_block(space: ModuleType) -> None:
         ("mlp(batch_norm=1)", "batch_norm=1 is not allowed; write one of False, True"),
         ("mlp(depth=[])", "depth=[] holds no choice"),
         ("vit(patches_per_side=[8, 65])", "patches_per_side=[8, 65] is not allowed; write a whole number from 1 to 64"),
-        ("table(width=3)", "'table' is of type module and takes no settings, because it has no class Space"),
+        ("table(category_width=-1)", "category_width=-1 is not allowed; write a whole number of at least 0"),
+        ("search_spaces.names(a=1)", "is of type module and takes no settings, because it has no class Space"),
     ],
 )
 def test_settings_that_cannot_be_are_said_in_one_line(reference: str, says: str) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from autokd.export import export_student
 from autokd.objectives.costs import flops
 from autokd.readings import Column
+from autokd.registry import resolve
 from autokd.testing import SearchSpaceContract, TinyTask, check_space, describe_space
 from search_spaces import table
 
@@ -285,3 +286,29 @@ def test_a_search_of_images_in_this_space_is_refused_in_one_line(tmp_path: Path)
     assert "table reads the columns of a table, and inputs of" in refused_search(
         tmp_path, {"space": "search_spaces.table"}
     )
+
+
+def test_a_table_space_with_settings_picks_among_them_alone() -> None:
+    space = 'table(body="mlp", numbers="periodic", width=(600, 700), depth=5, category_width=3)'
+    found, task = resolve("search_spaces", space), table_of(MIXED)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(5):
+        arch = found.suggest(study.ask(), task)
+        assert (arch["body"], arch["numbers"]["embedding"], arch["category_width"], arch["depth"]) == (
+            "mlp",
+            "periodic",
+            3,
+            5,
+        )
+        assert 600 <= arch["width"] <= 700
+    assert describe_space(space, task, samples=3).parameters_min > 1_000_000
+    assert check_space(space, task, samples=1) == []
+
+
+def test_a_wide_table_has_no_transformer_unless_that_is_all_that_is_asked_for() -> None:
+    wide = table_of(columns(*[0] * (table.MOST_TOKENS + 1)))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for settings, bodies in (("", {"mlp", "residual_mlp"}), ('body=["transformer"]', {"transformer"})):
+        space = resolve("search_spaces", f"table({settings})")
+        assert {space.suggest(study.ask(), wide)["body"] for _ in range(20)} == bodies
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
