@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import needs
 from small import small_driver, small_study, write_space
 
 import autokd
@@ -21,7 +23,7 @@ from autokd.latency.table import Measurement
 from autokd.record import TrialRecord, read_trials
 from autokd.study import Study
 from autokd.tasks.rows import with_reserve
-from autokd.testing import TinyTask
+from autokd.testing import TinyTask, check_space
 from autokd.trial import run_stretch_in, training_seed
 from autokd.types import Recipe
 
@@ -51,6 +53,11 @@ def study_of(tmp_path: Path, sizes: Sequence[int] = SIZES, **overrides: Any) -> 
 
 def run_of(tmp_path: Path, sizes: Sequence[int] = SIZES, **overrides: Any) -> Run:
     return prepare(study_of(tmp_path, sizes, **overrides), tmp_path / "run")
+
+
+def small_seen(tmp_path: Path) -> Any:
+    """The context of a run, with the smallest size picked."""
+    return run_of(tmp_path).context.seen_through({"size": SIZES[0]})
 
 
 def searched(tmp_path: Path, name: str, sizes: Sequence[int] = SIZES, **overrides: Any) -> Front:
@@ -166,6 +173,26 @@ def test_worker_processes_give_the_numbers_of_this_process(tmp_path: Path) -> No
     assert inline == processes
 
 
+@pytest.mark.slow
+@needs("ray")
+@pytest.mark.usefixtures("ray_here")
+def test_ray_gives_the_numbers_of_this_process(tmp_path: Path) -> None:
+    searched(tmp_path, "inline")
+    searched(tmp_path, "ray", **{"executor": {"name": "ray", "address": "local"}, "workers": 2})
+    inline, ray = (numbers(read_trials(tmp_path / name)) for name in ("inline", "ray"))
+    assert inline == ray
+
+
+@needs("ray")
+def test_a_node_that_times_students_builds_them_for_their_reading(tmp_path: Path) -> None:
+    from autokd.ray_tune.shipment import sender
+
+    seen = small_seen(tmp_path)
+    sent = pickle.loads(pickle.dumps(sender()(seen)))
+    assert (sent.task.digest, sent.task.input_shape) == (seen.task.digest, (1, 4, 4))
+    assert sent.build({"width": 2})(torch.zeros(1, 1, 4, 4)).shape == (1, 10)
+
+
 def test_a_student_with_a_reading_is_retrained_loaded_and_exported(tmp_path: Path) -> None:
     study = study_of(tmp_path)
     front = autokd.search_study(study, run=tmp_path / "run")
@@ -272,3 +299,11 @@ def test_latencies_are_predicted_from_the_reading_as_well(tmp_path: Path) -> Non
     assert found is not None
     four, eight = found.predict([{"reading.size": size, "width": 20} for size in SIZES])
     assert eight / four == pytest.approx(2, rel=0.1)
+
+
+def test_a_space_is_checked_on_the_task_as_seen_through_its_readings(tmp_path: Path) -> None:
+    space = Path(write_space(tmp_path, widths=[2, 3]))
+    assert check_space(str(space), TinyTask(sizes=SIZES), samples=2) == []
+    space.write_text(space.read_text().replace('suggest_categorical("width"', 'suggest_categorical("reading.width"'))
+    (found,) = check_space(str(space), TinyTask(sizes=SIZES), samples=1)
+    assert "suggest picks 'reading.width', but names with 'reading.' are the reading's" in found

@@ -18,7 +18,7 @@ from autokd.errors import FOREIGN, InfeasibleError, named, said
 from autokd.heads import heads_of
 from autokd.networks import columns, contiguous
 from autokd.objectives.costs import flops
-from autokd.study import suggest_arch
+from autokd.study import suggest_arch, suggest_reading
 from autokd.types import SearchSpace, Task
 
 LARGEST_CHANGE_BY_PADDING = 1e-5
@@ -31,12 +31,16 @@ def first_finding(space: SearchSpace, task: Task, trial: optuna.Trial) -> tuple[
     Raises:
         InfeasibleError: the space refuses the architecture for this task.
     """
+    reading = suggest_reading(space, trial, task)
+    if reading:
+        whole: Any = task
+        task = whole.seen_through(reading)
     try:
         arch: Any = suggest_arch(space, trial, task)
     except FOREIGN as error:
         return "suggest", f"suggest raised {shown(error)}: let it only call trial.suggest_* and return a dict."
     rows = task.splits["train"][:4]
-    case = _Case(space, task, trial, arch, contiguous(task.inputs(rows)), rows)
+    case = _Case(space, task, trial, arch, contiguous(task.inputs(rows)), rows, reading)
     for doing, check in _CHECKS.items():
         try:
             problem = check(case)
@@ -64,6 +68,7 @@ class _Case:
     arch: Any
     inputs: Tensor
     rows: Tensor
+    reading: Mapping[str, Any]
 
     def build(self) -> Any:
         return self.space.build(copy.deepcopy(self.arch), self.task)
@@ -97,10 +102,12 @@ def _arch_is_plain_data(case: _Case) -> str | None:
 
 
 def _names_are_free(case: _Case) -> str | None:
-    taken = [name for name in case.trial.params if name.startswith("recipe.")]
-    if not taken:
-        return None
-    return f"suggest picks '{taken[0]}', but names with 'recipe.' are the recipe's: give it another name"
+    own = [name for name in case.trial.params if name.partition("reading.")[2] not in case.reading]
+    for beginning, owner in (("recipe.", "recipe"), ("reading.", "reading")):
+        taken = [name for name in own if name.startswith(beginning)]
+        if taken:
+            return f"suggest picks '{taken[0]}', but names with '{beginning}' are the {owner}'s: give it another name"
+    return None
 
 
 def _same_picks_give_the_same_arch(case: _Case) -> str | None:
