@@ -124,7 +124,7 @@ def test_columns_that_cannot_be_meant_are_refused_in_one_line(reading: Any, mess
 
 
 def test_columns_of_data_that_are_no_table_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"task\.reading: this is for tables, and digits is none; leave it out"):
+    with pytest.raises(InputError, match=r"task\.reading: this is for tables, and digits has none; leave it out"):
         open_task({"data": "digits", "reading": {"columns": ["a"]}}, seed=0, folder=tmp_path / "task")
     assert not (tmp_path / "task").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -9,11 +10,16 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from autokd import registry
 from autokd.errors import InputError
 from autokd.export.folder import load_exported
 from autokd.heads import Heads, apart, heads_of, width
 from autokd.networks import columns, laid_for
+from autokd.readings import Own
+from autokd.readings.code import code_of
 from autokd.types import Reading, Task
+
+_LOG = logging.getLogger("autokd")
 
 _STEP = 512
 """The number of rows that are answered at once, as in a search."""
@@ -90,7 +96,7 @@ class Predictor:
         return inputs
 
 
-def load_predictor(folder: str | Path, *, space: object = None) -> Predictor:
+def load_predictor(folder: str | Path, *, space: object = None, reading: object = None) -> Predictor:
     """The student that was exported to a folder as safetensors, with the reading that makes inputs of raw rows.
 
     It runs on the CPU. No code is imported that only the folder names, as with `load_student`.
@@ -98,12 +104,35 @@ def load_predictor(folder: str | Path, *, space: object = None) -> Predictor:
     Args:
         folder: the folder with the weights and `config.json`: a path or, as text, an fsspec URL.
         space: the search space or a reference to it, if it is not an installed plug-in; None takes the installed one.
+        reading: the code that reads raw rows or a reference to it, if the student has a reading of somebody's own that
+            is not an installed plug-in; None takes the installed one.
 
     Raises:
-        InputError: the folder is not an exported student, its space is not installed, or the weights do not fit.
+        InputError: the folder is not an exported student, its space or its reading is not installed, or the weights do
+            not fit.
     """
     network, config = load_exported(folder, space=space)
-    return Predictor(network, config.reading, heads_of(cast(Task, config.task)), config.task.input_shape)
+    return Predictor(
+        network, _with_code(config.reading, reading), heads_of(cast(Task, config.task)), config.task.input_shape
+    )
+
+
+def _with_code(reading: Reading | None, given: object) -> Reading | None:
+    """The reading of a student with its code, if it is somebody's own. The log warns if the code has changed."""
+    if not isinstance(reading, Own):
+        if given is not None:
+            raise InputError("this student reads rows without code of anybody's own; leave `reading` out")
+        return reading
+    if given is None and not registry.is_installed("readings", reading.reference):
+        raise InputError(
+            f"this student reads rows by '{reading.reference}', which is no installed plug-in, and AutoKD imports no "
+            f"code that only a folder names; pass it yourself: load_predictor(folder, reading='{reading.reference}')"
+        )
+    found = registry.resolve("readings", reading.reference if given is None else given)
+    digest = registry.source_digest(found)
+    if reading.source and digest and digest != reading.source:
+        _LOG.warning("The source of reading '%s' has changed since this student was exported.", reading.reference)
+    return reading.with_code(code_of(found, reading.args, reference=reading.reference))
 
 
 def _only(answers: dict[str, Any]) -> Any:

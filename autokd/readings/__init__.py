@@ -1,7 +1,7 @@
 """Readings: how raw rows become the input of a network. Each reading is plain data, and is rebuilt from plain data.
 
 `pixels` reads arrays of numbers, such as images, `columns` reads the rows of a table, and `texts` reads texts, of which
-`tokens` makes numbers; `trained_tokens` and `tokenizer_files` give tokenizers.
+`tokens` makes numbers; `trained_tokens` and `tokenizer_files` give tokenizers. `own` calls `code` of a user.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from torch import Tensor
 
 from autokd.errors import InputError, named
 from autokd.readings.columns import Column, Columns
+from autokd.readings.own import Own
 from autokd.readings.pixels import Pixels
 from autokd.readings.texts import Texts
 from autokd.types import Reading, Task
 
-__all__ = ["Column", "Columns", "Pixels", "Texts", "raw_rows", "reading_of"]
+__all__ = ["Column", "Columns", "Own", "Pixels", "Texts", "raw_rows", "reading_of"]
 
 _KINDS: Mapping[str, Callable[[Mapping[str, Any]], Reading]] = {
     "pixels": Pixels.of_plain,
     "columns": Columns.of_plain,
     "texts": Texts.of_plain,
+    "own": Own.of_plain,
 }
 
 
@@ -33,7 +35,8 @@ def raw_rows(task: Task, rows: Tensor) -> tuple[Reading | None, Any]:
     A task that somebody wrote may have other attributes of the same names.
     """
     reading, raw = getattr(task, "reading", None), getattr(task, "raw", None)
-    return (reading, raw(rows)) if isinstance(reading, Pixels | Columns | Texts) and callable(raw) else (None, None)
+    kinds = Pixels | Columns | Texts | Own
+    return (reading, raw(rows)) if isinstance(reading, kinds) and callable(raw) else (None, None)
 
 
 def reading_of(plain: Mapping[str, Any]) -> Reading:

@@ -23,6 +23,7 @@ GROUPS: Mapping[str, str] = {
     "search_spaces": "search space",
     "space_adapters": "space adapter",
     "tasks": "task",
+    "readings": "reading",
     "teachers": "teacher",
     "losses": "loss",
     "objectives": "objective",

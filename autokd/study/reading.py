@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from autokd.study.explanation import shown
-from autokd.study.section import Section, as_tuple
+from autokd.study.section import Section, as_tuple, refuse_no_plain_data
 
 Level = Annotated[int, Field(ge=0, le=255)]
 """The strength of a colour."""
@@ -165,12 +165,36 @@ class TextReading(ReadingSection):
         return self
 
 
+class OwnReading(ReadingSection):
+    """Code of your own that makes an array of raw rows. A plain string that names it stands for `{reading: string}`."""
+
+    reads: ClassVar[str] = "rows of all kinds"
+
+    reading: str = Field(min_length=1)
+    """What reads the rows. Write a reference to a function of raw rows, or to a class or an object with a method
+    `batch(rows)`: path/to/file.py:attr, module:attr, or a plug-in's name."""
+    args: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments for that function or class. Write a mapping of plain data, such as {mels: 32}."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_reference(cls, given: Any) -> Any:
+        return {"reading": given} if isinstance(given, str) else given
+
+    @field_validator("args")
+    @classmethod
+    def _are_plain(cls, args: dict[str, Any]) -> dict[str, Any]:
+        refuse_no_plain_data(args)
+        return args
+
+
 _FORMS: Mapping[str, type[ReadingSection]] = {
     "size": PhotoReading,
     "columns": ColumnReading,
     "length": TextReading,
     "tokenizer": TextReading,
     "vocabulary": TextReading,
+    "reading": OwnReading,
 }
 """The forms by the key that identifies them. The first key that is present decides; pydantic's tags are the names."""
 
@@ -178,6 +202,8 @@ _FORMS: Mapping[str, type[ReadingSection]] = {
 def _form(given: Any) -> str | None:
     if isinstance(given, ReadingSection):
         return type(given).__name__
+    if isinstance(given, str):
+        return OwnReading.__name__
     if not isinstance(given, Mapping):
         return None
     return next((form.__name__ for key, form in _FORMS.items() if key in given), None)
@@ -186,7 +212,8 @@ def _form(given: Any) -> str | None:
 ReadingSetting = Annotated[
     Annotated[PhotoReading, Tag("PhotoReading")]
     | Annotated[ColumnReading, Tag("ColumnReading")]
-    | Annotated[TextReading, Tag("TextReading")],
+    | Annotated[TextReading, Tag("TextReading")]
+    | Annotated[OwnReading, Tag("OwnReading")],
     Discriminator(
         _form,
         custom_error_type="reading_form",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from autokd.errors import InputError
-from autokd.study.explanation import explain
+from autokd.study.explanation import explain, shown
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
@@ -72,6 +73,23 @@ def as_data(value: object) -> Any:
 def as_tuple(value: Any) -> Any:
     """A list as a tuple, so that a frozen model holds nothing that can change. Any other value stays as it is."""
     return tuple(value) if isinstance(value, list) else value
+
+
+def refuse_no_plain_data(args: Mapping[str, Any]) -> None:
+    """Refuses keyword arguments that are not equal to their JSON round trip.
+
+    Raises:
+        ValueError: says what may be given.
+    """
+    try:
+        plain = json.loads(json.dumps(args)) == args
+    except (TypeError, ValueError):
+        plain = False
+    if not plain:
+        raise ValueError(
+            f"{shown(args)} given; write numbers, texts, true, false, null, lists and mappings, because each process "
+            "uses them again"
+        )
 
 
 @contextmanager

@@ -79,6 +79,7 @@ def named_in_teacher(teacher: object) -> list[tuple[str, object]]:
     for member in members_of(teacher):
         if isinstance(member, TeacherSection):
             named = [(group, getattr(member, key, None)) for key, group in _TEACHERS.items()]
+            named += [("readings", getattr(member.reading, "reading", None))]
             found += [(group, each) for group, each in named if each]
         elif not is_dumped_object(member):
             found.append(("teachers", member))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,7 +11,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from autokd.study.explanation import read, shown
 from autokd.study.reading import AboveZero, NormaliseSection, ReadingSetting, word_or_section
-from autokd.study.section import Section, as_tuple
+from autokd.study.section import Section, as_tuple, refuse_no_plain_data
 
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -231,15 +230,7 @@ class MadeTaskSection(Section):
     @field_validator("args")
     @classmethod
     def _are_plain(cls, args: dict[str, Any]) -> dict[str, Any]:
-        try:
-            plain = json.loads(json.dumps(args)) == args
-        except (TypeError, ValueError):
-            plain = False
-        if not plain:
-            raise ValueError(
-                f"{shown(args)} given; write numbers, texts, true, false, null, lists and mappings, because each "
-                "process makes the task again from them"
-            )
+        refuse_no_plain_data(args)
         return args
 
 

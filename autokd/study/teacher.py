@@ -221,11 +221,11 @@ HeadsSection.model_rebuild()
 
 
 def members_of(teacher: object) -> list[object]:
-    """The single teachers that a section names, in ensembles and by head as well."""
+    """The sections and teachers that a section names: also those in ensembles, and those by head below their own."""
     if isinstance(teacher, list | tuple):
         return [each for member in teacher for each in members_of(member)]
     if isinstance(teacher, HeadsSection):
-        return [each for member in teacher.heads.values() for each in members_of(member)]
+        return [teacher, *(each for member in teacher.heads.values() for each in members_of(member))]
     return [teacher]
 
 

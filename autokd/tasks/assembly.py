@@ -180,7 +180,7 @@ def assemble(source: Source, spec: TaskSection, *, seed: int, into: Collect) -> 
     parts = {
         name: np.arange(end - part.shape[0], end) for (name, part), end in zip(source.parts.items(), ends, strict=True)
     }
-    _check_augment(spec, x.shape[1:])
+    check_augment(spec, x.shape[1:])
     asked = asked_of(spec.heads, [*raw])
     kinds = {name: asked[name] or _guess(source.name, name, given) for name, given in raw.items()}
     how = Augmentation() if spec.augment is None else Augmentation(**spec.augment.model_dump(), seed=seed)
@@ -306,7 +306,12 @@ def _of_heads(whole: _Whole, raw: Mapping[str, Array], kinds: Mapping[str, HeadS
     return whole.task(splits, y, [{name: head.plain() for name, head in heads.items()}], own_heads=heads)
 
 
-def _check_augment(spec: TaskSection, sample: tuple[int, ...]) -> None:
+def check_augment(spec: TaskSection, sample: tuple[int, ...]) -> None:
+    """Refuses augmentations of inputs of this shape that are no images, or of which nothing would be left.
+
+    Raises:
+        InputError: names the key.
+    """
     augment = spec.augment
     if augment is None:
         return

@@ -53,33 +53,51 @@ class Folders:
 
 
 def image_folders(folder: Path) -> Folders:
-    """The images in folders class/name.png, which may be under train/, validation/ and test/.
-
-    Classes and images are in order of their names. Hidden files and folders are skipped. This needs Pillow.
+    """The images in folders class/name.png, as `class_folders` gives them. This needs Pillow.
 
     Raises:
         InputError: there are no images, parts differ in their classes, or Pillow is missing.
     """
     pillow_for(str(folder))
+    return class_folders(folder, endings=ENDINGS)
+
+
+def class_folders(folder: Path, *, endings: Sequence[str]) -> Folders:
+    """The files in folders class/name, which may be under train/, validation/ and test/.
+
+    Classes and files are in order of their names. Hidden files and folders are skipped.
+
+    Args:
+        folder: holds the folders.
+        endings: how the names of the files end; () takes files of any name.
+
+    Raises:
+        InputError: there are no such files, or parts differ in their classes.
+    """
     with readable(folder):
         named = {part: [folder / name for name in names if (folder / name).is_dir()] for part, names in PARTS.items()}
         roots = {part: found[0] for part, found in named.items() if found} if named["train"] else {"train": folder}
-        classes = _class_folders(roots["train"])
+        classes = _classes(roots["train"], endings)
         for name in classes:
             if not _is_text(name):
                 raise InputError(
                     f"{roots['train']} has the class {name!r}, which is no text in UTF-8; rename the folder"
                 )
         for root in roots.values():
-            if unknown := sorted(set(_class_folders(root)) - set(classes)):
+            if unknown := sorted(set(_classes(root, endings)) - set(classes)):
                 raise InputError(
                     f"{root} has the class '{unknown[0]}', which {roots['train']} lacks; give it there too"
                 )
-        found = {part: [_image_files(root / each) for each in classes] for part, root in roots.items()}
+        found = {part: [_files(root / each, endings) for each in classes] for part, root in roots.items()}
     if not classes:
         packed = next((each for each in listed(folder) if each.suffix == ".npz"), None)
-        instead = f"name {packed}, which lies there" if packed else "put the images so"
-        raise InputError(f"{folder} has neither images in folders class/name.png nor idx files; {instead}")
+        instead = (
+            f"name {packed}, which lies there" if packed else "put the images so" if endings else "put the files so"
+        )
+        what = (
+            "images in folders class/name.png nor idx files" if endings else "files in folders class/name nor idx files"
+        )
+        raise InputError(f"{folder} has neither {what}; {instead}")
     return Folders(folder, tuple(classes), found)
 
 
@@ -181,8 +199,8 @@ def _has_deep_colours(image: Image) -> bool:
     return any(re.search("(?<!BGR);16", str(told)) for _, _, _, told in tiles)  # BGR;16 has 5 or 6 bits a channel
 
 
-def _class_folders(root: Path) -> list[str]:
-    return [each.name for each in listed(root) if _image_files(each)]
+def _classes(root: Path, endings: Sequence[str]) -> list[str]:
+    return [each.name for each in listed(root) if _files(each, endings)]
 
 
 def _is_text(name: str) -> bool:
@@ -194,7 +212,7 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _image_files(folder: Path) -> list[Path]:
+def _files(folder: Path, endings: Sequence[str]) -> list[Path]:
     if not folder.is_dir():
         return []
-    return [each for each in listed(folder) if each.suffix.lower() in ENDINGS]
+    return [each for each in listed(folder) if each.suffix.lower() in endings or (not endings and each.is_file())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,19 +13,21 @@ from typing import Any
 from autokd.errors import InputError, nearest
 from autokd.files import read_json
 from autokd.readings.table_rows import as_frame
+from autokd.registry import resolve, sources_of
 from autokd.study.explanation import wanted
-from autokd.study.reading import TRAINED, ColumnReading, PhotoReading, ReadingSection, TextReading
+from autokd.study.reading import TRAINED, ColumnReading, OwnReading, PhotoReading, ReadingSection, TextReading
 from autokd.study.task import MadeTaskSection, TaskSection, read_task
 from autokd.tasks import datasets, files
 from autokd.tasks.arrays import digits
 from autokd.tasks.assembly import assemble
 from autokd.tasks.folder import is_task
-from autokd.tasks.images import image_folders, images
+from autokd.tasks.images import Folders, class_folders, image_folders, images
 from autokd.tasks.made import lacking, made
+from autokd.tasks.own_reading import assemble_own
 from autokd.tasks.photo_task import Originals, PhotoTask, photo_task
 from autokd.tasks.photos import PhotoSource, photos
 from autokd.tasks.saved_datasets import is_saved_dataset, read_saved_dataset, saved_stamp
-from autokd.tasks.sources import Source, on_disk
+from autokd.tasks.sources import Collect, Source, on_disk
 from autokd.tasks.store import load_task, save_task, write_all_but_inputs
 from autokd.tasks.stored import StoredTask
 from autokd.tasks.table import content_digest, is_frame
@@ -69,7 +72,7 @@ def open_task(spec: TaskSection | MadeTaskSection | Mapping[str, Any] | str, *, 
     found = find_source(
         settings.data, max_gb=settings.max_gb, asked=settings.heads, reading=settings.reading, texts=settings.text
     )
-    if not isinstance(found, Source | TableSource | PhotoSource):
+    if not isinstance(found, Source | TableSource | PhotoSource | Folders):
         _refuse_settings(settings)
         return save_task(found, folder) if isinstance(found, StoredTask) else found
     _refuse_reading(found, settings)
@@ -80,22 +83,12 @@ def open_task(spec: TaskSection | MadeTaskSection | Mapping[str, Any] | str, *, 
         return _with_all_choices(there, found, settings)
     with writing(folder, last="task.json") as unfinished:
         into = on_disk(unfinished / "x.npy")
-        task: StoredTask
-        if isinstance(found, TableSource) and settings.text is not None:
-            task = assemble_texts(found, settings, seed=seed)
-        elif isinstance(found, TableSource):
-            task = assemble_table(found, settings, seed=seed)
-            into(task.x.shape, task.x.dtype, iter([task.x]))
-        else:
-            refuse_table_keys(settings)
-            source = found.read() if isinstance(found, PhotoSource) else found
-            task = assemble(source, settings, seed=seed, into=into)
-            if isinstance(found, PhotoSource):
-                task = photo_task(task, Originals.of(found.folder, source.files), settings, folder)
+        task = _assembled(found, settings, seed, folder, into)
         if there is not None and task.digest != there.digest:
+            code = " or the code of its reading" if isinstance(settings.reading, OwnReading) else ""
             raise InputError(
-                f"{folder} holds the task of other data: {settings.data} is not what it was; put it back or start in a "
-                "new folder"
+                f"{folder} holds the task of other data: {settings.data}{code} is not what it was; put it back or "
+                "start in a new folder"
             )
         origin = {"settings": given, "source": fingerprint}
         if isinstance(task, TextTask):
@@ -106,6 +99,29 @@ def open_task(spec: TaskSection | MadeTaskSection | Mapping[str, Any] | str, *, 
     return _with_all_choices(load_task(folder), found, settings)
 
 
+def _assembled(
+    found: Source | TableSource | PhotoSource | Folders, settings: TaskSection, seed: int, folder: Path, into: Collect
+) -> StoredTask:
+    """The task of a source, which will be in `folder`, and whose inputs are put where `into` decides."""
+    if not isinstance(found, TableSource):
+        refuse_table_keys(settings)
+    if isinstance(settings.reading, OwnReading):
+        assert not isinstance(found, PhotoSource)
+        return assemble_own(found, settings, settings.reading, seed=seed, into=into)
+    if isinstance(found, TableSource) and settings.text is not None:
+        return assemble_texts(found, settings, seed=seed)
+    if isinstance(found, TableSource):
+        table = assemble_table(found, settings, seed=seed)
+        into(table.x.shape, table.x.dtype, iter([table.x]))
+        return table
+    assert not isinstance(found, Folders)
+    source = found.read() if isinstance(found, PhotoSource) else found
+    task = assemble(source, settings, seed=seed, into=into)
+    if isinstance(found, PhotoSource):
+        return photo_task(task, Originals.of(found.folder, source.files), settings, folder)
+    return task
+
+
 def find_source(
     data: str,
     *,
@@ -113,7 +129,7 @@ def find_source(
     asked: Asked = None,
     reading: ReadingSection | None = _DEFAULT.reading,
     texts: str | None = _DEFAULT.text,
-) -> Source | TableSource | PhotoSource | Task:
+) -> Source | TableSource | PhotoSource | Folders | Task:
     """The source that `data` names, see `TaskSection.data`, or the task itself if `data` names a finished one.
 
     The other arguments are settings of the task: `asked` is its key `heads`, and `texts` its key `text`.
@@ -138,6 +154,8 @@ def find_source(
     if (prefix := files.idx_prefix(path)) is not None:
         return files.idx(prefix, max_gb=max_gb)
     if os.path.isdir(path):
+        if isinstance(reading, OwnReading):
+            return class_folders(path, endings=())
         folders = image_folders(path)
         if not isinstance(reading, PhotoReading):
             return images(folders)
@@ -164,22 +182,26 @@ def _short(reference: str) -> str:
     return Path(reference).name.rpartition(":")[2].removesuffix(".py")
 
 
-def _fingerprint(found: Source | TableSource | PhotoSource, settings: TaskSection) -> str:
-    """What changes when the data do: the source, and the files of splits and of a tokenizer, if there are any."""
+def _fingerprint(found: Source | TableSource | PhotoSource | Folders, settings: TaskSection) -> str:
+    """What changes when the data do: the source, files of splits and of a tokenizer, and code that reads rows."""
     split = Path(os.path.expanduser(settings.split or ""))
     also = files.stamp([split]) if settings.split and is_table_file(split) and split.is_file() else ""
     if isinstance(settings.reading, TextReading) and settings.reading.tokenizer not in TRAINED:
         also += stamp_of_tokenizer(settings.reading.tokenizer)
+    if isinstance(settings.reading, OwnReading):
+        code = sources_of(resolve("readings", settings.reading.reading), code_only=True)
+        also += hashlib.sha256(repr(sorted(code.items())).encode()).hexdigest()
     return found.fingerprint + also
 
 
-def _refuse_reading(found: Source | TableSource | PhotoSource, settings: TaskSection) -> None:
+def _refuse_reading(found: Source | TableSource | PhotoSource | Folders, settings: TaskSection) -> None:
     """Refuses a reading that is for rows of another kind, and texts in data that are no table."""
     reading = settings.reading
     forms = {PhotoSource: PhotoReading, TableSource: ColumnReading if settings.text is None else TextReading}
     if isinstance(found, TableSource) and isinstance(reading, TextReading) and settings.text is None:
         raise InputError(f"task.reading: this is for texts; name the column of texts of {settings.data} as task.text")
-    if reading is not None and not isinstance(reading, forms.get(type(found), ())):
+    form = forms.get(type(found))
+    if reading is not None and not isinstance(reading, OwnReading if form is None else OwnReading | form):
         raise InputError(f"task.reading: this is for {reading.reads}, and {settings.data} has none; leave it out")
 
 

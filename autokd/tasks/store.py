@@ -15,6 +15,7 @@ from autokd.npy import open_npy
 from autokd.readings import Columns
 from autokd.readings.photos import Photos
 from autokd.tasks.folder import in_memory, is_task, read_description, stored_part, write_description
+from autokd.tasks.own_reading import OwnTask, own_part, write_rows
 from autokd.tasks.photo_task import Originals, PhotoTask
 from autokd.tasks.sources import on_disk
 from autokd.tasks.stored import StoredTask
@@ -84,6 +85,8 @@ def write_all_but_inputs(task: ArrayTask, folder: Path, origin: Mapping[str, Any
         write_json(folder / "originals.json", task.originals.plain())
         own["normalise"], searched = task.normalise, task.readings
         own |= {"searched": searched} if searched else {}
+    if isinstance(task, OwnTask):
+        own |= write_rows(task, folder)
     if isinstance(task, TableTask):
         task.frame.to_parquet(folder / "rows.parquet")
         if task.groups is not None:
@@ -91,7 +94,7 @@ def write_all_but_inputs(task: ArrayTask, folder: Path, origin: Mapping[str, Any
         own |= {"reading": task.encoding.plain()}
         if task.whole is not None:
             own |= {"all_columns": {"reading": task.whole.encoding.plain(), "digest": task.whole.digest}}
-    plain = not task.own_heads and not isinstance(task, TableTask)
+    plain = not task.own_heads and not isinstance(task, TableTask | OwnTask)
     write_description(task, folder, own, origin, version=3 if searched else 1 if plain else 2)
 
 
@@ -116,9 +119,11 @@ def _task(folder: Path, described: Mapping[str, Any]) -> ArrayTask:
             folder=folder.absolute(),
             readings={name: tuple(choices) for name, choices in described.get("searched", {}).items()},
         )
+    groups = in_memory(folder / "groups.npy") if "groups.npy" in described.get("sha256", {}) else None
+    if "own" in described:
+        return OwnTask(**settings, **own_part(folder, described["own"]), groups=groups)
     if "reading" not in described:
         return ArrayTask(**settings)
-    groups = in_memory(folder / "groups.npy") if "groups.npy" in described["sha256"] else None
     encoding = Columns.of_plain(described["reading"])
     all_columns = described.get("all_columns")
     whole = all_columns and Whole(Columns.of_plain(all_columns["reading"]), all_columns["digest"])
