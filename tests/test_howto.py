@@ -22,7 +22,7 @@ from autokd.testing import (
 )
 
 HOWTO = ROOT / "docs" / "howto"
-PAGES = [HOWTO / f"{part}.md" for part in ("loss", "objective", "space", "task", "teacher")]
+PAGES = [HOWTO / f"{part}.md" for part in ("loss", "objective", "own_reading", "space", "task", "teacher")]
 TASK = resolve("tasks", f"{HOWTO / 'task.py'}:bars")()
 
 

@@ -23,6 +23,7 @@ from autokd.tasks import load_task, open_task
 from autokd.tasks.own_reading import OwnTask
 from autokd.teachers.answers import ask
 from autokd.teachers.sources import load_teacher
+from autokd.testing import ReadingContract
 
 CODE = """
 from pathlib import Path
@@ -63,6 +64,20 @@ def halves(images):
 
 letters = Letters()
 """
+
+
+def doubled(rows: Any) -> Any:
+    return 2 * rows
+
+
+class OfTraining:
+    """Subtracts the mean of training rows."""
+
+    def fit(self, rows: Any) -> Any:
+        return rows.mean(axis=0).tolist()
+
+    def batch(self, rows: Any, state: Any) -> Any:
+        return rows - np.array(state)
 
 
 @pytest.fixture
@@ -390,3 +405,35 @@ def test_a_function_in_memory_may_be_asked_directly() -> None:
     double: Callable[[Any], Any] = lambda rows: 2 * rows  # noqa: E731
     code = code_of(double, {}, reference="double")
     assert code.array(np.ones((2, 3)), None).tolist() == [[2.0] * 3] * 2
+
+
+# The contract
+
+
+class TestDoubled(ReadingContract):
+    reading = staticmethod(doubled)
+    rows = np.arange(12.0).reshape(6, 2)
+
+
+class TestOfTraining(ReadingContract):
+    reading = OfTraining
+    rows = np.arange(12.0).reshape(6, 2)
+
+
+@pytest.mark.parametrize(
+    ("reading", "test"),
+    [
+        (lambda rows: rows + np.random.random(rows.shape), "always_the_same"),
+        (lambda rows: rows - rows.mean(), "always_the_same"),
+        (lambda rows: rows * np.nan, "one_shape"),
+    ],
+    ids=["random", "of the batch", "NaN"],
+)
+def test_the_contract_finds_what_a_search_would_refuse(reading: Any, test: str) -> None:
+    class Broken(ReadingContract):
+        rows = np.arange(12.0).reshape(6, 2)
+
+    Broken.reading = staticmethod(reading)
+    (name,) = [name for name in vars(ReadingContract) if name.endswith(test) or test in name]
+    with pytest.raises(InputError):
+        getattr(Broken(), name)()

@@ -238,7 +238,7 @@ BAD_TASKS_AND_TEACHERS = [
     (
         "epochs: 3",
         "epochs: 3, q: 1",
-        "3: teacher.q: there is no such key; known: weight, saw_training_rows, space, arch, ",
+        "3: teacher.q: there is no such key; known: weight, saw_training_rows, reading, space, arch, ",
     ),
     ("epochs: 3", "epochs: '3'", "3: teacher.epochs: '3' given; it should be a whole number"),
     (

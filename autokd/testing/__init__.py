@@ -6,6 +6,7 @@ pytest collects the tests of the contract under that class. `check_space` return
 
 from autokd.testing.losses import LossContract
 from autokd.testing.objectives import ObjectiveContract
+from autokd.testing.readings import ReadingContract
 from autokd.testing.spaces import SearchSpaceContract, SpaceSummary, check_space, describe_space
 from autokd.testing.tasks import TaskContract
 from autokd.testing.teachers import TeacherContract
@@ -14,6 +15,7 @@ from autokd.testing.tiny_task import TinyTask
 __all__ = [
     "LossContract",
     "ObjectiveContract",
+    "ReadingContract",
     "SearchSpaceContract",
     "SpaceSummary",
     "TaskContract",
