@@ -64,7 +64,7 @@ def test_a_page_shows_the_file_as_it_is(page: Path) -> None:
 @pytest.mark.slow
 def test_the_tests_that_the_pages_show_pass(tmp_path: Path) -> None:
     for page in PAGES:
-        (tmp_path / f"test_{page.stem}.py").write_text(code_of(page)[1])
+        (tmp_path / f"test_{page.stem}.py").write_text(code_of(page)[-1])
         (tmp_path / f"{page.stem}.py").write_text(page.with_suffix(".py").read_text())
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), "."]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
