@@ -301,7 +301,7 @@ def test_images_of_several_sizes_without_a_reading_are_told_the_most_common_size
         ({"size": [8, 8, 8]}, "task.reading.size"),
         ({"size": 8, "fit": "scale"}, "task.reading.fit: 'scale' given"),
         ({"size": 8, "background": [0, 0, 256]}, "task.reading.background"),
-        ({"size": 8}, "task.reading: this is for folders of images, and digits is none; leave it out"),
+        ({"size": 8}, "task.reading: this is for folders of images, and digits has none; leave it out"),
     ],
 )
 def test_readings_that_cannot_be_meant_are_refused(reading: dict[str, Any], said: str, tmp_path: Path) -> None:
