@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from autokd.heads import Classes, Labels, Positions, Values, apart, by_head, flat, heads_of
-from autokd.tasks import ArrayTask, Augmentation, from_arrays, from_frame
+from autokd.tasks import ArrayTask, Augmentation, TextTask, from_arrays, from_frame, from_texts
+from autokd.tasks.stored import StoredTask
 from autokd.testing.tiny_task import TinyTask
 from autokd.types import Head, Task
 
@@ -88,6 +89,18 @@ def table() -> ArrayTask:
     return from_frame(frame, target="answer")
 
 
+def texts() -> TextTask:
+    """Two classes of sentences of different lengths, one of which has no word."""
+    _, hidden = _points(5)
+    words = {True: ["fine", "good", "lovely"], False: ["awful", "bad", "dull"]}
+    rows = [
+        " ".join(["the film is", *(words[bool(points[0] > 0)][(row + step) % 3] for step in range(1 + row % 5))])
+        for row, points in enumerate(hidden)
+    ]
+    answers = ["yes" if points[0] > 0 else "no" for points in hidden]
+    return from_texts(["", *rows[1:]], answers, reading={"length": [4, 8], "vocabulary": [40, 60]})
+
+
 def own(features: int = 6) -> TinyTask:
     """A task that somebody wrote: no file can hold it, and it has a loss and a score of its own."""
     return TinyTask(input_shape=(features,), num_outputs=3)
@@ -110,7 +123,8 @@ def read(task: Task, outputs: Tensor) -> dict[str, Tensor]:
 
 def raw(task: Task, rows: Tensor) -> Any:
     """The raw rows of a task; those of a task that has none are its inputs."""
-    return task.raw(rows) if isinstance(task, ArrayTask) else task.inputs(rows)
+    whole: Any = task
+    return whole.raw(rows) if isinstance(task, StoredTask) else task.inputs(rows)
 
 
 def _right(head: Head, targets: Tensor) -> Tensor:

@@ -48,6 +48,7 @@ KINDS = {
     "positions": Kind("positions", "miou"),
     "two heads": Kind("two_heads", "size.rmse"),
     "table": Kind("table", space="table"),
+    "texts": Kind("texts", space="text"),
     "own": Kind("own", args={"features": 7}, says_what_it_answers=False),
 }
 
@@ -158,6 +159,10 @@ class TestTwoHeads(TaskContract):
 
 class TestTable(TaskContract):
     task = contract_tasks.table()
+
+
+class TestTexts(TaskContract):
+    task = contract_tasks.texts()
 
 
 @pytest.mark.slow  # it starts a process, which imports torch

@@ -91,7 +91,7 @@ def export_student(
 def _move(written: Path, out: Path) -> None:
     """Moves the written files to their place. Files beside `out` replace only those of an earlier export."""
     companions = _companions(written)
-    taken = [name for name in companions if (out.parent / name).exists()]
+    taken = [name for name in _of_others(companions, out.stem) if (out.parent / name).exists()]
     if taken:
         _refuse_others(out.parent, taken, str(out))
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def _upload(written: Path, url: str) -> None:
     """Does the same as `_move` at a URL."""
     files, path = files_at(url, what="cannot export:")
     at, companions = path.rpartition("/")[0], _companions(written)
-    taken = [name for name in companions if files.exists(f"{at}/{name}")]
+    taken = [name for name in _of_others(companions, written.stem) if files.exists(f"{at}/{name}")]
     if taken:
         with tempfile.TemporaryDirectory(prefix="autokd-") as copied:
             for name in taken:
@@ -119,6 +119,11 @@ def _upload(written: Path, url: str) -> None:
 
 def _companions(written: Path) -> list[str]:
     return [path.name for path in sorted(written.parent.iterdir()) if path.name != written.name]
+
+
+def _of_others(companions: list[str], stem: str) -> list[str]:
+    """The files that may belong to something else than an earlier export of the same name."""
+    return [name for name in companions if not name.startswith(f"{stem}.")]
 
 
 def _refuse_others(folder: Path, taken: list[str], out: str) -> None:

@@ -177,7 +177,7 @@ def model_card(card: Card) -> str:
         "recipe": card.recipe,
         "teacher": card.teacher,
         "seeds": list(card.seeds),
-        "reading": plain["reading"],
+        "reading": _in_short(plain["reading"]),
         "heads": plain["task"]["heads"],
         "versions": card.versions,
     }
@@ -204,6 +204,13 @@ The network itself is `autokd.load_student("this/folder")`, in eval mode. It tak
 {json.dumps(details, indent=2)}
 ```
 """
+
+
+def _in_short(reading: Any) -> Any:
+    """A reading as plain data for a page: a tokenizer, which may have thousands of tokens, is left to config.json."""
+    if not isinstance(reading, Mapping) or "tokenizer" not in reading:
+        return reading
+    return {**reading, "tokenizer": f"of the kind {reading['tokenizer']['model']['type']}, see config.json"}
 
 
 def _forms(task: TaskShape) -> str:

@@ -17,6 +17,7 @@ from autokd.errors import InputError
 from autokd.export.card import Card, reason
 from autokd.heads import Heads, apart, heads_of
 from autokd.networks import columns, contiguous, quiet_tracing
+from autokd.readings import Texts
 from autokd.types import Task
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ Part = slice | tuple[slice, slice]
 def pt2(student: nn.Module, inputs: Tensor, path: Path, card: Card, *, rows: Any = None) -> str:
     """Writes a `torch.export` archive for any batch size, with the card as the extra file `autokd.json`.
 
-    An archive for texts takes ids of any length up to the largest of the task.
+    An archive for texts takes ids of any length up to the largest of the task. The tokenizer that makes them of texts
+    is written beside it, in a file that the libraries tokenizers and transformers load.
     """
     network, given, card = _traced(student, inputs, card, rows)
     with quiet_tracing(), _refusing("torch.export"):
@@ -41,14 +43,14 @@ def pt2(student: nn.Module, inputs: Tensor, path: Path, card: Card, *, rows: Any
         torch.export.save(program, path, extra_files={"autokd.json": card.model_dump_json()})
         exported = torch.export.load(path).module()
     difference = _compared(student, inputs, card, lambda part: exported(given[part]))
-    return _said(path, card, _form(given, card), difference)
+    return _said(path, card, _form(given, card), difference) + _write_tokenizer(path, card)
 
 
 def onnx(student: nn.Module, inputs: Tensor, path: Path, card: Card, *, rows: Any = None) -> str:
     """Writes an ONNX file for any batch size, checked with ONNX Runtime, with the card as metadata `autokd`.
 
     It takes raw rows: one tensor, or the columns of a table, each as an input of its own. It takes inputs if the rows
-    have no form in ONNX. A file for texts takes ids of any length up to the largest of the task.
+    have no form in ONNX. A file for texts takes ids, and has the tokenizer beside it, as for `pt2`.
     """
     try:
         import onnx
@@ -86,7 +88,7 @@ def onnx(student: nn.Module, inputs: Tensor, path: Path, card: Card, *, rows: An
         return torch.from_numpy(answers)
 
     form = _form(given, card) if before is None else f"each of {len(taken)} columns, shape (batch, 1)"
-    return _said(path, card, form, _compared(student, inputs, card, exported))
+    return _said(path, card, form, _compared(student, inputs, card, exported)) + _write_tokenizer(path, card)
 
 
 def _traced(student: nn.Module, inputs: Tensor, card: Card, rows: Any) -> tuple[_Answering, Tensor, Card]:
@@ -98,6 +100,7 @@ def _traced(student: nn.Module, inputs: Tensor, card: Card, rows: Any) -> tuple[
     heads = heads_of(cast(Task, card.task))
     reading = None if rows is None or card.reading is None else card.reading.graph()
     if card.task.vocabulary:
+        inputs = inputs if rows is None or card.reading is None else card.reading.batch(rows)
         longest = functional.pad(inputs, (0, card.task.input_shape[0] - inputs.shape[1]))
         return _Answering(nn.Identity(), student, heads), longest, card
     if reading is None:
@@ -121,6 +124,15 @@ def _said(path: Path, card: Card, form: str, difference: str) -> str:
     if card.task.vocabulary:
         takes = "the ids of tokens"
     return f"{path.stat().st_size:,} bytes, takes {takes} ({form}), {difference}"
+
+
+def _write_tokenizer(path: Path, card: Card) -> str:
+    """Writes the tokenizer of texts beside a graph, and gives the words on it; "" if rows are no texts."""
+    if not isinstance(card.reading, Texts):
+        return ""
+    file = path.with_name(f"{path.stem}.tokenizer.json")
+    file.write_text(card.reading.tokens.json, encoding="utf-8")
+    return f"; {file.name} makes them of texts"
 
 
 def _form(given: Tensor, card: Card) -> str:

@@ -29,8 +29,8 @@ _STEP = 512
 class Predictor:
     """A student with its reading: raw rows in, answers in the user's terms out.
 
-    Rows are an array for a task on arrays and a DataFrame for a table. Each method returns one answer if the student
-    has one head, and otherwise a dict with the answer of each head by its name.
+    Rows are an array for a task on arrays, a DataFrame for a table, and a list for texts. Each method returns one
+    answer if the student has one head, and otherwise a dict with the answer of each head by its name.
 
     Args:
         network: the student, in eval mode, on the CPU.
@@ -90,9 +90,11 @@ class Predictor:
 
     def _inputs(self, rows: Any) -> Tensor:
         inputs = torch.as_tensor(rows).float() if self.reading is None else self.reading.batch(rows)
-        if tuple(inputs.shape[1:]) != self.input_shape:
-            shape = ", ".join(map(str, self.input_shape))
-            raise InputError(f"rows of shape {tuple(inputs.shape)}; give inputs of shape (rows, {shape})")
+        shape = tuple(inputs.shape[1:])
+        texts = not inputs.is_floating_point() and len(shape) == 1  # a batch of texts is as long as its longest
+        if shape != self.input_shape and not (texts and shape <= self.input_shape):
+            wanted = ", ".join(map(str, self.input_shape))
+            raise InputError(f"rows of shape {tuple(inputs.shape)}; give inputs of shape (rows, {wanted})")
         return inputs
 
 

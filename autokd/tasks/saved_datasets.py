@@ -62,7 +62,7 @@ def read_saved_dataset(folder: Path, *, max_gb: float) -> DataFrame:
         )
     if not (folder / _SPLITS).is_file():
         return _rows(folder)
-    names = [str(name) for name in _read(folder / _SPLITS)["splits"]]
+    names = [str(name) for name in _listed_in(folder / _SPLITS, "splits")]
     if "train" not in map(_PARTS.get, names):
         raise InputError(f"{folder} has the splits {listed(names)} and none called train; rename one")
     if unknown := [name for name in names if name not in _PARTS]:
@@ -79,8 +79,8 @@ def _rows(folder: Path) -> DataFrame:
     from pyarrow import ipc
 
     tables = []
-    for entry in _read(folder / _STATE)["_data_files"]:
-        file = folder / Path(str(entry["filename"])).name
+    for entry in _listed_in(folder / _STATE, "_data_files"):
+        file = folder / Path(str(entry.get("filename") if isinstance(entry, Mapping) else entry)).name
         try:
             with pyarrow.memory_map(str(file)) as stream:
                 tables.append(ipc.open_stream(stream).read_all())
@@ -108,6 +108,13 @@ def _features(folder: Path) -> Mapping[str, Any]:
         return {}
     found = _read(folder / _INFO).get("features")
     return found if isinstance(found, Mapping) else {}
+
+
+def _listed_in(file: Path, key: str) -> list[Any]:
+    found = _read(file).get(key)
+    if not isinstance(found, list):
+        raise InputError(f"{file} has no list '{key}'; save the data set again")
+    return found
 
 
 def _read(file: Path) -> Any:

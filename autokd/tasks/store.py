@@ -41,6 +41,8 @@ def save_task(task: Stored, folder: str | Path) -> Stored:
             raise InputError(f"{folder} holds another task, '{there.name}'; choose another folder")
         if isinstance(there, PhotoTask) and isinstance(task, PhotoTask):
             there = replace(there, readings=task.readings)
+        if isinstance(there, TextTask) and isinstance(task, TextTask):
+            there = replace(there, settings=task.settings)
         return cast(Stored, there)
     with writing(folder, last="task.json") as unfinished:
         if isinstance(task, TextTask):

@@ -190,10 +190,14 @@ def _texts(source: str, column: Series) -> list[str]:
         )
     texts = column.astype(object).tolist()
     for row, text in enumerate(texts):
+        if text is None or text != text:
+            raise InputError(
+                f"task.text: row {row} of '{name}' in {source} has no text; write '' where it is empty, or drop the row"
+            )
         if not isinstance(text, str):
             raise InputError(
                 f"task.text: row {row} of '{name}' in {source} is of type {type(text).__name__}; give a text in each "
-                "row, and '' where it is empty"
+                "row"
             )
         if len(text) > _LONGEST:
             raise InputError(
