@@ -24,6 +24,7 @@ PAGES = {path.relative_to(ROOT).as_posix(): path for path in sorted(SHOWN) if pa
 
 RUNS = {
     "docs/howto/own_images.md": {"photos", "any_size", "several_sizes", "photos_with_teacher", "search"},
+    "docs/howto/own_texts.md": {"films"},
     "docs/howto/choosing.md": {"digits"},
     "docs/howto/own_reading.md": {"sounds"},
     "docs/howto/tables.md": {"severe", "progression", "both"},
