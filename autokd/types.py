@@ -26,7 +26,7 @@ Direction = Literal["maximize", "minimize"]
 class Task(Protocol):
     """Data with fixed splits, the loss on its labels, and a score. All rows are numbered; splits are row numbers.
 
-    Three further members are optional, so that a task without them is a task:
+    Further members are optional, so that a task without them is a task:
 
     - `readings`: a mapping from names, such as `size`, to tuples of choices, which a search suggests as `reading.size`.
       Choices are plain data. Without choices, the way in which rows are read is not searched.
@@ -35,6 +35,10 @@ class Task(Protocol):
       itself, whose `digest` must not depend on the choices, and whose `input_shape` is that of any of them. The
       digest of the task that comes back must depend on the reading.
     - `example(rows)`: a batch of the form that `inputs` has, where that is not float32 zeros of `input_shape`.
+    - `in_memory`: whether `inputs` reads no file. If it is False, a thread calls `inputs` for the next batches while a
+      student trains.
+    - `stored(rows)` and `viewed(inputs, rows, view)`: images in uint8, and the normalised images as a view shows them,
+      on the device of `inputs`. A task with both, whose `reading.graph()` normalises, is copied to a GPU in bytes.
     """
 
     @property
