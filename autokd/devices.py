@@ -106,8 +106,8 @@ def compiled_call(student: nn.Module) -> Callable[[Tensor], Tensor]:
 class _OnDevice:
     """A task whose inputs and targets are on a device.
 
-    Images in bytes are copied as bytes, and are normalised and augmented there. Of all other inputs, views other than
-    the first are made on the CPU, batch by batch. Splits stay on the CPU, where batches are drawn, so that every device
+    Images in bytes are copied as bytes, and are normalised and augmented there. The views of all other inputs are made
+    on the CPU, batch by batch. Splits stay on the CPU, where batches are drawn, so that every device
     gets the same batches.
     """
 
@@ -123,7 +123,7 @@ class _OnDevice:
         return self._whole is not None or getattr(self.task, "in_memory", True)
 
     def inputs(self, rows: Tensor, view: int = 0) -> Tensor:
-        if self._whole is not None and (view == 0 or self._of_bytes is not None):
+        if self._whole is not None:
             there = self._whole[rows.to(self.device)]
             return self.placed(there.permute(0, 3, 1, 2) if there.ndim == 4 else there, rows, view)
         return self.placed(self.read(rows, view), rows, view)
@@ -175,10 +175,10 @@ class _OnDevice:
 
     @cached_property
     def _whole(self) -> Tensor | None:
-        """All that is copied to the device; images have their channels last. None if that is too large."""
+        """All that is copied to the device; images have their channels last. None if each batch is copied by itself."""
         one = self.read(torch.zeros(1, dtype=torch.long), 0)
-        of_texts = not one.is_floating_point() and one.dtype != torch.uint8  # each batch of texts has its own length
-        if of_texts or one.nbytes * self.task.num_rows >= WHOLE_BYTES:
+        alike = one.is_floating_point() and self.task.views == 1  # views differ, and so do the lengths of texts
+        if one.nbytes * self.task.num_rows >= WHOLE_BYTES or not (alike or self._of_bytes is not None):
             return None
         images = one.ndim == 4
         shape = one.permute(0, 2, 3, 1).shape[1:] if images else one.shape[1:]

@@ -68,11 +68,10 @@ def test_inputs_on_a_device_are_the_inputs(name: str, whole: int, monkeypatch: p
             torch.testing.assert_close(found, task.inputs(rows, view), atol=1e-6, rtol=0)
 
 
-def colours(**settings: Any) -> Any:
-    """Small colour images in bytes, in three augmented views."""
-    x = np.random.default_rng(0).integers(0, 256, (40, 3, 6, 5), dtype=np.uint8)
-    augment = {"flip": True, "crop": 1, "cutout": 2, "views": 3}
-    return from_arrays(x, np.arange(40) % 2, augment=augment, **settings)
+def colours(dtype: str = "uint8") -> Any:
+    """Small colour images in three augmented views."""
+    x = np.random.default_rng(0).integers(0, 256, (40, 3, 6, 5)).astype(dtype)
+    return from_arrays(x, np.arange(40) % 2, augment={"flip": True, "crop": 1, "cutout": 2, "views": 3})
 
 
 @pytest.mark.parametrize("memory", [0, 512_000_000], ids=["from the map", "from memory"])
@@ -100,6 +99,18 @@ def _noting(copied: list[Tensor], placed: Any) -> Any:
         return placed(self, read, rows, view)
 
     return noted
+
+
+@pytest.mark.parametrize("memory", [0, 512_000_000], ids=["from the map", "from memory"])
+def test_views_of_other_images_are_made_on_the_cpu(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_module, "WHOLE_BYTES", memory)
+    task = colours(dtype="float32")
+    there: Any = _OnDevice(task, CPU)
+    parts = torch.arange(40).split(16)
+    for view in range(3):
+        for rows, found in zip(parts, batches(there, parts, view), strict=True):
+            assert torch.equal(found, task.inputs(rows, view))
+    assert there.in_memory == (memory > 0)
 
 
 def test_images_in_bytes_take_a_byte_each_on_a_device() -> None:
