@@ -56,7 +56,8 @@ def pick_student(
 
         autokd pick runs/digits --by accuracy --max parameters=20000
 
-    With `--json` the keys are `trial`, `arch`, `recipe`, `values`, `spread`, `seeds`, `test` and `within_noise`.
+    With `--json` the keys are `trial`, `arch`, `recipe`, `values`, `spread`, `seeds`, `test` and `within_noise`. If
+    the search varies what students see of a row, there is also `reading`.
     """
     from autokd.driver import load_front
 
