@@ -26,8 +26,8 @@ class HFSpace:
     """A space over the fields of a configuration. Its networks begin without pretrained weights.
 
     Image models get the channels and the side of the task's images. If no patch size is given, it is searched among the
-    sizes that divide the side into 2 to 8 patches. Sequence models read token ids, which are the features of a task
-    with `normalise: none`; the padding token is masked.
+    sizes that divide the side into 2 to 8 patches. Sequence models read texts, whose vocabulary they get, or token ids
+    as the features of a task with `normalise: none`. The padding token is masked; for texts it is 0.
 
     Args:
         model: the type of a model with a head for image or sequence classification, such as `vit`, `convnext` or
@@ -77,6 +77,8 @@ class HFSpace:
             config |= {"num_channels": task.input_shape[0], "image_size": max(task.input_shape[1:])}
         else:
             config |= {"max_position_embeddings": task.input_shape[0] + 2}  # some models reserve two positions
+            if vocabulary := getattr(task, "vocabulary", 0):
+                config |= {"vocab_size": vocabulary, "pad_token_id": 0}
         fixed = {name: value for name, value in self.fields.items() if not is_searched(value)}
         known = {name: value for name, value in config.items() if hasattr(self._default, name)}
         made = type(self._default)(**{**known, **fixed, **arch})

@@ -9,6 +9,7 @@ import pytest
 import torch
 from command_line import autokd, refused_search, write_study
 from conftest import needs
+from torch.nn import functional
 
 import autokd as package
 from autokd.registry import reference_of, resolve
@@ -54,6 +55,17 @@ def test_padding_changes_nothing() -> None:
     student = space.build({"hidden_size": 16, "num_hidden_layers": 1}, tokens()).eval()
     ids = torch.tensor([[3.0, 7, 8, 9, 0, 0, 0, 0]])
     torch.testing.assert_close(student(ids), student(ids[:, :4]))
+
+
+@pytest.mark.parametrize("model", ["bert", "roberta"])
+def test_texts_give_their_vocabulary_and_their_padding_changes_nothing(model: str) -> None:
+    fields = "hidden_size=[16, 32], num_hidden_layers=1, num_attention_heads=2, intermediate_size=32"
+    task = TinyTask(input_shape=(8,), vocabulary=50)
+    space = resolve("search_spaces", f"hf(model={model!r}, {fields})")
+    network = space.build({"hidden_size": 16}, task).eval()
+    assert network.model.config.vocab_size == 50
+    ids = torch.randint(1, 50, (3, 5))
+    assert torch.allclose(network(ids), network(functional.pad(ids, (0, 3))), atol=1e-5)
 
 
 def test_the_patch_size_divides_the_image() -> None:
