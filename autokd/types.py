@@ -39,6 +39,7 @@ class Task(Protocol):
       student trains.
     - `stored(rows)` and `viewed(inputs, rows, view)`: images in uint8, and the normalised images as a view shows them,
       on the device of `inputs`. A task with both, whose `reading.graph()` normalises, is copied to a GPU in bytes.
+    - `vocabulary`: the number of different tokens, padding included, of a task whose rows are texts.
     """
 
     @property
@@ -77,7 +78,11 @@ class Task(Protocol):
         """The score on validation of the best answer that does not look at the input."""
 
     def inputs(self, rows: Tensor, view: int = 0) -> Tensor:
-        """Normalised float32 inputs, shape (len(rows), *input_shape)."""
+        """Normalised float32 inputs, shape (len(rows), *input_shape).
+
+        Those of texts are the numbers of tokens, int64, shape (len(rows), tokens of the longest of these texts), with 0
+        for padding at the end. `input_shape` is then the largest number of tokens.
+        """
 
     def targets(self, rows: Tensor) -> Any:
         """The targets with which the hard loss and the score compare, a tensor of shape (len(rows), ...). If they are
@@ -172,7 +177,7 @@ class Reading(Protocol):
     """How raw rows become the input of a network. A reading ships with an exported student."""
 
     def batch(self, rows: Any) -> Tensor:
-        """Float32 inputs, shape (rows, *input_shape), of raw rows as the task keeps them."""
+        """The inputs of raw rows as the task keeps them, in the form that `Task.inputs` has."""
 
     def graph(self) -> nn.Module | None:
         """A network without weights from a tensor of raw rows to inputs; None if raw rows are no tensor."""

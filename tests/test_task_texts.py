@@ -208,6 +208,25 @@ def test_a_changed_text_is_another_task(tmp_path: Path) -> None:
         opened(file, tmp_path / "task")
 
 
+def test_a_quote_that_swallows_lines_of_a_table_with_tabs_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [f"{text}\t{label}" for text, label in zip(TEXTS, LABELS, strict=True)]
+    rows[4], rows[7] = f'" {rows[4]}', f'"{rows[7]}'
+    (tmp_path / "a.tsv").write_text("\n".join(["text\tlabel", *rows]) + "\n")
+    task = opened(tmp_path / "a.tsv", tmp_path / "task")
+    assert task.num_rows < ROWS
+    assert "hold line breaks in 1 rows, such as row 4" in caplog.text
+
+
+def test_half_of_a_surrogate_pair_is_read_as_a_question_mark(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": text, "label": label}) for text, label in zip(TEXTS, LABELS, strict=True)]
+    lines[0] = lines[0].replace("the film", "\\ud800 film")
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    assert from_texts(["\ud800", *TEXTS[1:]], LABELS).raw(torch.tensor([0])) == ["?"]
+    assert opened(tmp_path / "a.jsonl", tmp_path / "task").raw(torch.tensor([0]))[0].startswith("? film")
+
+
 def test_the_log_says_how_long_texts_are_and_what_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     task = opened(written("a.csv", tmp_path), tmp_path / "task", reading={"length": [4, 64], "vocabulary": 60})
     assert "80 texts of 7 tokens in the median and 10 at most" in task.summary()

@@ -221,7 +221,10 @@ def _with_all_choices(task: StoredTask, found: object, settings: TaskSection) ->
     """
     if isinstance(task, TextTask) and task.readings:
         task = replace(task, settings=settings_of(settings.reading))
-        task.make_all()
+        try:
+            task.make_all()
+        except InputError as error:
+            raise InputError(f"task.reading.{error}") from None
     if not isinstance(task, PhotoTask) or not isinstance(found, PhotoSource) or settings.reading is None:
         return task
     originals = replace(task.originals, folder=found.folder.absolute())

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from autokd.errors import InputError, said
 from autokd.frames import pandas_for_tables
+from autokd.readings.tokens import encodable
 from autokd.tasks.files import readable
 
 if TYPE_CHECKING:
@@ -100,6 +101,14 @@ def _separated(file: Path, texts: str | None) -> DataFrame:
         with _text(file, encoding) as text:
             _refuse_short(file, text, separator, len(names))
     written = frame[texts].fillna("") if texts in names else None
+    if written is not None and separator == "\t" and (broken := written.str.contains("\n", regex=False)).any():
+        _LOG.warning(
+            "Texts of %s hold line breaks in %d rows, such as row %d. If this is not meant, a text begins with a quote "
+            "that has no end there; write it twice within quotes.",
+            file,
+            int(broken.sum()),
+            int(broken.to_numpy().argmax()),
+        )
     frame = _with_points(file, frame) if separator == ";" else frame
     return frame if written is None else frame.assign(**{str(texts): written})
 
@@ -116,7 +125,7 @@ def _json_lines(file: Path) -> DataFrame:
                 raise InputError(f"{file} has no JSON in line {number} ({said(error)}); mend the line") from None
             if not isinstance(row, dict):
                 raise InputError(f'{file} has no mapping in line {number}; write {{"column": value}} in each line')
-            rows.append(row)
+            rows.append({key: encodable(value) if isinstance(value, str) else value for key, value in row.items()})
     if not rows:
         raise InputError(f'{file} is empty; give a mapping {{"column": value}} in each line')
     frame = pandas_for_tables().DataFrame(rows)

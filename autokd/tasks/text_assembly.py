@@ -242,11 +242,11 @@ def _columns(name: str, head: str, given: Any) -> dict[str, Any]:
 
 
 def _rows(name: str, given: Any) -> list[Any]:
-    """Rows in memory as a list."""
+    """Rows in memory as a list, whose texts UTF-8 can hold."""
     found = given.tolist() if hasattr(given, "tolist") else given
     if isinstance(found, str | bytes) or not isinstance(found, Sequence):
         raise InputError(f"{name}: of type {type(given).__name__}; give a list, an array or a column of a data frame")
-    return list(found)
+    return [encodable(each) if isinstance(each, str) else each for each in found]
 
 
 def _of_rows(name: str, rows: int, given: Any) -> list[Any]:
