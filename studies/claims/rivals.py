@@ -5,13 +5,15 @@
 All are fitted on the labelled training rows of the run's task and scored on its validation and test rows: accuracy for
 classes, and the root of the mean squared error for values. The linear model is logistic or ridge regression on the
 inputs of the students. The classical one is gradient boosting for a table, which gets the table's columns, and a random
-forest for arrays. The teacher's score and that of the best student are those of the run's front.
+forest for arrays. Where a task asks for a class at every pixel, the score is the mean intersection over union, and
+`pixel_rivals.py` says what the models are. The teacher's score and the best student's are those of the run's front.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,10 +30,12 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import accuracy_score, root_mean_squared_error
 from torch import Tensor
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
 from autokd.heads import heads_of
 from autokd.tasks import TableTask, load_task
 from autokd.tasks.stored import StoredTask
 from autokd.types import Head
+from studies.claims.pixel_rivals import pixel_scores
 
 SPLITS = ("validation", "test")
 
@@ -99,10 +103,12 @@ def main() -> None:
     heads, everything = heads_of(task), task.targets(torch.arange(task.num_rows))
     for name, head in heads.items():
         targets = everything if isinstance(everything, Tensor) else everything[name]
-        measure = "rmse" if head.kind == "values" else "accuracy"
+        measure = {"values": "rmse", "positions": "miou"}.get(head.kind, "accuracy")
         objective = f"{name}.{measure}" if len(heads) > 1 else measure
         print(f"{task.name}: {objective}")
-        for rival, found in {**scores(task, head, targets), **of_front(front, objective)}.items():
+        pixels = head.kind == "positions"
+        simple = pixel_scores(task, head, targets, SPLITS) if pixels else scores(task, head, targets)
+        for rival, found in {**simple, **of_front(front, objective)}.items():
             print(f"  {rival:<13}" + "  ".join(f"{split} {value:.4f}" for split, value in found.items()))
 
 
