@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,12 @@ import torch
 from torch import Tensor
 
 from autokd.heads import Classes, Labels, Positions, Values, apart, by_head, flat, heads_of
-from autokd.tasks import ArrayTask, Augmentation, TextTask, from_arrays, from_frame, from_texts
+from autokd.study.reading import OwnReading
+from autokd.study.task import TaskSection
+from autokd.tasks import ArrayTask, Augmentation, TableTask, TextTask, from_arrays, from_frame, from_texts
+from autokd.tasks.arrays import array_part
+from autokd.tasks.own_reading import OwnTask, assemble_own
+from autokd.tasks.sources import Source, in_memory
 from autokd.tasks.stored import StoredTask
 from autokd.testing.tiny_task import TinyTask
 from autokd.types import Head, Task
@@ -99,6 +105,32 @@ def texts() -> TextTask:
     ]
     answers = ["yes" if points[0] > 0 else "no" for points in hidden]
     return from_texts(["", *rows[1:]], answers, reading={"length": [4, 8], "vocabulary": [40, 60]})
+
+
+def views() -> TableTask:
+    """The rows of `table`, of which students see the number with gaps and the category only."""
+    return table().seen_through({"columns": ["height", "town"]})
+
+
+class Whitened:
+    """A reading of somebody's own: centred features, and their products in pairs."""
+
+    def fit(self, rows: Any) -> Any:
+        """The mean of each feature."""
+        return rows.mean(axis=0).tolist()
+
+    def batch(self, rows: Any, state: Any) -> Any:
+        """The features and their products."""
+        centred = rows - np.array(state)
+        return np.concatenate([centred, centred * np.roll(centred, 1, axis=1)], axis=1)
+
+
+def own_reading() -> OwnTask:
+    """Two classes of five features, which code reads."""
+    x, hidden = _points(5)
+    source = Source("own reading", {"train": array_part("rows", x.numpy(), (hidden[:, 0] > 0).long().numpy())})
+    how = OwnReading(reading=f"{Path(__file__).absolute()}:Whitened")
+    return assemble_own(source, TaskSection(data="own reading"), how, seed=0, into=in_memory)
 
 
 def own(features: int = 6) -> TinyTask:

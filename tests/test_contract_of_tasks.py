@@ -38,6 +38,7 @@ class Kind:
     space: str = "mlp"
     args: Mapping[str, Any] | None = None
     says_what_it_answers: bool = True
+    reading: str | None = None
 
 
 KINDS = {
@@ -49,6 +50,8 @@ KINDS = {
     "two heads": Kind("two_heads", "size.rmse"),
     "table": Kind("table", space="table"),
     "texts": Kind("texts", space="text"),
+    "views": Kind("views", space="table"),
+    "own reading": Kind("own_reading", reading=f"{MAKERS}:Whitened"),
     "own": Kind("own", args={"features": 7}, says_what_it_answers=False),
 }
 
@@ -105,7 +108,7 @@ import torch
 torch.set_num_threads(1)
 from autokd import load_predictor
 rows = pickle.load(open({rows!r}, "rb"))
-predictor = load_predictor({folder!r})
+predictor = load_predictor({folder!r}, reading={reading!r})
 predicted = predictor.predict(rows) if {predicts!r} else None
 pickle.dump((predictor.outputs(rows), predicted), open({out!r}, "wb"))
 """
@@ -165,6 +168,14 @@ class TestTexts(TaskContract):
     task = contract_tasks.texts()
 
 
+class TestViews(TaskContract):
+    task = contract_tasks.views()
+
+
+class TestOwnReading(TaskContract):
+    task = contract_tasks.own_reading()
+
+
 @pytest.mark.slow  # it starts a process, which imports torch
 class TestOwn(TaskContract):
     task = f"{MAKERS}:own"
@@ -213,7 +224,7 @@ def test_its_students_are_picked_retrained_reported_and_exported(name: str, tmp_
     with (tmp_path / "rows").open("wb") as file:
         pickle.dump(contract_tasks.raw(task, rows), file)
     files = {"rows": str(tmp_path / "rows"), "folder": str(tmp_path / "safetensors"), "out": str(tmp_path / "out")}
-    assert run_apart(ANSWERED, **files, predicts=kind.says_what_it_answers) == 0
+    assert run_apart(ANSWERED, **files, predicts=kind.says_what_it_answers, reading=kind.reading) == 0
     with (tmp_path / "out").open("rb") as file:
         outputs, predicted = pickle.load(file)
     wanted = contract_tasks.read(task, own)

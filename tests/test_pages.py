@@ -26,7 +26,7 @@ RUNS = {
     "docs/howto/own_images.md": {"photos", "any_size", "several_sizes", "photos_with_teacher", "search"},
     "docs/howto/own_texts.md": {"films"},
     "docs/howto/choosing.md": {"digits"},
-    "docs/howto/own_reading.md": {"sounds"},
+    "docs/howto/own_reading.md": {"sounds", "searched"},
     "docs/howto/tables.md": {"severe", "progression", "both"},
     "docs/howto/heads.md": {"diabetes"},
     "docs/howto/latency.md": {"quick", "for_device"},
