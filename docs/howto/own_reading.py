@@ -39,7 +39,7 @@ def make_sounds(folder="sounds", each=60):
             else:
                 start, end = {"falling": (high, low), "rising": (low, high), "tone": (low, low)}[kind]
                 sound = chirp(time, start, 1, end)
-            sound = 0.2 * (sound + random.normal(0, 2, RATE))
+            sound = 0.2 * (sound + random.normal(0, 1.5, RATE))
             file = Path(folder) / kind / f"{number:03}.wav"
             file.parent.mkdir(parents=True, exist_ok=True)
             wavfile.write(file, RATE, (32767 * sound.clip(-1, 1)).astype(np.int16))
