@@ -19,6 +19,8 @@ from autokd.errors import InputError
 from autokd.readings import Own, reading_of
 from autokd.readings.code import code_of
 from autokd.study import Study, read_setup
+from autokd.study.sources import named_in_teacher
+from autokd.study.teacher import read_teacher
 from autokd.tasks import load_task, open_task
 from autokd.tasks.own_reading import OwnTask
 from autokd.teachers.answers import ask
@@ -312,6 +314,13 @@ def test_a_reading_that_the_rows_cannot_have_is_refused(texts: Path, code: Path,
     section = {"sklearn": "sklearn.linear_model:LogisticRegression", "reading": reading}
     with pytest.raises(InputError, match=message):
         load_teacher(section, task, folder=texts, train=lambda *_: None, seed=0)
+
+
+def test_the_code_of_readings_counts_as_code_of_the_teacher_wherever_it_is_named() -> None:
+    reading = {"reading": {"reading": "a.py:Own"}}
+    one = {"sklearn": "b:model", **reading}
+    for teacher in (one, [one, "c:d"], {"heads": {"x": one}}, {"heads": {"x": {"sklearn": "b:model"}}, **reading}):
+        assert ("readings", "a.py:Own") in named_in_teacher(read_teacher(teacher))
 
 
 # Searches and students

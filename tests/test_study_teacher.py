@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from autokd.errors import InputError
-from autokd.study.teacher import read_teacher
+from autokd.study.teacher import members_of, read_teacher
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,8 @@ def test_a_section_that_cannot_be_meant_is_refused_by_key(section: Any, message:
 def test_a_parsed_section_stays_as_it_is() -> None:
     parsed = read_teacher([{"onnx": "a.onnx", "weight": 2}, {"outputs": "b.npy"}])
     assert read_teacher(parsed) == parsed
+
+
+def test_what_stands_beside_heads_counts_too() -> None:
+    teacher = read_teacher({"heads": {"a": "x:y", "b": {"outputs": "b.npy"}}, "saw_training_rows": True})
+    assert [getattr(each, "saw_training_rows", None) for each in members_of(teacher)] == [True, None, False]

@@ -19,7 +19,7 @@ TO_BUILD = frozenset({"search_spaces", "tasks"})
 """The kinds of parts, by entry-point group, that are needed to build a student."""
 TO_TRAIN = TO_BUILD | {"losses", "objectives"}
 """The kinds of parts that are needed to train a student."""
-TO_TEACH = frozenset({"teachers", "readings"})
+TO_TEACH = frozenset({"teachers"})
 """The kinds of parts that are needed to ask the teacher: all that its section names."""
 
 
