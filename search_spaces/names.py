@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class Named(nn.Sequential):
@@ -21,6 +21,12 @@ class Named(nn.Sequential):
 
     def __init__(self, layers: Mapping[str, nn.Module]) -> None:
         super().__init__(_grouped(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Runs all layers. Groups do not run by themselves, because each would keep its input in memory to its end."""
+        for layer in _layers(self):
+            x = layer(x)
+        return x
 
     def with_earlier_names(self) -> nn.Module:
         """A copy in which all layers are numbered; its weights are in the same order."""
@@ -50,9 +56,9 @@ def _numbered(module: nn.Module) -> nn.Module:
     return nn.Sequential(*_layers(module)) if isinstance(module, Named) else module
 
 
-def _layers(module: nn.Module) -> Iterator[nn.Module]:
+def _layers(module: nn.Module) -> list[nn.Module]:
+    """The layers in a module, without the groups around them."""
+    found: list[nn.Module] = []
     for child in module.children():
-        if isinstance(child, _Group):
-            yield from _layers(child)
-        else:
-            yield child
+        found += _layers(child) if isinstance(child, _Group) else [child]
+    return found

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from autokd.errors import InputError
-from autokd.objectives.costs import flops
+from autokd.objectives.costs import flops, peak_memory_mb
 from autokd.registry import resolve
 from autokd.testing import SearchSpaceContract, TinyTask, check_space, describe_space
 from search_spaces import mlp, mobilenet, resnet, vit
@@ -323,3 +323,10 @@ def test_a_task_of_texts_is_refused_with_the_name_of_the_space_for_texts(space: 
 
     with pytest.raises(ValueError, match=rf"^{name} .*; use the space text$"):
         space.build(arch, Texts())
+
+
+@SPACES
+def test_names_in_groups_cost_no_memory(space: ModuleType) -> None:
+    for arch in sample(space, 3):
+        network, inputs = space.build(arch, DIGITS), torch.zeros(1, *DIGITS.input_shape)
+        assert peak_memory_mb(network, inputs) == peak_memory_mb(network.with_earlier_names(), inputs)
