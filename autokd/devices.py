@@ -42,9 +42,11 @@ class Compute:
         """The context in which a forward pass runs."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16) if self.bf16 else nullcontext()
 
-    def forward(self, student: nn.Module) -> Callable[[Tensor], Tensor]:
+    def forward(self, student: nn.Module, task: Task) -> Callable[[Tensor], Tensor]:
         """The function that answers a batch in training."""
-        return compiled_call(student) if self.compiled else student
+        if not self.compiled:
+            return student
+        return compiled_call(student, of_any_length=bool(getattr(task, "vocabulary", 0)))
 
 
 def pick_device(name: str) -> torch.device:
@@ -89,8 +91,13 @@ def answers_on(answers: Tensor, device: torch.device) -> Tensor:
     return answers.to(device) if answers.nbytes < WHOLE_BYTES else answers
 
 
-def compiled_call(student: nn.Module) -> Callable[[Tensor], Tensor]:
-    """A student's forward pass, which torch's compiler compiles at the first call."""
+def compiled_call(student: nn.Module, *, of_any_length: bool = False) -> Callable[[Tensor], Tensor]:
+    """A student's forward pass, which torch's compiler compiles at the first call.
+
+    Args:
+        student: the student.
+        of_any_length: whether batches differ in shape, as those of texts do; else each shape is compiled by itself.
+    """
 
     def answer(batch: Tensor) -> Any:
         return student(batch)
@@ -99,7 +106,7 @@ def compiled_call(student: nn.Module) -> Callable[[Tensor], Tensor]:
     # after 8 of them. With a code object of its own, each student has only its own result.
     own = FunctionType(answer.__code__.replace(), globals(), closure=answer.__closure__)
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # torch's own code gives it
-        return torch.compile(own, dynamic=False)
+        return torch.compile(own, dynamic=of_any_length)
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class Training:
             self.student, self._laid = in_fast_format(self.student, task.inputs(task.splits["train"][:2]))
         self.task, self.answers, self.recipe, self.loss = task, answers, recipe, loss
         self.seed, self.schedule, self.compute = seed, schedule, compute
-        self._forward = compute.forward(self.student)
+        self._forward = compute.forward(self.student, task)
         fused = all(parameter.is_floating_point() for parameter in parameters)  # complex parameters cannot be fused
         self.heads = heads_of(task)
         self._only = next(iter(self.heads.values())) if len(self.heads) == 1 else None

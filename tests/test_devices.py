@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -14,7 +15,7 @@ from test_contract_of_tasks import KINDS, task_of
 from torch import Tensor, nn
 
 from autokd import devices
-from autokd.devices import _OnDevice, batches, pick_device
+from autokd.devices import Compute, _OnDevice, batches, pick_device
 from autokd.driver import search_study, teaching
 from autokd.losses import takes_labels
 from autokd.record import read_trials
@@ -167,6 +168,22 @@ def test_training_that_was_resumed_is_the_same_in_bf16_and_compiled(how: dict[st
     whole = train(tmp_path / "whole", (4,), space=space, **how)
     assert train(tmp_path / "parts", (1, 4), space=space, **how) == whole
     assert train(tmp_path / "plain", (4,), space=space)[1] != whole[1]
+
+
+def test_a_student_of_texts_is_compiled_once_for_batches_of_all_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler gives up after 8 graphs of one function."""
+    from torch._dynamo.utils import counters
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    torch.compiler.reset()
+    counters.clear()
+    task = TinyTask(input_shape=(16,), num_outputs=3, vocabulary=20)
+    forward = Compute(compiled=True).forward(nn.Embedding(20, 3), task)
+
+    for length in range(2, 16):
+        forward(task.example(4)[:, :length])
+
+    assert counters["stats"]["unique_graphs"] == 1
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from autokd.latency.latencies import Latencies
 from autokd.latency.meter import IN_PROCESS
 from autokd.latency.table import LatencyTable, Measurement
 from autokd.record import read_trials
+from autokd.registry import resolve
+from autokd.testing import TinyTask
+from autokd.types import Objective
 
 QUICK = {"seconds": 0.001}
 WIDTHS = range(2, 102)
@@ -87,6 +91,19 @@ def test_another_source_of_the_space_or_another_batch_is_another_latency(tmp_pat
     assert other.known({}, {"width": 2}) is None
     write_space(tmp_path, widths=WIDTHS, build="width = width + 1")
     assert latencies_in(run).known({}, {"width": 2}) is None
+
+
+def test_another_vocabulary_of_texts_is_another_latency(tmp_path: Path) -> None:
+    timed: Objective = replace(resolve("objectives", "latency_ms"), settings=QUICK)
+
+    def opened(vocabulary: int) -> Latencies:
+        candidates: Any = SimpleNamespace(task=TinyTask(input_shape=(5,), num_outputs=3, vocabulary=vocabulary))
+        return Latencies(lambda _: candidates, timed, tmp_path, space={"s": 1}, meter=IN_PROCESS, calibration_ms=1.0)
+
+    opened(20).table.add(Measurement({"width": 2}, 5.0, 0.01, 1.0, 0.1))
+
+    assert opened(20).known({}, {"width": 2}) == 5.0
+    assert opened(30).known({}, {"width": 2}) is None
 
 
 def test_a_table_is_refused_for_a_space_without_source(tmp_path: Path) -> None:

@@ -138,6 +138,20 @@ def test_what_was_guessed_wrongly_is_found_when_it_is_built_and_learnt() -> None
     assert set(space.suggest(Draw(generator, wished), TASK)) == {"number", "extra"}
 
 
+def test_texts_of_two_vocabularies_are_learnt_apart() -> None:
+    def bag(trial: Any, task: Any) -> nn.Module:
+        width = trial.suggest_int("width", 1, 4) if task.vocabulary > 20 else 1
+        return nn.Sequential(nn.EmbeddingBag(task.vocabulary, width), nn.Linear(width, task.num_outputs))
+
+    space = resolve("search_spaces", bag)
+    small, large = (TinyTask(input_shape=(5,), num_outputs=2, vocabulary=vocabulary) for vocabulary in (10, 30))
+    for seed in range(100):
+        space.suggest(Draw(Random(seed), {}), large)
+
+    assert space.suggest(Draw(Random(0), {}), small) == {}
+    assert set(space.suggest(Draw(Random(0), {}), large)) == {"width"}
+
+
 def test_an_architecture_that_the_function_no_longer_allows_is_refused() -> None:
     space = resolve("search_spaces", narrowing)
     with pytest.raises(InfeasibleError, match=r"asks for 'second' .*high=8.*, but the architecture has 20"):

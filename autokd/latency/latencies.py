@@ -123,6 +123,8 @@ class Latencies:
         if key not in self._tables:
             task = self._seen_through(reading).task
             shapes = {"input_shape": list(task.input_shape), "num_outputs": task.num_outputs}
+            vocabulary = getattr(task, "vocabulary", 0)
+            shapes |= {"vocabulary": vocabulary} if vocabulary else {}
             also = {"reading": dict(reading)} if reading else {}
             table = LatencyTable(self._path, {**self._space, **shapes, **self._conditions, **also})
             self._tables[key] = reading, table

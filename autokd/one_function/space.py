@@ -69,8 +69,9 @@ class FunctionSpace:
         return network
 
     def _known_of(self, task: Task) -> Branches:
-        """The branches of the function for tasks of this shape."""
-        return self._branches.setdefault((tuple(task.input_shape), task.num_outputs), Branches())
+        """The branches of the function for tasks of this shape and, for texts, of this vocabulary."""
+        shape = (tuple(task.input_shape), task.num_outputs, getattr(task, "vocabulary", 0))
+        return self._branches.setdefault(shape, Branches())
 
     def _run(self, trial: Any, task: Task) -> None:
         with torch.random.fork_rng(devices=[]):
