@@ -4,7 +4,8 @@
 
 All are fitted on the labelled training rows of the run's task and scored on its validation and test rows: accuracy for
 classes, and the root of the mean squared error for values. The linear model is logistic or ridge regression on the
-inputs of the students. The classical one is gradient boosting for a table, which gets the table's columns, and a random
+inputs of the students, and for texts on counts of words. The classical one is gradient boosting for a table, which gets
+the table's columns, logistic or ridge regression on tf-idf weights of words and pairs of words for texts, and a random
 forest for arrays. Where a task asks for a class at every pixel, the score is the mean intersection over union, and
 `pixel_rivals.py` says what the models are. The teacher's score and the best student's are those of the run's front.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,44 +27,60 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import accuracy_score, root_mean_squared_error
+from sklearn.pipeline import make_pipeline
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
 from autokd.heads import heads_of
-from autokd.tasks import TableTask, load_task
-from autokd.tasks.stored import StoredTask
+from autokd.tasks import TableTask, TextTask, load_task
 from autokd.types import Head
 from studies.claims.pixel_rivals import pixel_scores
 
 SPLITS = ("validation", "test")
 
 
-def rivals(head: Head, table: bool) -> dict[str, Any]:
-    """Unfitted models for a head, by name."""
+def of_table(head: Head) -> dict[str, Any]:
+    """Unfitted models for a head of a table, by name."""
     if head.kind == "values":
         boosting: Any = HistGradientBoostingRegressor(categorical_features="from_dtype", random_state=0)
-        classical = boosting if table else RandomForestRegressor(300, random_state=0)
-        return {"blind": DummyRegressor(), "linear": RidgeCV(), "classical": classical}
+        return {"blind": DummyRegressor(), "linear": RidgeCV(), "classical": boosting}
     boosting = HistGradientBoostingClassifier(categorical_features="from_dtype", random_state=0)
-    classical = boosting if table else RandomForestClassifier(300, random_state=0)
-    return {
-        "blind": DummyClassifier(),
-        "linear": LogisticRegression(max_iter=2000),
-        "classical": classical,
-    }
+    return {"blind": DummyClassifier(), "linear": LogisticRegression(max_iter=2000), "classical": boosting}
 
 
-def scores(task: StoredTask, head: Head, targets: Tensor) -> dict[str, dict[str, float]]:
+def of_texts(head: Head) -> dict[str, Any]:
+    """Unfitted models for a head of texts, by name."""
+    counts, weights = CountVectorizer(), TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\S+", sublinear_tf=True)
+    if head.kind == "values":
+        ridges = (make_pipeline(each, RidgeCV()) for each in (counts, weights))
+        return {"blind": DummyRegressor(), **dict(zip(("linear", "classical"), ridges, strict=True))}
+    linear = make_pipeline(counts, LogisticRegression(max_iter=2000))
+    classical = make_pipeline(weights, LogisticRegression(C=10, max_iter=2000))
+    return {"blind": DummyClassifier(), "linear": linear, "classical": classical}
+
+
+def of_arrays(head: Head) -> dict[str, Any]:
+    """Unfitted models for a head of arrays, by name."""
+    if head.kind == "values":
+        return {"blind": DummyRegressor(), "linear": RidgeCV(), "classical": RandomForestRegressor(300, random_state=0)}
+    forest = RandomForestClassifier(300, random_state=0)
+    return {"blind": DummyClassifier(), "linear": LogisticRegression(max_iter=2000), "classical": forest}
+
+
+def scores(task: Any, head: Head, targets: Tensor) -> dict[str, dict[str, float]]:
     """The score of each rival by split."""
     train = task.splits["train"]
     train = train[head.known(targets[train])]
     measure = root_mean_squared_error if head.kind == "values" else accuracy_score
     found: dict[str, dict[str, float]] = {}
-    for name, model in rivals(head, isinstance(task, TableTask)).items():
-        read = _columns if name == "classical" and isinstance(task, TableTask) else _features
-        given = {split: read(task, rows) for split, rows in {"train": train, **task.splits}.items()}
+    table, texts = isinstance(task, TableTask), isinstance(task, TextTask)
+    rivals = of_table(head) if table else of_texts(head) if texts else of_arrays(head)
+    for name, model in rivals.items():
+        read = task.raw if texts else _columns(task) if table and name == "classical" else _features(task)
+        given = {split: read(rows) for split, rows in {"train": train, **task.splits}.items()}
         model.fit(given["train"], targets[train].numpy().squeeze())
         found[name] = {}
         for split in SPLITS:
@@ -73,13 +90,13 @@ def scores(task: StoredTask, head: Head, targets: Tensor) -> dict[str, dict[str,
     return found
 
 
-def _features(task: StoredTask, rows: Tensor) -> Any:
-    return task.inputs(rows).flatten(1).numpy()
+def _features(task: Any) -> Callable[[Tensor], Any]:
+    return lambda rows: task.inputs(rows).flatten(1).numpy()
 
 
-def _columns(task: Any, rows: Tensor) -> Any:
+def _columns(task: Any) -> Callable[[Tensor], Any]:
     """The columns of a table, with categories as such."""
-    return task.reading.cleaned(task.raw(rows))
+    return lambda rows: task.reading.cleaned(task.raw(rows))
 
 
 def of_front(front: Mapping[str, Any], objective: str) -> dict[str, dict[str, float]]:
