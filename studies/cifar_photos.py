@@ -3,10 +3,10 @@
     python studies/cifar_photos.py cifar10_lossless_5k.npz cifar_photos
 
 The archive holds `x_train` and `x_test` of shape (rows, height, width, 3), `y_train`, `y_test` and the names `classes`.
-The folder then holds train/CLASS/00000.png and test/CLASS/00000.jpg. Each image is enlarged to
-squares of 32 to 40 pixels, and then loses up to 4 pixels of its height and of its width, so that photos have sides of
-28 to 40 pixels. Half of the photos are JPEG. A tenth is grey, and another tenth has a palette and is PNG. The same
-archive always gives the same photos.
+The folder then holds train/CLASS/00000.png and test/CLASS/00000.jpg. Each image is enlarged to squares of 32 to 40
+pixels, and then loses up to 4 pixels of its height and of its width, so that photos have sides of 28 to 40 pixels.
+Nearly half of the photos are JPEG. A tenth is grey, and another tenth has a palette. The same archive always gives the
+same photos.
 """
 
 from __future__ import annotations

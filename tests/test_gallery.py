@@ -8,12 +8,19 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from autokd import load_study
+
 GALLERY = ROOT / "docs" / "gallery"
 STUDIES = sorted((ROOT / "studies").rglob("*.yaml"))
 
 
 def test_each_study_has_a_page_and_each_page_a_study() -> None:
     assert sorted(page.stem for page in GALLERY.glob("*.md")) == sorted(study.stem for study in STUDIES)
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.stem)
+def test_each_study_can_be_read_and_bears_the_name_of_its_file(study: Path) -> None:
+    assert load_study(study).name == study.stem
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.stem)

@@ -269,5 +269,11 @@ def test_views_in_pixels_are_refused_where_a_teacher_sees_another_size(photos: P
     with pytest.raises(InputError, match=r"^size: task.augment.crop counts 2 pixels.* 8x8 and of 16x16; .* crop: 0.25"):
         task.seen_through({"size": 16})
     assert task.seen_through({"fit": "pad"}).augmentation.crop == 2
+    for size, said in [
+        ("big", "^size: 'big' given; write a whole number"),
+        ([4, 6], r"^size: \[4, 6\] given; write one"),
+    ]:
+        with pytest.raises(InputError, match=said):
+            task.seen_through({"size": size})
     with pytest.raises(InputError, match=r"^length: pets is a folder of images, which is read by size; write size: 32"):
         task.seen_through({"length": 16})

@@ -20,7 +20,7 @@ from autokd.errors import InputError, named
 from autokd.files import read_json
 from autokd.npy import open_npy
 from autokd.readings.photos import Photos
-from autokd.study.reading import NormaliseSection, sides
+from autokd.study.reading import NormaliseSection, PhotoReading, sides
 from autokd.study.task import TaskSection
 from autokd.tasks.assembly import task_digest
 from autokd.tasks.files import stamp
@@ -30,7 +30,9 @@ from autokd.tasks.task import ArrayTask
 from autokd.tasks.written import file_digest, written_once
 
 _SEEN = "seen.json"
-_KEYS = ("size", "fit", "background", "channels", "keep")
+_BESIDE = ("channels", "keep")
+"""What a reading of `Photos` has beside the keys that a study may give."""
+
 _LOG = logging.getLogger("autokd")
 
 
@@ -143,16 +145,17 @@ class PhotoTask(ArrayTask):
     def _with(self, reading: Mapping[str, Any]) -> tuple[Photos, str | Mapping[str, Any]]:
         """How files become arrays, and how these are normalised, in another reading."""
         for key in reading:
-            if key not in (*_KEYS, "normalise", "on_error"):
+            if key not in PhotoReading.model_fields and key not in _BESIDE:
                 raise InputError(f"{key}: {self.name} is a folder of images, which is read by size; write size: 32")
         assert self.photos is not None
-        changes = {key: reading[key] for key in _KEYS if key in reading}
-        if "size" in changes:
-            changes["size"] = sides(changes["size"])
-        if "background" in changes:
-            changes["background"] = tuple(changes["background"])
-        normalise = reading.get("normalise") or self.normalise
-        return replace(self.photos, **changes), plain_normalise(normalise)
+        given = {key: value for key, value in reading.items() if key not in _BESIDE}
+        how = PhotoReading.model_validate({"size": _shown(self.photos.size), **given})
+        if isinstance(how.size, tuple):
+            raise InputError(f"size: {list(how.size)} given; write one of them, in which the task is to be seen")
+        changes = {key: reading[key] for key in _BESIDE if key in reading}
+        changes |= {key: getattr(how, key) for key in ("fit", "background") if key in reading}
+        photos = replace(self.photos, **changes, size=sides(how.size))
+        return photos, plain_normalise(how.normalise or self.normalise)
 
     def _refuse_pixels(self, photos: Photos) -> None:
         """Refuses views that are counted in pixels, where the images have another size."""

@@ -4,10 +4,11 @@
 
 All are fitted on the labelled training rows of the run's task and scored on its validation and test rows: accuracy for
 classes, and the root of the mean squared error for values. The linear model is logistic or ridge regression on the
-inputs of the students, and for texts on counts of words. The classical one is gradient boosting for a table, which gets
-the table's columns, logistic or ridge regression on tf-idf weights of words and pairs of words for texts, and a random
-forest for arrays. Where a task asks for a class at every pixel, the score is the mean intersection over union, and
-`pixel_rivals.py` says what the models are. The teacher's score and the best student's are those of the run's front.
+inputs of the students, or of the best one where the size of photos is searched, and for texts on counts of words. The
+classical one is gradient boosting for a table, which gets the table's columns, logistic or ridge regression on tf-idf
+weights of words and pairs of words for texts, and a random forest for arrays. Where a task asks for a class at every
+pixel, the score is the mean intersection over union, and `pixel_rivals.py` says what the models are. The teacher's
+score and the best student's are those of the run's front.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it finds its neighbours when it is run as a script
 from autokd.heads import heads_of
-from autokd.tasks import TableTask, TextTask, load_task
+from autokd.tasks import PhotoTask, TableTask, TextTask, load_task
 from autokd.types import Head
 from studies.claims.pixel_rivals import pixel_scores
 
@@ -117,6 +118,9 @@ def main() -> None:
     given.add_argument("run", type=Path, help="the run folder of a finished search")
     run = given.parse_args().run
     front, task = json.loads((run / "front.json").read_text(encoding="utf-8")), load_task(run / "task")
+    if isinstance(task, PhotoTask):
+        best = max(front["front"], key=lambda each: each["values"]["accuracy"])
+        task = task.seen_through(best.get("reading", {}))
     heads, everything = heads_of(task), task.targets(torch.arange(task.num_rows))
     for name, head in heads.items():
         targets = everything if isinstance(everything, Tensor) else everything[name]
