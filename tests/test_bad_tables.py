@@ -207,7 +207,7 @@ def test_heads_that_do_not_fit_are_refused(tmp_path: Path, what: str) -> None:
 
 TEACHERS: dict[str, tuple[dict[str, Any], str, str]] = {
     "a model of other columns": (ONE, "of_other_columns", "was fitted on column 'income', which the table lacks"),
-    "a model of the target": (ONE, "of_the_target", "was fitted on column 'rich', which the table lacks, or has as a"),
+    "a model of the target": (ONE, "of_the_target", "was fitted on column 'rich', which the table lacks, has as"),
     "a model of an array": (ONE, "of_an_array", "was fitted on an array, which does not tell which columns"),
     "a model of other classes": (ONE, "of_other_classes", "knows 2 classes (ja, nein), but task 'people' has 2"),
     "a fitted regressor": (ONE, "of_values", "is a regressor, and the task has classes; give a classifier"),

@@ -230,7 +230,7 @@ def test_bad_datasets_are_refused(dataset: object, message: str) -> None:
         ("sys:exit", "'sys' is a module of Python itself"),
         ("numpy", "'numpy, train' is of type module; give a map-style torch Dataset"),
         ({"data": "digits", "lables": 100}, "task.lables: there is no such key; did you mean 'labels'?"),
-        ({"data": "digits", "zzz": 100}, "task.zzz: there is no such key; known: data, target"),
+        ({"data": "digits", "zzz": 100}, "task.zzz: there is no such key; known: data, text, target"),
         ({"labels": 100}, "task.data: this key is missing; write digits, a .npz file"),
         ({"data": 3}, "task.data: 3 given; it should be text"),
         (7, "task: 7 given; it should be a mapping {key: value}"),

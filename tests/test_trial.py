@@ -256,7 +256,9 @@ def test_a_space_cannot_change_the_architecture_it_is_given() -> None:
 
 def test_building_leaves_batch_statistics_as_they_begin() -> None:
     student = build_student(context(mlp), ARCHS[mlp], seed=0)
-    assert student.state_dict()["2.num_batches_tracked"] == 0
+    counts = [value for name, value in student.state_dict().items() if name.endswith("num_batches_tracked")]
+    assert counts
+    assert not any(counts)
     assert all(module.training for module in student.modules())
 
 
