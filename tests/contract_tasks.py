@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +16,17 @@ from torch import Tensor
 from autokd.heads import Classes, Labels, Positions, Values, apart, by_head, flat, heads_of
 from autokd.study.reading import OwnReading
 from autokd.study.task import TaskSection
-from autokd.tasks import ArrayTask, Augmentation, TableTask, TextTask, from_arrays, from_frame, from_texts
+from autokd.tasks import (
+    ArrayTask,
+    Augmentation,
+    PhotoTask,
+    TableTask,
+    TextTask,
+    from_arrays,
+    from_frame,
+    from_texts,
+    open_task,
+)
 from autokd.tasks.arrays import array_part
 from autokd.tasks.own_reading import OwnTask, assemble_own
 from autokd.tasks.sources import Source, in_memory
@@ -43,6 +54,23 @@ def images() -> ArrayTask:
         + 60 * classes[:, None, None, None]
     )
     return from_arrays(x.clamp(0, 255).to(torch.uint8).numpy(), classes.numpy())
+
+
+def photos() -> PhotoTask:
+    """Two classes of photos of several sizes and kinds, of which students see 6x6 or 8x8 pixels."""
+    from PIL import Image
+
+    folder = Path(tempfile.mkdtemp()) / "photos"
+    random = np.random.default_rng(0)
+    for row in range(ROWS):
+        kind, low = ("bright", 90) if row % 2 else ("dark", 0)
+        values = random.integers(low, low + 160, (7 + row % 5, 9, 3), dtype=np.uint8)
+        file = folder / kind / f"{row:02}.{'bmp' if row % 3 else 'png'}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(values).convert("RGB" if row % 4 else "L").save(file)
+    task = open_task({"data": str(folder), "reading": {"size": [6, 8]}}, seed=0, folder=folder.parent / "task")
+    assert isinstance(task, PhotoTask)
+    return task
 
 
 def labels() -> ArrayTask:
@@ -156,6 +184,8 @@ def read(task: Task, outputs: Tensor) -> dict[str, Tensor]:
 def raw(task: Task, rows: Tensor) -> Any:
     """The raw rows of a task; those of a task that has none are its inputs."""
     whole: Any = task
+    if isinstance(task, PhotoTask):
+        return [str(task.originals.paths[row]) for row in rows.tolist()]
     return whole.raw(rows) if isinstance(task, StoredTask) else task.inputs(rows)
 
 

@@ -43,6 +43,7 @@ class Kind:
 
 KINDS = {
     "images": Kind("images", space="resnet"),
+    "photos": Kind("photos", space="resnet"),
     "features": Kind("features"),
     "labels": Kind("labels", "auc"),
     "values": Kind("values", "rmse"),
@@ -138,6 +139,10 @@ def test_numbers_are_the_same_in_processes_and_after_a_kill(name: str, tmp_path:
 
 class TestImages(TaskContract):
     task = contract_tasks.images()
+
+
+class TestPhotos(TaskContract):
+    task = contract_tasks.photos().seen_through({"size": 8})
 
 
 class TestFeatures(TaskContract):
