@@ -251,8 +251,9 @@ def test_a_real_process_answers_bad_input_with_2_and_one_line(tmp_path: Path) ->
     assert answer.stderr.count("\n") == 1
 
 
-def test_a_reader_that_stops_reading_is_no_error(tmp_path: Path) -> None:
-    command = f"'{COMMAND}' schema | head -c 10"
+@pytest.mark.parametrize("words", ["schema", "search --help"])
+def test_a_reader_that_stops_reading_is_no_error(words: str, tmp_path: Path) -> None:
+    command = f"'{COMMAND}' {words} | head -c 10"
     answer = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
     assert answer.stderr == ""
 

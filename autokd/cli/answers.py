@@ -37,6 +37,8 @@ class Commands(TyperGroup):
             try:
                 return super().invoke(ctx)
             except SystemExit as error:  # of code that the study names, where no student is to blame
+                if isinstance(error.__context__, BrokenPipeError):  # rich answers so where a help page meets one
+                    raise error.__context__ from None
                 raise InputError(
                     f"code that the study or the command names called sys.exit({error.code!r}), which would end the "
                     "command; remove that call"
