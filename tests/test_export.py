@@ -63,6 +63,16 @@ def test_the_card_says_how_to_use_the_student(tmp_path: Path, inputs: Tensor) ->
     assert json.loads((tmp_path / "config.json").read_text())["weights"] == "small.safetensors"
 
 
+def test_the_card_says_what_a_latency_leaves_out(tmp_path: Path, inputs: Tensor) -> None:
+    pages = []
+    for name, values in (("timed", {"latency_ms": 0.5}), ("untimed", {"parameters": 9.0})):
+        card = {**sample_card(), "values": values}
+        export_student(sample_student(), inputs, tmp_path / name / "small.safetensors", card=card)
+        pages.append((tmp_path / name / "README.md").read_text())
+    assert "what is done with a raw row before, such as resizing a photo" in pages[0]
+    assert "raw row before" not in pages[1]
+
+
 @pytest.mark.parametrize("suffix", ["pt2", pytest.param("onnx", marks=needs("onnxruntime"))])
 def test_a_graph_is_checked_and_its_largest_difference_said(suffix: str, tmp_path: Path, inputs: Tensor) -> None:
     said = export_student(sample_student(), inputs, tmp_path / f"student.{suffix}", card=sample_card())

@@ -193,7 +193,7 @@ AutoKD distilled this student from a larger teacher. Its architecture is from th
 |---|---|
 {values}
 
-Scores were measured with these weights on the validation split.{_words_on_origin(card)}
+Scores were measured with these weights on the validation split.{_words_on_latency(card)}{_words_on_origin(card)}
 
 ## Use
 {_use(card)}
@@ -220,6 +220,16 @@ def _forms(task: TaskShape) -> str:
     else:
         taken = f"float32 inputs of shape\n(batch, {', '.join(map(str, task.input_shape))})"
     return f"{taken}, and returns outputs of shape (batch, {task.num_outputs})"
+
+
+def _words_on_latency(card: Card) -> str:
+    """What was timed, if anything was."""
+    if "latency_ms" not in card.values:
+        return ""
+    return (
+        " The latency is that of the network on inputs that are ready; what is done with a raw row before, such as "
+        "resizing a photo or cutting a text into tokens, is not in it."
+    )
 
 
 def _words_on_origin(card: Card) -> str:

@@ -85,8 +85,8 @@ def refuse_searched(task: Task) -> None:
     readings = getattr(task, "readings", {})
     if readings:
         searched = " and ".join(f"{name} {', '.join(map(str, choices))}" for name, choices in readings.items())
-        largest = ", ".join(f"{name}: {choices[-1]}" for name, choices in readings.items())
+        example = ", ".join(f"{name}: {choices[-1]}" for name, choices in readings.items())
         raise InputError(
             f"teacher: what students see is searched ({searched}), and a teacher sees all rows alike; write what it "
-            f"sees, as in teacher: {{..., reading: {{{largest}}}}}"
+            f"sees, as in teacher: {{..., reading: {{{example}}}}}"
         )
