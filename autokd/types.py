@@ -22,6 +22,9 @@ Arch = dict[str, Any]
 
 Direction = Literal["maximize", "minimize"]
 
+SCRATCH, PRETRAINED, FROM_TEACHER = "scratch", "pretrained", "teacher"
+"""Where first weights come from: drawn at random, from elsewhere as the search space knows, or from the teacher."""
+
 
 class Task(Protocol):
     """Data with fixed splits, the loss on its labels, and a score. All rows are numbered; splits are row numbers.
@@ -40,6 +43,7 @@ class Task(Protocol):
     - `stored(rows)` and `viewed(inputs, rows, view)`: images in uint8, and the normalised images as a view shows them,
       on the device of `inputs`. A task with both, whose `reading.graph()` normalises, is copied to a GPU in bytes.
     - `vocabulary`: the number of different tokens, padding included, of a task whose rows are texts.
+    - `pieces`: the texts of these tokens by number, so that a student can take over the embeddings of other networks.
     """
 
     @property
@@ -197,7 +201,20 @@ class Reading(Protocol):
 
 
 class SearchSpace(Protocol):
-    """Two functions; a module, an object or a file that has them is a search space."""
+    """Two functions; a module, an object or a file that has them is a search space.
+
+    Two further functions are optional. Each gives tensors by the names of the student's state dict. A larger tensor
+    than the student's gives its leading part. Names that the student does not have are left out, and its other tensors
+    stay as `build` made them:
+
+    - `pretrained(arch, task)`: the weights that somebody trained for this architecture, for students whose recipe has
+      `start: pretrained`.
+    - `inherit(arch, teacher_arch, teacher_weights)`: the weights that a student takes over of its teacher, for
+      `start: teacher`. `teacher_arch` is the teacher's architecture in the terms of the space that built it, and is
+      empty if that is not known. `teacher_weights` are its tensors by name; of an embedding of texts they hold the rows
+      of the student's own pieces. The function gets the task if it has a parameter `task`. Without this function, a
+      student takes over the tensors of its own names and shapes.
+    """
 
     def suggest(self, trial: optuna.Trial) -> Arch:
         """Picks numbers with `trial.suggest_*`, and computes nothing. It gets the task if it has a parameter `task`."""
@@ -248,6 +265,7 @@ class Recipe:
         epochs: the full budget, from which the learning-rate schedule is computed.
         head_weights: how much the loss of each head counts where a task has several, by name: numbers of 0 or more, of
             which the ratios count, and 1 for a head that is left out; or `uncertainty`, which learns the weights.
+        start: where the first weights come from: `scratch`, `pretrained`, `teacher`, or the name of a file of weights.
     """
 
     alpha: float = 0.9
@@ -258,6 +276,7 @@ class Recipe:
     batch_size: int = 64
     epochs: int = 27
     head_weights: Mapping[str, float] | str = field(default_factory=dict)
+    start: str = SCRATCH
 
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:
@@ -268,6 +287,8 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
     settings = dict(vars(recipe))
     if not recipe.head_weights:
         del settings["head_weights"]
+    if recipe.start == SCRATCH:
+        del settings["start"]
     return settings
 
 

@@ -54,7 +54,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
     Raises:
         RuntimeError: the names or shapes do not fit the network.
     """
-    state, metadata = _read(path)
+    state, metadata = read_tensors(path)
     state = renamed(network, state)
     extra = json.loads(metadata.get(_EXTRA, "{}"))
     unpacked = {name: _unpacked(value, state) for name, value in extra.items()}
@@ -100,7 +100,17 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[st
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors by name that `save_tensors` wrote, on the CPU."""
-    return _read(path)[0]
+    return read_tensors(path)[0]
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The tensors that `save_tensors` wrote, on the CPU, and the texts beside them, both by name."""
+    with open_file(path), safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for name in json.loads(metadata.get(_COMPLEX, "[]")):
+        tensors[name] = torch.view_as_complex(tensors[name])
+    return tensors, metadata
 
 
 def is_complete(path: Path) -> bool:
@@ -110,15 +120,6 @@ def is_complete(path: Path) -> bool:
             return True
     except (OSError, SafetensorError):
         return False
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    with open_file(path), safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    for name in json.loads(metadata.get(_COMPLEX, "[]")):
-        tensors[name] = torch.view_as_complex(tensors[name])
-    return tensors, metadata
 
 
 def _place(tensor: Tensor) -> tuple[Any, ...]:

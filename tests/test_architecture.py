@@ -15,7 +15,7 @@ FLOORS = (
     ("ahead", "files", "losses"),
     ("heads",),
     ("choices", "devices", "frames", "networks", "npy", "urls", "weights"),
-    ("latency",),
+    ("first_weights", "latency"),
     ("objectives", "one_function", "pareto", "readings"),
     ("registry",),
     ("study",),

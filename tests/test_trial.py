@@ -119,7 +119,7 @@ def assert_resumed_is_uninterrupted(shared: Context, tmp_path: Path, **changes: 
 
 def answers(shared: Context, following: Stretch) -> Tensor:
     """What a student restored for its next stretch says of the validation rows."""
-    training = start_training(shared, following)
+    training, _ = start_training(shared, following)
     return predict(training.student, shared.task, shared.task.splits["validation"])
 
 
@@ -173,7 +173,7 @@ def test_what_has_no_formula_for_its_spread_is_given_one_at_the_end_of_training(
 def test_the_result_is_the_accuracy_on_validation_and_on_nothing_else(tmp_path: Path) -> None:
     shared = context(nothing())
     result = run_stretch(shared, stretch(tmp_path / "1", 0, 1))
-    training = start_training(shared, stretch(tmp_path / "2", 1, 2))
+    training, _ = start_training(shared, stretch(tmp_path / "2", 1, 2))
     assert evaluate(shared, training.student, "validation") == result["values"]
 
     y = shared.task.targets(torch.arange(shared.task.num_rows)).clone()

@@ -36,6 +36,7 @@ from autokd.driver.run import (
 )
 from autokd.driver.settling import read_test
 from autokd.driver.spaces import refuse_unbuildable
+from autokd.driver.starts import keep_origins
 from autokd.driver.tables import prepare_table
 from autokd.driver.teaching import teacher_and_outputs, teacher_facts
 from autokd.driver.widening import widen
@@ -69,7 +70,7 @@ from autokd.tasks.made import refuse_no_task
 from autokd.tasks.stored import StoredTask
 from autokd.teachers.cache import open_outputs
 from autokd.trial import Context, refuse_changed
-from autokd.types import Task, Teacher
+from autokd.types import FROM_TEACHER, Task, Teacher
 
 _LOG = logging.getLogger("autokd")
 _BOUNDED_SAMPLES = 500
@@ -136,7 +137,10 @@ def prepare(
         refuse_hopeless_baselines(untaught, folder)
         teacher, outputs = teacher_and_outputs(study, task, folder, notify=notify)
         refuse_other_digests(folder, setup, teacher=teacher.digest)
-        context = replace(untaught, answers=open_outputs(outputs))
+        origins, digests = keep_origins(study, teacher, task, folder)
+        refuse_other_digests(folder, setup, origins=digests)
+        kept = {start: folder / file for start, file in origins.items()}
+        context = replace(untaught, answers=open_outputs(outputs), origins=kept)
         facts = teacher_facts(context, teacher)
         meter = place.meter
         if meter.where and any(objective.timed for objective in objectives):
@@ -154,6 +158,8 @@ def prepare(
                 "objectives": measures(objectives),
                 "validation_rows": len(task.splits["validation"]),
                 "readings": readings_of(task),
+                "origins": origins,
+                "digests": setup.digests.model_copy(update={"origins": digests}),
             }
         )
         write_setup(folder, setup)
@@ -163,7 +169,7 @@ def prepare(
         setup,
         latencies=open_latencies(context, folder, meter=meter, calibration_ms=setup.calibration_ms),
         read_test=functools.partial(read_test, context, folder, setup),
-        shared={"task": task if setup.task else study.task, "teacher": {"outputs": str(folder / setup.outputs)}},
+        shared={"task": task if setup.task else study.task, "teacher": _shared_teacher(folder, setup)},
     )
 
 
@@ -186,6 +192,7 @@ def apart(run: Path, folder: Path, setup: Setup, task: Task, *, reserve: bool, n
         "study": dump(study),
         "task": str((run / setup.task).absolute()) if setup.task else "",
         "outputs": str((run / setup.outputs).absolute()),
+        "origins": {start: str((run / file).absolute()) for start, file in setup.origins.items()},
     }
     if reserve:
         if not len(task.splits["reserve"]):
@@ -234,6 +241,12 @@ def _widened(context: Context, folder: Path, setup: Setup, meter: Meter) -> Setu
             "ideal_point": {name: nearest[name](ideal_before[name], value) for name, value in ideal.items()},
         }
     )
+
+
+def _shared_teacher(folder: Path, setup: Setup) -> dict[str, str]:
+    """The teacher of a run as its baselines have it: its answers, and the layers from which students begin."""
+    origin = {"origin": str(folder / setup.origins[FROM_TEACHER])} if FROM_TEACHER in setup.origins else {}
+    return {"outputs": str(folder / setup.outputs), **origin}
 
 
 def _open_task(study: Study, folder: Path) -> Task:

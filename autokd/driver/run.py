@@ -41,7 +41,12 @@ from autokd.types import Task
 
 _WIDER = "; if it only got more choices, `--widen` (`widened=True` from Python) goes on with it"
 
-DIGESTS = {"task": "the data", "teacher": "the teacher", "space": "the source of the space"}
+DIGESTS = {
+    "task": "the data",
+    "teacher": "the teacher",
+    "space": "the source of the space",
+    "origins": "the weights from which students begin",
+}
 """What the digests of a run stand for, in words."""
 
 
@@ -243,7 +248,7 @@ def refuse_other_study(
     _refuse(folder, setup, [changed.get(each, each) for each in left], hint)
 
 
-def refuse_other_digests(folder: Path, setup: Setup | None, **digests: str) -> None:
+def refuse_other_digests(folder: Path, setup: Setup | None, **digests: object) -> None:
     """Refuses to go on in a run that was begun with other data or another teacher, by their digests of now."""
     if setup is not None:
         _refuse(folder, setup, [DIGESTS[key] for key, now in digests.items() if now != getattr(setup.digests, key)])

@@ -44,6 +44,12 @@ class Tokens:
         return size
 
     @cached_property
+    def pieces(self) -> tuple[str, ...]:
+        """The text of each token by its number."""
+        numbers = self.tokenizer.get_vocab(with_added_tokens=True)
+        return tuple(sorted(numbers, key=numbers.__getitem__))
+
+    @cached_property
     def around(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The tokens before and after those of a text, such as [CLS] and [SEP].
 

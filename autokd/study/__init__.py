@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         suggest_reading,
     )
     from autokd.study.plain import MAY_CHANGE, changed_keys, dump, not_importable
-    from autokd.study.recipe import Range, RecipeSpace, WholeRange
+    from autokd.study.recipe import FileStart, Range, RecipeSpace, WholeRange
     from autokd.study.run import (
         FORMAT,
         SETUP_FILE,
@@ -71,6 +71,7 @@ __all__ = [
     "TO_TRAIN",
     "Budget",
     "Digests",
+    "FileStart",
     "MadeTaskSection",
     "Range",
     "RayExecutor",
@@ -144,6 +145,7 @@ _HOMES = {
         "not_importable",
     ),
     "recipe": (
+        "FileStart",
         "Range",
         "RecipeSpace",
         "WholeRange",

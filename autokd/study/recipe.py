@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -10,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 
 from autokd.errors import InputError, nearest
 from autokd.study.section import Section, as_tuple
-from autokd.types import Head, Recipe
+from autokd.types import FROM_TEACHER, PRETRAINED, SCRATCH, Head, Recipe
 
 if TYPE_CHECKING:
     import optuna
@@ -149,10 +150,63 @@ NameSetting = Annotated[
 ]
 
 
+class FileStart(Section):
+    """First weights from a file."""
+
+    file: str = Field(min_length=1)
+    """The file of the weights. Write a file .safetensors, .pt, .pth or .npz, found from the current folder. Tensors of
+    which a student has the name and the shape are taken over."""
+
+    @property
+    def name(self) -> str:
+        """The name of the file, without its folder, by which recipes name this start."""
+        return os.path.basename(self.file)
+
+
+_START_WORDS = (SCRATCH, PRETRAINED, FROM_TEACHER)
+
+
+def _start_form(given: Any) -> str:
+    if isinstance(given, list | tuple):
+        return "choices"
+    return "file" if isinstance(given, Mapping | FileStart) else "word"
+
+
+def _named_apart(starts: tuple[Any, ...]) -> tuple[Any, ...]:
+    names = [start_name(start) for start in starts]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"'{name}' is named twice; leave one out, or rename a file so that all names differ")
+    return starts
+
+
+def start_name(start: str | FileStart) -> str:
+    """The name of a start in a recipe."""
+    return start if isinstance(start, str) else start.name
+
+
+def _file_is_no_word(start: FileStart) -> FileStart:
+    if start.name in _START_WORDS:
+        raise ValueError(f"a file named '{start.name}' given; rename it, because this is the name of another start")
+    return start
+
+
+_Word = Annotated[Literal["scratch", "pretrained", "teacher"], Tag("word")]
+_File = Annotated[FileStart, AfterValidator(_file_is_no_word), Tag("file")]
+_Starts = Annotated[
+    tuple[Annotated[_Word | _File, Discriminator(_start_form)], ...],
+    BeforeValidator(as_tuple),
+    Field(min_length=1),
+    AfterValidator(_named_apart),
+    Tag("choices"),
+]
+StartSetting = Annotated[_Word | _File | _Starts, Discriminator(_start_form)]
+
+
 class RecipeSpace(Section):
     """How students may be trained: each setting a fixed value, a list of choices, or a range."""
 
-    later_keys: ClassVar[frozenset[str]] = frozenset({"head_weights"})
+    later_keys: ClassVar[frozenset[str]] = frozenset({"head_weights", "start"})
 
     temperature: Annotated[Setting, AfterValidator(_above_zero)] = Range(low=1, high=16, log=True)
     """The temperature T that softens the outputs of teacher and student. Write numbers above 0."""
@@ -174,11 +228,20 @@ class RecipeSpace(Section):
     ] = Field(default_factory=dict)
     """How much the loss of each head counts, where the task has several. Write a mapping {head: number of 0 or more},
     whose ratios count and in which a head that is left out has 1, or 'uncertainty' to have the weights learned."""
+    start: StartSetting = "scratch"
+    """Where a student's first weights come from. Write 'scratch' (drawn at random), 'pretrained' (as somebody trained
+    them, if the search space knows such weights), 'teacher' (taken over from the teacher's layers), or {file: PATH}.
+    A list of these is searched."""
 
     @property
     def methods(self) -> tuple[str, ...]:
         """The distillation losses that a recipe may name."""
         return self.method if isinstance(self.method, tuple) else (self.method,)
+
+    @property
+    def starts(self) -> tuple[str | FileStart, ...]:
+        """Where the first weights of students may come from."""
+        return self.start if isinstance(self.start, tuple) else (self.start,)
 
     def suggest(self, trial: optuna.Trial, *, epochs: int, heads: Mapping[str, Head] | None = None) -> Recipe:
         """A recipe that `trial` suggests under the names `recipe.<setting>`. Fixed settings are not suggested.
@@ -196,6 +259,7 @@ class RecipeSpace(Section):
         weights: Any = self.head_weights
         if isinstance(weights, Mapping):
             weights = {name: _pick(trial, f"recipe.head_weights.{name}", each) for name, each in weights.items()}
+        names = tuple(map(start_name, self.starts))
         return Recipe(
             alpha=alpha,
             temperature=1.0 if plain else _pick(trial, "recipe.temperature", self.temperature),
@@ -205,6 +269,7 @@ class RecipeSpace(Section):
             batch_size=_pick(trial, "recipe.batch_size", self.batch_size),
             epochs=epochs,
             head_weights=weights,
+            start=_pick(trial, "recipe.start", names if len(names) > 1 else names[0]),
         )
 
     def refuse_heads(self, heads: Collection[str]) -> None:

@@ -10,7 +10,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
 
 from autokd.errors import START_OVER, InputError, said
 from autokd.files import read_json, write_json
@@ -41,6 +49,13 @@ class Digests(BaseModel):
     """The digest of everything that the teacher's answers depend on."""
     space: str
     """The digest of the source file of the space and its settings, or of the choices of the table."""
+    origins: Mapping[str, str] = {}
+    """The digests of the files from which students begin, by the name of the start; empty if they begin from none."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_came_later(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = plain(self)
+        return {key: value for key, value in data.items() if key != "origins" or value}
 
 
 class Measure(BaseModel):
@@ -111,6 +126,9 @@ class Setup(BaseModel):
     """The names of its Optuna studies, with the one in use last; a wider space begins a new one."""
     readings: Mapping[str, tuple[Any, ...]] = {}
     """The choices of what is searched of the way in which rows are read, by name; empty if nothing is."""
+    origins: Mapping[str, str] = {}
+    """The files from which students begin, relative to the run folder, by the name of the start, as a recipe has it;
+    empty if they begin from none."""
     reserve: bool = False
     """Whether students also train on the training rows that the search left out."""
 
@@ -154,7 +172,7 @@ def read_setup(folder: str | Path) -> Setup:
 
 def write_setup(folder: Path, setup: Setup) -> None:
     """Writes the file; a reader sees all of it, or the file that was there before."""
-    without = set() if setup.readings else {"readings"}  # which came later
+    without = {later for later in ("readings", "origins") if not getattr(setup, later)}
     write_json(folder / SETUP_FILE, {**setup.model_dump(by_alias=True, exclude=without), "format": FORMAT})
 
 

@@ -142,6 +142,9 @@ class OutputsSection(TeacherSection):
     (views, rows, num_outputs). Its rows are the task's first rows; NaN means that there is no answer."""
     gives: Gives = "logits"
     """What the numbers mean. Write logits or probabilities."""
+    origin: str | None = None
+    """The layers of the network that gave these answers, for students with `start: teacher`. Write the file
+    starts/teacher.safetensors of a run folder, or null."""
 
     @field_validator("reading")
     @classmethod

@@ -108,6 +108,11 @@ class TextTask(StoredTask):
         return self._tokenized.tokens.vocabulary
 
     @property
+    def pieces(self) -> tuple[str, ...]:
+        """The text of each token by its number; that of padding is first."""
+        return self._tokenized.tokens.pieces
+
+    @property
     def views(self) -> int:
         """Always 1: texts are not augmented."""
         return 1

@@ -66,6 +66,7 @@ def context_of(run: Path, setup: Setup, *, measured: bool = True) -> Context:
         task=with_reserve(task) if setup.reserve else task,
         answers=open_outputs(run / setup.outputs),
         objectives=resolve_objectives(study, heads_of(task)) if measured else (),
+        origins={name: run / file for name, file in setup.origins.items()},
     )
 
 
@@ -73,7 +74,9 @@ def files_of(run: Path, setup: Setup) -> list[Path]:
     """The files and folders of a run, besides `study.json`, that `load_context` reads."""
     if not setup.outputs:
         return [run / setup.task, description_of(run / setup.task)]
-    return [run / name for name in (setup.task, setup.outputs) if name]  # a task that is made again is in no file
+    return [
+        run / name for name in (setup.task, setup.outputs, *setup.origins.values()) if name
+    ]  # a task that is made again is in no file
 
 
 def run_stretch_in(run: str, stretch: Stretch) -> dict[str, Any]:

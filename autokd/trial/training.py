@@ -33,6 +33,7 @@ from autokd.errors import (
     shortened,
     without_secrets,
 )
+from autokd.first_weights import Origin, Taken
 from autokd.heads import heads_of
 from autokd.networks import example_of
 from autokd.objectives.measuring import measured
@@ -52,6 +53,7 @@ from autokd.trial.patience import in_time
 from autokd.trial.process import restored
 from autokd.trial.rebuilding import build_student, keep, why_lost
 from autokd.trial.searched import Stretch
+from autokd.trial.starting import begin
 from autokd.trial.suggested import checked, refuse_taken_names
 from autokd.types import Arch, DistillationLoss, Objective, Recipe, SearchSpace, Task, settings_of
 
@@ -76,6 +78,7 @@ class Context:
         task: the opened task.
         answers: the teacher's answers by view and row, memory-mapped, shape (views, rows, num_outputs).
         objectives: the resolved objectives, in the study's order.
+        origins: the files from which students begin, by the name of the start, as a recipe has it.
         reading: what is searched of the way in which rows are read and was picked; empty if nothing is.
         base: the context before a reading was picked; None if none was.
     """
@@ -87,6 +90,7 @@ class Context:
     task: Task
     answers: Tensor
     objectives: tuple[Objective, ...]
+    origins: Mapping[str, Path] = field(default_factory=dict)
     reading: Mapping[str, Any] = field(default_factory=dict)
     base: Context | None = None
 
@@ -130,6 +134,18 @@ class Context:
             task: Any = self.task
             self._seen[key] = replace(self, task=task.seen_through(dict(reading)), reading=dict(reading), base=self)
         return self._seen[key]
+
+    def origin(self, start: str) -> Origin:
+        """The trained network from which students with this start begin, read once in each process."""
+        if self.base is not None:
+            return self.base.origin(start)
+        if start not in self._read:
+            self._read[start] = Origin.read(self.origins[start])
+        return self._read[start]
+
+    @cached_property
+    def _read(self) -> dict[str, Origin]:
+        return {}
 
     @cached_property
     def _seen(self) -> dict[str, Context]:
@@ -224,7 +240,7 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
     if damaged or not stretch.source:
         stretch = replace(stretch, start=0, source="")
     try:
-        training = start_training(context, stretch)
+        training, taken = start_training(context, stretch)
         training.run(stretch.start, stretch.stop)
         outputs = finite_outputs(context, training.student, "validation")
         values = evaluate_outputs(context, outputs, "validation")
@@ -233,6 +249,7 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
         result: dict[str, Any] = {"epoch": stretch.stop, "values": values}
         spread = standard_errors(context, outputs, values) if stretch.stop == stretch.recipe.epochs else {}
         result |= {"spread": spread} if spread else {}
+        result |= {"start": taken.plain()} if taken is not None else {}
         result |= {"seconds": time.perf_counter() - started, **damaged}
     except FOREIGN as error:  # a space that calls sys.exit ends its trial, not the search
         if isinstance(error, OSError) and error.errno in _FULL_DISK:
@@ -251,11 +268,17 @@ def run_stretch(context: Context, stretch: Stretch) -> dict[str, Any]:
     return result
 
 
-def start_training(context: Context, stretch: Stretch) -> Training:
-    """The training of `stretch` at its start, with the network built and the checkpoint restored."""
+def start_training(context: Context, stretch: Stretch) -> tuple[Training, Taken | None]:
+    """The training of `stretch` at its start, with the network built and the checkpoint restored.
+
+    If the student begins with weights from elsewhere, it is said which these are.
+    """
     study = context.study
+    student, taken = build_student(context, stretch.arch, seed=stretch.seed), None
+    if not stretch.source:
+        taken = begin(context, student, stretch.arch, stretch.recipe.start, seed=stretch.seed)
     training = Training(
-        build_student(context, stretch.arch, seed=stretch.seed),
+        student,
         context.data,
         context.answers_on_device,
         stretch.recipe,
@@ -266,7 +289,7 @@ def start_training(context: Context, stretch: Stretch) -> Training:
     )
     if stretch.source:
         training.restore(Path(stretch.source))
-    return training
+    return training, taken
 
 
 def _can_go_on(stretch: Stretch) -> bool:

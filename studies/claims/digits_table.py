@@ -109,7 +109,7 @@ def train(context: Context, cell: Cell) -> dict[str, float]:
     """Validation and test accuracy of one training at every rung, by column."""
     study = context.study
     seed = training_seed(cell.arch, cell.recipe, study.seed, cell.repeat)
-    training = start_training(context, Stretch(0, cell.arch, cell.recipe, seed, 0, cell.recipe.epochs, "", ""))
+    training, _ = start_training(context, Stretch(0, cell.arch, cell.recipe, seed, 0, cell.recipe.epochs, "", ""))
     values = {}
     for start, stop in itertools.pairwise((0, *study.budget.rungs)):
         training.run(start, stop)
