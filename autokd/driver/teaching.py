@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from autokd.checkpoints import OPTIMIZER, WEIGHTS, is_whole, write_result
 from autokd.devices import Compute, on_device, pick_device
@@ -20,17 +21,20 @@ from autokd.driver.events import Notify, steps
 from autokd.errors import FOREIGN, InputError, said
 from autokd.losses import kd
 from autokd.study import TEACHER, TO_TEACH, Setup, Study, TeacherSection, as_let_in, changed_sources, teacher_sources
-from autokd.study.teacher import TrainedSection, members_of
-from autokd.tasks.rows import all_labels
+from autokd.study.teacher import FineTunedSection, TrainedSection, members_of
+from autokd.tasks.rows import all_labels, trained_on
 from autokd.teachers.answers import rows_at_once
 from autokd.teachers.asking import questions
 from autokd.teachers.cache import SPLITS, open_outputs, teacher_outputs
 from autokd.teachers.doubts import doubts
 from autokd.teachers.scores import compares_with_teacher, refuse_chance, refuse_unanswered
 from autokd.teachers.sources import load_teacher, placed
-from autokd.teachers.trained import Train
+from autokd.teachers.trained import Train, in_epochs
 from autokd.trial import Context, evaluate_outputs, refuse_changed
 from autokd.types import Recipe, Task, Teacher
+
+_STEPS = 32
+"""How many steps of training a large network has between two moments at which it is kept."""
 
 _LOG = logging.getLogger("autokd")
 
@@ -140,46 +144,64 @@ def _ask_test(context: Context, folder: Path, setup: Setup, notify: Notify, own:
 def _training(study: Study, notify: Notify) -> Train:
     """The function that trains a teacher, plainly, on every training label, also on those that students do not see."""
 
-    def train(network: nn.Module, spec: TrainedSection, task: Task, folder: Path) -> None:
+    def train(network: nn.Module, spec: TrainedSection | FineTunedSection, task: Task, folder: Path) -> None:
+        compute = Compute(pick_device(study.device))
+        labelled = on_device(all_labels(task), compute.device)
+        parts = _parts(spec, labelled.splits["train"], study.seed)
         recipe = Recipe(
             alpha=0.0,
             lr=spec.lr,
             weight_decay=spec.weight_decay,
             batch_size=spec.batch_size,
-            epochs=spec.epochs,
+            epochs=len(parts),
         )
-        compute = Compute(pick_device(study.device))
-        labelled = on_device(all_labels(task), compute.device)
+        whole = len(parts) == spec.epochs
         unread = torch.empty(task.views, 0, task.num_outputs)
         training = Training(
             network, labelled, unread, recipe, loss=kd, seed=study.seed, schedule=one_cycle, compute=compute
         )
-        done = _last_epoch(folder)
+        done = _last_part(folder)
         if done:
-            _LOG.info("The teacher was trained for %d epochs before. Its training goes on from there.", done)
+            how_far = f"for {in_epochs(done)}" if whole else f"on {done} of {len(parts)} parts of its rows"
+            _LOG.info("The teacher was trained %s before. Its training goes on from there.", how_far)
             training.restore(folder / f"epoch-{done}")
-        told = steps(f"Training the teacher for {spec.epochs} epochs", notify)
-        told(done, spec.epochs)
-        for epoch in range(done, spec.epochs):
+        told = steps(f"Training the teacher for {in_epochs(spec.epochs)}{'' if whole else ' in parts'}", notify)
+        told(done, len(parts))
+        for part in range(done, len(parts)):
+            training.task = labelled if whole else trained_on(labelled, parts[part])
             try:
-                training.run(epoch, epoch + 1)
+                training.run(part, part + 1)
             except FloatingPointError as error:
                 raise InputError(
                     f"the teacher's training diverged: {said(error)}; write a smaller 'teacher.lr'"
                 ) from error
-            _keep(training, folder, epoch + 1)
-            told(epoch + 1, spec.epochs)
+            _keep(training, folder, part + 1)
+            told(part + 1, len(parts))
         network.cpu()  # where its digest is made and it is saved
 
     return train
 
 
-def _refuse_training(network: nn.Module, spec: TrainedSection, task: Task, folder: Path) -> None:
+def _parts(spec: TrainedSection | FineTunedSection, rows: Tensor, seed: int) -> list[Tensor]:
+    """The rows of each part of a training, in the order of the parts. The training is kept after each of them.
+
+    Each epoch of a network of a search space is one part. A network that is trained further is large and trained for
+    few epochs, so its epochs have parts of about 32 steps.
+    """
+    if isinstance(spec, TrainedSection):
+        return [rows] * spec.epochs
+    count = math.ceil(len(rows) / (_STEPS * spec.batch_size))
+    drawn = torch.Generator().manual_seed(seed % 2**63)
+    shuffles = [rows[torch.randperm(len(rows), generator=drawn)] for _ in range(spec.epochs)]
+    return [part for shuffled in shuffles for part in shuffled.tensor_split(count)]
+
+
+def _refuse_training(network: nn.Module, spec: TrainedSection | FineTunedSection, task: Task, folder: Path) -> None:
     raise InputError("the weights of its training are gone")
 
 
 def _keep(training: Training, folder: Path, epoch: int) -> None:
-    """Keeps a training as it is after an epoch, whole or not at all, in place of the epoch before."""
+    """Keeps a training as it is after a part, whole or not at all, in place of the part before."""
     part = folder / f"epoch-{epoch}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -190,8 +212,8 @@ def _keep(training: Training, folder: Path, epoch: int) -> None:
     shutil.rmtree(folder / f"epoch-{epoch - 1}", ignore_errors=True)
 
 
-def _last_epoch(folder: Path) -> int:
-    """The last epoch that was kept and is not damaged; 0 if there is none."""
+def _last_part(folder: Path) -> int:
+    """The last part that was kept and is not damaged; 0 if there is none."""
     names = [re.fullmatch(r"epoch-(\d+)", path.name) for path in folder.glob("epoch-*")]
     kept = sorted((int(match[1]) for match in names if match), reverse=True)
     return next((epoch for epoch in kept if is_whole(folder / f"epoch-{epoch}", WEIGHTS, OPTIMIZER)), 0)

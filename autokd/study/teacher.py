@@ -68,6 +68,19 @@ class SpaceSection(TeacherSection):
     """The file of its weights. Write a file .safetensors, .pt, .pth or .npz, found from the current folder."""
 
 
+class FineTunedSection(TeacherSection):
+    """A network that somebody trained, which AutoKD may train further."""
+
+    epochs: int = Field(0, ge=0)
+    """How often training passes over all training labels. Write 0 to have the network answer as it is."""
+    lr: float = Field(1e-4, gt=0)
+    """The peak learning rate of AdamW in that training."""
+    weight_decay: float = Field(0.01, ge=0)
+    """The weight decay of AdamW, 0 or more."""
+    batch_size: int = Field(32, ge=2)
+    """How many rows each training step has. Write a whole number of 2 or more."""
+
+
 class NetworkSection(TeacherSection):
     """A torch network by reference. It gets inputs as the task normalises them, so let `task.normalise` match how the
     network was trained."""

@@ -39,7 +39,12 @@ def labelled(task: Task, rows: Tensor) -> Tensor:
 def all_labels(task: Task) -> Task:
     """The task as its teacher sees it: all rows that have a label and may be trained on are in the labelled split."""
     rows = torch.cat([task.splits[split] for split in ("train", "transfer", "reserve")])
-    return _resplit(task, train=labelled(task, rows), transfer=rows[:0], reserve=rows[:0])
+    return trained_on(task, labelled(task, rows))
+
+
+def trained_on(task: Task, rows: Tensor) -> Task:
+    """The task with these rows as its labelled split, and no others to train on."""
+    return _resplit(task, train=rows, transfer=rows[:0], reserve=rows[:0])
 
 
 def with_reserve(task: Task) -> Task:

@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 
 from autokd.errors import InputError
 from autokd.heads import heads_of
-from autokd.registry import resolve
+from autokd.registry import resolve, source_digest
 from autokd.study.teacher import (
     HeadsSection,
     NetworkSection,
@@ -116,7 +116,9 @@ def _from_section(spec: TeacherSection, task: Task, folder: Path, train: Train, 
         refuse_searched(task)
     match spec:
         case TrainedSection():
-            network = from_training(spec, task, folder=folder, train=train, seed=seed)
+            network = from_space(spec, task, seed=seed)
+            begun = {"space source": source_digest(resolve("search_spaces", spec.space))}
+            from_training(spec, network, task, begun=begun, folder=folder, train=train, seed=seed)
             return _network(spec.space, network, standardised=True)
         case SpaceSection():
             network = from_space(spec, task, seed=seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,12 @@ from torch import nn
 
 from autokd.errors import InputError, said
 from autokd.files import write_json
-from autokd.registry import resolve, source_digest
-from autokd.study.teacher import TrainedSection
+from autokd.study.teacher import FineTunedSection, TrainedSection
 from autokd.teachers.files import digest_of, file_digest
-from autokd.teachers.networks import from_space
 from autokd.teachers.weights import load_weights, save_weights
 from autokd.types import Task
 
-Train = Callable[[nn.Module, TrainedSection, Task, Path], None]
+Train = Callable[[nn.Module, TrainedSection | FineTunedSection, Task, Path], None]
 """Trains a network in place on a task, as its specification says.
 
 It keeps in a folder what the training needs to go on after its process was killed.
@@ -29,27 +27,37 @@ It keeps in a folder what the training needs to go on after its process was kill
 _LOG = logging.getLogger("autokd")
 
 
-def from_training(spec: TrainedSection, task: Task, *, folder: Path, train: Train, seed: int) -> nn.Module:
-    """The network in `folder` if it was trained with this specification, task, space and seed; else one trained now.
+def from_training(
+    spec: TrainedSection | FineTunedSection,
+    network: nn.Module,
+    task: Task,
+    *,
+    begun: Mapping[str, str],
+    folder: Path,
+    train: Train,
+    seed: int,
+) -> nn.Module:
+    """A network with the weights in `folder` if they were trained with these settings; else it is trained now.
 
     The weights are written to `teacher.safetensors`, and after that their origin to `teacher.json`, so an interrupted
     training leaves nothing that looks finished. The log says whether the network was trained now, and why.
 
     Args:
-        spec: the network and how it is trained.
+        spec: how the network is trained.
+        network: the network as training begins with it; its weights are changed in place.
         task: the task on which the network is trained.
+        begun: digests of all that decides what the network is before its training, by what they are digests of.
         folder: is made if it does not exist.
         train: trains the network in place; the folder that it gets is deleted when the training is done.
-        seed: the seed of the initial weights.
+        seed: the seed with which the network was made.
 
     Raises:
-        InputError: the space cannot build the network, or the folder cannot be written.
+        InputError: the folder cannot be written.
     """
-    network = from_space(spec, task, seed=seed)
     of = {
         "spec": spec.model_dump(mode="json", exclude={"weight", "reading"}),  # the task is seen through the reading
         "task": task.digest,
-        "space source": source_digest(resolve("search_spaces", spec.space)),
+        **begun,
         "seed": seed,
     }
     weights, record = folder / "teacher.safetensors", folder / "teacher.json"
@@ -58,7 +66,7 @@ def from_training(spec: TrainedSection, task: Task, *, folder: Path, train: Trai
         _LOG.info("The teacher was trained before; its weights are in %s.", weights)
         load_weights(network, weights)
         return network
-    _LOG.info("Training the teacher for %d epochs (%s).", spec.epochs, reason)
+    _LOG.info("Training the teacher for %s (%s).", in_epochs(spec.epochs), reason)
     unfinished = folder / f"unfinished-{digest_of(json.dumps(of, sort_keys=True))[:16]}"  # of this training alone
     train(network, spec, task, unfinished)
     try:
@@ -70,6 +78,11 @@ def from_training(spec: TrainedSection, task: Task, *, folder: Path, train: Trai
     except OSError as error:
         raise InputError(f"the trained teacher cannot be saved in {folder}: {error.strerror or said(error)}") from error
     return network
+
+
+def in_epochs(count: int) -> str:
+    """A number of epochs in words."""
+    return "1 epoch" if count == 1 else f"{count} epochs"
 
 
 def _why_not(weights: Path, record: Path, of: dict[str, Any]) -> str:
