@@ -108,6 +108,14 @@ TASK: dict[str, tuple[dict[str, Any], str]] = {
     "a word for a length": ({"reading": {"length": "short"}}, "task.reading.length: 'short' given"),
     "an unknown key": ({"reading": {"lenght": 8}}, "task.reading"),
     "a small vocabulary": ({"reading": {"vocabulary": 3}}, "task.reading.vocabulary: 3 is too small for wordpiece"),
+    "a word for a vocabulary": (
+        {"reading": {"vocabulary": "sen"}},
+        "task.reading.vocabulary: 'sen' given; write a whole number >= 1 or, for a tokenizer in a file, seen",
+    ),
+    "a trained tokenizer trimmed": (
+        {"reading": {"vocabulary": [100, "seen"]}},
+        "'vocabulary: seen' trims a tokenizer that is in a file, and 'wordpiece' is trained on these texts",
+    ),
     "few bytes": (
         {"reading": {"tokenizer": "bpe", "vocabulary": 200}},
         "write a whole number >= 258",
@@ -128,7 +136,13 @@ FILES: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "the configuration of a model": ("config.json", '{"model_type": "bert"}', {}, "has neither tokenizer.json nor"),
     "words of no model": ("vocab.txt", "hello\nworld\n", {}, "it has no token [UNK]"),
     "the vocabulary of another model": ("vocab.txt", "[PAD]\n[UNK]\nzebra\n", {}, "does not know 100% of the tokens"),
-    "a vocabulary of a tokenizer": ("vocab.txt", "[UNK]\n", {"vocabulary": 60}, "'vocabulary' is for tokenizers that"),
+    "few tokens of a file": (
+        "vocab.txt",
+        "\n".join(["[PAD]", "[UNK]", *sorted(set(" ".join(TEXTS).split()))]),
+        {"vocabulary": 1},
+        "task.reading.vocabulary: 1 pieces are too few, because 2 must stay (special tokens and the characters of the "
+        "texts); write a whole number >= 2, or seen",
+    ),
     "no place for a text": (
         "vocab.txt",
         "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *sorted(set(" ".join(TEXTS).split()))]),

@@ -77,6 +77,21 @@ def test_an_exported_student_answers_texts(run: Path, tmp_path: Path) -> None:
     assert "[UNK]" not in page
 
 
+def test_a_student_is_exported_with_the_trimmed_tokenizer(tmp_path: Path) -> None:
+    words = from_texts([*TEXTS, "quite unusual"], [*LABELS, "good"], reading={"vocabulary": 60}).reading.tokens
+    (tmp_path / "tokenizer.json").write_text(words.json)
+    reading = {"length": 8, "tokenizer": str(tmp_path / "tokenizer.json"), "vocabulary": ["seen"]}
+    task = {"data": str(tmp_path / "films.csv"), "text": "text", "target": "label", "reading": reading}
+    budget = {"trials": 1, "rungs": [1], "reseeds": 0}
+    search_study(study_of(tmp_path, task=task, budget=budget), run=tmp_path / "run")
+    (tmp_path / "tokenizer.json").unlink()
+    export_trial(tmp_path / "run", 0, tmp_path / "out" / "student.safetensors")
+    predictor = autokd.load_predictor(tmp_path / "out")
+    assert predictor.reading is not None
+    assert predictor.reading.tokens.vocabulary < words.vocabulary
+    assert set(predictor.predict(["the film is good", "quite unusual"])) <= {"bad", "good"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["pt2", pytest.param("onnx", marks=needs("onnx"))])
 def test_a_graph_has_its_tokenizer_beside_it_and_may_be_written_again(run: Path, tmp_path: Path, suffix: str) -> None:

@@ -1,7 +1,8 @@
 """Readings: how raw rows become the input of a network. Each reading is plain data, and is rebuilt from plain data.
 
 `pixels` reads arrays of numbers, such as images, `columns` reads the rows of a table, and `texts` reads texts, of which
-`tokens` makes numbers; `trained_tokens` and `tokenizer_files` give tokenizers. `own` calls `code` of a user.
+`tokens` makes numbers; `trained_tokens`, `tokenizer_files` and `trimmed_tokens` give tokenizers. `own` calls `code` of
+a user.
 """
 
 from __future__ import annotations

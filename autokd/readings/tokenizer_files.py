@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,6 @@ from autokd.readings.trained_tokens import PADDING
 _FILE, _WORDS = "tokenizer.json", "vocab.txt"
 _LARGEST = 200_000_000
 _PADDINGS = (PADDING, "<pad>", "<|pad|>", "<PAD>", "<|padding|>")
-_LISTED = "Unigram"
-"""The kind of model whose vocabulary is a list of pairs, in the order of their numbers."""
 _PROBES = ("a b c", "The film, which I saw in 2024, isn't bad!", "Ça alors: 你好 – naïve", "[CLS] <s> ... ##ing")
 
 
@@ -91,14 +89,23 @@ def _numbered_anew(given: dict[str, Any]) -> dict[str, Any]:
     if padding not in old:
         padding = next((token for token in _PADDINGS if token in old), PADDING)
     order = [padding, *sorted(old.keys() - {padding}, key=lambda token: (old[token], token))]
-    new = {token: number for number, token in enumerate(order)}
     made = {**given, "padding": None, "truncation": None}
-    if new == old:
-        return made
-    made["model"] = _model(given["model"], old, new)
+    return made if old == {token: number for number, token in enumerate(order)} else numbered(made, order)
+
+
+def numbered(given: Mapping[str, Any], order: Sequence[str]) -> dict[str, Any]:
+    """A tokenizer, as the data of a tokenizer.json, that has these tokens alone and numbers them in this order.
+
+    Args:
+        given: a tokenizer that has these tokens. If it lacks the first one, this one becomes its padding.
+        order: the tokens, of which the first is padding. All special tokens are among them.
+    """
+    old: dict[str, int] = tokenizer_of(as_json(given)).get_vocab(with_added_tokens=True)
+    new = {token: number for number, token in enumerate(order)}
+    made = {**given, "model": _model(given["model"], old, new)}
     added = {each["content"]: each for each in given.get("added_tokens") or []}
     plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    added.setdefault(padding, {"content": padding, **plain})
+    added.setdefault(order[0], {"content": order[0], **plain})
     made["added_tokens"] = sorted(
         ({**each, "id": new[token]} for token, each in added.items()), key=lambda each: int(each["id"])
     )
@@ -106,8 +113,17 @@ def _numbered_anew(given: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
+def kind_of(model: Mapping[str, Any]) -> str:
+    """The kind of a model of tokens: WordPiece, BPE, Unigram or WordLevel. Files of old do not say it."""
+    if "type" in model:
+        return str(model["type"])
+    if isinstance(model["vocab"], list):
+        return "Unigram"
+    return "BPE" if "merges" in model else "WordPiece" if "max_input_chars_per_word" in model else "WordLevel"
+
+
 def _model(model: Mapping[str, Any], old: Mapping[str, int], new: Mapping[str, int]) -> dict[str, Any]:
-    if model.get("type", _LISTED if isinstance(model["vocab"], list) else "") != _LISTED:
+    if kind_of(model) != "Unigram":
         return {**model, "vocab": dict(new)}
     scores = dict(model["vocab"])
     pieces = [[token, scores.get(token, 0.0)] for token in new]

@@ -137,6 +137,23 @@ Counts = Annotated[
 TRAINED = ("wordpiece", "bpe")
 """The kinds of tokenizers that AutoKD trains."""
 
+SEEN = "seen"
+"""The vocabulary of a tokenizer in a file that holds the pieces that occur in training texts."""
+
+
+def _vocabulary(given: Any) -> Any:
+    if given == SEEN or (isinstance(given, int) and not isinstance(given, bool) and given >= 1):
+        return given
+    raise ValueError(f"{shown(given)} given; write a whole number >= 1 or, for a tokenizer in a file, {SEEN}")
+
+
+Vocabulary = Annotated[int | Literal["seen"], BeforeValidator(_vocabulary)]
+Vocabularies = Annotated[
+    Annotated[Vocabulary, Tag("word")]
+    | Annotated[tuple[Vocabulary, ...], BeforeValidator(as_tuple), AfterValidator(_choices), Tag("list")],
+    Discriminator(_word_or_list),
+]
+
 
 class TextReading(ReadingSection):
     """How a text becomes numbers: a tokenizer cuts it into tokens, of which the first ones are read."""
@@ -151,16 +168,18 @@ class TextReading(ReadingSection):
     """What cuts a text into tokens. Write 'wordpiece' (lower-case pieces of words) or 'bpe' (pieces of any bytes) to
     have one trained on the training texts, or the path of a file tokenizer.json, of a vocab.txt, or of a folder that
     has one of them."""
-    vocabulary: Counts = 4000
-    """The most tokens that a trained tokenizer knows. Write a whole number; a tokenizer in a file has its own. A list,
-    such as [1000, 4000], is searched."""
+    vocabulary: Vocabularies = 4000
+    """The most tokens that a tokenizer knows. Write a whole number; for a tokenizer in a file, the tokens that occur
+    most often in training texts stay, and 'seen' keeps all that occur there. Without the key, a tokenizer in a file is
+    not trimmed. A list, such as [1000, 4000], is searched."""
 
     @model_validator(mode="after")
     def _fits(self) -> TextReading:
-        if self.tokenizer not in TRAINED and "vocabulary" in self.model_fields_set:
+        choices = self.vocabulary if isinstance(self.vocabulary, tuple) else (self.vocabulary,)
+        if self.tokenizer in TRAINED and SEEN in choices:
             raise ValueError(
-                f"'vocabulary' is for tokenizers that are trained ({' or '.join(TRAINED)}), and '{self.tokenizer}' has "
-                "its own; leave it out"
+                f"'vocabulary: {SEEN}' trims a tokenizer that is in a file, and '{self.tokenizer}' is trained on these "
+                "texts; write a whole number"
             )
         return self
 

@@ -168,7 +168,7 @@ def assemble_texts(source: TableSource, spec: TaskSection, *, seed: int) -> Text
 
 
 def settings_of(reading: ReadingSection | None) -> dict[str, Any]:
-    """The settings of a reading; a tokenizer in a file has no `vocabulary`.
+    """The settings of a reading; a tokenizer in a file has a `vocabulary` only if it is trimmed.
 
     Raises:
         InputError: the reading is of rows of another kind.
@@ -176,7 +176,8 @@ def settings_of(reading: ReadingSection | None) -> dict[str, Any]:
     how = TextReading() if reading is None else reading
     if not isinstance(how, TextReading):
         raise InputError(f"task.reading: this is for {how.reads}, and these are texts; write length: [16, 32]")
-    names = ("tokenizer", "length", "vocabulary") if how.tokenizer in TRAINED else ("tokenizer", "length")
+    whole = how.tokenizer not in TRAINED and "vocabulary" not in how.model_fields_set
+    names = ("tokenizer", "length") if whole else ("tokenizer", "length", "vocabulary")
     return {name: getattr(how, name) for name in names}
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from autokd.errors import InputError, listed
 from autokd.readings.texts import Texts
-from autokd.study.reading import TRAINED, TextReading
+from autokd.study.reading import SEEN, TRAINED, TextReading
 from autokd.tasks.stored import StoredTask
 from autokd.tasks.tokenized import Tokenized, tokenized
 
@@ -70,9 +70,9 @@ class TextTask(StoredTask):
 
     Args:
         texts: the texts of all rows.
-        settings: the settings of the reading: `tokenizer`, `length` and, if the tokenizer is trained, `vocabulary`; a
-            tuple of choices if one of the last two is searched.
-        trained_on: the rows on which tokenizers are trained.
+        settings: the settings of the reading: `tokenizer`, `length` and, if the tokenizer is trained or trimmed,
+            `vocabulary`; a tuple of choices if one of the last two is searched.
+        trained_on: the rows on which tokenizers are trained, or to whose pieces they are trimmed.
         content: a digest of texts, targets, splits and all else but the reading.
         groups: the number of the group of each row, int64, shape (num_rows,), where rows belong together; None if not.
         folder: the folder of the task, in which tokenizers are kept; None if the task is in memory.
@@ -88,7 +88,7 @@ class TextTask(StoredTask):
     made: dict[str, Tokenized] = field(default_factory=dict, repr=False)
 
     @property
-    def readings(self) -> dict[str, tuple[int, ...]]:
+    def readings(self) -> dict[str, tuple[int | str, ...]]:
         """The choices of each setting that is searched, by name."""
         return {name: value for name, value in self.settings.items() if isinstance(value, tuple)}
 
@@ -100,7 +100,7 @@ class TextTask(StoredTask):
     @property
     def input_shape(self) -> tuple[int, ...]:
         """The largest number of tokens that are read of a text."""
-        return (_largest(self.settings["length"]),)
+        return (max(_each(self.settings["length"])),)
 
     @property
     def vocabulary(self) -> int:
@@ -143,9 +143,10 @@ class TextTask(StoredTask):
             InputError: a setting is not valid, or is missing and searched in this task; begins with its name.
         """
         settings = {**self.settings, **reading}
-        if settings["tokenizer"] not in TRAINED and "vocabulary" not in reading:
-            settings.pop("vocabulary", None)
-        elif settings["tokenizer"] in TRAINED:
+        trained, was_trained = (tokens in TRAINED for tokens in (settings["tokenizer"], self.settings["tokenizer"]))
+        if "tokenizer" in reading and "vocabulary" not in reading and not (trained and was_trained):
+            settings.pop("vocabulary", None)  # which was that of another tokenizer
+        if trained:
             settings.setdefault("vocabulary", _DEFAULT.vocabulary)
         for name, value in settings.items():
             if name not in ("tokenizer", "length", "vocabulary"):
@@ -198,8 +199,9 @@ class TextTask(StoredTask):
     @property
     def _tokenized(self) -> Tokenized:
         """What the tokenizer makes of all rows; that of the largest vocabulary if this is searched."""
-        largest = {name: _largest(value) for name, value in self.settings.items() if name == "vocabulary"}
-        return self._made_by({**self.settings, **largest})
+        choices = _each(self.settings.get("vocabulary"))
+        largest = SEEN if SEEN in choices else max(choices)
+        return self._made_by({**self.settings, "vocabulary": largest})
 
     def _made_by(self, settings: Mapping[str, Any]) -> Tokenized:
         """What the tokenizer of these settings makes of all rows. It is made and kept once."""
@@ -224,7 +226,3 @@ def text_digest(content: str, reading: Mapping[str, Any]) -> str:
 
 def _each(given: Any) -> tuple[Any, ...]:
     return given if isinstance(given, tuple) else (given,)
-
-
-def _largest(given: Any) -> int:
-    return max(_each(given))

@@ -21,6 +21,8 @@ from autokd.readings.texts import as_json
 from autokd.readings.tokenizer_files import tokenizer_file, tokens_in, unknown_share
 from autokd.readings.tokens import Tokens
 from autokd.readings.trained_tokens import KINDS, trained
+from autokd.readings.trimmed_tokens import trimmed
+from autokd.study.reading import SEEN
 from autokd.tasks.files import stamp
 from autokd.tasks.written import file_digest, written_once
 
@@ -59,7 +61,7 @@ class Tokenized:
 
 def tokenized(
     tokenizer: str,
-    vocabulary: int | None,
+    vocabulary: int | str | None,
     *,
     texts: Callable[[], Sequence[str]],
     train: Callable[[], Sequence[str]],
@@ -69,18 +71,18 @@ def tokenized(
 
     Args:
         tokenizer: one of `KINDS`, or the path of a tokenizer.
-        vocabulary: the most tokens of a trained tokenizer; None if it is in a file.
+        vocabulary: the most tokens of the tokenizer; `SEEN` if one in a file is trimmed to the pieces that occur in
+            `train`, and None if it stays whole.
         texts: gives all texts.
-        train: gives the texts on which a tokenizer is trained.
+        train: gives the texts on which a tokenizer is trained, or to whose pieces it is trimmed.
         folder: the folder of the task, which then has them, too; None if nothing is kept.
 
     Raises:
         InputError: there is no such tokenizer, it is for other texts, or the files are damaged or cannot be written;
             begins with the name of the setting where a setting is wrong.
     """
-    if vocabulary is not None and tokenizer not in KINDS:
-        raise InputError(f"vocabulary: the tokenizer {tokenizer} has its own; leave it out")
-    words = tokenizer if vocabulary is None else f"{tokenizer} of up to {vocabulary:,} tokens"
+    most = f" of up to {vocabulary:,} tokens" if isinstance(vocabulary, int) else ""
+    words = f"{tokenizer}{', trimmed to the tokens of training texts' if vocabulary == SEEN else most}"
     if folder is None:
         return _made(tokenizer, vocabulary, words, texts, train)
     name = file_name(tokenizer, vocabulary)
@@ -104,11 +106,10 @@ def stamp_of_tokenizer(tokenizer: str) -> str:
         raise InputError(f"task.reading.tokenizer: {error}") from None
 
 
-def file_name(tokenizer: str, vocabulary: int | None) -> str:
+def file_name(tokenizer: str, vocabulary: int | str | None) -> str:
     """The name, without endings, of the files that hold what a tokenizer makes of all texts."""
-    if vocabulary is not None:
-        return f"tokens-{tokenizer}-{vocabulary}"
-    return f"tokens-{hashlib.sha256(os.fsencode(tokenizer)).hexdigest()[:16]}"
+    name = tokenizer if tokenizer in KINDS else hashlib.sha256(os.fsencode(tokenizer)).hexdigest()[:16]
+    return f"tokens-{name}" if vocabulary is None else f"tokens-{name}-{vocabulary}"
 
 
 def write_tokenized(found: Tokenized, folder: Path, name: str) -> None:
@@ -136,19 +137,32 @@ def _opened(folder: Path, name: str, words: str) -> Tokenized:
 
 def _made(
     tokenizer: str,
-    vocabulary: int | None,
+    vocabulary: int | str | None,
     words: str,
     texts: Callable[[], Sequence[str]],
     train: Callable[[], Sequence[str]],
 ) -> Tokenized:
-    if vocabulary is not None:
-        tokens = trained(tokenizer, train(), vocabulary=vocabulary)
+    most = vocabulary if isinstance(vocabulary, int) else None
+    if tokenizer in KINDS:
+        if most is None:
+            raise InputError(f"vocabulary: {tokenizer} is trained on these texts; write a whole number of tokens")
+        tokens = trained(tokenizer, train(), vocabulary=most)
         return Tokenized(tokens, words, *tokens.numbered(texts()))
     try:
         tokens = tokens_in(tokenizer_file(Path(os.path.expanduser(tokenizer))))
         _ = tokens.around
     except InputError as error:
         raise InputError(f"tokenizer: {error}") from None
+    if vocabulary is not None:
+        whole, tokens = tokens.vocabulary, trimmed(tokens, train(), most=most)
+        _LOG.info(
+            "Tokenizer %s: of its %s tokens, %s stay, which are special ones, characters of training texts, and those "
+            "that occur %sthere.",
+            tokenizer,
+            f"{whole:,}",
+            f"{tokens.vocabulary:,}",
+            "" if most is None else "most often ",
+        )
     flat, ends = tokens.numbered(texts())
     share = unknown_share(tokens, flat)
     if share > _FOREIGN_FROM:
