@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from search_spaces.inheriting import alike, spread, taken_over
 from search_spaces.names import Named
 from search_spaces.picks import need_counts, need_some_of, pick, refuse_strange
 
 if TYPE_CHECKING:
     import optuna
+    from torch import Tensor
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
@@ -50,6 +52,21 @@ def build(arch: dict[str, Any], task: Any) -> nn.Module:
     return Named({**layers, "head": nn.Linear(width_in, task.num_outputs)})
 
 
+def inherit(
+    arch: dict[str, Any], teacher_arch: dict[str, Any], teacher_weights: dict[str, Tensor], task: Any
+) -> dict[str, Tensor]:
+    """Takes the leading units of the first hidden layer, of the last one, and of layers evenly spread between them."""
+    if not alike(arch, teacher_arch):
+        return {}
+    places = spread(len(arch["widths"]), len(teacher_arch["widths"]))
+    return taken_over(
+        lambda: build(arch, task),
+        teacher_weights,
+        blocks={f"blocks.{i}": f"blocks.{place}" for i, place in enumerate(places)},
+        reading=("blocks.0.linear.weight",),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Space:
     """The space with settings, each a list of choices, a range (low, high) or a fixed value.
@@ -72,6 +89,7 @@ class Space:
     side: Any = 56
 
     build = staticmethod(build)
+    inherit = staticmethod(inherit)
 
     def __post_init__(self) -> None:
         refuse_strange(vars(self))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 from torch.nn import functional
 
+from search_spaces.inheriting import alike, stage_blocks, taken_over
 from search_spaces.names import Named
 from search_spaces.picks import is_searched, need_counts, need_some_of, pick, refuse_strange
 
@@ -63,6 +64,20 @@ def build(arch: dict[str, Any], task: Any) -> nn.Module:
     return Named({**layers, **head})
 
 
+def inherit(
+    arch: dict[str, Any], teacher_arch: dict[str, Any], teacher_weights: dict[str, Tensor], task: Any
+) -> dict[str, Tensor]:
+    """Takes leading channels of each stage: of its first block, its last one and blocks evenly spread between them."""
+    if not alike(arch, teacher_arch):
+        return {}
+    return taken_over(
+        lambda: build(arch, task),
+        teacher_weights,
+        blocks=stage_blocks(arch["stages"], teacher_arch["stages"]),
+        reading=("stem.convolution.conv.weight",),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Space:
     """The space with settings, each a list of choices, a range (low, high) or a fixed value.
@@ -88,6 +103,7 @@ class Space:
     side: Any = 56
 
     build = staticmethod(build)
+    inherit = staticmethod(inherit)
 
     def __post_init__(self) -> None:
         refuse_strange(vars(self))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from search_spaces.inheriting import alike, of_heads, spread, taken_over
 from search_spaces.names import Named
 from search_spaces.picks import need_counts, pick, refuse_strange
 
@@ -59,6 +60,27 @@ def build(arch: dict[str, Any], task: Any) -> nn.Module:
     return Named({**layers, **head})
 
 
+def inherit(
+    arch: dict[str, Any], teacher_arch: dict[str, Any], teacher_weights: dict[str, Tensor], task: Any
+) -> dict[str, Tensor]:
+    """Takes the first block, the last one and blocks evenly spread between them, with the leading heads and channels.
+
+    Patches of another size than the teacher's are learnt anew.
+    """
+    if not alike(arch, teacher_arch):
+        return {}
+    heads, own = ((each["heads"], each["head_width"]) for each in (teacher_arch, arch))
+    weights = dict(teacher_weights)
+    for name, tensor in teacher_weights.items():
+        if ".query_key_value." in name:
+            weights[name] = of_heads(tensor, 0, heads, own)
+        elif name.endswith(".project.weight") and not name.startswith("patches."):
+            weights[name] = of_heads(tensor, 1, heads, own)
+    places = spread(len(arch["mlp_ratios"]), len(teacher_arch["mlp_ratios"]))
+    blocks = {f"blocks.{i}": f"blocks.{place}" for i, place in enumerate(places)}
+    return taken_over(lambda: build(arch, task), weights, blocks=blocks, reading=("patches.project.weight",))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Space:
     """The space with settings, each a list of choices, a range (low, high) or a fixed value.
@@ -83,6 +105,7 @@ class Space:
     side: Any = 56
 
     build = staticmethod(build)
+    inherit = staticmethod(inherit)
 
     def __post_init__(self) -> None:
         refuse_strange(vars(self))

@@ -146,7 +146,9 @@ class Driver:
             self._refuse_if_all_fail()
             return []
         earlier = checkpoint(self.folder, trial)
-        self.record.reach(number, result["epoch"], result["values"], spread=result.get("spread"))
+        self.record.reach(
+            number, result["epoch"], result["values"], spread=result.get("spread"), start=result.get("start")
+        )
         self._add_point(trial, result["epoch"])
         if earlier is not None:
             drop(earlier)

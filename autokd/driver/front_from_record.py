@@ -49,6 +49,7 @@ class Measures:
                 {name: trial.values[name] for name in names},
                 self.standard_errors(trial.values, trial.spread),
                 reading=trial.reading,
+                start=trial.start,
             )
             for trial in complete
         ]

@@ -11,6 +11,7 @@ from autokd.devices import pick_device
 from autokd.driver.costs import draw_students, refuse_hopeless_bounds
 from autokd.driver.run import refuse_unimportable
 from autokd.driver.spaces import refuse_unbuildable
+from autokd.driver.starts import refuse_unusable_starts
 from autokd.errors import InputError
 from autokd.heads import heads_of
 from autokd.record import refuse_record
@@ -46,12 +47,13 @@ def usable_parts(study: Study) -> tuple[SearchSpace, tuple[Objective, ...]]:
     """The space and the objectives of a study that trains students.
 
     Raises:
-        InputError: the space, an objective, a loss or the scheduler cannot be used.
+        InputError: the space, an objective, a loss, the scheduler or a start cannot be used.
     """
     for method in study.recipe.methods:
         resolve_loss(method)
     space, objectives = resolve_space(study), resolve_objectives(study)
     resolve("schedulers", study.scheduler)(objectives, study.budget.rungs)
+    refuse_unusable_starts(study, space)
     return space, objectives
 
 

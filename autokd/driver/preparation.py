@@ -36,7 +36,13 @@ from autokd.driver.run import (
 )
 from autokd.driver.settling import read_test
 from autokd.driver.spaces import refuse_unbuildable
-from autokd.driver.starts import keep_origins
+from autokd.driver.starts import (
+    FOLDER,
+    beginning_from,
+    origins_of_files,
+    origins_of_teacher,
+    refuse_unfit_starts,
+)
 from autokd.driver.tables import prepare_table
 from autokd.driver.teaching import teacher_and_outputs, teacher_facts
 from autokd.driver.widening import widen
@@ -70,7 +76,7 @@ from autokd.tasks.made import refuse_no_task
 from autokd.tasks.stored import StoredTask
 from autokd.teachers.cache import open_outputs
 from autokd.trial import Context, refuse_changed
-from autokd.types import FROM_TEACHER, Task, Teacher
+from autokd.types import FROM_TEACHER, PRETRAINED, Task, Teacher
 
 _LOG = logging.getLogger("autokd")
 _BOUNDED_SAMPLES = 500
@@ -130,17 +136,24 @@ def prepare(
         refuse_other_digests(folder, setup, task=task.digest)
         widening |= refuse_other_readings(folder, setup, task, widened=widened)
         objectives = fitting_objectives(study, task)
+        origins = origins_of_files(study)
         untaught = Context(study, space, task, torch.empty(0), objectives)
         if setup is None:  # a teacher may take long, so what needs none is refused before
             refuse_unbuildable(untaught, folder)
             refuse_hopeless_bounds(untaught, draw_students(untaught, _BOUNDED_SAMPLES, folder=folder))
+            untaught = beginning_from(untaught, origins, folder, kept={})
+            refuse_unfit_starts(untaught, folder)
         refuse_hopeless_baselines(untaught, folder)
         teacher, outputs = teacher_and_outputs(study, task, folder, notify=notify)
         refuse_other_digests(folder, setup, teacher=teacher.digest)
-        origins, digests = keep_origins(study, teacher, task, folder)
-        refuse_other_digests(folder, setup, origins=digests)
-        kept = {start: folder / file for start, file in origins.items()}
-        context = replace(untaught, answers=open_outputs(outputs), origins=kept)
+        origins |= origins_of_teacher(study, teacher, task)
+        began = setup.digests.origins if setup is not None else {}
+        digests = {**began, **{start: origin.digest for start, origin in origins.items()}}
+        refuse_other_digests(folder, setup, origins={start: digests[start] for start in began})
+        context = beginning_from(untaught, origins, folder, kept=began)
+        if setup is None or widening:
+            refuse_unfit_starts(context, folder, tried=began if widening else [PRETRAINED, *untaught.origins])
+        context = replace(context, answers=open_outputs(outputs))
         facts = teacher_facts(context, teacher)
         meter = place.meter
         if meter.where and any(objective.timed for objective in objectives):
@@ -151,6 +164,7 @@ def prepare(
                 adopt_prior(prior, folder, study.record)
         elif widening:
             setup = _widened(context, folder, setup, meter)
+        paths = {start: f"{FOLDER}/{path.name}" for start, path in context.origins.items()}
         setup = setup.model_copy(
             update={
                 "study": dump(study),
@@ -158,7 +172,7 @@ def prepare(
                 "objectives": measures(objectives),
                 "validation_rows": len(task.splits["validation"]),
                 "readings": readings_of(task),
-                "origins": origins,
+                "origins": {**setup.origins, **paths},
                 "digests": setup.digests.model_copy(update={"origins": digests}),
             }
         )

@@ -97,6 +97,25 @@ class _Objective(_Plain):
     unit: str = ""
 
 
+class _Kinds(_Plain):
+    whole: _Count
+    cut: _Count
+    new: _Count
+
+
+class _Layers(_Plain):
+    whole: list[str]
+    cut: list[str]
+    new: list[str]
+
+
+class _Start(_Plain):
+    digest: str
+    tensors: _Kinds
+    parameters: _Kinds
+    layers: _Layers
+
+
 class _Member(_Plain):
     trial: _Count
     arch: dict[str, Any]
@@ -107,6 +126,7 @@ class _Member(_Plain):
     test: _Numbers = {}
     within_noise: bool = False
     reading: dict[str, Any] = {}
+    start: _Start | None = None
 
 
 class _Baseline(_Plain):

@@ -33,7 +33,7 @@ from autokd.record import (
 from autokd.samplers.draw import Draw, holds
 from autokd.study import Setup
 from autokd.trial import Context, in_time, reason_of
-from autokd.types import choices_of
+from autokd.types import SCRATCH, choices_of
 
 _LOG = logging.getLogger("autokd")
 _REPLAYS = 50
@@ -77,6 +77,7 @@ def _in_wider_space(trial: FrozenTrial, context: Context) -> FrozenTrial:
     record = as_record(trial)
     known = {f"recipe.{key}": value for key, value in record.recipe.items()}
     known |= choices_of(record.reading, record.arch or {})
+    known["recipe.start"] = record.recipe.get("start", SCRATCH)  # which a recipe leaves out
     weights = record.recipe.get("head_weights")
     known |= (
         {f"recipe.head_weights.{name}": weight for name, weight in weights.items()} if isinstance(weights, dict) else {}

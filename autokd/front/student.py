@@ -47,6 +47,9 @@ class Student:
         test: trained objectives on the test split, as means over the same seeds; empty if the split was not read.
         within_noise: whether its advantages over another student of the front are all within the spread.
         reading: how rows are read for it, as far as the search varied that; empty if it did not.
+        start: what it took over of other weights before its training, where `recipe` says from where: the `digest` of
+            that, and by `whole`, `cut` and `new` how many `tensors` and `parameters` these are, and in which `layers`;
+            empty if it began from scratch.
         door: loads, retrains and exports it; the front of a run gives it to its students.
     """
 
@@ -59,6 +62,7 @@ class Student:
     test: dict[str, float] = field(default_factory=dict)
     within_noise: bool = False
     reading: dict[str, Any] = field(default_factory=dict)
+    start: dict[str, Any] = field(default_factory=dict)
     door: InitVar[Door | None] = None
 
     def __post_init__(self, door: Door | None) -> None:
@@ -66,9 +70,8 @@ class Student:
         object.__setattr__(self, "_door", door)
 
     def to_dict(self) -> dict[str, Any]:
-        """The student as plain data; the key `reading` is there only if the search varied it."""
-        data = asdict(self)
-        return data if self.reading else {key: value for key, value in data.items() if key != "reading"}
+        """The student as plain data; the keys `reading` and `start` are there only if they are not empty."""
+        return {key: value for key, value in asdict(self).items() if value or key not in ("reading", "start")}
 
     def load(self) -> nn.Module:
         """The network with its weights, in eval mode, on the CPU.

@@ -127,10 +127,22 @@ class Record:
         self._note(number, "proposal", _proposal(entry))
 
     def reach(
-        self, number: int, epoch: int, values: Mapping[str, float], *, spread: Mapping[str, float] | None = None
+        self,
+        number: int,
+        epoch: int,
+        values: Mapping[str, float],
+        *,
+        spread: Mapping[str, float] | None = None,
+        start: Mapping[str, Any] | None = None,
     ) -> None:
-        """Records the trained objectives at a rung, with the standard errors in `spread`."""
+        """Records the trained objectives at a rung, with the standard errors in `spread`.
+
+        `start` says what the student took over of other weights, if its training began in this stretch.
+        """
         entry = self.trials[number]
+        if start:
+            self._note(number, "start", dict(start))
+            entry.start = dict(start)
         if spread:
             self._note(number, "spread", dict(spread))
             entry.spread = dict(spread)

@@ -41,6 +41,8 @@ class TrialRecord:
         state: one of `STATES`.
         reason: why the trial is not complete, in words; "" if there is nothing to say.
         reading: what is searched of the way in which rows are read; empty if nothing is.
+        start: what the student took over of other weights, as `first_weights.Taken.plain` says; empty if it began from
+            scratch, or was not trained yet.
     """
 
     number: int
@@ -53,6 +55,7 @@ class TrialRecord:
     state: str = "running"
     reason: str = ""
     reading: dict[str, Any] = field(default_factory=dict)
+    start: dict[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -104,6 +107,7 @@ def remembered(number: int, told: str, attrs: Mapping[str, Any]) -> TrialRecord:
         number,
         rungs=rungs,
         spread=attrs.get("spread", {}),
+        start=attrs.get("start", {}),
         state=state_of(told, outcome),
         reason=outcome.get("reason", "") if told in _ENDED else "",
         **proposal,
@@ -120,10 +124,23 @@ def _is_sound(record: TrialRecord) -> bool:
         (record.arch is None or isinstance(record.arch, dict))
         and isinstance(record.recipe, dict)
         and isinstance(record.reading, dict)
+        and (record.start == {} or _is_start(record.start))
         and record.state in STATES
         and isinstance(record.reason, str)
         and all(isinstance(each, dict) and all(_is_number(n) for n in each.values()) for each in numbers)
         and (record.state != "complete" or finite(record.values))
+    )
+
+
+def _is_start(start: Any) -> bool:
+    """Whether plain data are as `first_weights.Taken.plain` writes them."""
+    counts, layers = [start[part] for part in ("tensors", "parameters")], start["layers"]
+    return (
+        start.keys() == {"digest", "tensors", "parameters", "layers"}
+        and isinstance(start["digest"], str)
+        and all(each.keys() == layers.keys() == {"whole", "cut", "new"} for each in counts)
+        and all(type(number) is int and number >= 0 for each in counts for number in each.values())
+        and all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in layers.values())
     )
 
 

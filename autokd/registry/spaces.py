@@ -23,7 +23,7 @@ class MadeSpace:
     """A search space that was made from another object.
 
     Args:
-        space: the object with `suggest` and `build`.
+        space: the object with `suggest` and `build`, and maybe with `pretrained` and `inherit`.
         source: the function, the class or the adapted object from which it was made.
         reference: the reference that names it, unless a reference to `source` does.
         settings: the settings with which it was made.
@@ -43,6 +43,16 @@ class MadeSpace:
     def build(self) -> Any:
         """The space's own."""
         return self.space.build
+
+    @property
+    def pretrained(self) -> Any:
+        """The space's own; None if it has none."""
+        return getattr(self.space, "pretrained", None)
+
+    @property
+    def inherit(self) -> Any:
+        """The space's own; None if it has none."""
+        return getattr(self.space, "inherit", None)
 
 
 def find_space(reference: str) -> Any:

@@ -18,6 +18,9 @@ BUILT_IN_BASELINES: Mapping[str, list[dict[str, Any]]] = {
 }
 """Built-in baselines by name: their stages, each a mapping from dotted key to value; see `Study.baselines`."""
 
+WITHOUT_TEACHER = frozenset({"hard"})
+"""Built-in baselines whose students learn nothing of the teacher, so that they do not begin from its layers either."""
+
 
 def in_stages(name: str, given: Any) -> Any:
     """The stages of a baseline, from its entry in a study: the keys to override, or a list of stages.

@@ -120,7 +120,8 @@ def refuse_elsewhere(run: Path, setup: Setup) -> None:
     Raises:
         InputError: names the path that is outside.
     """
-    for key, path in (("task", setup.task), ("outputs", setup.outputs)):
+    begun = [(f"origins.{start}", path) for start, path in setup.origins.items()]
+    for key, path in [("task", setup.task), ("outputs", setup.outputs), *begun]:
         if os.path.isabs(path) or os.path.normpath(path).split(os.sep)[0] == os.pardir:
             raise InputError(
                 f"{run / SETUP_FILE}: {key} is '{path}', which is outside of the run folder; data of a run are in it, "

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from autokd.errors import InputError
-from autokd.study.baselines import in_stages
+from autokd.study.baselines import WITHOUT_TEACHER, in_stages
 from autokd.study.budget import Budget
 from autokd.study.database import refuse_no_database
 from autokd.study.executor import Executor, hoist_workers
@@ -32,7 +32,7 @@ from autokd.study.recipe import RecipeSpace
 from autokd.study.section import Section, as_data
 from autokd.study.task import TableSection, TaskSetting, is_tabulated
 from autokd.study.teacher import TeacherSetting
-from autokd.types import Arch
+from autokd.types import FROM_TEACHER, SCRATCH, Arch
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SPACE = (
@@ -88,12 +88,16 @@ def baseline_study(
         readings: the reading of each of them, if this is searched.
     """
     stages = study.baselines[name]
+    starts = study.recipe.starts
     share = max(epochs // len(stages), study.budget.rungs[-1])
     # Epochs end a baseline, not trials: repeated or infeasible proposals cost no epochs, and it may have more of them.
     changes: dict[str, Any] = {"budget.epochs": share, "budget.trials": 2 * study.budget.trials}
     if stage > 0:
         space = study.space["space"] if isinstance(study.space, Mapping) else study.space
         changes["space"] = {"space": space, "archs": list(archs), **({"readings": list(readings)} if readings else {})}
+    if name in WITHOUT_TEACHER and FROM_TEACHER in starts:
+        left = [as_data(start) for start in starts if start != FROM_TEACHER] or [SCRATCH]
+        changes["recipe.start"] = left if len(left) > 1 else left[0]
     own = {"name": f"{study.name}-{name}", "baselines": {}}
     return override(study, {**changes, **stages[stage], **own})
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
 from autokd.errors import InputError
 from autokd.first_weights import Origin
-from autokd.study.teacher import SpaceSection, TrainedSection, read_teacher
+from autokd.study.teacher import (
+    HeadsSection,
+    OnnxSection,
+    OutputsSection,
+    SklearnSection,
+    SpaceSection,
+    TrainedSection,
+    read_teacher,
+)
 from autokd.teachers.networks import NetworkTeacher
 from autokd.teachers.through import Through
 from autokd.types import Task, Teacher
@@ -35,6 +44,29 @@ def origin_of(source: object, teacher: Teacher, task: Task) -> Origin:
         )
     arch: dict[str, Any] = section.arch if isinstance(section, TrainedSection | SpaceSection) else {}
     return Origin(network.state_dict(), arch, tuple(getattr(seen, "pieces", ())))
+
+
+def refuse_no_layers(source: object) -> None:
+    """Refuses, before it is loaded, what a study names as its teacher and students cannot begin from.
+
+    Raises:
+        InputError: the section says that the teacher is no single network.
+    """
+    section = read_teacher(source)
+    kind = "a list of teachers" if isinstance(section, tuple) else _WITHOUT_LAYERS.get(type(section), "")
+    if kind and getattr(section, "origin", None) is None:
+        raise InputError(
+            f"recipe.start: the teacher is {kind}, which has no layers that a student could take over; leave out the "
+            "start 'teacher', or name a torch network as the teacher"
+        )
+
+
+_WITHOUT_LAYERS: Mapping[type, str] = {
+    SklearnSection: "a model of scikit-learn",
+    OutputsSection: "a file of answers",
+    OnnxSection: "an ONNX file",
+    HeadsSection: "a teacher for each head",
+}
 
 
 def _network_of(teacher: Teacher) -> nn.Module | None:

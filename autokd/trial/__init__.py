@@ -16,6 +16,7 @@ from autokd.trial.loading import (
 from autokd.trial.patience import in_time
 from autokd.trial.rebuilding import build_student, why_lost
 from autokd.trial.searched import Searched, Stretch
+from autokd.trial.starting import begin
 from autokd.trial.suggested import checked
 from autokd.trial.table import Table, read_table
 from autokd.trial.tabulated import Tabulated, searched_table
@@ -37,6 +38,7 @@ __all__ = [
     "Table",
     "Tabulated",
     "as_evaluations",
+    "begin",
     "breaks",
     "build_student",
     "checked",
