@@ -85,7 +85,10 @@ def test_the_patch_size_divides_the_image() -> None:
 @pytest.mark.parametrize(
     ("reference", "says"),
     [
-        ('hf(model="vi")', "transformers has no model type 'vi'; write a type such as vit or bert"),
+        (
+            'hf(model="vi", hidden_size=[16])',
+            "'vi' is no type of models in transformers and no folder; write a type such",
+        ),
         ("hf(hiden_size=[3])", "vit has no field 'hiden_size'; did you mean 'hidden_size'?"),
         ("hf(hidden_size=32)", "no field is searched; give a field choices or a range, such as hidden_size=[32, 64]"),
         ("hf(hidden_size=(3, 1))", "hidden_size=(3, 1) is no range; write (low, high) with low below high, or a list"),
