@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from search_spaces import text_inherit
 from search_spaces.picks import is_searched, need_counts, need_some_of, pick, refuse_strange
 
 if TYPE_CHECKING:
@@ -52,6 +53,23 @@ def build(arch: dict[str, Any], task: Any) -> nn.Module:
         )
     network: nn.Module = _BUILD[arch["kind"]](arch, task)
     return network
+
+
+def inherit(
+    arch: dict[str, Any], teacher_arch: dict[str, Any], teacher_weights: dict[str, Tensor], task: Any
+) -> dict[str, Tensor]:
+    """What a student takes over of its teacher: the embeddings of tokens, and the layers of a network of its kind.
+
+    The teacher may be any network with embeddings for the same tokens. If the student's are narrower, they are the
+    principal components of the teacher's, and if they are wider, they are filled up with zeros.
+    """
+    found = text_inherit.taken(arch, teacher_arch, teacher_weights, task.vocabulary)
+    own = build(arch, task).state_dict()
+    return {
+        name: tensor
+        for name, tensor in found.items()
+        if name in own and all(size >= least for size, least in zip(tensor.shape, own[name].shape, strict=True))
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +114,7 @@ class Space:
     hidden_ratio: Any = (1, 4)
 
     build = staticmethod(build)
+    inherit = staticmethod(inherit)
 
     def __post_init__(self) -> None:
         refuse_strange(vars(self))
