@@ -57,7 +57,8 @@ def pick_student(
         autokd pick runs/digits --by accuracy --max parameters=20000
 
     With `--json` the keys are `trial`, `arch`, `recipe`, `values`, `spread`, `seeds`, `test` and `within_noise`. If
-    the search varies what students see of a row, there is also `reading`.
+    the search varies what students see of a row, there is also `reading`, and for a student that began with weights
+    from elsewhere `start`.
     """
     from autokd.driver import load_front
 
@@ -132,9 +133,12 @@ def retrain_student(
     The weights that score best on validation are kept, and `autokd export` takes them from then on.
 
     With `--json` the keys are `trial`, `seeds`, `epochs`, `validation` and `test` (each objective with `mean` and
-    `spread`, the standard deviation over the seeds), and `weights`, the folder with the best weights.
+    `spread`, the standard deviation over the seeds), and `weights`, the folder with the best weights. If the
+    student begins with weights from elsewhere, `start` says what it takes over.
     """
     from rich.console import Console
+
+    from autokd.front.starts import SHARED, taken_words
 
     at, study = opened(run, folder, space, task)
     with importing(context, workers=True):
@@ -159,11 +163,14 @@ def retrain_student(
             for split in ("validation", "test")
         }
         found = {"trial": trial, "seeds": seeds, "epochs": summary["epochs"], **splits, "weights": summary["weights"]}
+        found |= {"start": summary["start"]} if "start" in summary else {}
         say_json(found)
         return
     for split in ("validation", "test"):
         for name, (mean, spread) in summary[split].items():
             say(f"{split:10s} {name} {mean:.4f} +- {spread:.4f} ({seeds} seeds, {summary['epochs']} epochs)")
+    if "start" in summary:
+        say(f"Each training began with the same weights from elsewhere: {taken_words(summary['start'])}. {SHARED}")
     say(f"The weights that are best on validation are in {summary['weights']}. autokd export now takes them.")
 
 

@@ -160,6 +160,8 @@ def retrain(
         "epochs": recipe.epochs,
         "weights": str(best),
     }
+    start = results[str(best)].get("start")
+    summary |= {"start": start} if start else {}
     write_json(home / "retrained.json", summary | {"seed": best.name, "values": values, "recipe": settings_of(recipe)})
     return summary
 
@@ -228,6 +230,7 @@ def export_trial(
             ],
             "reading": None if reading is None else reading.plain(),
             "origin": kept.origin,
+            "start": _start(kept),
             "picked_reading": dict(context.reading),
             "teacher": {**setup.teacher, "digest": setup.digests.teacher},
             "versions": {k: v for k, v in setup.environment.items() if k in ("autokd", "torch", "python")},
@@ -250,6 +253,7 @@ class _Kept:
         recipe: the recipe with which these weights were trained.
         origin: the training from which the weights are, in words.
         repeat: the number of that training; 0 is the search's own.
+        start: what these weights took over of others before their training, as the record has it.
     """
 
     context: Context
@@ -260,6 +264,7 @@ class _Kept:
     recipe: dict[str, Any]
     origin: str
     repeat: int
+    start: dict[str, Any]
 
 
 def _kept(run: Path, number: int, study: Study | None, space: object, task: object) -> _Kept:
@@ -283,7 +288,14 @@ def _kept(run: Path, number: int, study: Study | None, space: object, task: obje
     lost = why_lost(context, arch, folder)
     if lost:
         raise InputError(f"trial {number} {lost}; it can be neither loaded nor exported")
-    return _Kept(context, setup, arch, folder, values, recipe, origin, repeat)
+    return _Kept(context, setup, arch, folder, values, recipe, origin, repeat, trial.start)
+
+
+def _start(kept: _Kept) -> dict[str, Any]:
+    """Where the first weights of a student come from; empty if it began from scratch."""
+    start = Recipe(**kept.recipe).start
+    origin = {"origin": kept.setup.digests.origins[start]} if start in kept.setup.digests.origins else {}
+    return {"from": start, **origin, **kept.start} if kept.start else {}
 
 
 def _retrained(summary: Path, trial: TrialRecord) -> tuple[Path, dict[str, float], dict[str, Any]]:

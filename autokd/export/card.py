@@ -90,6 +90,8 @@ class Card(pydantic.BaseModel):
         takes: what the file takes; `inputs` are raw rows after the reading.
         origin: when the weights were trained, in words; "" if unknown.
         picked_reading: what the search picked of the reading, such as `{"size": 24}`; empty if it did not vary that.
+        start: where the first weights come from, and what the student took over of them; empty if it began from
+            scratch.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -106,12 +108,13 @@ class Card(pydantic.BaseModel):
     takes: Literal["raw rows", "inputs"] = "inputs"
     origin: str = ""
     picked_reading: dict[str, Any] = {}
+    start: dict[str, Any] = {}
 
     @pydantic.model_serializer(mode="wrap")
-    def _without_an_empty_reading(self, plain: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_what_is_empty(self, plain: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
         """The card without what came later, so that students of searches that do not vary it have the same file."""
         data: dict[str, Any] = plain(self)
-        return {key: value for key, value in data.items() if key != "picked_reading" or value}
+        return {key: value for key, value in data.items() if key not in ("picked_reading", "start") or value}
 
 
 class Config(Card):
@@ -175,6 +178,7 @@ def model_card(card: Card) -> str:
         "architecture": card.arch,
         **({"picked reading": card.picked_reading} if card.picked_reading else {}),
         "recipe": card.recipe,
+        **({"start": card.start} if card.start else {}),
         "teacher": card.teacher,
         "seeds": list(card.seeds),
         "reading": _in_short(plain["reading"]),
@@ -193,7 +197,7 @@ AutoKD distilled this student from a larger teacher. Its architecture is from th
 |---|---|
 {values}
 
-Scores were measured with these weights on the validation split.{_words_on_latency(card)}{_words_on_origin(card)}
+Scores were measured with these weights on the validation split.{_more_words(card)}
 
 ## Use
 {_use(card)}
@@ -222,6 +226,11 @@ def _forms(task: TaskShape) -> str:
     return f"{taken}, and returns outputs of shape (batch, {task.num_outputs})"
 
 
+def _more_words(card: Card) -> str:
+    """What else is to be known of these values and weights, in sentences."""
+    return f"{_words_on_latency(card)}{_words_on_origin(card)}{_words_on_start(card)}"
+
+
 def _words_on_latency(card: Card) -> str:
     """What was timed, if anything was."""
     if "latency_ms" not in card.values:
@@ -234,6 +243,19 @@ def _words_on_latency(card: Card) -> str:
 
 def _words_on_origin(card: Card) -> str:
     return f" Origin of the weights: {card.origin}." if card.origin else ""
+
+
+def _words_on_start(card: Card) -> str:
+    """Where the student began, if not from scratch."""
+    start = card.start
+    if not start:
+        return ""
+    counts = start["parameters"]
+    taken = counts["whole"] + counts["cut"]
+    return (
+        f" Before its training the student took over {taken:,} of its {taken + counts['new']:,} parameters (start: "
+        f"{start['from']}); trainings with other seeds begin with the same ones."
+    )
 
 
 def _use(card: Card) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from autokd.errors import printable
 from autokd.front.figure import svg_element
+from autokd.front.starts import starts_lines, with_starts
 from autokd.front.words import (
     MARK,
     architecture,
@@ -53,6 +54,7 @@ def front_page(front: Mapping[str, Any]) -> str:
     Args:
         front: plain data, as `front --json` prints it.
     """
+    front = with_starts(front)
     members, objectives, tested = front["front"], front["objectives"], tested_names(front)
     recipes = split_common([member["recipe"] for member in members])
     archs = split_common([architecture(member) for member in members])
@@ -108,4 +110,4 @@ def _below(front: Mapping[str, Any], *common: str) -> Sequence[str]:
         lines.append(f"All with {' '.join(filter(None, common))}.")
     if any(member["within_noise"] for member in front["front"]):
         lines.append(f"{MARK} marks a student whose advantages over another student are within the spread.")
-    return lines
+    return [*lines, *starts_lines(front)]

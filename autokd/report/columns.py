@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from autokd.front.starts import with_starts
 from autokd.front.words import (
     architecture,
     compact,
@@ -58,6 +59,7 @@ def front_columns(front: Mapping[str, Any], encoding: str) -> list[Column]:
 
     Each column has a cell for each member, and one for the teacher if there is one.
     """
+    front = with_starts(front)
     rows = _rows(front)
 
     def column(name: str, urgency: int, write: Callable[[Mapping[str, Any]], str], *, number: bool = True) -> Column:
@@ -94,6 +96,7 @@ def columns_that_fit(columns: Sequence[Column], width: int) -> tuple[list[Column
 
 def lines_below(front: Mapping[str, Any], *, width: int, encoding: str) -> list[str]:
     """Lines on settings without a column: those that all members share, and those for which there is no room."""
+    front = with_starts(front)
     shared = [split_common(list(map(part, front["front"])))[0] for part in (_recipe, architecture)]
     common = " ".join(compact(settings) for settings in shared if settings)
     lines = [writable(f"All students have {common}", encoding)] if common else []

@@ -19,6 +19,7 @@ from autokd.errors import InputError, said
 from autokd.files import write_bytes
 from autokd.front import as_objectives
 from autokd.front.axes import main_objective
+from autokd.front.starts import start_of, starts_lines, taken_words, with_starts
 from autokd.front.words import architecture, compact, heading, interval, marked_trial, number, tested_names
 from autokd.report.comparison import gains
 from autokd.report.figures import charts
@@ -53,7 +54,7 @@ def render(data: Mapping[str, Any]) -> str:
         from plotly.offline import get_plotlyjs
     except ImportError:
         raise InputError("the report needs plotly; run: pip install 'autokd[report]'") from None
-    front, trials = data["front"], data.get("trials") or []
+    front, trials = with_starts(data["front"]), data.get("trials") or []
     folder = files("autokd.report")
     scripts = [get_plotlyjs(), folder.joinpath("report.js").read_text(encoding="utf-8")]
     assert not any("</script" in script.lower() or "\r" in script for script in scripts)
@@ -68,12 +69,15 @@ def render(data: Mapping[str, Any]) -> str:
         "marked_trial": marked_trial,
         "text": _text,
         "datum": _datum,
+        "start_of": start_of,
+        "taken_words": taken_words,
     }
     return environment.from_string(folder.joinpath("report.html").read_text(encoding="utf-8")).render(
         front=front,
         main=main_objective(front["objectives"]),
         choices=_choices(front),
         tested=tested_names(front),
+        starts=starts_lines(front),
         trials=trials,
         charts=charts(front, trials),
         comparisons={

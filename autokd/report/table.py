@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autokd.errors import printable
+from autokd.front.starts import starts_lines, with_starts
 from autokd.front.words import MARK, number, tested_names
 from autokd.report.columns import columns_that_fit, front_columns, lines_below
 from autokd.report.encoding import writable
@@ -85,6 +86,7 @@ def summary(front: Mapping[str, Any]) -> list[str]:
         )
     if front["teacher"].get("note"):
         lines.append(f"teacher: {front['teacher']['note']}")
+    lines += starts_lines(front)
     for name, baseline in front["baselines"].items():
         volume, epochs, all_epochs = number(baseline["hypervolume"]), baseline["epochs_spent"], front["epochs_spent"]
         share = f" ({epochs / all_epochs:.0%} of the search's)" if all_epochs else ""
@@ -99,6 +101,7 @@ def front_csv(front: Mapping[str, Any]) -> str:
     The numbers are all values, spreads and test values, as exact as in JSON. Unknown ones are empty. A text that a
     spreadsheet would take for a formula gets an apostrophe in front.
     """
+    front = with_starts(front)
     names = [objective["name"] for objective in front["objectives"]]
     settings = list(dict.fromkeys(name for member in front["front"] for name in member.get("recipe") or {}))
     readings = list(dict.fromkeys(name for member in front["front"] for name in member.get("reading") or {}))
