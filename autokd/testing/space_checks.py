@@ -19,14 +19,18 @@ from autokd.heads import heads_of
 from autokd.networks import columns, contiguous
 from autokd.objectives.costs import flops
 from autokd.study import suggest_arch, suggest_reading
-from autokd.types import SearchSpace, Task
+from autokd.types import Arch, SearchSpace, Task
 
 LARGEST_CHANGE_BY_PADDING = 1e-5
 """Padding a text may change an answer by this much, or by this share of the largest answer if that is more."""
 
 
-def first_finding(space: SearchSpace, task: Task, trial: optuna.Trial) -> tuple[str, str] | None:
+def first_finding(
+    space: SearchSpace, task: Task, trial: optuna.Trial, *, sound: list[tuple[Arch, Task]]
+) -> tuple[str, str] | None:
     """The name of the first check that an architecture fails, and a sentence on the problem; None if it passes all.
+
+    Those that pass all are put into `sound`, each with the task as seen through its reading.
 
     Raises:
         InfeasibleError: the space refuses the architecture for this task.
@@ -50,6 +54,7 @@ def first_finding(space: SearchSpace, task: Task, trial: optuna.Trial) -> tuple[
             problem = f"{doing} raised {shown(error)}"
         if problem is not None:
             return doing, f"{problem}. Seen with arch {arch!r}."
+    sound.append((arch, task))
     return None
 
 
