@@ -49,29 +49,23 @@ def _inheriting(space: Any, task: Task, archs: Sequence[Arch]) -> list[str]:
     largest = max(range(len(archs)), key=lambda place: sum(weight.numel() for weight in networks[place].parameters()))
     teacher, teacher_arch = _unlike_new(networks[largest]), archs[largest]
     weights = {name: value for name, value in teacher.state_dict().items() if isinstance(value, Tensor)}
-    seen, taking, problem = f"Seen with a teacher of arch {teacher_arch!r}", 0, ""
+    seen = f"Seen with a teacher of arch {teacher_arch!r}"
     for arch in archs:
         student = space.build(copy.deepcopy(arch), task)
         try:
             given = inherited(space, arch, teacher_arch, weights, task)
             taken = put(student, given, cut=True) if given else None
         except InfeasibleError as error:
-            problem = problem or f"inherit gives what does not fit: {error}. {seen} and a student of arch {arch!r}."
-            continue
+            return [f"inherit gives what does not fit: {error}. {seen} and a student of arch {arch!r}."]
         except FOREIGN as error:
-            problem = problem or f"inherit raised {named(error)}. {seen} and a student of arch {arch!r}."
-            continue
-        taking += taken is not None
-        if arch == teacher_arch and not problem:
+            return [f"inherit raised {named(error)}. {seen} and a student of arch {arch!r}."]
+        if arch == teacher_arch and not _answers_alike(student, teacher, task):
             new = ", ".join(taken.new[:3]) if taken is not None else "everything"
-            if not _answers_alike(student, teacher, task):
-                problem = (
-                    f"a student of the teacher's own architecture does not answer as the teacher does after inherit"
-                    f"{f'; {new} is new' if new else ''}: let inherit give all tensors of the teacher then. {seen}."
-                )
-    if problem:
-        return [problem]
-    return [] if taking else [f"inherit gives no weights to any of {len(archs)} students. {seen}."]
+            return [
+                "a student of the teacher's own architecture does not answer as the teacher does after inherit"
+                f"{f'; {new} is new' if new else ''}: let inherit give all tensors of the teacher then. {seen}."
+            ]
+    return []
 
 
 def _pretrained(space: Any, task: Task, archs: Sequence[Arch]) -> list[str]:
