@@ -12,6 +12,7 @@ import typer
 from autokd.cli.answers import say, say_json
 from autokd.cli.completion import complete_spaces
 from autokd.cli.given import AsJson, import_from_here
+from autokd.errors import InputError
 
 
 def check_space(
@@ -20,12 +21,18 @@ def check_space(
         typer.Argument(
             metavar="SPACE",
             autocompletion=complete_spaces,
-            help="An installed space, as `mlp`; a file, as `my_space.py`; or an object, as `my_package.module:space`.",
+            help="An installed space, as `mlp`; a file, as `my_space.py`; an object, as `my_package.module:space`; or "
+            "a study file, as `study.yaml`, with its space, data and teacher.",
         ),
     ],
     task: Annotated[
-        str, typer.Option(metavar="DATA", help="The data to try the space on: `digits`, or a file or folder of yours.")
-    ],
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            show_default="those of the study file",
+            help="The data to try the space on: `digits`, or a file or folder of yours.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check that a search space works on your data, and say what to mend.
@@ -35,13 +42,28 @@ def check_space(
 
         autokd check my_space.py --task digits
 
+    If the space has a function `inherit` or `pretrained`, the command tests what it gives, too. With a study file whose
+    students may begin from the teacher, it also compares a student of the teacher's own architecture with the teacher.
+
     With `--json` the keys are `space`, `task`, `sound`, `findings` (sentences), and `summary` of a sound space, with
-    `choices`, `parameters_min`, `parameters_median` and `parameters_max`.
+    `choices`, `parameters_min`, `parameters_median` and `parameters_max`; and `starts`, what students of a study take
+    over of its teacher.
     """
     from autokd.report.spaces import check, check_lines
 
     import_from_here()
-    found = check(space, task)
+    if Path(space).suffix in (".yaml", ".yml", ".json"):
+        if task is not None:
+            raise InputError(f"--task {task}: the study file {space} names its data; leave the option out")
+        from autokd.report.study_check import check_study
+
+        found = check_study(space)
+    elif task is None:
+        raise InputError(
+            "give the data to try the space on, as in --task digits, or a study file in place of the space"
+        )
+    else:
+        found = check(space, task)
     if as_json:
         say_json(asdict(found))
     else:

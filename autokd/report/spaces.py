@@ -37,6 +37,7 @@ class Check:
         findings: sentences on what must be mended; empty if the space is sound.
         summary: the size of a sound space.
         sound: whether there are no findings.
+        starts: what students of a study take over of its teacher, in words; "" if they take over nothing.
     """
 
     space: str
@@ -44,6 +45,7 @@ class Check:
     findings: Sequence[str]
     summary: SpaceSummary | None
     sound: bool
+    starts: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def check(space: str, data: str) -> Check:
 def check_lines(found: Check) -> list[str]:
     """The findings, one on each line, and the verdict."""
     if found.summary is not None:
-        return [f"{found.space}: sound on {found.task}, {_words(found.summary)}"]
+        starts = [f"{found.starts}."] if found.starts else []
+        return [*starts, f"{found.space}: sound on {found.task}, {_words(found.summary)}"]
     count = len(found.findings)
     return [*found.findings, f"{found.space}: {count} thing{'s' if count > 1 else ''} to mend on {found.task}"]
 
