@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from search_spaces.hf_models import config_with, fields_of, is_type, rows_for, weights_of
+from search_spaces.hf_models import config_with, fields_of, is_type, quiet, rows_for, weights_of
 from search_spaces.hf_weights import inherited
 from search_spaces.picks import is_searched, pick, refuse_strange
 
@@ -205,7 +205,8 @@ class _Classifier(nn.Module):
         """Writes the classifier so that `from_pretrained` of transformers loads it without AutoKD."""
         weights = {name: value.detach().clone().contiguous() for name, value in self.model.state_dict().items()}
         model: Any = self.model
-        model.save_pretrained(folder, state_dict=weights)
+        with quiet():
+            model.save_pretrained(folder, state_dict=weights)
 
 
 def _class_names(task: Any) -> list[str]:

@@ -70,7 +70,7 @@ def weights_of(name: str, classifiers: Any) -> tuple[Any, dict[str, Tensor]]:
     config = _read_config(name)
     advice = "name a model whose weights `save_pretrained` wrote as safetensors"
     try:
-        with _quiet():
+        with quiet():
             model, found = classifiers[type(config)].from_pretrained(
                 name, use_safetensors=True, dtype=torch.float32, output_loading_info=True
             )
@@ -99,7 +99,7 @@ def rows_for(pieces: Sequence[str], table: Tensor, name: str) -> Tensor:
         ValueError: the model has no tokenizer.
     """
     try:
-        with _quiet():
+        with quiet():
             numbers = _transformers().AutoTokenizer.from_pretrained(name, trust_remote_code=False).get_vocab()
     except Exception as error:  # as for weights
         raise ValueError(
@@ -118,7 +118,7 @@ def _read_config(name: str) -> Any:
             "with a config.json, or a name in the Hugging Face Hub such as owner/model"
         )
     try:
-        with _quiet():
+        with quiet():
             return _transformers().AutoConfig.from_pretrained(name, trust_remote_code=False)
     except Exception as error:  # the hub and transformers have errors of their own
         where = "is no type of models in transformers and no folder, and the Hugging Face Hub did not give it"
@@ -137,7 +137,7 @@ def _transformers() -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Hides the progress bars and the notes of transformers."""
     logging = _transformers().utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

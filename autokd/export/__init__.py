@@ -94,9 +94,9 @@ def _move(written: Path, out: Path) -> None:
     taken = [name for name in _of_others(companions, out.stem) if (out.parent / name).exists()]
     if taken:
         _refuse_others(out.parent, taken, str(out))
-    out.parent.mkdir(parents=True, exist_ok=True)
     for name in [out.name, *companions]:
-        os.replace(written.with_name(name), out.parent / name)
+        (out.parent / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(written.parent / name, out.parent / name)
 
 
 def _upload(written: Path, url: str) -> None:
@@ -107,18 +107,21 @@ def _upload(written: Path, url: str) -> None:
     if taken:
         with tempfile.TemporaryDirectory(prefix="autokd-") as copied:
             for name in taken:
+                Path(copied, name).parent.mkdir(parents=True, exist_ok=True)
                 files.get_file(f"{at}/{name}", f"{copied}/{name}")
             _refuse_others(Path(copied), taken, url)
     try:
-        files.makedirs(at, exist_ok=True)
         for name in [written.name, *companions]:
-            files.put_file(str(written.with_name(name)), f"{at}/{name}")
+            files.makedirs(f"{at}/{name}".rpartition("/")[0], exist_ok=True)
+            files.put_file(str(written.parent / name), f"{at}/{name}")
     except Exception as error:  # each file system raises errors of its own
         raise OSError(reason(error)) from error
 
 
 def _companions(written: Path) -> list[str]:
-    return [path.name for path in sorted(written.parent.iterdir()) if path.name != written.name]
+    """The other files, with the names of the folders in which they are, such as `student.transformers/config.json`."""
+    files = [path for path in sorted(written.parent.rglob("*")) if path.is_file() and path != written]
+    return [path.relative_to(written.parent).as_posix() for path in files]
 
 
 def _of_others(companions: list[str], stem: str) -> list[str]:

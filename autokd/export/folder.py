@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from autokd import registry
 from autokd.errors import InputError
 from autokd.export.card import Card, Config, model_card, reason
+from autokd.export.pretrained import use_of, write_pretrained
 from autokd.files import given_path, open_file, read_bytes
 from autokd.networks import example_of, materialised
 from autokd.types import SearchSpace, Task
@@ -23,13 +24,19 @@ from autokd.weights import load_weights, save_weights
 
 
 def safetensors_folder(student: nn.Module, inputs: Tensor, path: Path, card: Card) -> str:
-    """Writes weights as safetensors, `config.json` and a model card; `load_predictor` loads the student from these."""
+    """Writes weights as safetensors, `config.json` and a model card; `load_predictor` loads the student from these.
+
+    A student of transformers is also written as transformers writes models, to a folder beside these.
+    """
     save_weights(student, path, shared_once=True)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     config = Config(format="autokd-student-2", weights=path.name, weights_sha256=digest, **dict(card))
     path.with_name("config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    path.with_name("README.md").write_text(model_card(card), encoding="utf-8")
-    return f"{path.stat().st_size:,} bytes, with config.json and README.md; autokd.load_predictor(folder) loads it"
+    also = write_pretrained(student, path, card)
+    path.with_name("README.md").write_text(model_card(card) + (use_of(also, card) if also else ""), encoding="utf-8")
+    words = f"; transformers loads it from {also} without AutoKD" if also else ""
+    size = f"{path.stat().st_size:,} bytes"
+    return f"{size}, with config.json and README.md; autokd.load_predictor(folder) loads it{words}"
 
 
 def load_student(folder: str | Path, *, space: object = None) -> nn.Module:
