@@ -41,6 +41,10 @@ def test_a_parsed_section_stays_as_it_is() -> None:
     assert read_teacher(parsed) == parsed
 
 
+def test_classes_that_are_named_by_digits_need_no_quotes() -> None:
+    assert read_teacher({"timm": "net", "classes": {0: 207, "cat": "tabby"}}).classes == {"0": 207, "cat": "tabby"}
+
+
 def test_what_stands_beside_heads_counts_too() -> None:
     teacher = read_teacher({"heads": {"a": "x:y", "b": {"outputs": "b.npy"}}, "saw_training_rows": True})
     assert [getattr(each, "saw_training_rows", None) for each in members_of(teacher)] == [True, None, False]

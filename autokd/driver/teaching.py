@@ -7,6 +7,7 @@ import math
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from autokd.teachers.answers import rows_at_once
 from autokd.teachers.asking import questions
 from autokd.teachers.cache import SPLITS, open_outputs, teacher_outputs
 from autokd.teachers.doubts import doubts
+from autokd.teachers.new_layer import train_alone
 from autokd.teachers.scores import compares_with_teacher, refuse_chance, refuse_unanswered
 from autokd.teachers.sources import load_teacher, placed
 from autokd.teachers.trained import Train, in_epochs
@@ -144,7 +146,14 @@ def _ask_test(context: Context, folder: Path, setup: Setup, notify: Notify, own:
 def _training(study: Study, notify: Notify) -> Train:
     """The function that trains a teacher, plainly, on every training label, also on those that students do not see."""
 
-    def train(network: nn.Module, spec: TrainedSection | FineTunedSection, task: Task, folder: Path) -> None:
+    def train(
+        network: nn.Module,
+        spec: TrainedSection | FineTunedSection,
+        task: Task,
+        folder: Path,
+        *,
+        new: Sequence[nn.Module] = (),
+    ) -> None:
         compute = Compute(pick_device(study.device))
         labelled = on_device(all_labels(task), compute.device)
         parts = _parts(spec, labelled.splits["train"], study.seed)
@@ -165,6 +174,9 @@ def _training(study: Study, notify: Notify) -> Train:
             how_far = f"for {in_epochs(done)}" if whole else f"on {done} of {len(parts)} parts of its rows"
             _LOG.info("The teacher was trained %s before. Its training goes on from there.", how_far)
             training.restore(folder / f"epoch-{done}")
+        elif new:
+            told = steps("Training the teacher's new last layer alone, on what the network makes of each row", notify)
+            train_alone(new, training.student, labelled, told=told)
         told = steps(f"Training the teacher for {in_epochs(spec.epochs)}{'' if whole else ' in parts'}", notify)
         told(done, len(parts))
         for part in range(done, len(parts)):
@@ -196,7 +208,14 @@ def _parts(spec: TrainedSection | FineTunedSection, rows: Tensor, seed: int) -> 
     return [part for shuffled in shuffles for part in shuffled.tensor_split(count)]
 
 
-def _refuse_training(network: nn.Module, spec: TrainedSection | FineTunedSection, task: Task, folder: Path) -> None:
+def _refuse_training(
+    network: nn.Module,
+    spec: TrainedSection | FineTunedSection,
+    task: Task,
+    folder: Path,
+    *,
+    new: Sequence[nn.Module] = (),
+) -> None:
     raise InputError("the weights of its training are gone")
 
 

@@ -15,6 +15,9 @@ from autokd.study.task import is_dumped_object
 
 Gives = Literal["logits", "probabilities"]
 
+_Class = Annotated[str, BeforeValidator(lambda given: str(given) if type(given) is int else given)]
+"""The name of a class. YAML reads a name of digits as a number."""
+
 
 class TeacherSection(Section):
     """Keys that every form of teacher has."""
@@ -81,7 +84,16 @@ class FineTunedSection(TeacherSection):
     """How many rows each training step has. Write a whole number of 2 or more."""
 
 
-class NetworkSection(TeacherSection):
+class ClassesSection(TeacherSection):
+    """A network that may have more classes than the task."""
+
+    classes: dict[_Class, Annotated[int, Field(ge=0)] | str] = Field(default_factory=dict)
+    """Which of the network's classes a class of the task is. Write a mapping {class of the task: class of the network}
+    with names or numbers, which count from 0, for classes whose names differ. The other classes are found by name where
+    the names of the network's classes are known."""
+
+
+class NetworkSection(ClassesSection):
     """A torch network by reference. It gets inputs as the task normalises them, so let `task.normalise` match how the
     network was trained."""
 
@@ -95,18 +107,26 @@ class NetworkSection(TeacherSection):
     where the network comes with its weights."""
 
 
-class NamedSection(TeacherSection):
-    """A network that a library knows by name."""
+class NamedSection(FineTunedSection, ClassesSection):
+    """A network that a library knows by name. If it is trained here, it first gets a layer for the task's classes, and
+    this layer is trained alone before the whole network is."""
 
     pretrained: bool = True
-    """Whether the network has the library's own weights and classes. It does not matter where `weights` is given."""
+    """Whether the network has the library's own weights. It does not matter where `weights` is given."""
     weights: str | None = None
-    """Weights for the network with the task's number of classes. Write a file .safetensors, .pt, .pth or .npz."""
+    """Weights for the network, with the task's number of classes or with the library's own. Write a file .safetensors,
+    .pt, .pth or .npz."""
 
     @model_validator(mode="after")
-    def _has_weights(self) -> NamedSection:
-        if not self.pretrained and self.weights is None:
-            raise ValueError("an untrained network teaches nothing; give 'weights', or leave 'pretrained' true")
+    def _can_teach(self) -> NamedSection:
+        if not self.pretrained and self.weights is None and not self.epochs:
+            raise ValueError(
+                "an untrained network teaches nothing; give 'weights' or 'epochs', or leave 'pretrained' true"
+            )
+        if self.classes and self.epochs:
+            raise ValueError(
+                f"'epochs: {self.epochs}' trains the network for the task's classes; leave out 'classes' or 'epochs'"
+            )
         return self
 
 
@@ -124,7 +144,7 @@ class TorchvisionSection(NamedSection):
     """The network. Write its name in torchvision's registry."""
 
 
-class OnnxSection(TeacherSection):
+class OnnxSection(ClassesSection):
     """An ONNX file with one input and one output, run by ONNX Runtime on one CPU thread."""
 
     onnx: str

@@ -1,4 +1,4 @@
-"""Torch networks as teachers: from a search space, by reference, and from timm and torchvision by name."""
+"""Torch networks as teachers: from a search space, and by reference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from autokd.errors import FOREIGN, InputError, named
 from autokd.networks import example_of, in_eval_mode, laid_for, logits_in, materialised
 from autokd.registry import resolve
-from autokd.study.teacher import NetworkSection, SpaceSection, TimmSection, TorchvisionSection, TrainedSection
+from autokd.study.teacher import NetworkSection, SpaceSection, TrainedSection
 from autokd.teachers.weights import load_weights
 from autokd.types import Task
 
@@ -73,7 +73,7 @@ def from_space(spec: TrainedSection | SpaceSection, task: Task, *, seed: int) ->
         network = space.build(spec.arch, task)
         return materialised(network, example_of(task)) if isinstance(network, nn.Module) else network
 
-    return _made(f"space '{spec.space}' with arch {spec.arch}", build, seed)
+    return made(f"space '{spec.space}' with arch {spec.arch}", build, seed)
 
 
 def from_reference(spec: NetworkSection, *, seed: int) -> nn.Module:
@@ -86,7 +86,7 @@ def from_reference(spec: NetworkSection, *, seed: int) -> nn.Module:
     if isinstance(found, nn.Module):
         network = found
     elif callable(found):
-        network = _made(f"network '{spec.network}' with args {spec.args}", lambda: found(**spec.args), seed)
+        network = made(f"network '{spec.network}' with args {spec.args}", lambda: found(**spec.args), seed)
     else:
         raise InputError(
             f"network '{spec.network}' is a {type(found).__name__}; name a torch module, or a function that makes one"
@@ -96,51 +96,12 @@ def from_reference(spec: NetworkSection, *, seed: int) -> nn.Module:
     return network
 
 
-def from_timm(spec: TimmSection, task: Task, *, seed: int) -> nn.Module:
-    """The network that timm knows by that name, with its own weights or those of `spec.weights`.
+def made(shown: str, make: Callable[[], Any], seed: int) -> nn.Module:
+    """The network that `make` gives, with initial weights from the seed; the caller's random state stays as it was.
 
     Raises:
-        InputError: timm is not installed, knows no such name, or the weights do not fit.
+        InputError: `make` fails, or gives no network.
     """
-    timm = extra("timm")
-    if spec.weights is None:
-        return _made(f"timm '{spec.timm}'", lambda: timm.create_model(spec.timm, pretrained=True), seed)
-    network = _made(
-        f"timm '{spec.timm}'",
-        lambda: timm.create_model(spec.timm, pretrained=False, num_classes=task.num_outputs),
-        seed,
-    )
-    load_weights(network, Path(spec.weights))
-    return network
-
-
-def from_torchvision(spec: TorchvisionSection, task: Task, *, seed: int) -> nn.Module:
-    """The network that torchvision knows by that name, with its default weights or those of `spec.weights`.
-
-    Raises:
-        InputError: torchvision is not installed, knows no such name, or the weights do not fit.
-    """
-    models = extra("torchvision").models
-    shown = f"torchvision '{spec.torchvision}'"
-    if spec.weights is not None:
-        network = _made(
-            shown,
-            lambda: models.get_model(spec.torchvision, weights=None, num_classes=task.num_outputs),
-            seed,
-        )
-        load_weights(network, Path(spec.weights))
-        return network
-    network = _made(shown, lambda: models.get_model(spec.torchvision, weights=None), seed)
-    # AutoKD fetches the weights itself, because torchvision's own way would unpickle whatever the file holds.
-    url = models.get_model_weights(spec.torchvision).DEFAULT.url
-    network.load_state_dict(
-        torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
-    )
-    return network
-
-
-def _made(shown: str, make: Callable[[], Any], seed: int) -> nn.Module:
-    """The network that `make` gives, with initial weights from the seed; the caller's random state stays as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:

@@ -9,10 +9,8 @@ from typing import Any
 from torch import nn
 
 from autokd.errors import FOREIGN, InputError, named
-from autokd.study.teacher import TimmSection, TorchvisionSection
-from autokd.teachers.networks import NetworkTeacher, extra
-from autokd.teachers.through import Through, refuse_searched
-from autokd.types import Task, Teacher
+from autokd.teachers.networks import extra
+from autokd.types import Task
 
 _FITS = {"center": "crop", "squash": "stretch", "border": "pad"}
 """What timm calls its ways of bringing an image to a size, and what they are called here."""
@@ -46,45 +44,39 @@ def torchvision_reading(name: str) -> dict[str, Any]:
     }
 
 
-def at_own_size(
-    teacher: NetworkTeacher, spec: TimmSection | TorchvisionSection, reading: Callable[[], dict[str, Any]], task: Task
-) -> Teacher:
-    """The teacher as it sees photos whose files are known, unless its section says how. Others it sees as they are.
+def as_package_says(name: str, package: str, reading: Callable[[], dict[str, Any]], task: Task) -> Task:
+    """A task of photos as a network sees it that a package knows by name.
 
     Args:
-        teacher: the teacher.
-        spec: its section.
-        reading: gives the settings that its package knows.
-        task: the task whose rows the teacher answers.
+        name: the name of the network.
+        package: the name of the package.
+        reading: gives the settings that the package knows.
+        task: the task whose rows the network answers; the files of its photos are known.
 
     Raises:
         InputError: the package does not say how the network sees photos, or the photos cannot be seen so.
     """
     see: Any = getattr(task, "seen_through", None)
-    if spec.reading is not None or getattr(task, "photos", None) is None or not callable(see):
-        refuse_searched(task)
-        return teacher
-    package = "timm" if isinstance(spec, TimmSection) else "torchvision"
     instead = "write what it sees under its key reading, as in reading: {size: 224}"
     try:
         settings = reading()
     except FOREIGN as error:
         raise InputError(
-            f"teacher: {package} does not say how '{teacher.name}' sees photos ({named(error)}); {instead}"
+            f"teacher: {package} does not say how '{name}' sees photos ({named(error)}); {instead}"
         ) from error
     shown = _shown(settings)
     try:
         seen: Task = see(settings)
     except InputError as error:
-        raise InputError(f"teacher '{teacher.name}' sees photos as {package} says, {shown}: {error}") from None
+        raise InputError(f"teacher '{name}' sees photos as {package} says, {shown}: {error}") from None
     _LOG.info(
         "The teacher, %s, sees photos as %s says: %s. They are resized by a bicubic filter. Where this is wrong, %s.",
-        teacher.name,
+        name,
         package,
         shown,
         instead,
     )
-    return Through(teacher, seen)
+    return seen
 
 
 def _moments(mean: Any, std: Any, channels: int) -> dict[str, list[float]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +29,16 @@ from autokd.study.teacher import (
 from autokd.teachers.answers import RowTeacher
 from autokd.teachers.answers_file import from_outputs
 from autokd.teachers.by_head import ByHead, OneHead, refuse_heads
+from autokd.teachers.columns import Columns, for_classes
 from autokd.teachers.ensemble import Ensemble
 from autokd.teachers.estimator_answers import reads_raw
+from autokd.teachers.named import by_name
 from autokd.teachers.networks import (
     NetworkTeacher,
     from_reference,
     from_space,
-    from_timm,
-    from_torchvision,
 )
 from autokd.teachers.onnx_file import from_onnx
-from autokd.teachers.own_reading import at_own_size, timm_reading, torchvision_reading
 from autokd.teachers.programs import PROGRAMS, from_exported, load_program
 from autokd.teachers.through import Through, refuse_searched, seen_by
 from autokd.teachers.trained import Train, from_training
@@ -72,7 +70,7 @@ def placed(teacher: Teacher, device: torch.device) -> Teacher:
     """The same teacher, whose torch networks run on a device; any other teacher answers where it did before."""
     if isinstance(teacher, NetworkTeacher):
         return replace(teacher, device=device)
-    if isinstance(teacher, Through):
+    if isinstance(teacher, Through | Columns):
         return replace(teacher, teacher=placed(teacher.teacher, device))
     if isinstance(teacher, Ensemble):
         return replace(teacher, members=tuple(placed(member, device) for member in teacher.members))
@@ -129,18 +127,13 @@ def _from_section(spec: TeacherSection, task: Task, folder: Path, train: Train, 
                 raise InputError(
                     f"teacher {spec.network} is a program, which holds its weights; leave out 'args' and 'weights'"
                 )
-            return _from_program(spec.network)
+            return _of_classes(_from_program(spec.network), spec, task)
         case NetworkSection():
-            return _network(spec.network.rpartition(":")[2], from_reference(spec, seed=seed))
-        case TimmSection():
-            network = from_timm(spec, task, seed=seed)
-            return at_own_size(_network(spec.timm, network), spec, partial(timm_reading, network), task)
-        case TorchvisionSection():
-            network = from_torchvision(spec, task, seed=seed)
-            reading = partial(torchvision_reading, spec.torchvision)
-            return at_own_size(_network(spec.torchvision, network), spec, reading, task)
+            return _of_classes(_network(spec.network.rpartition(":")[2], from_reference(spec, seed=seed)), spec, task)
+        case TimmSection() | TorchvisionSection():
+            return by_name(spec, task, folder=folder, train=train, seed=seed)
         case OnnxSection():
-            return from_onnx(spec, task)
+            return _of_classes(from_onnx(spec, task), spec, task)
         case SklearnSection():
             from autokd.teachers.estimator import from_sklearn  # scikit-learn is slow to import
 
@@ -168,6 +161,11 @@ def _from_object(found: Any, task: Task, seed: int) -> Teacher:
         f"a {type(found).__name__} is not a teacher; give a torch module, a model of scikit-learn, an object "
         "with name, digest and outputs(inputs), or a section such as {'outputs': 'file.npy'}"
     )
+
+
+def _of_classes(teacher: Teacher, spec: NetworkSection | OnnxSection, task: Task) -> Teacher:
+    """The teacher, or its columns that the section chooses; the names of its classes are not known."""
+    return for_classes(teacher, task, names=(), chosen=spec.classes)
 
 
 def _is_program(source: object) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import nn
 
@@ -18,11 +18,29 @@ from autokd.teachers.files import digest_of, file_digest
 from autokd.teachers.weights import load_weights, save_weights
 from autokd.types import Task
 
-Train = Callable[[nn.Module, TrainedSection | FineTunedSection, Task, Path], None]
-"""Trains a network in place on a task, as its specification says.
 
-It keeps in a folder what the training needs to go on after its process was killed.
-"""
+class Train(Protocol):
+    """Trains a teacher."""
+
+    def __call__(
+        self,
+        network: nn.Module,
+        spec: TrainedSection | FineTunedSection,
+        task: Task,
+        folder: Path,
+        *,
+        new: Sequence[nn.Module] = (),
+    ) -> None:
+        """Trains a network in place on a task, as its specification says.
+
+        Args:
+            network: the network.
+            spec: how it is trained.
+            task: the task.
+            folder: keeps what the training needs to go on after its process was killed.
+            new: layers that give the network's answer and are trained alone first.
+        """
+
 
 _LOG = logging.getLogger("autokd")
 
