@@ -57,6 +57,17 @@ def tokens_in(file: Path) -> Tokens:
         raise InputError(f"{file} cannot be read as a tokenizer: {said(error)}; give a {_FILE}") from None
 
 
+def numbers_in(file: Path) -> dict[str, int]:
+    """The number of each token as the file has it, which is not always that of `tokens_in`.
+
+    Raises:
+        InputError: the file holds no tokenizer.
+    """
+    text = _of_words(file) if file.suffix == ".txt" else utf8_text(file, most=_LARGEST)
+    numbers: dict[str, int] = tokenizer_of(text).get_vocab(with_added_tokens=True)
+    return numbers
+
+
 def _of_words(file: Path) -> str:
     """The tokenizer of a vocab.txt. A file tokenizer_config.json beside it may say that upper case is kept."""
     library = tokenizers_library()

@@ -144,6 +144,14 @@ class TorchvisionSection(NamedSection):
     """The network. Write its name in torchvision's registry."""
 
 
+class HfSection(FineTunedSection):
+    """A classifier of transformers that reads texts or photos in its own way. Its classes are found by their names."""
+
+    hf: str = Field(min_length=1)
+    """The checkpoint. Write a folder that `save_pretrained` wrote, or a name in the Hugging Face Hub. Weights are read
+    from safetensors alone. A network without classes, or with others, gets a new head if `epochs` is 1 or more."""
+
+
 class OnnxSection(ClassesSection):
     """An ONNX file with one input and one output, run by ONNX Runtime on one CPU thread."""
 
@@ -199,6 +207,7 @@ _FORMS: Mapping[str, type[TeacherSection]] = {
     "network": NetworkSection,
     "timm": TimmSection,
     "torchvision": TorchvisionSection,
+    "hf": HfSection,
     "onnx": OnnxSection,
     "sklearn": SklearnSection,
     "outputs": OutputsSection,
@@ -228,6 +237,7 @@ Member = Annotated[
     | Annotated[NetworkSection, Tag("NetworkSection")]
     | Annotated[TimmSection, Tag("TimmSection")]
     | Annotated[TorchvisionSection, Tag("TorchvisionSection")]
+    | Annotated[HfSection, Tag("HfSection")]
     | Annotated[OnnxSection, Tag("OnnxSection")]
     | Annotated[SklearnSection, Tag("SklearnSection")]
     | Annotated[OutputsSection, Tag("OutputsSection")]
@@ -238,8 +248,8 @@ Member = Annotated[
     Discriminator(
         _form,
         custom_error_type="teacher_form",
-        custom_error_message="a mapping with one of the keys network, timm, torchvision, onnx, sklearn, outputs, "
-        "heads or space (with arch, and epochs or weights)",
+        custom_error_message="a mapping with one of the keys network, timm, torchvision, hf, onnx, sklearn, "
+        "outputs, heads or space (with arch, and epochs or weights)",
     ),
 ]
 """One teacher: a reference, a section, or an object that is a teacher or becomes one."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import nn
 
@@ -18,6 +17,7 @@ from autokd.study.teacher import (
     TrainedSection,
     read_teacher,
 )
+from autokd.teachers.hf_network import HfNetwork
 from autokd.teachers.networks import NetworkTeacher
 from autokd.teachers.through import Through
 from autokd.types import Task, Teacher
@@ -42,7 +42,10 @@ def origin_of(source: object, teacher: Teacher, task: Task) -> Origin:
             f"recipe.start: teacher '{teacher.name}' is no single torch network, so it has no layers that a student "
             "could take over; leave out the start 'teacher', or name a network as the teacher"
         )
-    arch: dict[str, Any] = section.arch if isinstance(section, TrainedSection | SpaceSection) else {}
+    if isinstance(network, HfNetwork):
+        tensors, arch = network.origin()
+        return Origin(tensors, arch, tuple(getattr(seen, "pieces", ())))
+    arch = section.arch if isinstance(section, TrainedSection | SpaceSection) else {}
     return Origin(network.state_dict(), arch, tuple(getattr(seen, "pieces", ())))
 
 

@@ -15,6 +15,7 @@ from autokd.heads import heads_of
 from autokd.registry import resolve, source_digest
 from autokd.study.teacher import (
     HeadsSection,
+    HfSection,
     NetworkSection,
     OnnxSection,
     OutputsSection,
@@ -81,6 +82,10 @@ def placed(teacher: Teacher, device: torch.device) -> Teacher:
 
 def _loaded(source: Any, task: Task, folder: Path, train: Train, seed: int) -> Teacher:
     """The teacher of a section, a tuple of members, a reference or an object."""
+    if isinstance(source, HfSection):
+        from autokd.teachers.hf import from_hf  # transformers is slow to import
+
+        return from_hf(source, task, folder=folder, train=train, seed=seed)
     if isinstance(source, TeacherSection) and source.reading is not None:
         seen = seen_by(task, source.reading)
         return Through(_as_it_sees(source, seen, folder, train, seed), seen)

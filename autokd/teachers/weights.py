@@ -10,6 +10,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -147,10 +148,12 @@ def _code(module: nn.Module) -> tuple[str, dict[str, Tensor]]:
         return code, {key: value for key, value in constants.const_mapping.items() if isinstance(value, Tensor)}
     if isinstance(module, GraphModule):
         return module.code, {}
-    return _source(type(module)), {}
+    kind: Any = type(module)
+    return _source(kind), {}
 
 
-def _source(cls: type[nn.Module]) -> str:
+@lru_cache(maxsize=1024)  # the library finds a class by parsing its whole file, and a network has many modules of one
+def _source(cls: type[object]) -> str:
     if cls.__module__.startswith("torch."):
         return ""
     try:
