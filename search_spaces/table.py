@@ -25,6 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from search_spaces.picks import is_searched, need_counts, need_some_of, pick, refuse_strange
+from search_spaces.table_blocks import _Block
+from search_spaces.table_inheriting import inherited
 
 if TYPE_CHECKING:
     import optuna
@@ -53,6 +55,11 @@ def build(arch: dict[str, Any], task: Any) -> nn.Module:
             "use mlp for any inputs, or resnet, mobilenet or vit for images"
         )
     return _BUILD[arch["body"]](arch, columns, task.num_outputs)
+
+
+def inherit(arch: Any, teacher_arch: Any, teacher_weights: dict[str, Tensor], task: Any) -> dict[str, Tensor]:
+    """Takes what `table_inheriting.inherited` says of a larger network of this space."""
+    return inherited(arch, teacher_arch, teacher_weights, lambda: build(arch, task))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +97,7 @@ class Space:
     hidden_ratio: Any = (1, 2)
 
     build = staticmethod(build)
+    inherit = staticmethod(inherit)
 
     def __post_init__(self) -> None:
         refuse_strange(vars(self))
@@ -338,53 +346,6 @@ class _Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.layers(x)
-
-
-class _Block(nn.Module):
-    """Attention and a gated MLP, each normalised before and added to its input.
-
-    The first block does not normalise before its attention. The last one gives the class token only.
-    """
-
-    def __init__(self, width: int, heads: int, hidden_ratio: int, *, first: bool, last: bool) -> None:
-        super().__init__()
-        self.asking = 1 if last else None
-        self.normalise = nn.Identity() if first else nn.LayerNorm(width)
-        self.attention = _Attention(width, heads)
-        self.mlp = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Linear(width, 2 * hidden_ratio * width),
-            _GatedReLU(),
-            nn.Linear(hidden_ratio * width, width),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        tokens = self.normalise(x)
-        x = x[:, : self.asking] + self.attention(tokens[:, : self.asking], tokens)
-        return x + self.mlp(x)
-
-
-class _Attention(nn.Module):
-    """Attention of some tokens (rows, asking, width) to all tokens (rows, tokens, width)."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
-        self.project = nn.Linear(width, width)
-
-    def forward(self, asking: Tensor, tokens: Tensor) -> Tensor:
-        query = self.query(asking).unflatten(2, (self.heads, -1)).transpose(1, 2)
-        key, value = self.key_value(tokens).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind()
-        mixed = functional.scaled_dot_product_attention(query, key, value)
-        return self.project(mixed.transpose(1, 2).flatten(2))
-
-
-class _GatedReLU(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        values, gates = x.chunk(2, dim=-1)
-        return values * functional.relu(gates)
 
 
 def _of_kind(columns: Sequence[Any], kind: str) -> list[Any]:

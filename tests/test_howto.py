@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import autokd
+from command_line import autokd, write_study
 from conftest import ROOT
 
 from autokd.registry import resolve
@@ -22,12 +22,19 @@ from autokd.testing import (
 )
 
 HOWTO = ROOT / "docs" / "howto"
-PAGES = [HOWTO / f"{part}.md" for part in ("loss", "objective", "own_reading", "space", "task", "teacher")]
+PAGES = [
+    HOWTO / f"{part}.md" for part in ("first_weights", "loss", "objective", "own_reading", "space", "task", "teacher")
+]
 TASK = resolve("tasks", f"{HOWTO / 'task.py'}:bars")()
 
 
 class TestSpace(SearchSpaceContract):
     space = str(HOWTO / "space.py")
+    tasks = (TASK, TinyTask(input_shape=(3, 16, 16)))
+
+
+class TestFirstWeights(SearchSpaceContract):
+    space = str(HOWTO / "first_weights.py")
     tasks = (TASK, TinyTask(input_shape=(3, 16, 16)))
 
 
@@ -76,3 +83,14 @@ def test_all_parts_search_together(tmp_path: Path) -> None:
     answer = autokd("search", HOWTO / "study.yaml", *words, "--run", tmp_path / "run")
     assert answer.code == 0, answer.err
     assert "worst_class" in answer.out
+
+
+def test_students_of_the_page_on_first_weights_begin_from_their_teacher(tmp_path: Path) -> None:
+    space = str(HOWTO / "first_weights.py")
+    teacher = {"space": space, "arch": {"blocks": 4, "hidden": 32}, "epochs": 2}
+    study = write_study(tmp_path, {"space": space, "teacher": teacher, "recipe": {"start": "teacher"}})
+    answer = autokd(
+        "search", study, "budget.trials=2", "budget.rungs=[1]", "budget.reseeds=0", "--run", tmp_path / "run"
+    )
+    assert answer.code == 0, answer.err
+    assert "began with weights from elsewhere, which are 100% of their parameters" in answer.out

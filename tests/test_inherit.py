@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from autokd.first_weights import Taken, put
+from autokd.readings import Column
 from autokd.registry import resolve
 from autokd.study import suggest_arch
 from autokd.testing import TinyTask
@@ -119,6 +120,57 @@ def test_inheriting_draws_no_random_number(name: str) -> None:
     before = torch.get_rng_state()
     space.inherit(arch, arch, teacher.state_dict(), TASK)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+COLUMNS = (Column("a", "number", 0, 1), Column("b", "number", 1, 2), Column("c", "category", 2, 5))
+TABLE = TinyTask(input_shape=(5,), num_outputs=3, columns=COLUMNS)
+NUMBERS = {"embedding": "linear", "width": 4}
+TABLES: dict[str, dict[str, Any]] = {
+    "mlp": {"numbers": NUMBERS, "category_width": 2, "width": 512, "depth": 4},
+    "residual_mlp": {"numbers": NUMBERS, "category_width": 2, "width": 256, "hidden_ratio": 2, "blocks": 4},
+    "transformer": {"numbers": {"embedding": "linear"}, "heads": 4, "head_width": 16, "hidden_ratios": [2, 2, 2]},
+}
+BODIES = pytest.mark.parametrize("body", TABLES)
+
+
+@BODIES
+def test_a_student_of_a_table_that_has_its_teachers_architecture_is_its_teacher(body: str) -> None:
+    arch = {"body": body, **TABLES[body]}
+    teacher = trained("table", arch, TABLE)
+    student, taken = inherited("table", arch, teacher, arch, TABLE)
+    assert (taken.cut, taken.new) == ((), ())
+    assert torch.equal(answers(student, TABLE), answers(teacher, TABLE))
+
+
+@BODIES
+def test_random_students_of_a_table_take_over_something_of_the_same_body(body: str) -> None:
+    teacher_arch = {"body": body, **TABLES[body]}
+    teacher = trained("table", teacher_arch, TABLE)
+    for arch in archs(f"table(body='{body}')", task=TABLE):
+        student, taken = inherited("table", arch, teacher, teacher_arch, TABLE)
+        assert taken.whole or taken.cut
+        assert answers(student, TABLE).isfinite().all()
+
+
+def test_a_student_of_a_table_takes_nothing_of_another_body_and_no_embedding_of_another_kind() -> None:
+    teacher_arch = {"body": "mlp", **TABLES["mlp"]}
+    weights = trained("table", teacher_arch, TABLE).state_dict()
+    space = resolve("search_spaces", "table")
+    other = {"body": "residual_mlp", **TABLES["residual_mlp"]}
+    assert space.inherit(other, teacher_arch, weights, TABLE) == {}
+    plain = {**teacher_arch, "numbers": {"embedding": "as_they_are"}}
+    given = space.inherit(plain, teacher_arch, weights, TABLE)
+    assert not any(name.startswith(("0.", "1.")) for name in given)
+    assert {"3.weight", "9.weight"} <= given.keys()
+
+
+def test_values_and_gates_are_cut_apart() -> None:
+    teacher_arch = {"body": "transformer", **TABLES["transformer"]}
+    teacher = trained("table", teacher_arch, TABLE)
+    own = {**teacher_arch, "hidden_ratios": [1, 1, 1]}
+    student, _ = inherited("table", own, teacher, teacher_arch, TABLE)
+    here = student.state_dict()["1.mlp.1.bias"].unflatten(0, (2, 64))
+    assert torch.equal(here, teacher.state_dict()["1.mlp.1.bias"].unflatten(0, (2, 128))[:, :64])
 
 
 def test_blocks_are_spread_evenly_with_the_first_and_the_last() -> None:
