@@ -208,7 +208,7 @@ class SearchSpace(Protocol):
     stay as `build` made them:
 
     - `pretrained(arch, task)`: the weights that somebody trained for this architecture, for students whose recipe has
-      `start: pretrained`.
+      `start: pretrained`. It raises ValueError where there are no such weights.
     - `inherit(arch, teacher_arch, teacher_weights)`: the weights that a student takes over of its teacher, for
       `start: teacher`. `teacher_arch` is the teacher's architecture in the terms of the space that built it, and is
       empty if that is not known. `teacher_weights` are its tensors by name; of an embedding of texts they hold the rows

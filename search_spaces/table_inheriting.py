@@ -46,9 +46,9 @@ def _places(arch: dict[str, Any], teacher_arch: dict[str, Any]) -> dict[int, int
         places = {1 + 2 * own: 1 + 2 * there for own, there in enumerate(hidden)}
         return places | {1 + 2 * arch["depth"]: 1 + 2 * teacher_arch["depth"]}
     if arch["body"] == "residual_mlp":
-        before, after, own, more = 2, (0, 1, 2), arch["blocks"], teacher_arch["blocks"]
+        before, after, own, more = 2, range(3), arch["blocks"], teacher_arch["blocks"]
     else:
-        before, after, own, more = 1, (0, 1, 2, 3), len(arch["hidden_ratios"]), len(teacher_arch["hidden_ratios"])
+        before, after, own, more = 1, range(4), len(arch["hidden_ratios"]), len(teacher_arch["hidden_ratios"])
     places = {before + i: before + there for i, there in enumerate(spread(own, more))}
     return places | {before + own + i: before + more + i for i in after}
 
