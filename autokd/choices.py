@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,21 @@ from autokd.errors import InputError
 if TYPE_CHECKING:
     import optuna
 
+    from autokd.types import SearchSpace, Task
+
 _STORED = (bool, int, float, str)
+
+
+def suggest_arch(space: SearchSpace, trial: optuna.Trial, task: Task) -> Any:
+    """The architecture that a space suggests. It gets the task if its `suggest` takes one; choices may be lists."""
+    take_any_choice(trial)
+    suggest: Callable[..., Any] = space.suggest
+    return suggest(trial, task) if _takes_task(suggest) else suggest(trial)
+
+
+@functools.cache
+def _takes_task(suggest: Callable[..., Any]) -> bool:
+    return "task" in inspect.signature(suggest).parameters
 
 
 def take_any_choice(trial: optuna.trial.BaseTrial) -> None:

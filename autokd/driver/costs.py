@@ -15,7 +15,8 @@ from autokd.errors import FOREIGN, InputError, LateError
 from autokd.latency.latencies import Latencies
 from autokd.latency.meter import Meter
 from autokd.record import TrialRecord, student_key, without_log
-from autokd.registry import reference_of, resolve, source_digest
+from autokd.registry import reference_of, source_digest
+from autokd.study import space_itself
 from autokd.trial import Context, Searched, breaks, in_time, reason_of
 from autokd.types import Arch, Objective, choices_of
 
@@ -92,10 +93,7 @@ def latencies_of(
     context: Context, objective: Objective, folder: Path, *, meter: Meter, calibration_ms: float
 ) -> Latencies:
     """The latencies of a timed objective of a run; see `Latencies`."""
-    named = context.study.space
-    while isinstance(named, Mapping):
-        named = named["space"]
-    space = resolve("search_spaces", named)
+    space = space_itself(context.space)
     known_by = {"space": source_digest(space), "attribute": (reference_of(space) or "").partition(":")[2]}
     seen_through = context.seen_through
     return Latencies(seen_through, objective, folder, space=known_by, meter=meter, calibration_ms=calibration_ms)

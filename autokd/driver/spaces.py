@@ -13,6 +13,8 @@ from autokd.errors import FOREIGN, InputError, LateError
 from autokd.record import student_key
 from autokd.registry import installed
 from autokd.registry.lookup import find
+from autokd.registry.several import Several
+from autokd.study import members_in
 from autokd.trial import Context, build_student, in_time, reason_of
 
 _SAMPLES = 64
@@ -21,6 +23,8 @@ _SAMPLES_OF_OTHERS = 8
 
 def refuse_unbuildable(context: Context, folder: Path) -> None:
     """Refuses a space of which no random architecture can be built for the task; one that can be built is enough.
+
+    If a study has several spaces, there must be one in each.
 
     Each architecture is built and called on an example, and the shape of its answer is compared with what the task
     wants.
@@ -32,6 +36,11 @@ def refuse_unbuildable(context: Context, folder: Path) -> None:
     Raises:
         InputError: there is no such architecture; the message names the installed spaces that have one.
     """
+    if isinstance(context.space, Several):
+        for named, member in members_in(context.space):
+            one = context.study.model_copy(update={"space": named})
+            refuse_unbuildable(replace(context, study=one, space=member), folder)
+        return
     reason, late = "", set[str]()
     for seen, arch in draw_students(context, _SAMPLES, folder=folder):
         key = student_key(seen.reading, arch)

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from autokd.driver.costs import draw_students
 from autokd.errors import FOREIGN, InfeasibleError, InputError, said
 from autokd.first_weights import Origin
-from autokd.study import FileStart, Study, baseline_study, space_itself
+from autokd.study import FileStart, Study, baseline_study, members_in
 from autokd.study.recipe import start_name
 from autokd.study.teacher import OutputsSection
 from autokd.teachers.origins import origin_of, refuse_no_layers
@@ -34,7 +34,8 @@ def refuse_unusable_starts(study: Study, space: SearchSpace) -> None:
     Raises:
         InputError: the space has no `pretrained`, the teacher has no layers, or a file cannot be read.
     """
-    if PRETRAINED in study.recipe.starts and not callable(getattr(space_itself(space), "pretrained", None)):
+    known = any(callable(getattr(member, "pretrained", None)) for _, member in members_in(space))
+    if PRETRAINED in study.recipe.starts and not known:
         raise InputError(
             f"recipe.start: space {study.space!r} has no function `pretrained`, so that it knows no weights from "
             "elsewhere; leave out the start 'pretrained', or give the space this function"

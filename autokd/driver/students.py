@@ -34,10 +34,10 @@ from autokd.study import (
     Setup,
     Study,
     as_let_in,
+    builder_of,
     changed_since,
     not_importable,
     read_setup,
-    space_itself,
     space_sources,
     task_sources,
 )
@@ -212,14 +212,15 @@ def export_trial(
     context, setup = kept.context, kept.setup
     rows = context.task.splits["validation"][:64]
     reading, raw = raw_rows(context.task, rows)
+    space, named, arch = builder_of(context.space, kept.arch)
     said = export_student(
         _load_student(context, kept.arch, kept.folder),
         context.task.inputs(rows),
         out,
         card={
-            "space": _space_reference(context),
-            "space_digest": source_digest(space_itself(context.space)),
-            "arch": kept.arch,
+            "space": _space_reference(context, named),
+            "space_digest": source_digest(space),
+            "arch": arch,
             "recipe": kept.recipe,
             "task": task_shape(context.task),
             "values": kept.values,
@@ -359,11 +360,13 @@ def _load_student(context: Context, arch: dict[str, Any], folder: Path) -> nn.Mo
     return student.eval()
 
 
-def _space_reference(context: Context) -> str:
+def _space_reference(context: Context, named: object) -> str:
+    """The reference of a space as the study has it, of which `named` is what names it among several."""
     space = context.study.space
     while isinstance(space, Mapping):
         space = space["space"]
-    return space if isinstance(space, str) else reference_of(space) or ""
+    given = named if isinstance(space, list | tuple) else space
+    return given if isinstance(given, str) else reference_of(given) or ""
 
 
 def _spread(values: list[dict[str, float]]) -> dict[str, tuple[float, float]]:

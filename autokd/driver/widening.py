@@ -30,6 +30,7 @@ from autokd.record import (
     take,
     write_study,
 )
+from autokd.registry.several import WHICH
 from autokd.samplers.draw import Draw, holds
 from autokd.study import Setup
 from autokd.trial import Context, in_time, reason_of
@@ -77,6 +78,7 @@ def _in_wider_space(trial: FrozenTrial, context: Context) -> FrozenTrial:
     record = as_record(trial)
     known = {f"recipe.{key}": value for key, value in record.recipe.items()}
     known |= choices_of(record.reading, record.arch or {})
+    known |= {f"{known[WHICH]}.{name}": value for name, value in (record.arch or {}).items() if WHICH in known}
     known["recipe.start"] = record.recipe.get("start", SCRATCH)  # which a recipe leaves out
     weights = record.recipe.get("head_weights")
     known |= (

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from autokd.registry.lookup import FILE_MODULE, attribute
+from autokd.registry.several import Several
 from autokd.registry.spaces import MadeSpace
 from autokd.registry.versions import digest_of_file, earlier
 
@@ -39,6 +40,9 @@ def source_digest(found: object) -> str:
     The digest does not cover what that file imports. It covers the settings with which a search space was made. If an
     earlier version of the file made the same students, as `versions` tells, the digest is of that version.
     """
+    if isinstance(found, Several):
+        told = " ".join(f"{name} {source_digest(member)}" for name, member in found.members.items())
+        return hashlib.sha256(told.encode()).hexdigest()
     if isinstance(found, MadeSpace):
         digest = source_digest(found.source)
         told = f"{digest} {sorted(found.settings.items())}"

@@ -13,6 +13,7 @@ from typing import Any
 
 from autokd.registry.code import code_digest, has_no_file, names_in
 from autokd.registry.identity import holders, reference_of
+from autokd.registry.several import Several
 from autokd.registry.spaces import MadeSpace
 from autokd.registry.versions import earlier
 
@@ -36,6 +37,9 @@ def sources_of(found: object, *, code_only: bool = False) -> dict[str, str]:
         code_only: whether to leave out installed packages and the values of objects without a reference. This is for
             objects with a digest of their own, such as teachers.
     """
+    if isinstance(found, Several):
+        members = {name: sources_of(member, code_only=code_only) for name, member in found.members.items()}
+        return {f"{file} of {name}": digest for name, digests in members.items() for file, digest in digests.items()}
     settings: dict[str, str] = {}
     while isinstance(found, MadeSpace):
         if found.settings:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from autokd import registry
+from autokd.choices import suggest_arch
 from autokd.driver.costs import random_study
 from autokd.errors import FOREIGN, AutoKDError, InputError
 from autokd.heads import Classes, Heads, Labels, Positions, Values
@@ -21,7 +22,6 @@ from autokd.networks import call, columns, example_of, materialised
 from autokd.readings import Column
 from autokd.registry.lookup import find
 from autokd.registry.spaces import SETTINGS
-from autokd.study import suggest_arch
 from autokd.tasks import open_task
 from autokd.testing import SpaceSummary, TinyTask, check_space, describe_space
 from autokd.types import Head, SearchSpace

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from autokd.study.load import load_study
     from autokd.study.model import Study, baseline_study, override
     from autokd.study.parts import (
+        builder_of,
+        members_in,
         named_objectives,
         readings_of,
         resolve_objectives,
         resolve_space,
         space_in,
         space_itself,
-        suggest_arch,
         suggest_reading,
     )
     from autokd.study.plain import MAY_CHANGE, changed_keys, dump, not_importable
@@ -84,6 +85,7 @@ __all__ = [
     "WholeRange",
     "as_let_in",
     "baseline_study",
+    "builder_of",
     "changed_keys",
     "changed_since",
     "changed_sources",
@@ -92,6 +94,7 @@ __all__ = [
     "load_study",
     "make_sampler",
     "measures",
+    "members_in",
     "named_in_task",
     "named_objectives",
     "not_importable",
@@ -108,7 +111,6 @@ __all__ = [
     "space_itself",
     "space_sources",
     "study_sources",
-    "suggest_arch",
     "suggest_reading",
     "task_sources",
     "teacher_sources",
@@ -129,13 +131,14 @@ _HOMES = {
         "override",
     ),
     "parts": (
+        "builder_of",
+        "members_in",
         "named_objectives",
         "readings_of",
         "resolve_objectives",
         "resolve_space",
         "space_in",
         "space_itself",
-        "suggest_arch",
         "suggest_reading",
     ),
     "plain": (

@@ -10,7 +10,7 @@ from typing import Any
 from autokd import registry
 from autokd.errors import InputError
 from autokd.study.model import Study
-from autokd.study.parts import file_in, head_and_objective, space_in
+from autokd.study.parts import file_in, head_and_objective, in_place_of_own, space_in
 from autokd.study.run import SETUP_FILE, Setup
 from autokd.study.sources import SPACE, TASK, TEACHER, named_in_teacher
 from autokd.study.task import is_dumped_object, named_in_task
@@ -79,15 +79,18 @@ def _space_section(run: Path, setup: Setup, space: object, *, needed: bool) -> t
     """The section `space` of a run, with the caller's own space in it; and whether the run's own was an object."""
     section = setup.study.get("space")
     held = section["space"] if isinstance(section, Mapping) and "archs" in section else section
-    lost = is_dumped_object(held)
+    lost = any(map(is_dumped_object, held if isinstance(held, list) else [held]))
     if lost and space is None and needed:
         raise InputError(
             f"{run}: its space was a Python object that is in no file; pass the object from Python: space=..."
         )
     if isinstance(space, str | Path) and _is_file(space):
-        section = space_in(space, "" if lost else section)
+        section = space_in(space, section)
     elif space is not None:
-        section = {**section, "space": space} if isinstance(section, Mapping) and "archs" in section else space
+        own = space
+        if isinstance(held, list) and not isinstance(space, list | tuple):
+            own = in_place_of_own(held, lambda _: space)
+        section = {**section, "space": own} if isinstance(section, Mapping) and "archs" in section else own
     return section, lost
 
 
@@ -134,7 +137,8 @@ def _named(study: Study) -> Iterator[tuple[str, str, str, object]]:
     if study.table:
         return
     space = study.space["space"] if isinstance(study.space, Mapping) else study.space
-    yield "search_spaces", SPACE, "search_spaces", space
+    for each in space if isinstance(space, list) else [space]:
+        yield "search_spaces", SPACE, "search_spaces", each
     named = named_in_task(study.task)
     if named is not None:
         yield "tasks", TASK, "tasks", named[0]

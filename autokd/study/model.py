@@ -154,10 +154,10 @@ class Study(Section):
     teacher: TeacherSetting
     """The teacher that students learn from. Write {space: resnet, arch: {...}, epochs: 30}, a reference, or a list of
     them. The probabilities of several teachers are averaged."""
-    space: Annotated[Any, WithJsonSchema({"type": ["string", "object"]})]
+    space: Annotated[Any, WithJsonSchema({"type": ["string", "object", "array"]})]
     """The students that are searched. Write a plug-in's name, 'package.module', 'package.module:attr' or
-    'path/to/space.py', with settings in parentheses where it takes any, or {space: one of these, archs: [{...}, ...]}
-    to search only these architectures."""
+    'path/to/space.py', with settings in parentheses where it takes any, a list of these, of which each student is of
+    one, or {space: one of these, archs: [{...}, ...]} to search only these architectures."""
     recipe: RecipeSpace = RecipeSpace()
     """How students are trained: each setting may be one value, a list of choices, or a range."""
     objectives: dict[str, _ObjectiveSettings] = Field(
@@ -220,14 +220,18 @@ class Study(Section):
     def _is_a_reference(cls, value: Any, info: ValidationInfo) -> Any:
         if value is None and info.field_name in _BESIDE_A_TABLE and is_tabulated(info.data.get("task")):
             return None
-        several = isinstance(value, list | tuple) and info.field_name == "teacher"
+        several = isinstance(value, list | tuple) and info.field_name in ("teacher", "space")
         if not all(map(_may_be_a_reference, value)) if several else not _may_be_a_reference(value):
             raise ValueError(f"{shown(value)} given; write {wanted(cls.model_fields[str(info.field_name)])}")
         return value
 
     @field_validator("space")
     @classmethod
-    def _lists_architectures(cls, value: Any) -> Any:
+    def _lists_spaces_or_architectures(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            if not value or any(isinstance(each, Mapping) for each in value):
+                raise ValueError(f"{shown(value)} given; write {_SPACE}, or a list of one or more of these")
+            return list(value)
         if not isinstance(value, Mapping):
             return value
         archs = value.get("archs")

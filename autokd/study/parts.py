@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
 import json
 import os
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from autokd import registry
 from autokd.choices import take_any_choice
 from autokd.errors import InputError, nearest
+from autokd.registry.several import Several
 from autokd.study.model import Study
 from autokd.types import Arch, Objective, SearchSpace, Task, share_error
 
@@ -37,10 +37,10 @@ DEFAULTS: Mapping[str, str] = {
 
 
 def resolve_space(study: Study) -> SearchSpace:
-    """The search space that a study names.
+    """The search space that a study names, or the one that joins several of them.
 
     Raises:
-        InputError: the space cannot be found or lacks `suggest` or `build`.
+        InputError: a space cannot be found or lacks `suggest` or `build`.
     """
     if isinstance(study.space, Mapping):
         inner = registry.resolve("search_spaces", study.space["space"])
@@ -54,13 +54,30 @@ def space_in(file: str | Path, section: Any) -> Any:
     """The section `space` of a study with its code read from another file, such as one with an earlier version of it.
 
     Raises:
-        InputError: the file is not a Python file.
+        InputError: the file is not a Python file, or several spaces are named and it is not known which one it holds.
     """
-    if isinstance(section, Mapping):
+    if isinstance(section, Mapping) and "space" in section:
         return {**section, "space": space_in(file, section["space"])}
+    if isinstance(section, list):
+        return in_place_of_own(section, lambda own: space_in(file, own))
     adapter, colon, inner = section.partition(":") if isinstance(section, str) else ("", "", "")
     before = f"{adapter}:" if colon and adapter in registry.installed("space_adapters") else ""
     return f"{before}{file_in(file, inner if before else section, what='space')}"
+
+
+def in_place_of_own(spaces: Sequence[Any], change: Callable[[Any], object]) -> list[Any]:
+    """Several spaces of a study, with another one in place of the only one that is no installed plug-in.
+
+    Raises:
+        InputError: not exactly one of them is the user's own.
+    """
+    is_own = [not (isinstance(each, str) and registry.is_installed("search_spaces", each)) for each in spaces]
+    if sum(is_own) != 1:
+        raise InputError(
+            f"the run has several spaces, of which {sum(is_own) or 'none'} are no installed plug-ins, so that one file "
+            "or object cannot stand for them; give the study file, or from Python all of them: space=[...]"
+        )
+    return [change(each) if own else each for each, own in zip(spaces, is_own, strict=True)]
 
 
 def file_in(file: str | Path, reference: object, *, what: str) -> str:
@@ -90,17 +107,30 @@ def space_itself(space: SearchSpace) -> SearchSpace:
     return space.inner if isinstance(space, _Shortlist) else space
 
 
-def suggest_arch(space: SearchSpace, trial: optuna.Trial, task: Task) -> Any:
-    """The architecture that a space suggests. It gets the task if its `suggest` takes one; choices may be lists."""
-    take_any_choice(trial)
-    suggest: Callable[..., Any] = space.suggest
-    return suggest(trial, task) if _takes_task(suggest) else suggest(trial)
-
-
 def readings_of(task: Task) -> dict[str, tuple[Any, ...]]:
     """The choices of what is searched of the way in which a task reads its rows, by name; empty if nothing is."""
     choices: Mapping[str, Sequence[Any]] = getattr(task, "readings", {})
     return {name: tuple(offered) for name, offered in choices.items()}
+
+
+def builder_of(space: SearchSpace, arch: Arch) -> tuple[SearchSpace, object, Arch]:
+    """The space that makes the network of an architecture, what names it, and the architecture as it gave it.
+
+    This is one of the spaces if a study has several, and else the space itself.
+    """
+    inner = space_itself(space)
+    if not isinstance(inner, Several):
+        return inner, inner, arch
+    name, own = inner.told_apart(arch)
+    return inner.members[name], inner.references[name], own
+
+
+def members_in(space: SearchSpace) -> list[tuple[object, SearchSpace]]:
+    """The spaces of whose students a search is, each after what names it; only one if a study does not have several."""
+    inner = space_itself(space)
+    if not isinstance(inner, Several):
+        return [(inner, inner)]
+    return [(inner.references[name], member) for name, member in inner.members.items()]
 
 
 def suggest_reading(space: SearchSpace, trial: optuna.Trial, task: Task) -> dict[str, Any]:
@@ -112,11 +142,6 @@ def suggest_reading(space: SearchSpace, trial: optuna.Trial, task: Task) -> dict
     if isinstance(space, _Shortlist) and space.readings:
         return space.picked(trial)[0]
     return {name: trial.suggest_categorical(f"reading.{name}", offered) for name, offered in readings_of(task).items()}
-
-
-@functools.cache
-def _takes_task(suggest: Callable[..., Any]) -> bool:
-    return "task" in inspect.signature(suggest).parameters
 
 
 def resolve_objectives(study: Study, heads: Heads | None = None) -> tuple[Objective, ...]:

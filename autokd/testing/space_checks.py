@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from autokd.choices import suggest_arch
 from autokd.distill import AdamW
 from autokd.errors import FOREIGN, InfeasibleError, named, said
 from autokd.heads import heads_of
 from autokd.networks import columns, contiguous
 from autokd.objectives.costs import flops
-from autokd.study import suggest_arch, suggest_reading
+from autokd.study import suggest_reading
 from autokd.types import Arch, SearchSpace, Task
 
 LARGEST_CHANGE_BY_PADDING = 1e-5

@@ -10,12 +10,12 @@ from statistics import median
 import optuna
 import torch
 
+from autokd.choices import suggest_arch
 from autokd.errors import FOREIGN, InfeasibleError, InputError
 from autokd.networks import example_of, materialised
 from autokd.objectives.costs import parameters
 from autokd.record import without_log
 from autokd.registry import resolve
-from autokd.study import suggest_arch
 from autokd.testing.space_checks import first_finding, shown
 from autokd.testing.start_checks import start_findings
 from autokd.testing.tiny_task import TinyTask

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from autokd.errors import InfeasibleError
 from autokd.first_weights import Taken, put
-from autokd.study import space_itself
+from autokd.study import builder_of
 from autokd.trial.process import restored
 from autokd.types import FROM_TEACHER, PRETRAINED, SCRATCH, Arch
 
@@ -45,7 +45,8 @@ def begin(context: Context, student: nn.Module, arch: Arch, start: str, *, seed:
 
 def _given(context: Context, arch: Arch, start: str) -> tuple[Mapping[str, Tensor], bool]:
     """Tensors by name, and whether the space gave them for this very architecture."""
-    space: Any = space_itself(context.space)
+    space: Any
+    space, _, arch = builder_of(context.space, arch)
     if start == PRETRAINED:
         if not callable(getattr(space, "pretrained", None)):
             raise InfeasibleError("the space has no function `pretrained`, so it knows no weights from elsewhere")

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from autokd.checkpoints import OPTIMIZER, WEIGHTS, in_mortal_danger, is_whole, write_result
+from autokd.choices import suggest_arch
 from autokd.devices import Compute, answers_on, on_device, pick_device
 from autokd.distill import Training, cosine, one_cycle
 from autokd.errors import (
@@ -43,7 +44,6 @@ from autokd.study import (
     Setup,
     Study,
     changed_since,
-    suggest_arch,
     suggest_reading,
     task_sources,
     training_sources,
