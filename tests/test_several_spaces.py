@@ -251,3 +251,22 @@ def test_an_architecture_may_not_hold_the_name_of_the_space_itself() -> None:
     space = SimpleNamespace(suggest=lambda trial: {"space": 3}, build=build_linear)
     with pytest.raises(InputError, match="returned an architecture with the key 'space'"):
         asked(resolve("search_spaces", [space]), 1)
+
+
+def test_what_each_space_lets_students_inherit_is_checked() -> None:
+    def inherit(arch: Any, teacher_arch: Any, teacher_weights: Any) -> Any:
+        return {name: tensor[:0] for name, tensor in teacher_weights.items()}
+
+    wrong = SimpleNamespace(suggest=lambda trial: {}, build=build_linear, inherit=inherit)
+    findings = check_space(["mlp(depth=1, width=(4, 8))", wrong], TinyTask(), samples=8)
+    assert len(findings) == 1
+    assert findings[0].startswith("inherit gives what does not fit")
+
+
+def test_a_study_of_several_spaces_is_checked_with_its_teacher(tmp_path: Path) -> None:
+    teacher = {"space": "mlp", "arch": {"widths": [8], "batch_norm": False, "activation": "relu"}, "epochs": 1}
+    space = ["resnet(stages=2, width=(4, 8), blocks=1)", "mlp(depth=1, width=8, activation='relu', batch_norm=False)"]
+    study = write_study(tmp_path, {"space": space, "teacher": teacher, "recipe": {"start": ["scratch", "teacher"]}})
+    answer = autokd("check", study)
+    assert answer.code == 0, answer
+    assert "of the teacher's own architecture answers as the teacher does, bit for bit" in answer.out

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import optuna
 import torch
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FixedTrial
 from torch import nn
 
 from autokd.driver.costs import draw_students
@@ -16,7 +19,7 @@ from autokd.driver.starts import beginning_from, origins_of_teacher, refuse_unus
 from autokd.errors import FOREIGN, InputError, said
 from autokd.first_weights import Taken
 from autokd.report.spaces import Check
-from autokd.study import MadeTaskSection, TaskSection, load_study, resolve_space
+from autokd.study import MadeTaskSection, TaskSection, load_study, members_in, resolve_space
 from autokd.tasks import open_task
 from autokd.teachers.sources import load_teacher
 from autokd.teachers.through import Through
@@ -80,9 +83,9 @@ def _from_teacher(context: Context, folder: Path) -> tuple[list[str], str]:
             [],
             f"{words}; answers were not compared, because the teacher reads other pieces of text than students do",
         )
-    for arch in _largest(context, dict(origin.arch)):
+    for one, arch in _largest(context, dict(origin.arch)):
         try:
-            student, taken = _begun(context, arch)
+            student, taken = _begun(one, arch)
         except FOREIGN:  # it is no architecture of this space, or has nothing of the teacher's
             continue
         if not (taken.cut or taken.new) and len(taken.whole) == len(origin.tensors):
@@ -102,31 +105,33 @@ def _begun(context: Context, arch: Arch) -> tuple[nn.Module, Taken]:
     return student, taken
 
 
-def _largest(context: Context, teacher_arch: Arch) -> Iterator[Arch]:
-    """The teacher's architecture in the terms of its own space, if it is known, and the largest one of the study's."""
-    if teacher_arch:
-        yield teacher_arch
-    yield context.suggest_student(cast(optuna.Trial, _Largest()))[1]
+def _largest(context: Context, teacher_arch: Arch) -> Iterator[tuple[Context, Arch]]:
+    """The teacher's architecture in the terms of its own space, if it is known, and the largest one of each space.
+
+    Each comes with the context of this space.
+    """
+    for _, space in members_in(context.space):
+        one = replace(context, space=space)
+        if teacher_arch:
+            yield one, teacher_arch
+        yield one, one.suggest_student(cast(optuna.Trial, _Largest()))[1]
 
 
-class _Largest:
-    """In place of a trial of Optuna: it picks the largest number that may be suggested, and else the last choice."""
+class _Largest(FixedTrial):
+    """A trial that picks the largest number that may be suggested, and the last choice of others."""
 
     def __init__(self) -> None:
-        self.params: dict[str, Any] = {}
+        super().__init__({})
 
-    def suggest_int(self, name: str, low: int, high: int, **_: Any) -> int:
-        return self._picked(name, high)
-
-    def suggest_float(self, name: str, low: float, high: float, **_: Any) -> float:
-        return self._picked(name, high)
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        numbers = [each for each in choices if isinstance(each, int | float)]
-        return self._picked(name, max(numbers) if len(numbers) == len(choices) else list(choices)[-1])
-
-    def _picked(self, name: str, value: Any) -> Any:
-        return self.params.setdefault(name, value)
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:  # every suggest_* of Optuna calls this
+        if isinstance(distribution, CategoricalDistribution):
+            numbers = [each for each in distribution.choices if isinstance(each, int | float)]
+            picked = max(numbers) if len(numbers) == len(distribution.choices) else distribution.choices[-1]
+        else:
+            assert isinstance(distribution, IntDistribution | FloatDistribution)
+            picked = distribution.high
+        self._distributions[name] = distribution
+        return self._suggested_params.setdefault(name, picked)
 
 
 def _answers_as(student: nn.Module, teacher: Teacher, task: Task) -> bool:

@@ -16,6 +16,7 @@ from autokd.networks import example_of, materialised
 from autokd.objectives.costs import parameters
 from autokd.record import without_log
 from autokd.registry import resolve
+from autokd.study import builder_of, members_in
 from autokd.testing.space_checks import first_finding, shown
 from autokd.testing.start_checks import start_findings
 from autokd.testing.tiny_task import TinyTask
@@ -75,8 +76,10 @@ def check_space(space: object, task: Task, *, samples: int = 20, seed: int = 0) 
                 findings.setdefault(*finding)
         if sound and not findings:
             seen = sound[0][1]  # students that read rows in different ways have different inputs
-            for problem in start_findings(found, seen, [arch for arch, own in sound if own.digest == seen.digest]):
-                findings.setdefault(problem, problem)
+            archs = [builder_of(found, arch) for arch, own in sound if own.digest == seen.digest]
+            for named, member in members_in(found):
+                for problem in start_findings(member, seen, [arch for _, own, arch in archs if own is named]):
+                    findings.setdefault(problem, problem)
     if len(infeasible) == samples:
         return [f"none of {samples} architectures can be built for this task; the first: {infeasible[0]}."]
     return list(findings.values())
