@@ -53,7 +53,7 @@ def search(
     Args:
         teacher: a torch module that takes the task's inputs, or whatever a study's `teacher` may be.
         task: as `autokd.tasks.from_arrays` makes it, or whatever a study's `task` may be.
-        space: a search space, or a reference to one.
+        space: a search space, a reference to one, or a list of several, of which each student is of one.
         trials: how many students are trained.
         rungs: epochs after which it is decided which students train on; the last is the full training.
         objectives: the names of the objectives, or a mapping from names to bounds and settings.
