@@ -28,6 +28,7 @@ from autokd.study import Study
 from autokd.tasks import from_arrays, open_task
 from autokd.teachers.columns import Columns
 from autokd.teachers.new_layer import train_alone
+from autokd.teachers.origins import origin_of
 from autokd.teachers.sources import load_teacher
 from autokd.teachers.through import Through
 from autokd.types import Task
@@ -146,6 +147,19 @@ def test_columns_are_chosen_by_the_names_that_the_package_knows(package: str, ph
     with torch.no_grad():
         expected = pretrained()(seen(task))[:, [1, 2]]  # CAT and Dog
     assert torch.allclose(teacher.answers(task, torch.arange(task.num_rows), 0), expected, atol=1e-5)
+
+
+def test_students_begin_from_the_rows_of_the_tasks_classes(photos: Path) -> None:
+    task = task_of(photos)
+    teacher = load({"timm": "net"}, task, photos.parent)
+    origin, whole = origin_of({"timm": "net"}, teacher, task), pretrained().state_dict()
+    assert origin.arch == {"model": "net"}
+    assert {name for name in whole if not torch.equal(origin.tensors[name], whole[name])} == {
+        "head.weight",
+        "head.bias",
+    }
+    assert torch.equal(origin.tensors["head.weight"], whole["head.weight"][[1, 2]])
+    assert torch.equal(origin.tensors["head.bias"], whole["head.bias"][[1, 2]])
 
 
 @pytest.mark.parametrize("package", ["timm", "torchvision"])

@@ -131,6 +131,8 @@ def refuse_unfit_starts(context: Context, folder: Path, *, tried: Collection[str
             except InputError:
                 raise
             except FOREIGN as error:
+                if isinstance(error, OSError) or isinstance(error.__cause__, OSError):  # the same for all students
+                    raise InputError(f"recipe.start: '{start}' gives no weights: {said(error)}") from error
                 reason = f"{arch}: {said(error) if isinstance(error, InfeasibleError) else reason_of(error)}"
             else:
                 break

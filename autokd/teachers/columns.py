@@ -29,10 +29,12 @@ class Columns:
     Args:
         teacher: the teacher with all its columns.
         columns: the number of the column of each class, counted from 0.
+        of: how many columns the teacher has; 0 if that is not known.
     """
 
     teacher: Teacher
     columns: tuple[int, ...]
+    of: int = 0
 
     @property
     def name(self) -> str:
@@ -62,6 +64,20 @@ class Columns:
                 f"{tuple(given.shape)} for {len(inputs)} inputs; columns count from 0"
             )
         return given[:, list(self.columns)]
+
+    def of_classes(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The teacher's weights by name, in which the last layer has the rows of the task's classes.
+
+        Args:
+            tensors: the weights, in the order of the layers; those at the end that have a row for each column are the
+                last layer.
+        """
+        found = dict(tensors)
+        for name in reversed(found):
+            if not found[name].ndim or len(found[name]) != self.of:
+                break
+            found[name] = found[name][list(self.columns)]
+        return found
 
 
 def for_classes(
@@ -118,7 +134,7 @@ def for_classes(
         teacher.name,
         "; ".join(shown),
     )
-    return Columns(teacher, columns)
+    return Columns(teacher, columns, len(names))
 
 
 def _key(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
@@ -14,9 +15,11 @@ from autokd.study.teacher import (
     OutputsSection,
     SklearnSection,
     SpaceSection,
+    TimmSection,
     TrainedSection,
     read_teacher,
 )
+from autokd.teachers.columns import Columns
 from autokd.teachers.hf_network import HfNetwork
 from autokd.teachers.networks import NetworkTeacher
 from autokd.teachers.through import Through
@@ -44,9 +47,12 @@ def origin_of(source: object, teacher: Teacher, task: Task) -> Origin:
         )
     if isinstance(network, HfNetwork):
         tensors, arch = network.origin()
-        return Origin(tensors, arch, tuple(getattr(seen, "pieces", ())))
-    arch = section.arch if isinstance(section, TrainedSection | SpaceSection) else {}
-    return Origin(network.state_dict(), arch, tuple(getattr(seen, "pieces", ())))
+    else:
+        tensors, arch = network.state_dict(), _arch_of(section)
+    alone = teacher.teacher if isinstance(teacher, Through) else teacher
+    if isinstance(alone, Columns):
+        tensors = alone.of_classes(tensors)
+    return Origin(tensors, arch, tuple(getattr(seen, "pieces", ())))
 
 
 def refuse_no_layers(source: object) -> None:
@@ -72,7 +78,14 @@ _WITHOUT_LAYERS: Mapping[type, str] = {
 }
 
 
+def _arch_of(section: object) -> dict[str, Any]:
+    """The architecture of a network in the terms of a search space; empty if no search space builds it."""
+    if isinstance(section, TimmSection):
+        return {"model": section.timm}
+    return section.arch if isinstance(section, TrainedSection | SpaceSection) else {}
+
+
 def _network_of(teacher: Teacher) -> nn.Module | None:
-    if isinstance(teacher, Through):
+    if isinstance(teacher, Through | Columns):
         return _network_of(teacher.teacher)
     return teacher.network if isinstance(teacher, NetworkTeacher) else None
