@@ -96,15 +96,22 @@ def rows_for(pieces: Sequence[str], table: Tensor, name: str) -> Tensor:
         name: the folder of the model, or its name in the hub.
 
     Raises:
-        ValueError: the model has no tokenizer.
+        ValueError: the model has no tokenizer, or one for other pieces.
     """
     try:
         with quiet():
-            numbers = _transformers().AutoTokenizer.from_pretrained(name, trust_remote_code=False).get_vocab()
+            tokenizer = _transformers().AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+            numbers = tokenizer.get_vocab()
     except Exception as error:  # as for weights
         raise ValueError(
             f"the tokenizer of '{name}' cannot be read ({_first_line(error)}); put a tokenizer.json into the folder"
         ) from None
+    if numbers.keys().isdisjoint({*pieces}.difference(tokenizer.all_special_tokens)):  # as without a vocabulary
+        raise ValueError(
+            f"the tokenizer of '{name}' knows none of the pieces into which the task cuts texts, such as "
+            f"{', '.join(map(repr, pieces[-3:]))}; give the task this folder as its tokenizer, or put the model's "
+            "tokenizer.json into the folder if it has none"
+        )
     places = torch.tensor([numbers.get(piece, len(table)) for piece in pieces])
     known = places < len(table)
     return torch.where(known[:, None], table[places.where(known, 0)], table.mean(dim=0))
