@@ -86,11 +86,12 @@ def _from_teacher(context: Context, folder: Path) -> tuple[list[str], str]:
     for one, arch in _largest(context, dict(origin.arch)):
         try:
             student, taken = _begun(one, arch)
-        except FOREIGN:  # it is no architecture of this space, or has nothing of the teacher's
+            alike = _answers_as(student, teacher, one.task)
+        except FOREIGN:  # it is no architecture of this space, has nothing of the teacher's, or has other inputs
             continue
+        if alike:  # though tensors may be cut, as positions of texts are that no student reads
+            return [], f"{words}; one of the teacher's own architecture answers as the teacher does, bit for bit"
         if not (taken.cut or taken.new) and len(taken.whole) == len(origin.tensors):
-            if _answers_as(student, teacher, task):
-                return [], f"{words}; one of the teacher's own architecture answers as the teacher does, bit for bit"
             return [
                 f"a student of the teacher's own architecture, {arch}, has all of its weights and does not answer as "
                 "the teacher does: let inherit give each layer its own tensors, and let build make the same network."
