@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import pytest
 import torch
 from conftest import needs
 from test_task_texts import LABELS, TEXTS
-from tiny_checkpoints import of_texts
+from tiny_checkpoints import of_photos, of_texts
 
 from autokd.driver.teaching import _training
+from autokd.errors import InputError
 from autokd.study import Study
-from autokd.tasks import TextTask, from_arrays, from_texts
+from autokd.tasks import TextTask, from_arrays, from_texts, open_task
 from autokd.teachers.answers import ask
 from autokd.teachers.networks import NetworkTeacher
 from autokd.teachers.origins import origin_of
@@ -33,7 +35,11 @@ def task_of(y: Any = LABELS, **settings: Any) -> TextTask:
     return from_texts(TEXTS, y, **{"validation": 20, "test": 0.2, "reading": {"length": 16}, **settings})
 
 
-def load(source: Any, task: Task, folder: Path, *, train: Any = None) -> Any:
+def untrained(*_: Any, **__: Any) -> None:
+    raise AssertionError("it is trained")
+
+
+def load(source: Any, task: Task, folder: Path, *, train: Any = untrained) -> Any:
     return load_teacher(source, task, folder=folder / "teacher", train=train, seed=0)
 
 
@@ -142,6 +148,14 @@ def test_values_are_answered_in_the_users_unit(tmp_path: Path) -> None:
     assert torch.allclose(head.in_units(ask(teacher, task, ROWS, 0)), expected, atol=1e-3)
 
 
+def test_classes_of_other_names_are_told_apart_by_the_user(tmp_path: Path) -> None:
+    folder = of_texts(tmp_path / "model", "bert", labels=("happy", "sad"))
+    task = task_of()
+    for classes in ({"good": "happy", "bad": "sad"}, {"good": 0, "bad": "Sad"}):
+        teacher = load({"hf": str(folder), "classes": classes}, task, tmp_path)
+        assert torch.allclose(ask(teacher, task, ROWS, 0), answers_of_transformers(folder, 16)[:, [1, 0]], atol=1e-5)
+
+
 # Reading
 
 
@@ -189,6 +203,55 @@ def test_inputs_that_are_its_own_numbers_stay_as_they_are(tmp_path: Path) -> Non
     assert torch.allclose(whole, cut, atol=1e-5)
 
 
+VIT = {"size": {"height": 8, "width": 8}, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}
+CONVNEXT = {**VIT, "size": {"shortest_edge": 8}, "crop_pct": 0.8}
+MOBILE = {**VIT, "size": {"shortest_edge": 10}, "do_center_crop": True, "crop_size": {"height": 8, "width": 8}}
+
+
+@pytest.mark.parametrize(("said", "fit", "keep"), [(VIT, "stretch", 1), (CONVNEXT, "crop", 0.8), (MOBILE, "crop", 0.8)])
+def test_photos_are_seen_as_the_checkpoint_says(said: dict[str, Any], fit: str, keep: float, tmp_path: Path) -> None:
+    from PIL import Image
+
+    for kind in ("cat", "dog"):
+        (tmp_path / "pets" / kind).mkdir(parents=True)
+        for row in range(6):
+            values = np.random.default_rng(row).integers(0, 256, (16, 12 + row, 3), dtype=np.uint8)
+            Image.fromarray(values).save(tmp_path / "pets" / kind / f"{row}.png")
+    task: Any = open_task({"data": str(tmp_path / "pets"), "reading": {"size": 6}}, seed=0, folder=tmp_path / "task")
+    folder = of_photos(tmp_path / "model", labels=("Dog", "Cat"), preprocessor=json.dumps(said))
+    teacher = load({"hf": str(folder)}, task, tmp_path)
+    moments = {"mean": said["image_mean"], "std": said["image_std"]}
+    seen = task.seen_through({"size": 8, "fit": fit, "keep": keep, "channels": 3, "normalise": moments})
+    assert teacher.seen.digest == seen.digest
+
+    import transformers
+
+    model = transformers.AutoModelForImageClassification.from_pretrained(folder)
+    with torch.no_grad():
+        expected = model(pixel_values=seen.inputs(torch.arange(12))).logits[:, [1, 0]]
+    assert torch.allclose(ask(teacher, task, torch.arange(12), 0), expected, atol=1e-5)
+    source = {"hf": str(folder), "epochs": 1}
+    trained = load(source, task, tmp_path, train=training(source))
+    assert trained.digest != teacher.digest
+    assert origin_of(source, trained, task).arch["model_type"] == "vit"
+
+
+def test_photos_whose_checkpoint_says_nothing_of_them_are_refused_with_what_to_write(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for number in range(20):
+        (tmp_path / "pets" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (number, 0, 0)).save(tmp_path / "pets" / "ab"[number % 2] / f"{number}.png")
+    task: Any = open_task({"data": str(tmp_path / "pets"), "reading": {"size": 8}}, seed=0, folder=tmp_path / "task")
+    folder = of_photos(tmp_path / "model", labels=("a", "b"))
+    with pytest.raises(
+        InputError, match=r"checkpoint does not say how 'model' sees photos .* reading: \{size: 224"
+    ):
+        load({"hf": str(folder)}, task, tmp_path)
+    seen = load({"hf": str(folder), "reading": {"size": 8}}, task, tmp_path)
+    assert ask(seen, task, torch.arange(20), 0).shape == (20, 2)
+
+
 # Training
 
 
@@ -204,7 +267,7 @@ def test_an_encoder_gets_a_head_and_learns_the_task(tmp_path: Path, caplog: pyte
         teacher = load(source, task, tmp_path, train=training(source))
     assert "gets a new head for the 2 outputs of the task" in caplog.text
     assert accuracy(teacher, task) > 0.9
-    again = load(source, task, tmp_path, train=None)
+    again = load(source, task, tmp_path)
     assert again.digest == teacher.digest
     origin = origin_of(source, teacher, task)
     assert origin.tensors["classifier.weight"].shape == (2, 16)
@@ -214,7 +277,7 @@ def test_an_encoder_gets_a_head_and_learns_the_task(tmp_path: Path, caplog: pyte
 def test_a_network_whose_weights_changed_is_trained_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     trained = []
 
-    def train(network: Any, spec: Any, task: Any, folder: Path) -> None:
+    def train(network: Any, spec: Any, task: Any, folder: Path, *, new: Any) -> None:
         trained.append(spec.epochs)
 
     task, source = task_of(), {"hf": str(tmp_path / "model"), "epochs": 1}

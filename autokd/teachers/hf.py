@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autokd.errors import FOREIGN, InputError, listed, said
 from autokd.files import read_json
@@ -28,7 +29,8 @@ from autokd.teachers.hf_network import (
 )
 from autokd.teachers.hub import checkpoint, config_of, quiet
 from autokd.teachers.networks import NetworkTeacher
-from autokd.teachers.through import Through
+from autokd.teachers.own_reading import as_package_says, checkpoint_reading
+from autokd.teachers.through import Through, refuse_searched, seen_by
 from autokd.teachers.trained import Train, from_training
 from autokd.teachers.weights import network_digest
 from autokd.types import Task, Teacher
@@ -54,14 +56,16 @@ def from_hf(spec: HfSection, task: Task, *, folder: Path, train: Train, seed: in
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model, missing = _loaded(home, task, name)
-        _put_right_head(model, missing, spec, task, name)
+        new = _put_right_head(model, missing, spec, task, name)
+    numbers: Tensor | None = None
     if len(task.input_shape) == 3:
-        seen, numbers = task, None
+        seen = _seen_photos(spec, task, model, home, name)
     else:
         seen, numbers = _seen_texts(spec, task, model, home, name)
     network = HfNetwork(model, numbers).eval()
     if spec.epochs:
         begun = {"network": network_digest(network)}
+        train = partial(train, new=new)
         from_training(spec, network, seen, begun=begun, folder=folder, train=train, seed=seed)
     teacher = NetworkTeacher(name, network_digest(network), network, standardised=spec.epochs > 0)
     return teacher if seen is task else Through(teacher, seen)
@@ -123,8 +127,13 @@ def _loaded(home: Path, task: Task, name: str) -> tuple[Any, set[str]]:
     return model, missing
 
 
-def _put_right_head(model: Any, missing: set[str], spec: HfSection, task: Task, name: str) -> None:
-    """Has the classifier answer in the columns of the task, by the names of its classes or by a new head."""
+def _put_right_head(model: Any, missing: set[str], spec: HfSection, task: Task, name: str) -> list[nn.Module]:
+    """Has the classifier answer in the columns of the task, by the names of its classes or by a new head.
+
+    Returns:
+        the new layer, or nothing.
+    """
+    new: list[nn.Module] = []
     heads = heads_of(task)
     asked = [each for one in heads.values() for each in one.names]
     head_name, head = last_linear(model)
@@ -136,7 +145,12 @@ def _put_right_head(model: Any, missing: set[str], spec: HfSection, task: Task, 
             f"teacher.hf: '{name}' gives one answer for each row, and task '{task.name}' asks for one at each "
             "position; give another teacher"
         )
-    columns = _columns(labels, asked, task.num_outputs) if there and len(heads) == 1 else None
+    if strange := [each for each in spec.classes if each not in asked or len(heads) > 1]:
+        raise InputError(
+            f"teacher.classes: '{strange[0]}' is no class of a head that task '{task.name}' has alone; its classes are "
+            f"{listed(asked)}"
+        )
+    columns = _columns(labels, asked, task.num_outputs, spec.classes) if there and len(heads) == 1 else None
     if columns is not None and not (spec.epochs and "values" in kinds):
         if columns != [*range(len(labels))]:
             put_head(model, head_of_columns(head, columns))
@@ -151,7 +165,9 @@ def _put_right_head(model: Any, missing: set[str], spec: HfSection, task: Task, 
             )
     elif spec.epochs:
         _LOG.info("The teacher, %s, gets a new head for the %d outputs of the task.", name, task.num_outputs)
-        put_head(model, new_head(head, task.num_outputs, getattr(model.config, "initializer_range", 0.02)))
+        made = new_head(head, task.num_outputs, getattr(model.config, "initializer_range", 0.02))
+        put_head(model, made)
+        new.append(made)
     elif not there:
         raise InputError(
             f"teacher.hf: '{name}' has no head for classes, because it was trained for another purpose; write epochs: "
@@ -160,25 +176,47 @@ def _put_right_head(model: Any, missing: set[str], spec: HfSection, task: Task, 
     else:
         raise InputError(
             f"teacher.hf: '{name}' answers for {listed(labels)}, and task '{task.name}' asks for "
-            f"{listed(asked) if asked else f'{task.num_outputs} outputs'}; give the classes the same names (id2label "
-            "in config.json), or write epochs: 1 to have a new head trained"
+            f"{listed(asked) if asked else f'{task.num_outputs} outputs'}; write under the "
+            f"teacher's key classes which is which, as in classes: {{{asked[0] if asked else 0}: {labels[0]}}}, or "
+            "write epochs: 1 to have a new head trained"
         )
     if asked and len(heads) == 1:
         model.config.id2label = dict(enumerate(asked))
         model.config.label2id = {each: number for number, each in enumerate(asked)}
+    return new
 
 
-def _columns(labels: Sequence[str], asked: Sequence[str], outputs: int) -> list[int] | None:
+def _columns(
+    labels: Sequence[str], asked: Sequence[str], outputs: int, chosen: Mapping[str, str | int]
+) -> list[int] | None:
     """The number of the model's label for each class of the task; None if they do not fit.
+
+    Args:
+        labels: the names of the model's labels.
+        asked: the names of the task's classes.
+        outputs: the number of the task's outputs.
+        chosen: the label of a class, by its name or its number, where the user said so.
 
     Labels are found by name, where case and separators do not count. If one of the two sides has no names, and both
     have the same number of classes, they are taken by number.
     """
     keys = [_key(label) for label in labels]
-    if asked and len(set(keys)) == len(keys) and all(_key(each) in keys for each in asked):
-        return [keys.index(_key(each)) for each in asked]
+    wanted = [chosen.get(each, each) for each in asked]
+    if asked and len(set(keys)) == len(keys):
+        found = [_place(each, keys) for each in wanted]
+        if None not in found:
+            return [place for place in found if place is not None]
+    if chosen:
+        return None
     nameless = any(all(re.fullmatch(r"(label)?\d*", _key(each)) for each in side) for side in (labels, asked))
     return [*range(len(labels))] if nameless and len(labels) == outputs else None
+
+
+def _place(wanted: str | int, keys: Sequence[str]) -> int | None:
+    """The number of the label that a name or a number means."""
+    if isinstance(wanted, int):
+        return wanted if wanted < len(keys) else None
+    return keys.index(_key(wanted)) if _key(wanted) in keys else None
 
 
 def _same(labels: Sequence[str], asked: Sequence[str]) -> bool:
@@ -188,6 +226,20 @@ def _same(labels: Sequence[str], asked: Sequence[str]) -> bool:
 def _key(name: str) -> str:
     """What counts of the name of a class."""
     return re.sub(r"[\s_\-./:]+", "", name).casefold()
+
+
+def _seen_photos(spec: HfSection, task: Task, model: Any, home: Path, name: str) -> Task:
+    """The task as the teacher sees its photos: as the section says, or else as the checkpoint does.
+
+    Images whose files are not known are seen as students see them.
+    """
+    if spec.reading is not None:
+        return seen_by(task, spec.reading)
+    if getattr(task, "photos", None) is None:
+        refuse_searched(task)
+        return task
+    file, channels = home / "preprocessor_config.json", getattr(model.config, "num_channels", 3)
+    return as_package_says(name, "its checkpoint", partial(checkpoint_reading, file, channels), task)
 
 
 def _seen_texts(spec: HfSection, task: Task, model: Any, home: Path, name: str) -> tuple[Task, Tensor]:

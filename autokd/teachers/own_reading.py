@@ -1,19 +1,24 @@
-"""How networks of timm and torchvision see photos, as these packages themselves say."""
+"""How networks of timm, torchvision and transformers see photos, as these packages or their checkpoints say."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from autokd.errors import FOREIGN, InputError, named
+from autokd.files import read_json
 from autokd.teachers.networks import extra
 from autokd.types import Task
 
 _FITS = {"center": "crop", "squash": "stretch", "border": "pad"}
 """What timm calls its ways of bringing an image to a size, and what they are called here."""
+
+_NOT_CUT_FROM = 384
+"""The size from which ConvNeXt, whose files give `crop_pct`, sees whole images."""
 
 _LOG = logging.getLogger("autokd")
 
@@ -41,6 +46,38 @@ def torchvision_reading(name: str) -> dict[str, Any]:
         "keep": min(1.0, side / shorter),
         "channels": 3,
         "normalise": _moments(given.mean, given.std, 3),
+    }
+
+
+def checkpoint_reading(file: Path, channels: int) -> dict[str, Any]:
+    """How a network of transformers sees photos, as the settings that a task of photos is seen through.
+
+    Args:
+        file: the preprocessor_config.json of its checkpoint.
+        channels: the channels of its inputs.
+    """
+    given = read_json(file)
+    kept = given.get("crop_size") if given.get("do_center_crop") else None
+    moments = (given["image_mean"], given["image_std"]) if given.get("do_normalize", True) else ([0.0], [1.0])
+    mean, std = (each if len(each) == channels else [each[0]] * channels for each in moments)
+    size = given["size"]
+    shorter = size.get("shortest_edge") if isinstance(size, dict) else size
+    whole, share = isinstance(size, dict) and "height" in size, 1.0
+    if kept is not None:
+        side = kept if isinstance(kept, dict) else {"height": kept, "width": kept}
+        share = min(1.0, side["height"] / (size["height"] if whole else shorter))
+    elif whole:
+        side = size
+    else:
+        side = {"height": shorter, "width": shorter}
+        if "crop_pct" in given and shorter < _NOT_CUT_FROM:
+            share, kept = float(given["crop_pct"]), side
+    return {
+        "size": f"{int(side['height'])}x{int(side['width'])}",
+        "fit": "crop" if kept is not None else "stretch",
+        "keep": share,
+        "channels": channels,
+        "normalise": _moments(mean, std, channels),
     }
 
 
