@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import needs
-from test_task_texts import LABELS, TEXTS
+from test_task_texts import LABELS, TEXTS, frame
 from tiny_checkpoints import of_photos, of_texts
 
+from autokd.driver import search_study
 from autokd.driver.teaching import _training
 from autokd.errors import InputError
 from autokd.study import Study
@@ -364,3 +365,27 @@ def test_an_encoder_that_was_trained_on_a_billion_pairs_learns_from_few_texts(tm
     assert torch.allclose(found, expected, atol=1e-4)
     trained = load(source, task, tmp_path / "trained", train=training(source))
     assert accuracy(trained, task) > 0.9
+
+
+@pytest.mark.slow
+def test_a_search_begins_with_the_layers_of_a_teacher_that_it_trained(tmp_path: Path) -> None:
+    frame().to_csv(tmp_path / "films.csv", index=False)
+    task = {"data": str(tmp_path / "films.csv"), "text": "text", "target": "label", "reading": {"length": 16}}
+    folder = of_texts(tmp_path / "model", "roberta", head=False)
+    study = Study.model_validate(
+        {
+            "name": "films",
+            "task": {**task, "validation": 20, "test": 0.2},
+            "teacher": {"hf": str(folder), "epochs": 12, "lr": 5e-3, "batch_size": 8},
+            "space": 'hf(model="roberta", num_hidden_layers=(1, 2), hidden_size=16, num_attention_heads=2, '
+            "intermediate_size=24)",
+            "recipe": {"start": "teacher"},
+            "objectives": {"accuracy": {}, "parameters": {}},
+            "budget": {"trials": 2, "rungs": [1, 2], "reseeds": 0},
+            "executor": "inline",
+        }
+    )
+    front = search_study(study, run=tmp_path / "run")
+    assert (tmp_path / "run" / "starts" / "teacher.safetensors").is_file()
+    assert front.teacher["test"]["accuracy"] > 0.9
+    assert search_study(study, run=tmp_path / "run").to_dict() == front.to_dict()

@@ -144,7 +144,7 @@ class TorchvisionSection(NamedSection):
     """The network. Write its name in torchvision's registry."""
 
 
-class HfSection(FineTunedSection):
+class HfSection(FineTunedSection, ClassesSection):
     """A classifier of transformers that reads texts or photos in its own way. Its classes are found by their names."""
 
     hf: str = Field(min_length=1)

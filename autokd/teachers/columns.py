@@ -115,7 +115,7 @@ def for_classes(
     if not names and not chosen:
         return teacher
     known = _by_key(names)
-    found = {name: _columns(chosen.get(name, name), known, len(names)) for name in classes}
+    found = columns_of(classes, names, chosen)
     lacking = [name for name, columns in found.items() if len(columns) != 1]
     if lacking and not chosen and len(names) == len(classes):
         _LOG.info(
@@ -137,7 +137,13 @@ def for_classes(
     return Columns(teacher, columns, len(names))
 
 
-def _key(name: str) -> str:
+def columns_of(classes: Sequence[str], names: Sequence[str], chosen: Mapping[str, str | int]) -> dict[str, list[int]]:
+    """The columns that each class of a task may mean; none if it is not found. See `for_classes` for the arguments."""
+    known = _by_key(names)
+    return {name: _columns(chosen.get(name, name), known, len(names)) for name in classes}
+
+
+def key_of(name: str) -> str:
     """What two ways of writing a name have in common."""
     return _SEPARATORS.sub("", name).casefold()
 
@@ -145,9 +151,9 @@ def _key(name: str) -> str:
 def _by_key(names: Sequence[str]) -> dict[str, list[int]]:
     """The numbers of the classes that have a name, by its key; only of those that have it first, if there are any."""
     known: dict[str, list[int]] = {}
-    words = [[*map(_key, name.split(","))] for name in names]
+    words = [[*map(key_of, name.split(","))] for name in names]
     for number, (name, (first, *_)) in enumerate(zip(names, words, strict=True)):
-        for key in dict.fromkeys([_key(name), first]):
+        for key in dict.fromkeys([key_of(name), first]):
             known.setdefault(key, []).append(number)
     others: dict[str, list[int]] = {}
     for number, (_, *further) in enumerate(words):
@@ -160,7 +166,7 @@ def _columns(wanted: str | int, known: Mapping[str, list[int]], count: int) -> l
     """The columns that a name or a number may mean."""
     if isinstance(wanted, int):
         return [wanted] if not count or wanted < count else []
-    return known.get(_key(wanted), [])
+    return known.get(key_of(wanted), [])
 
 
 def _refusal(
@@ -188,7 +194,7 @@ def _refusal(
             f"{place}the names of the classes of teacher '{teacher}' are not known, so '{wanted}' has no column{also}; "
             f"{advice}"
         )
-    near = [names[known[key][0]] for key in get_close_matches(_key(wanted), list(known), n=3)]
+    near = [names[known[key][0]] for key in get_close_matches(key_of(wanted), list(known), n=3)]
     closest = f"; the nearest names are {listed([repr(name) for name in dict.fromkeys(near)])}" if near else ""
     return (
         f"{place}teacher '{teacher}' has {len(names):,} classes, and none is named '{wanted}'{also}{closest}; {advice}"

@@ -18,6 +18,7 @@ from autokd.heads import heads_of
 from autokd.readings.tokenizer_files import numbers_in, tokenizer_file
 from autokd.study.section import as_data
 from autokd.study.teacher import HfSection
+from autokd.teachers.columns import columns_of, key_of
 from autokd.teachers.hf_network import (
     HfNetwork,
     head_of_columns,
@@ -156,7 +157,7 @@ def _put_right_head(model: Any, missing: set[str], spec: HfSection, task: Task, 
             put_head(model, head_of_columns(head, columns))
             pairs = [f"{labels[column]} for {asked[place]}" for place, column in enumerate(columns)]
             _LOG.info("The teacher, %s, answers for the task's classes by name: %s.", name, listed(pairs))
-        elif asked and not _same(labels, asked):
+        elif asked and [*map(key_of, labels)] != [*map(key_of, asked)]:
             _LOG.info(
                 "The teacher, %s, has as many classes as the task, and no names for them that could be compared. They "
                 "are taken by number: %s.",
@@ -200,32 +201,12 @@ def _columns(
     Labels are found by name, where case and separators do not count. If one of the two sides has no names, and both
     have the same number of classes, they are taken by number.
     """
-    keys = [_key(label) for label in labels]
-    wanted = [chosen.get(each, each) for each in asked]
-    if asked and len(set(keys)) == len(keys):
-        found = [_place(each, keys) for each in wanted]
-        if None not in found:
-            return [place for place in found if place is not None]
-    if chosen:
-        return None
-    nameless = any(all(re.fullmatch(r"(label)?\d*", _key(each)) for each in side) for side in (labels, asked))
-    return [*range(len(labels))] if nameless and len(labels) == outputs else None
-
-
-def _place(wanted: str | int, keys: Sequence[str]) -> int | None:
-    """The number of the label that a name or a number means."""
-    if isinstance(wanted, int):
-        return wanted if wanted < len(keys) else None
-    return keys.index(_key(wanted)) if _key(wanted) in keys else None
-
-
-def _same(labels: Sequence[str], asked: Sequence[str]) -> bool:
-    return [*map(_key, labels)] == [*map(_key, asked)]
-
-
-def _key(name: str) -> str:
-    """What counts of the name of a class."""
-    return re.sub(r"[\s_\-./:]+", "", name).casefold()
+    found = columns_of(asked, labels, chosen)
+    columns = [each[0] for each in found.values() if len(each) == 1]
+    if asked and len(set(columns)) == len(asked):
+        return columns
+    nameless = any(all(re.fullmatch(r"(label)?\d*", key_of(each)) for each in side) for side in (labels, asked))
+    return [*range(len(labels))] if nameless and not chosen and len(labels) == outputs else None
 
 
 def _seen_photos(spec: HfSection, task: Task, model: Any, home: Path, name: str) -> Task:

@@ -61,7 +61,7 @@ def checkpoint_reading(file: Path, channels: int) -> dict[str, Any]:
     moments = (given["image_mean"], given["image_std"]) if given.get("do_normalize", True) else ([0.0], [1.0])
     mean, std = (each if len(each) == channels else [each[0]] * channels for each in moments)
     size = given["size"]
-    shorter = size.get("shortest_edge") if isinstance(size, dict) else size
+    shorter: Any = size.get("shortest_edge") if isinstance(size, dict) else size
     whole, share = isinstance(size, dict) and "height" in size, 1.0
     if kept is not None:
         side = kept if isinstance(kept, dict) else {"height": kept, "width": kept}
