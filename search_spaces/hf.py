@@ -54,6 +54,7 @@ class HFSpace:
         names = [model] if isinstance(model, str) else model
         self._models = {Path(name).name: name for name in names}
         self._fields_of = cache(self._known_fields)
+        self._refused: dict[str, ValueError] = {}
         if len(self._models) < len(names):
             raise ValueError(f"model={model!r}: two of these end in the same name; rename a folder")
         for name in filter(is_type, names):
@@ -167,8 +168,14 @@ class HFSpace:
         return inherited(student.model, "model.", trained, padding=padding)
 
     def _known_fields(self, name: str) -> dict[str, Any]:
-        """The fields of a model, which has all those that are set here."""
-        fields = fields_of(name)
+        """The fields of a model, which has all those that are set here. A model that cannot be had is tried once."""
+        if name in self._refused:
+            raise self._refused[name]
+        try:
+            fields = fields_of(name)
+        except ValueError as error:  # a hub that does not answer takes most of a minute
+            self._refused[name] = error
+            raise
         known = config_with(fields)
         for field in self.fields:
             if not hasattr(known, field):

@@ -77,7 +77,7 @@ def weights_of(name: str, classifiers: Any) -> tuple[Any, dict[str, Tensor]]:
     except KeyError:
         raise ValueError(f"'{name}' is of the type {config.model_type}, which does not read this task") from None
     except Exception as error:  # safetensors, transformers and the hub have errors of their own
-        raise ValueError(f"the weights of '{name}' cannot be loaded ({_first_line(error)}); {advice}") from None
+        raise ValueError(f"the weights of '{name}' cannot be loaded ({_first_line(error)}); {advice}") from error
     missing = set(found["missing_keys"])
     tensors = {key: value.detach() for key, value in model.state_dict().items() if key not in missing}
     if not any(key.startswith(f"{model.base_model_prefix}.") for key in tensors):
@@ -105,7 +105,7 @@ def rows_for(pieces: Sequence[str], table: Tensor, name: str) -> Tensor:
     except Exception as error:  # as for weights
         raise ValueError(
             f"the tokenizer of '{name}' cannot be read ({_first_line(error)}); put a tokenizer.json into the folder"
-        ) from None
+        ) from error
     if numbers.keys().isdisjoint({*pieces}.difference(tokenizer.all_special_tokens)):  # as without a vocabulary
         raise ValueError(
             f"the tokenizer of '{name}' knows none of the pieces into which the task cuts texts, such as "
@@ -132,7 +132,7 @@ def _read_config(name: str) -> Any:
         raise ValueError(
             f"'{name}' {'has no configuration that transformers reads' if folder.is_dir() else where} "
             f"({_first_line(error)}); name a folder that `save_pretrained` wrote"
-        ) from None
+        ) from error
 
 
 def _transformers() -> Any:

@@ -168,6 +168,26 @@ def test_a_folder_that_cannot_be_used_is_said_in_one_line(
     assert "\n" not in str(refused.value)
 
 
+def test_a_hub_that_does_not_answer_is_asked_once(task: TextTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    import transformers
+
+    asked = []
+
+    def refused(name: str, **settings: Any) -> None:
+        asked.append(name)
+        raise OSError("no network\nand much more")
+
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", refused)
+    space = HFSpace("nobody/nothing", num_hidden_layers=[1, 2])
+    for _ in range(3):
+        with pytest.raises(
+            ValueError, match=r"the Hugging Face Hub did not give it \(no network\); name a folder"
+        ) as said:
+            picked(space, task, num_hidden_layers=1)
+    assert asked == ["nobody/nothing"]
+    assert isinstance(said.value.__cause__, OSError)
+
+
 def test_a_folder_without_a_configuration_or_a_field_that_it_lacks_is_said(
     folder: Path, task: Any, tmp_path: Path
 ) -> None:
