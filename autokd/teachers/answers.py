@@ -184,5 +184,5 @@ def _classes(given: Tensor, task: Task) -> str:
         return f": the teacher gives {given.shape[1]} numbers for each row, and the task has {answered}"
     return (
         f": the teacher has {given.shape[1]} classes, and the task has {task.num_outputs}; give a teacher of the "
-        "task's classes"
+        "task's classes, or write which of its columns these are under the key classes of a network or an ONNX file"
     )

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from autokd.errors import InputError
+from autokd.errors import InputError, said
 from autokd.study.teacher import NamedSection, TimmSection, TorchvisionSection
 from autokd.teachers.columns import for_classes
 from autokd.teachers.networks import NetworkTeacher, extra, made
@@ -23,6 +23,7 @@ from autokd.teachers.trained import Train, from_training
 from autokd.teachers.weights import load_weights, network_digest
 from autokd.types import Task, Teacher
 
+_LOG = logging.getLogger("autokd")
 _TALKATIVE = ("huggingface_hub", "timm")
 """Loggers that say on standard error how each try to fetch weights went; the error of the last one is enough."""
 
@@ -177,12 +178,24 @@ def _loaded(those: Named, spec: NamedSection, task: Task, seed: int) -> tuple[nn
 
     Weights from a file may be for the task's number of classes or for the package's own.
     """
+    shown = f"{those.package} '{those.name}'"
 
     def make(pretrained: bool, outputs: int) -> nn.Module:
-        return made(f"{those.package} '{those.name}'", partial(those.make, pretrained, outputs), seed)
+        return made(shown, partial(those.make, pretrained, outputs), seed)
 
+    if spec.weights is None and not spec.pretrained:
+        return make(False, 0), True
     if spec.weights is None:
-        return make(spec.pretrained, 0), True
+        _LOG.info("Opening the weights of %s; they are fetched if they are not on this machine yet.", shown)
+        try:
+            return make(True, 0), True
+        except InputError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            raise InputError(
+                f"teacher: the weights of {shown} cannot be fetched ({said(error.__cause__)}); fetch them once where "
+                "there is a network, or name a file of them under teacher.weights"
+            ) from error
     network = make(False, task.num_outputs)
     try:
         load_weights(network, Path(spec.weights))
