@@ -97,11 +97,18 @@ def _dominating_first(points: pareto.Floats) -> NDArray[np.bool_]:
 
 def _nearest_first(costs: pareto.Floats) -> NDArray[np.bool_]:
     """Which points are among the 27 nearest to the first, by their ranks in each cost, shape (points,); ties count."""
-    from scipy.stats import rankdata  # slow to import, and not needed before points are compared
-
-    places = rankdata(costs, axis=0)
+    places = np.apply_along_axis(_ranks, 0, costs) if costs.size else costs
     away = np.abs(places - places[0]).max(axis=1, initial=0.0)
     return np.asarray(away <= np.sort(away)[:_COMPANY][-1])
+
+
+def _ranks(values: pareto.Floats) -> pareto.Floats:
+    """The rank of each value, 1 for the lowest; equal values share the mean of theirs.
+
+    SciPy has this, too, but importing `scipy.stats` takes as long as training a small student.
+    """
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(count) - (count - 1) / 2)[place])
 
 
 def everyone(objectives: Sequence[Objective], rungs: Sequence[int]) -> Scheduler:

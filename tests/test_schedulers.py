@@ -3,13 +3,15 @@ from __future__ import annotations
 import math
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import rankdata
 
 from autokd.errors import InputError
 from autokd.pareto import as_losses, non_dominated
-from autokd.schedulers import everyone, halving
+from autokd.schedulers import _ranks, everyone, halving
 from autokd.types import Objective, Point
 
 
@@ -173,3 +175,8 @@ def test_without_a_scheduler_everyone_but_nan_goes_on() -> None:
     scheduler = everyone(OBJECTIVES, RUNGS)
     points = [_point(0, 0.1, 100.0), _point(1, 0.9, 1.0), _point(2, math.nan, 1.0)]
     assert [scheduler(point, points) for point in points] == [True, True, False]
+
+
+@given(st.lists(st.sampled_from([1.0, 2.0, 2.5, 7.0, 1e9]), min_size=1, max_size=40))
+def test_ranks_are_those_of_scipy(values: list[float]) -> None:
+    assert _ranks(np.array(values)).tolist() == rankdata(values).tolist()
