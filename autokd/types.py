@@ -337,6 +337,8 @@ class Objective:
             the error is found by measuring rows that are drawn anew, with replacement.
         heads: for a trained objective, the kinds of heads that it can measure; () for any.
         head: the name of the head that it measures, where the task has several; AutoKD sets it.
+        by_ratio: whether the default sampler compares values by their ratio, as sizes are compared, and not by their
+            difference. Only for a number above 0 that is known before training and should be small.
     """
 
     name: str
@@ -353,6 +355,7 @@ class Objective:
     standard_error: Callable[[float, int], float] | None = None
     heads: tuple[str, ...] = ()
     head: str = ""
+    by_ratio: bool = False
 
 
 def share_error(value: float, rows: int) -> float:

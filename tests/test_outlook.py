@@ -164,3 +164,22 @@ def test_failures_of_an_earlier_search_count_as_well() -> None:
     model = loss_model([0.02, 0.03, 0.05, 0.07], at=[1, 3, 5, 6], worst=0.9, earlier=earlier)
     assert model.works(PLACES)[10] < 0.1
     assert loss_model([], at=[], worst=0.9, earlier=earlier).works(PLACES)[10] < 0.1
+
+
+@pytest.mark.parametrize(("by_ratio", "widths"), [(True, (8, 4, 2, 1)), (False, (8, 6, 4, 2))])
+def test_sizes_are_compared_by_their_ratio_and_other_costs_by_their_difference(
+    by_ratio: bool, widths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_accuracy(_: LossModel, features: Floats, *, bold: bool) -> Floats:
+        return np.full((len(features), 15), -0.99)
+
+    monkeypatch.setattr(LossModel, "nodes", one_accuracy)
+    objectives = OBJECTIVES[0], dataclasses.replace(OBJECTIVES[1], by_ratio=by_ratio)
+    everyone = [
+        Candidate(canonical(params), params, NARROW, params)
+        for params in ({"width": width, "op": "skip", "recipe.temperature": 1.0} for width in (10, *widths))
+    ]
+    outlook = Outlook(objectives, REFERENCE, seed=0)
+    gain = outlook.learn(trained(everyone[:1]), everyone[1:], sizes(everyone))
+    assert np.diff(gain) == pytest.approx(np.diff(gain)[0])
+    assert np.diff(gain)[0] > 0

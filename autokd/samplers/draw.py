@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -15,25 +15,29 @@ from optuna.distributions import (
 )
 from optuna.trial import FixedTrial
 
+Wish = Any | Callable[[BaseDistribution], Any]
+"""A value, or a function that picks one from the distribution of a parameter."""
+
 
 class Draw(FixedTrial):
     """A trial that suggests the wished values where they are possible, and random values otherwise.
 
     Args:
         generator: draws the random values.
-        wished: values by parameter name. Values out of range and names that the space never asks for are ignored.
+        wished: wishes by parameter name. Values out of range and names that the space never asks for are ignored.
     """
 
     imagined = True
     """Tells a space that this trial itself is never trained."""
 
-    def __init__(self, generator: Random, wished: Mapping[str, Any]) -> None:
+    def __init__(self, generator: Random, wished: Mapping[str, Wish]) -> None:
         super().__init__({})
         self._generator, self._wished = generator, wished
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:  # every suggest_* of Optuna calls this
         if name not in self._suggested_params:
             wish = self._wished.get(name, _NOTHING)
+            wish = wish(distribution) if callable(wish) else wish
             possible = wish is not _NOTHING and holds(distribution, wish)
             self._suggested_params[name] = wish if possible else draw_from(distribution, self._generator)
             self._distributions[name] = distribution

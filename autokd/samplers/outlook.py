@@ -90,6 +90,8 @@ class Outlook:
         self._trained = [i for i, objective in enumerate(objectives) if objective.trained]
         self._costs = [i for i, objective in enumerate(objectives) if not objective.trained]
         self._worst = as_losses([worst], objectives)[0]
+        self._by_ratio = [i for i in self._costs if objectives[i].by_ratio]
+        self._limit = self._scaled(self._worst[None])[0]
         self._surrogates: dict[Any, Surrogate] = {}
         self._encoding, self._rows = Encoding(()), dict[str, Floats]()
 
@@ -135,9 +137,10 @@ class Outlook:
         self._chances = self._learn_chances([*decided, *lost], asked)
         self._models = [self._learn(i, history, features, losses, earlier) for i in self._trained]
         self._front = np.concatenate([losses[[each.counts for each in history]], self._losses(self.front(others))])
-        self._free, self._bold = free_boxes(self._front, self._worst), False
+        self._bold = False
+        self._note_free()
         gain = self.improvement(candidates, asked)
-        self._bold = bool(gain.max() < _NEGLIGIBLE * hypervolume(self._front, self._worst))
+        self._bold = bool(gain.max() < _NEGLIGIBLE * hypervolume(self._scaled(self._front), self._limit))
         return self.improvement(candidates, asked) if self._bold else gain
 
     def suppose(self, candidate: Candidate, asked: Asked) -> None:
@@ -148,7 +151,16 @@ class Outlook:
         for i, model in zip(self._trained, self._models, strict=True):
             losses[:, i] = model.suppose(features)
         self._front = np.concatenate([self._front, losses])
-        self._free = free_boxes(self._front, self._worst)
+        self._note_free()
+
+    def _note_free(self) -> None:
+        self._free = free_boxes(self._scaled(self._front), self._limit)
+
+    def _scaled(self, losses: Floats) -> Floats:
+        """The losses on the scale on which a gain is measured: logarithms of the costs that are compared by ratio."""
+        scaled = losses.copy()
+        scaled[:, self._by_ratio] = _logarithm(losses[:, self._by_ratio])
+        return scaled
 
     def _learnt_from(self, students: Sequence[Candidate]) -> list[Candidate]:
         """The students that the models learn from."""
@@ -197,7 +209,7 @@ class Outlook:
         features, costs = self._looked_at(candidates, asked)
         columns: list[Floats] = [np.empty(0)] * len(self._objectives)
         for i, column in zip(self._costs, costs.T, strict=True):
-            columns[i] = column
+            columns[i] = _logarithm(column) if i in self._by_ratio else column
         for i, model in zip(self._trained, self._models, strict=True):
             columns[i] = model.nodes(features, bold=self._bold)
         gain = expected_improvement(columns, self._free)
