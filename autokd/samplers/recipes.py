@@ -5,8 +5,8 @@ learning rate, or labels that outweigh the teacher. The recipes here differ from
 from its first students which one suits the data.
 
 Sources: Hinton et al. (2015), https://arxiv.org/abs/1503.02531, who found that small students want lower temperatures
-than large ones (section 4); Beyer et al. (2022), https://arxiv.org/abs/2106.05237, whose students follow the teacher
-alone, at temperature 1 (section 3).
+than large ones (section 3); Beyer et al. (2022), https://arxiv.org/abs/2106.05237, whose students follow the teacher
+alone, without labels.
 """
 
 from __future__ import annotations
