@@ -65,7 +65,7 @@ COMMANDS = [
     (["clean", "RUN", "--disk-gb", "-1"], "Invalid value for '--disk-gb'"),
     (["check", "nothere.py", "--task", "digits"], "cannot read"),
     (["check", "mlp", "--task", "digit"], "did you mean 'digits'?"),
-    (["check", "mlp"], "Missing option '--task'"),
+    (["check", "mlp"], "give the data to try the space on, as in --task digits"),
     (["init", "/dev/null/new"], "/dev/null/new cannot be written"),
     (["serch"], "No such command 'serch'. Did you mean 'search'?"),
 ]

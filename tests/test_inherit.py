@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from autokd.choices import suggest_arch
 from autokd.first_weights import Taken, put
 from autokd.readings import Column
 from autokd.registry import resolve
-from autokd.study import suggest_arch
 from autokd.testing import TinyTask
 from search_spaces.inheriting import spread
 

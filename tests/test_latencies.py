@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ from autokd.latency.table import LatencyTable, Measurement
 from autokd.record import read_trials
 from autokd.registry import resolve
 from autokd.testing import TinyTask
-from autokd.types import Objective
+from autokd.types import Objective, SearchSpace
 
 QUICK = {"seconds": 0.001}
 WIDTHS = range(2, 102)
@@ -111,11 +111,11 @@ def test_a_table_is_refused_for_a_space_without_source(tmp_path: Path) -> None:
         suggest = build = print
 
     run = run_with_table(tmp_path)
-    study = run.context.study.model_copy(update={"space": Unknown()})
+    context = replace(run.context, space=cast(SearchSpace, Unknown()))
     Unknown.__module__ = "nowhere"
     objective = next(each for each in run.context.objectives if each.timed)
     with pytest.raises(InputError, match="the space lives in no source file"):
-        latencies_of(replace(run.context, study=study), objective, run.folder, meter=IN_PROCESS, calibration_ms=1.0)
+        latencies_of(context, objective, run.folder, meter=IN_PROCESS, calibration_ms=1.0)
 
 
 def test_latencies_are_predicted_once_measuring_is_slow(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -171,7 +171,7 @@ def test_what_cannot_be_loaded_is_said(
 
 
 def test_timm_and_torchvision_networks_come_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def create(name: str, pretrained: bool, num_classes: int = 10) -> nn.Module:
+    def create(name: str, pretrained: bool, num_classes: int = 10, in_chans: int = 3) -> nn.Module:
         return network()
 
     timm = types.SimpleNamespace(create_model=create)

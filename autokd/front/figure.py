@@ -184,13 +184,14 @@ def _picture(
     front: Mapping[str, Any], pairs: Sequence[tuple[Mapping[str, str], Mapping[str, str]]], suffix: str, *, dark: bool
 ) -> bytes:
     import matplotlib.style
+    import numpy as np
     from matplotlib.figure import Figure
 
     across = min(len(pairs), 2)
     down = -(-len(pairs) // across)
     size = (_PANEL[0] * across + (1.2 if across == 1 else 0), _PANEL[1] * down)
     try:
-        with matplotlib.style.context(["default", _STYLE]), io.BytesIO() as file:
+        with matplotlib.style.context(["default", _STYLE]), np.errstate(over="raise"), io.BytesIO() as file:
             figure = Figure(figsize=size, layout="constrained", dpi=_DOTS_PER_INCH)
             axes = figure.subplots(down, across, sharey=True, squeeze=False).flatten()
             for ax, pair in zip(axes, pairs, strict=False):
