@@ -77,6 +77,12 @@ def test_each_start_meets_each_recommended_recipe_and_the_teachers_weights_come_
     assert len({(each["recipe.start"], each["recipe.alpha"]) for each in found}) == 4
 
 
+def test_layers_that_were_trained_get_a_small_learning_rate_and_in_turn_a_large_one() -> None:
+    found = searched(RecipeSpace(), students=4, starts=("scratch", "teacher"))
+    small, large = 1e-3 * 30**0.25, 1e-3 * 30**0.875
+    assert [each["recipe.lr"] for each in found] == pytest.approx([small, large, large, large])
+
+
 def test_first_students_that_are_alike_but_for_the_recipe_are_all_proposed() -> None:
     fixed = RecipeSpace(temperature=1.0, alpha=1.0, method="kd", lr=(0.01, 0.02))
     found = [str(each) for each in searched(fixed, students=5)]

@@ -213,7 +213,9 @@ class CostAwareSampler(BaseSampler):
         wanted = ranked[int((_FIRST[place % len(_FIRST)] + 0.5) / len(_FIRST) * len(ranked))] if ranked else None
         left = [each for each in (wanted, *ranked) if each is not None and each.key not in seen]
         if left and has_recipe(left[0].params):
-            left = self._drawn([{**left[0].params, **recommended(len(seen))}], seen) or left
+            asked: Any = left[0].distributions.get("recipe.start")
+            wished = recommended(len(seen), () if asked is None else asked.choices)
+            left = self._drawn([{**left[0].params, **wished}], seen) or left
         return left[0].params if left else {}
 
     def _another(self, history: Sequence[Candidate], seen: set[str]) -> Candidate | None:

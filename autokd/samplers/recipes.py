@@ -12,13 +12,14 @@ alone, without labels.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from autokd.samplers.draw import Wish, holds
+from autokd.types import SCRATCH
 
 PREFIX = "recipe."
 """How the names of a recipe's parameters begin."""
@@ -26,26 +27,35 @@ PREFIX = "recipe."
 _RECOMMENDED = ((1.0, 1.0), (2.0, 0.9))
 """Temperatures and alphas, which take turns. The smallest of the first five students is the third of them."""
 _METHOD = "kd"
-_RATE = 7 / 8
-"""The learning rate's place in its range, which is .02 in the default range."""
+_RATE, _RATE_OF_TRAINED = 7 / 8, 1 / 4
+"""The learning rate's place in its range, which is .02 in the default range; and for layers that were trained before.
+
+On TREC-6, with rates from .0001 to .01, three layers of the teacher were best at .0003, a quarter of the range.
+"""
 
 
-def recommended(place: int) -> dict[str, Wish]:
+def recommended(place: int, starts: Sequence[Any] = ()) -> dict[str, Wish]:
     """What to wish for the recipe of one of the first students, by the name of the parameter.
 
     A number outside the range of a study becomes the nearest possible one, so the bounds that a user sets always hold.
-    Each choice of `recipe.start` has its turn, the teacher's and pretrained weights first.
+    Each choice of `recipe.start` has its turn, the teacher's and pretrained weights first. Every second student that
+    does not begin from scratch has a small learning rate, which suits layers that were trained before. The others have
+    a large one, which suits new layers above the teacher's embeddings.
 
     Args:
         place: how many students the search began before this one.
+        starts: the choices of `recipe.start`; empty if it is not searched.
     """
     temperature, alpha = _RECOMMENDED[place % len(_RECOMMENDED)]
+    in_turn = sorted(starts, key=lambda start: start == SCRATCH)  # keeps the order of the others
+    start = in_turn[(place + 1) // 2 % len(in_turn)] if in_turn else SCRATCH  # so that each start meets each recipe
+    rate = _RATE if start == SCRATCH or place % 2 else _RATE_OF_TRAINED
     return {
         f"{PREFIX}temperature": partial(_nearest, temperature),
         f"{PREFIX}alpha": partial(_nearest, alpha),
         f"{PREFIX}method": _METHOD,
-        f"{PREFIX}lr": _rate,
-        f"{PREFIX}start": partial(_start, place),
+        f"{PREFIX}lr": partial(_rate, rate),
+        f"{PREFIX}start": start,
     }
 
 
@@ -65,23 +75,15 @@ def _nearest(value: float, distribution: BaseDistribution) -> Any:
     return min(found.low + round((value - found.low) / found.step) * found.step, found.high)
 
 
-def _rate(distribution: BaseDistribution) -> Any:
-    """The learning rate in the upper part of its range, on a logarithmic scale if the range has one."""
+def _rate(share: float, distribution: BaseDistribution) -> Any:
+    """The learning rate at this share of its range, on a logarithmic scale if the range has one."""
     if isinstance(distribution, CategoricalDistribution):
         numbers = _numbers(distribution)
-        return numbers[int(_RATE * len(numbers))] if numbers else None
+        return numbers[int(share * len(numbers))] if numbers else None
     found: Any = distribution
     if found.log:
-        return _nearest(found.low * math.exp(_RATE * math.log(found.high / found.low)), found)
-    return _nearest(found.low + _RATE * (found.high - found.low), found)
-
-
-def _start(place: int, distribution: BaseDistribution) -> Any:
-    """The start whose turn it is."""
-    if not isinstance(distribution, CategoricalDistribution):
-        return None
-    starts = sorted(distribution.choices, key=lambda start: start == "scratch")  # keeps the order of the others
-    return starts[(place + 1) // 2 % len(starts)]  # so that each start meets each recipe
+        return _nearest(found.low * math.exp(share * math.log(found.high / found.low)), found)
+    return _nearest(found.low + share * (found.high - found.low), found)
 
 
 def _numbers(distribution: CategoricalDistribution) -> list[float]:
