@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from command_line import autokd
 from conftest import ROOT, needs
 from safetensors.torch import save_file
 
-from autokd import load_front
+from autokd import Study, load_front
 from autokd.testing import TinyTask, check_space
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,6 +31,7 @@ SMALL = ("budget.trials=3", "budget.rungs=[1]", "budget.reseeds=0", "executor=in
 
 BIG = """
 import torch
+import yaml
 
 class Big(torch.nn.Sequential):
     def __init__(self):
@@ -129,6 +131,11 @@ def test_the_search_space_meets_its_contract(tmp_path: Path) -> None:
     assert check_space(str(tmp_path / "my_space.py"), TinyTask(input_shape=(3, 12, 12))) == []
 
 
+def test_its_study_of_texts_is_one() -> None:
+    study = Study.model_validate({"name": "texts", **yaml.safe_load(blocks("yaml")[1])})
+    assert study.recipe.starts == ("scratch", "teacher")
+
+
 @needs("PIL")
 def test_its_space_is_searched_on_a_folder_of_photos_as_its_study_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -145,7 +152,7 @@ def test_its_space_is_searched_on_a_folder_of_photos_as_its_study_says(
     brightness = torch.full((1, 3 * 12 * 12), 0.01)
     weights = {"1.weight": torch.cat([brightness, -brightness]), "1.bias": torch.zeros(2)}
     save_file(weights, tmp_path / "big.safetensors")
-    (study,) = blocks("yaml")
+    study = blocks("yaml")[0]
     (tmp_path / "photos.yaml").write_text(study, encoding="utf-8")
     (code,) = [each for each in blocks("python") if "def suggest" in each]
     (tmp_path / "my_space.py").write_text(code, encoding="utf-8")
