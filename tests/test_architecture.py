@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,19 @@ def test_no_module_is_hidden_behind_a_name_its_package_gives() -> None:
         modules = {path.stem for path in (ROOT / package).iterdir() if path.suffix == ".py" or path.is_dir()}
         given = {name for name in imports(package / "__init__.py") if name.rpartition(".")[0] != own}
         assert [name for name in given if name.rpartition(".")[2] in modules] == []
+
+
+def test_what_files_import_from_studies_is_there() -> None:
+    """Checks what mypy cannot see, because `autokd.study` imports its names when they are first used."""
+    known = {*import_module("autokd.study").__all__, *(path.stem for path in (ROOT / "autokd" / "study").iterdir())}
+    files = [*FILES, *(path.relative_to(ROOT) for path in (ROOT / "tests").glob("*.py"))]
+    named = {
+        (str(file), *name.split(".")[2:3])
+        for file in files
+        for name in imports(file)
+        if name.startswith("autokd.study.")
+    }
+    assert sorted(pair for pair in named if pair[1] not in known) == []
 
 
 @pytest.mark.parametrize("program", ["import autokd", "from autokd.cli import main; sys.argv[1:] = ['--help']; main()"])

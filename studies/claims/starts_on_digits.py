@@ -25,10 +25,11 @@ from typing import Any
 
 import optuna
 
+from autokd.choices import suggest_arch
 from autokd.driver.costs import random_study
 from autokd.driver.preparation import prepare
 from autokd.executors import one_thread
-from autokd.study import Study, load_study, override, suggest_arch
+from autokd.study import Study, load_study, override
 from autokd.trial import Context, Stretch, context_of, evaluate, start_training, training_seed
 from autokd.types import Arch, Recipe
 
